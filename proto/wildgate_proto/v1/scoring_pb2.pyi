@@ -1,0 +1,193 @@
+from google.rpc import status_pb2 as _status_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACTION_UNSPECIFIED: _ClassVar[Action]
+    ACTION_ALLOW: _ClassVar[Action]
+    ACTION_REVIEW: _ClassVar[Action]
+    ACTION_BLOCK: _ClassVar[Action]
+
+class LabelGroup(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LABEL_GROUP_UNSPECIFIED: _ClassVar[LabelGroup]
+    LABEL_GROUP_LIVE_ANIMAL: _ClassVar[LabelGroup]
+    LABEL_GROUP_PRODUCT: _ClassVar[LabelGroup]
+ACTION_UNSPECIFIED: Action
+ACTION_ALLOW: Action
+ACTION_REVIEW: Action
+ACTION_BLOCK: Action
+LABEL_GROUP_UNSPECIFIED: LabelGroup
+LABEL_GROUP_LIVE_ANIMAL: LabelGroup
+LABEL_GROUP_PRODUCT: LabelGroup
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("video_id", "content", "uri", "max_evidence_frames")
+    VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVIDENCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    video_id: str
+    content: bytes
+    uri: str
+    max_evidence_frames: int
+    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("video_id", "verdict")
+    VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    video_id: str
+    verdict: Verdict
+    def __init__(self, video_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ...) -> None: ...
+
+class ScoreStreamRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: ScoreRequest
+    def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
+
+class ScoreStreamResponse(_message.Message):
+    __slots__ = ("video_id", "verdict", "error")
+    VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    video_id: str
+    verdict: Verdict
+    error: _status_pb2.Status
+    def __init__(self, video_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("action", "labels", "detections", "coverage", "video", "model_version", "policy_version", "content_digest", "cached", "timings", "evidence")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    action: Action
+    labels: _containers.RepeatedCompositeFieldContainer[LabelVerdict]
+    detections: _containers.RepeatedCompositeFieldContainer[Detection]
+    coverage: Coverage
+    video: VideoInfo
+    model_version: str
+    policy_version: str
+    content_digest: str
+    cached: bool
+    timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
+    evidence: _containers.RepeatedCompositeFieldContainer[EvidenceFrame]
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ...) -> None: ...
+
+class LabelVerdict(_message.Message):
+    __slots__ = ("label", "action", "score", "group", "taxon", "cites_appendix", "frames", "spans")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TAXON_FIELD_NUMBER: _ClassVar[int]
+    CITES_APPENDIX_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    action: Action
+    score: float
+    group: LabelGroup
+    taxon: str
+    cites_appendix: str
+    frames: int
+    spans: _containers.RepeatedCompositeFieldContainer[TimeSpan]
+    def __init__(self, label: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., score: _Optional[float] = ..., group: _Optional[_Union[LabelGroup, str]] = ..., taxon: _Optional[str] = ..., cites_appendix: _Optional[str] = ..., frames: _Optional[int] = ..., spans: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ...) -> None: ...
+
+class TimeSpan(_message.Message):
+    __slots__ = ("start_s", "end_s")
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    start_s: float
+    end_s: float
+    def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
+
+class Detection(_message.Message):
+    __slots__ = ("label", "score", "time_s", "box")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    score: float
+    time_s: float
+    box: Box
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., time_s: _Optional[float] = ..., box: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x1", "y1", "x2", "y2")
+    X1_FIELD_NUMBER: _ClassVar[int]
+    Y1_FIELD_NUMBER: _ClassVar[int]
+    X2_FIELD_NUMBER: _ClassVar[int]
+    Y2_FIELD_NUMBER: _ClassVar[int]
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    def __init__(self, x1: _Optional[float] = ..., y1: _Optional[float] = ..., x2: _Optional[float] = ..., y2: _Optional[float] = ...) -> None: ...
+
+class Coverage(_message.Message):
+    __slots__ = ("frames_looked_at", "first_frame_s", "last_frame_s", "longest_gap_s", "max_gap_s", "looked_at_s")
+    FRAMES_LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_GAP_S_FIELD_NUMBER: _ClassVar[int]
+    MAX_GAP_S_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    frames_looked_at: int
+    first_frame_s: float
+    last_frame_s: float
+    longest_gap_s: float
+    max_gap_s: float
+    looked_at_s: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, frames_looked_at: _Optional[int] = ..., first_frame_s: _Optional[float] = ..., last_frame_s: _Optional[float] = ..., longest_gap_s: _Optional[float] = ..., max_gap_s: _Optional[float] = ..., looked_at_s: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class VideoInfo(_message.Message):
+    __slots__ = ("format", "codec", "width", "height", "rotation", "content_bytes", "clip_bytes")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CLIP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    format: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    content_bytes: int
+    clip_bytes: int
+    def __init__(self, format: _Optional[str] = ..., codec: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., rotation: _Optional[int] = ..., content_bytes: _Optional[int] = ..., clip_bytes: _Optional[int] = ...) -> None: ...
+
+class StageTiming(_message.Message):
+    __slots__ = ("stage", "duration_ms")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    duration_ms: float
+    def __init__(self, stage: _Optional[str] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+
+class EvidenceFrame(_message.Message):
+    __slots__ = ("time_s", "jpeg")
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    time_s: float
+    jpeg: bytes
+    def __init__(self, time_s: _Optional[float] = ..., jpeg: _Optional[bytes] = ...) -> None: ...
