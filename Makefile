@@ -1,0 +1,70 @@
+# `make help` explains every target. What is installed goes into $(VENV); what is written goes into out/.
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null \
+	&& echo $$python && break; done || echo python3)
+BIN := $(VENV)/bin
+MEDIA ?= media
+PROTOS := proto/wildgate_proto/v1/scoring.proto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench evaluate detector samples clean
+
+help: ## Explains the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Checks the machine and installs everything into $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@PYTHONPATH=server $(PYTHON) -m wildgate_server.preflight
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+demo: setup ## Starts a real server, scores the sample clips, compares with their truth, writes out/demo/
+	$(BIN)/python demo/run_demo.py
+
+serve: setup ## Runs the server in the foreground with an embedded Triton
+	$(BIN)/wildgate serve
+
+test: setup ## Runs all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## Checks style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup ## Formats the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+proto: setup ## Regenerates the committed gRPC stubs
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		--python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
+
+configs: setup ## Renders Triton's configs from the model manifest
+	$(BIN)/python -m wildgate_server.model_configs --write model_repository
+
+check-generated: proto configs ## Fails when committed stubs or configs differ from what is generated
+	git diff --exit-code -- proto model_repository
+
+conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
+	$(BIN)/python tests/conformance/run_conformance.py $(MEDIA)
+
+bench: setup ## Measures sampling against a full decode
+	$(BIN)/python perf/sampling_against_decode.py
+
+evaluate: setup ## Composes fresh clips and measures what the shipped detector finds in them
+	$(BIN)/wildgate-build evaluate
+
+detector: setup ## Trains the reference detector anew (over an hour on a CPU; needs Debian's tuxpaint-stamps-default)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
+	$(BIN)/wildgate-build train
+
+samples: setup ## Composes the sample clips anew
+	$(BIN)/wildgate-build samples
+
+clean: ## Removes what was installed and written
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
