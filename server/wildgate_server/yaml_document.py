@@ -1,0 +1,40 @@
+"""YAML files that people write: read, validated, and refused in words that name file, field and value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+__all__ = ["faults", "read_document"]
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def read_document(file: Path, kind: type[Document], error: type[Exception]) -> Document:
+    """The content of `file` as a `kind`.
+
+    Raises `error`, one line for each fault, when the file cannot be read, is no YAML or breaks a rule.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"{file}: cannot be read: {cause}") from cause
+    except yaml.YAMLError as cause:
+        raise error(f"{file}: is no YAML: {cause}") from cause
+    try:
+        return kind.model_validate(content)
+    except ValidationError as cause:
+        raise error("\n".join(f"{file}: {fault}" for fault in faults(cause))) from cause
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One line for each fault, naming field and value."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"]) or "the document"
+        value = "" if fault["type"] == "missing" else f" (is {fault['input']!r})"
+        lines.append(f"{field}: {fault['msg']}{value}")
+    return lines

@@ -1,0 +1,296 @@
+"""The embedded Triton, for real: it scores, it reports why it does not start, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from triton_requests import clip_inputs, processes_with, shared_memory_of
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from clips import ClipSpec, frame_number, make_clip
+from wildgate_server.embedded_triton import (
+    EmbeddedTriton,
+    EmbeddedTritonConfig,
+    TritonEndpoints,
+    TritonStartError,
+)
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture
+async def client(embedded_triton: EmbeddedTriton) -> AsyncIterator[InferenceServerClient]:
+    async with InferenceServerClient(embedded_triton.endpoints.grpc) as connected:
+        yield connected
+
+
+@pytest.fixture
+def config(model_repository: Path, tmp_path: Path) -> EmbeddedTritonConfig:
+    return EmbeddedTritonConfig(model_repository, tmp_path / "state", instances=1)
+
+
+def copy_repository(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target / "models", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    files = [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return {path: path.read_bytes() for path in files}
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Returns once `holds` does; fails after five seconds."""
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
+def is_gone(prefix: str) -> bool:
+    """Whether nothing is left of the servers whose name begins with `prefix`."""
+    return not (processes_with(prefix) or shared_memory_of(prefix) or scratch_of(prefix))
+
+
+def scratch_of(prefix: str) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"{prefix}*"))
+
+
+def own_servers() -> str:
+    return f"wildgate-{os.getpid()}-"
+
+
+async def test_it_scores(client: InferenceServerClient) -> None:
+    answer = await client.infer("video_scorer", clip_inputs([make_clip()]))
+    detections = answer.as_numpy("DETECTIONS")
+    assert detections.shape == (1, 8, 16, 6)
+    assert detections.dtype == np.float32
+    scores = detections[..., 4]
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+async def test_ragged_clips_from_concurrent_requests_share_a_batch(client: InferenceServerClient) -> None:
+    clips = [make_clip(ClipSpec(seconds=1 + step / 10, first_frame=step)) for step in range(8)]
+    assert len({len(clip) for clip in clips}) == len(clips)
+    for _ in range(3):
+        answers = await asyncio.gather(*(client.infer("clip_decoder", clip_inputs([clip])) for clip in clips))
+        for step, answer in enumerate(answers):
+            shown = [frame_number(frame[40:280]) for frame in answer.as_numpy("FRAMES")[0]]
+            assert shown == [step + place for place in range(8)]
+    statistics = await client.get_inference_statistics("clip_decoder", as_json=True)
+    sizes = [int(batch["batch_size"]) for batch in statistics["model_stats"][0]["batch_stats"]]
+    assert max(sizes) > 1, "no two requests ran together"
+
+
+async def test_rows_of_one_request_are_padded_and_still_right(client: InferenceServerClient) -> None:
+    clips = [make_clip(ClipSpec(seconds=1, container="matroska")), make_clip(ClipSpec(seconds=2.5, codec="libvpx-vp9"))]
+    answer = await client.infer("clip_decoder", clip_inputs(clips))
+    assert [[frame_number(frame[40:280]) for frame in row] for row in answer.as_numpy("FRAMES")] == [list(range(8))] * 2
+
+
+async def test_garbage_fails_alone_and_with_its_status(client: InferenceServerClient) -> None:
+    good, garbage = make_clip(), np.random.default_rng(3).bytes(20_000)
+    unsupported = good.replace(b"avc1", b"evc1")
+    clips = [good, garbage, good, unsupported, good]
+    answers = await asyncio.gather(
+        *(client.infer("video_scorer", clip_inputs([clip])) for clip in clips), return_exceptions=True
+    )
+    refusals = [answer for answer in answers if isinstance(answer, InferenceServerException)]
+    assert [refusal.status() for refusal in refusals] == [
+        str(grpc.StatusCode.INVALID_ARGUMENT),
+        str(grpc.StatusCode.UNIMPLEMENTED),
+    ]
+    assert "the clip is no Matroska or MP4 file" in refusals[0].message()
+    scored = [answer.as_numpy("DETECTIONS") for answer in answers if answer not in refusals]
+    assert len(scored) == 3
+    np.testing.assert_array_equal(scored[0], scored[1])
+    np.testing.assert_array_equal(scored[0], scored[2])
+
+
+async def test_only_loopback_and_only_what_is_needed(embedded_triton: EmbeddedTriton) -> None:
+    endpoints = embedded_triton.endpoints
+    for endpoint in (endpoints.grpc, endpoints.http, endpoints.metrics):
+        assert endpoint.startswith("127.0.0.1:")
+    for path, status in (("/v2/health/ready", b"200"), ("/v2/repository/index", b"403")):
+        host, _, port = endpoints.http.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        verb = b"GET" if status == b"200" else b"POST"
+        writer.write(verb + b" " + path.encode() + b" HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_the_repository_is_not_written(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    repository = copy_repository(config.model_repository, tmp_path)
+    before = contents(repository)
+    async with EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", instances=1)) as triton:
+        assert triton.log_file.read_text().count("successfully loaded") == 3
+    assert contents(repository) == before
+
+
+async def test_stop_leaves_nothing_and_it_can_start_again(config: EmbeddedTritonConfig) -> None:
+    triton = EmbeddedTriton(config)
+    others = processes_with(own_servers())
+    for _ in range(2):
+        await triton.start()
+        assert set(processes_with(own_servers())) > set(others)
+        waiter = asyncio.create_task(triton.wait())
+        await triton.stop()
+        assert await waiter == 0
+        assert processes_with(own_servers()) == others
+        with pytest.raises(RuntimeError, match="not running"):
+            triton.endpoints  # noqa: B018
+    await triton.stop()
+    assert config.state_directory.joinpath("tritonserver.log.1").exists(), "the log of the start before is kept"
+
+
+def is_stub(command: str) -> bool:
+    return "triton_python_backend_stub" in command
+
+
+def is_server(command: str) -> bool:
+    return "bin/tritonserver" in command and "triton_guard.py" not in command
+
+
+def is_guard(command: str) -> bool:
+    return "triton_guard.py" in command
+
+
+def select(prefix: str, matches: Callable[[str], bool]) -> list[int]:
+    return [pid for pid in processes_with(prefix) if matches(Path(f"/proc/{pid}/cmdline").read_text())]
+
+
+GATEWAY = """
+import asyncio, sys
+from pathlib import Path
+from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
+
+async def main():
+    config = EmbeddedTritonConfig(Path(sys.argv[1]), Path(sys.argv[2]), instances=1)
+    async with EmbeddedTriton(config):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def start_gateway(config: EmbeddedTritonConfig) -> asyncio.subprocess.Process:
+    gateway = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", GATEWAY, str(config.model_repository), str(config.state_directory)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert gateway.stdout is not None
+    async for line in gateway.stdout:
+        if line == b"ready\n":
+            return gateway
+    raise AssertionError("the gateway ended before it was ready")
+
+
+async def test_a_killed_gateway_leaves_no_orphans(config: EmbeddedTritonConfig) -> None:
+    gateway = await start_gateway(config)
+    prefix = f"wildgate-{gateway.pid}-"
+    for kind, count in ((is_guard, 1), (is_server, 1), (is_stub, 2)):
+        assert len(select(prefix, kind)) == count
+    assert shared_memory_of(prefix)
+    gateway.send_signal(signal.SIGKILL)
+    await gateway.wait()
+    await until(lambda: is_gone(prefix))
+
+
+async def test_a_killed_guard_takes_the_server_and_its_stubs_along(config: EmbeddedTritonConfig) -> None:
+    before = set(processes_with(own_servers()))
+    scratch_before = set(scratch_of(own_servers()))
+    async with EmbeddedTriton(config) as triton:
+        started = set(processes_with(own_servers())) - before
+        [guard] = started & set(select(own_servers(), is_guard))
+        os.kill(guard, signal.SIGKILL)
+        assert await triton.wait() == -signal.SIGKILL
+        await until(lambda: not started & set(processes_with(own_servers())))
+        scratch = set(scratch_of(own_servers())) - scratch_before
+        assert len(scratch) == 1
+    assert not scratch & set(scratch_of(own_servers())), "the gateway tidies up where the guard could not"
+
+
+async def test_a_crashed_server_is_noticed_and_cleaned_up(config: EmbeddedTritonConfig) -> None:
+    gateway = await start_gateway(config)
+    prefix = f"wildgate-{gateway.pid}-"
+    try:
+        [server] = select(prefix, is_server)
+        os.kill(server, signal.SIGKILL)
+        await until(lambda: is_gone(prefix))
+    finally:
+        gateway.kill()
+        await gateway.wait()
+
+
+async def test_wait_tells_how_the_server_ended(config: EmbeddedTritonConfig) -> None:
+    before = set(processes_with(own_servers()))
+    async with EmbeddedTriton(config) as triton:
+        [server] = set(select(own_servers(), is_server)) - before
+        os.kill(server, signal.SIGKILL)
+        assert await triton.wait() == 128 + signal.SIGKILL
+
+
+async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> None:
+    def free() -> str:
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            return f"127.0.0.1:{held.getsockname()[1]}"
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        occupied = f"127.0.0.1:{taken.getsockname()[1]}"
+        choices = iter(
+            [
+                TritonEndpoints(grpc=occupied, http=free(), metrics=free()),
+                TritonEndpoints(grpc=free(), http=occupied, metrics=free()),
+                TritonEndpoints(grpc=free(), http=free(), metrics=free()),
+            ]
+        )
+        async with EmbeddedTriton(config, choose_endpoints=lambda: next(choices)) as triton:
+            assert occupied not in (triton.endpoints.grpc, triton.endpoints.http)
+        assert next(choices, None) is None
+
+
+async def test_a_start_that_fails_quotes_the_log(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    repository = copy_repository(config.model_repository, tmp_path)
+    (repository / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
+    before = processes_with(own_servers())
+    triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state"))
+    with pytest.raises(TritonStartError, match="Triton ended with status 1 while it started") as caught:
+        await triton.start()
+    assert "ValueError: a broken model" in str(caught.value)
+    assert str(triton.log_file) in str(caught.value)
+    assert processes_with(own_servers()) == before
+
+
+async def test_a_start_that_takes_too_long_is_given_up(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    repository = copy_repository(config.model_repository, tmp_path)
+    (repository / "clip_decoder" / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
+    before = processes_with(own_servers())
+    triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", startup_timeout_s=2.5))
+    with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
+        await triton.start()
+    assert processes_with(own_servers()) == before
+
+
+async def test_a_repository_without_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TritonStartError, match=r"manifest\.yaml: cannot be read"):
+        await EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")).start()
+    assert not scratch_of(own_servers() + "none")
+
+
+async def test_instances_fit_the_machine_unless_told(config: EmbeddedTritonConfig) -> None:
+    async with EmbeddedTriton(EmbeddedTritonConfig(config.model_repository, config.state_directory)) as triton:
+        log = triton.log_file.read_text()
+        assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))

@@ -1,0 +1,46 @@
+"""Requests to a real Triton, and what is left of one that should be gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tritonclient.grpc import InferInput
+
+
+def clip_inputs(clips: Sequence[bytes], index: Sequence[int] = range(8), rotation: int = 0) -> list[InferInput]:
+    """The inputs of one request with a row for each clip; shorter clips are filled up with zeros."""
+    length = max(len(clip) for clip in clips)
+    rows = np.stack([np.frombuffer(clip.ljust(length, b"\0"), np.uint8) for clip in clips])
+    tensors = {
+        "CLIP": rows,
+        "FRAME_INDEX": np.tile(np.array(index, np.int32), (len(clips), 1)),
+        "ROTATION": np.full((len(clips), 1), rotation, np.int32),
+    }
+    inputs = []
+    for name, array in tensors.items():
+        tensor = InferInput(name, array.shape, "UINT8" if array.dtype == np.uint8 else "INT32")
+        tensor.set_data_from_numpy(array)
+        inputs.append(tensor)
+    return inputs
+
+
+def processes_with(text: str) -> list[int]:
+    """The processes, this one excepted, whose command line holds `text`."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (directory / "cmdline").read_bytes()
+            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue  # It ended meanwhile.
+        if text.encode() in command and state != "Z" and int(directory.name) != os.getpid():
+            found.append(int(directory.name))
+    return found
+
+
+def shared_memory_of(server_id: str) -> list[str]:
+    """The shared memory regions that the server `server_id` has left."""
+    return sorted(name for name in os.listdir("/dev/shm") if name.startswith(server_id))

@@ -1,0 +1,126 @@
+"""The model repository as a stock tritonserver sees it: it loads as committed, and it refuses what disagrees."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton_runtime import find_triton_runtime
+
+pytestmark = pytest.mark.triton
+
+MODELS = ["clip_decoder", "video_scorer", "wildlife_detector"]
+
+
+@pytest.fixture
+def repository(model_repository: Path, tmp_path: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(model_repository, tmp_path / "models", ignore=ignored))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+@contextmanager
+def stock_triton(repository: Path, directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A tritonserver with nothing but the repository and its own defaults: process, HTTP port, log."""
+    runtime = find_triton_runtime()
+    runtime.assemble_backends(directory / "backends")
+    port, log = free_port(), directory / "log"
+    command = [
+        runtime.server,
+        f"--model-repository={repository}",
+        f"--backend-directory={directory / 'backends'}",
+        f"--http-port={port}",
+        "--http-address=127.0.0.1",
+        "--allow-grpc=false",
+        "--allow-metrics=false",
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=runtime.environment(), stdout=output, stderr=output)
+    try:
+        yield process, port, log
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def refusal(repository: Path, directory: Path) -> str:
+    """What a stock tritonserver logs as it ends on a repository that does not load."""
+    with stock_triton(repository, directory) as (process, _, log):
+        assert process.wait(60) == 1
+        return log.read_text()
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_the_committed_repository_loads_in_a_stock_tritonserver(repository: Path, tmp_path: Path) -> None:
+    with stock_triton(repository, tmp_path) as (process, port, log):
+        while not is_ready(port):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        loaded = [model for model in MODELS if f"successfully loaded '{model}'" in log.read_text()]
+    assert loaded == MODELS
+
+
+def test_a_detector_config_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
+    edit(repository / "wildlife_detector" / "config.pbtxt", "[ 8, 16, 6 ]", "[ 8, 10, 6 ]")
+    log = refusal(repository, tmp_path)
+    assert "ValueError: model.onnx: DETECTIONS is [8, 16, 6], config.pbtxt says [8, 10, 6]" in log
+
+
+def test_a_decoder_config_that_disagrees_with_the_detector(repository: Path, tmp_path: Path) -> None:
+    edit(repository / "clip_decoder" / "config.pbtxt", "[ 8, 320, 320, 3 ]", "[ 8, 256, 256, 3 ]")
+    log = refusal(repository, tmp_path)
+    assert (
+        "in ensemble video_scorer, ensemble tensor FRAMES: inconsistent shape: [-1,8,256,256,3] is inferred "
+        "from model clip_decoder while [-1,8,320,320,3] is inferred from model wildlife_detector"
+    ) in log
+
+
+def test_an_ensemble_config_that_disagrees_with_its_members(repository: Path, tmp_path: Path) -> None:
+    edit(repository / "video_scorer" / "config.pbtxt", "TYPE_FP32", "TYPE_FP16")
+    log = refusal(repository, tmp_path)
+    assert (
+        "in ensemble video_scorer, ensemble tensor DETECTIONS: inconsistent data type: TYPE_FP16 is inferred "
+        "from model video_scorer while TYPE_FP32 is inferred from model wildlife_detector"
+    ) in log
+
+
+def test_a_decoder_config_without_letterbox_value(repository: Path, tmp_path: Path) -> None:
+    edit(repository / "clip_decoder" / "config.pbtxt", '"letterbox_value"', '"letterbox"')
+    assert "KeyError: 'letterbox_value'" in refusal(repository, tmp_path)
+
+
+async def test_a_manifest_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
+    edit(repository / "manifest.yaml", "frame_side_px: 320", "frame_side_px: 256")
+    config = EmbeddedTritonConfig(repository, tmp_path / "state", instances=1)
+    with pytest.raises(TritonStartError) as caught:
+        await EmbeddedTriton(config).start()
+    assert "model.onnx: FRAMES is [8, 320, 320, 3], config.pbtxt says [8, 256, 256, 3]" in str(caught.value)

@@ -1,0 +1,102 @@
+"""What wildlife_detector makes of requests, with a graph whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from triton_seam import InferenceRequest, load_model, model_config
+
+F, S, K = 8, 320, 16
+
+
+def write_graph(file: Path, *, detections: int = K, name: str = "DETECTIONS") -> None:
+    """A graph of the standard shapes: every detection's six values are the mean of its frame."""
+    nodes = [
+        helper.make_node("Cast", ["FRAMES"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[3, 4], keepdims=0),
+        helper.make_node("ReduceMean", ["mean"], ["frame"], axes=[2], keepdims=1),
+        helper.make_node("Unsqueeze", ["frame", "last"], ["cell"]),
+        helper.make_node("Expand", ["cell", "shape"], [name]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([3], np.int64), "last"),
+        numpy_helper.from_array(np.array([1, F, detections, 6], np.int64), "shape"),
+    ]
+    inputs = [helper.make_tensor_value_info("FRAMES", TensorProto.UINT8, ["b", F, S, S, 3])]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", F, detections, 6])]
+    graph = helper.make_graph(nodes, "means", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, file)
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    return load_model("wildlife_detector")
+
+
+def initialize(module: ModuleType, repository: Path):
+    model = module.TritonPythonModel()
+    model.initialize(
+        {
+            "model_config": model_config("wildlife_detector"),
+            "model_repository": str(repository),
+            "model_version": "1",
+        }
+    )
+    return model
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "1").mkdir()
+    write_graph(tmp_path / "1" / "model.onnx")
+    return tmp_path
+
+
+def request(*levels: int) -> InferenceRequest:
+    rows = [np.full((F, S, S, 3), level, np.uint8) for level in levels]
+    return InferenceRequest({"FRAMES": np.stack(rows)})
+
+
+def test_each_request_gets_its_own_rows_from_one_run(module: ModuleType, repository: Path) -> None:
+    model = initialize(module, repository)
+    responses = model.execute([request(10), request(20, 30), request(40)])
+    answers = [response.array() for response in responses]
+    assert [answer.shape for answer in answers] == [(1, F, K, 6), (2, F, K, 6), (1, F, K, 6)]
+    assert [[float(row[0, 0, 0]) for row in answer] for answer in answers] == [[10], [20, 30], [40]]
+
+
+def test_a_surprise_fails_the_requests_and_not_the_model(module: ModuleType, repository: Path) -> None:
+    model = initialize(module, repository)
+    failed = model.execute([InferenceRequest({"FRAMES": np.zeros((1, 2, 2), np.uint8)}), request(1)])
+    assert [response.error.code for response in failed] == ["INTERNAL", "INTERNAL"]
+    assert "Traceback" in module.pb_utils.Logger.errors[-1]
+    [fine] = model.execute([request(5)])
+    assert float(fine.array()[0, 0, 0, 0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"detections": 10}, "model.onnx: DETECTIONS is [8, 10, 6], config.pbtxt says [8, 16, 6]"),
+        ({"name": "BOXES"}, "model.onnx has the tensors ['FRAMES', 'BOXES'], not ['FRAMES', 'DETECTIONS']"),
+    ],
+)
+def test_a_graph_that_is_not_what_the_config_says(
+    module: ModuleType, repository: Path, changes: dict[str, object], message: str
+) -> None:
+    write_graph(repository / "1" / "model.onnx", **changes)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
+        initialize(module, repository)
+    assert str(caught.value) == message
+
+
+def test_the_committed_graph_is_what_the_committed_config_says(module: ModuleType) -> None:
+    graph = Path(module.__file__).with_name("model.onnx")
+    module.check_shapes(module.open_session(graph), json.loads(model_config("wildlife_detector")))
