@@ -1,0 +1,38 @@
+"""What FFmpeg shows when it decodes everything: the truth that clips are held against."""
+
+from __future__ import annotations
+
+import io
+
+import av
+import numpy as np
+
+from wildgate_server.sampler import ClipWindow
+
+
+def frames_by_time(video: bytes) -> dict[float, np.ndarray]:
+    """All frames of a video by presentation time (seconds, to the microsecond), in the stored pixel format."""
+    with av.open(io.BytesIO(video)) as container:
+        stream = container.streams.video[0]
+        return {round(frame.pts * float(stream.time_base), 6): frame.to_ndarray() for frame in container.decode(stream)}
+
+
+def clip_frames(window: ClipWindow) -> list[np.ndarray]:
+    """The frames of a window's clip at `frame_index`, repeats included."""
+    decoded = {rank: _clip_frame(window.clip, rank) for rank in set(window.frame_index)}
+    return [decoded[rank] for rank in window.frame_index]
+
+
+def _clip_frame(clip: bytes, rank: int) -> np.ndarray:
+    """The frame of this rank in presentation order, by a decoder that has seen nothing before its run."""
+    with av.open(io.BytesIO(clip), options={"ignore_editlist": "1"}) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        pts = sorted(packet.pts for packet in packets)[rank]
+        wanted = next(at for at, packet in enumerate(packets) if packet.pts == pts)
+        start = max(at for at in range(wanted + 1) if packets[at].is_keyframe and packets[at].pts <= pts)
+        for packet in [*packets[start : wanted + 1], None]:
+            for frame in stream.codec_context.decode(packet):
+                if frame.pts == pts:
+                    return frame.to_ndarray()
+    raise AssertionError(f"the clip shows no frame {rank}")

@@ -1,0 +1,213 @@
+"""Real worker processes that crash, hang and balloon; each test ends with a video that is sampled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from misbehaving_sampling import sample_or_misbehave
+
+from clips import ClipSpec, make_clip
+from wildgate_server.errors import CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
+from wildgate_server.manifest import load_manifest
+from wildgate_server.sampler import VideoLimits, sample_video
+from wildgate_server.sampling import SamplingConfig
+from wildgate_server.sampling_pool import SamplingPool
+from wildgate_server.settings import SamplingSettings, SourceSettings
+
+SETTINGS = SamplingSettings(workers=1, timeout_s=1.5, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)
+MANIFEST = load_manifest(Path(__file__).parents[3] / "model_repository")
+SOURCE = SourceSettings(max_bytes=1 << 20)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def video() -> bytes:
+    return make_clip(ClipSpec(width=64, height=64))
+
+
+@pytest.fixture(scope="module")
+def shared_pool() -> Iterator[SamplingPool]:
+    """One worker, so that what a video does to it shows in the next."""
+    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, task=sample_or_misbehave)
+    yield pool
+    pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pool(shared_pool: SamplingPool, video: bytes) -> AsyncIterator[SamplingPool]:
+    """The shared pool, proven alive afterwards."""
+    yield shared_pool
+    assert (await shared_pool.sample(video)).windows
+
+
+class Held:
+    """A video whose sampling has started and goes on when it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "held"
+        self._started = directory / "started"
+        self._go_on = directory / "go on"
+        self.file.write_text(f"{self._started}\n{self._go_on}")
+
+    async def started(self) -> int:
+        """Waits until a worker is at it; its process id."""
+        await until(lambda: bool(written(self._started)))
+        return int(written(self._started))
+
+    def go_on(self) -> None:
+        self._go_on.touch()
+
+    @property
+    def was_started(self) -> bool:
+        return self._started.exists()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+def lives(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+def written(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Callable[[str], Held]]:
+    everything: list[Held] = []
+
+    def hold(name: str) -> Held:
+        (tmp_path / name).mkdir()
+        everything.append(Held(tmp_path / name))
+        return everything[-1]
+
+    yield hold
+    for video in everything:
+        video.go_on()
+
+
+async def test_a_worker_samples_as_the_function_does(pool: SamplingPool, video: bytes) -> None:
+    sampled = await pool.sample(video)
+    expected = sample_video(video, SamplingConfig(8, 1.0, 3), VideoLimits(1 << 20, MANIFEST.max_frame_pixels, 600.0))
+    assert sampled.windows == expected.windows
+    assert len(sampled.windows[0].frame_index) == 8
+
+
+async def test_settings_reach_the_worker(pool: SamplingPool) -> None:
+    sampled = await pool.sample(make_clip(ClipSpec(width=64, height=64, seconds=12)))
+    assert len(sampled.windows[0].times_s) == 3, "max_frames"
+    with pytest.raises(VideoTooLarge) as refusal:
+        await pool.sample(bytes((1 << 20) + 1))
+    assert refusal.value.metadata["limit"] == "max_bytes"
+
+
+async def test_errors_come_back_whole(pool: SamplingPool) -> None:
+    with pytest.raises(NotAVideo, match="no media container") as refusal:
+        await pool.sample(b"no video")
+    assert refusal.value.field == "source"
+
+
+async def test_a_surprise_comes_back_as_itself(pool: SamplingPool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await pool.sample(b"surprise")
+
+
+@pytest.mark.parametrize("death", [b"crash", b"exit"])
+async def test_a_crash_is_the_video_s_own(pool: SamplingPool, death: bytes) -> None:
+    with pytest.raises(CorruptVideo, match="crashed") as refusal:
+        await pool.sample(death)
+    assert refusal.value.field == "source"
+
+
+async def test_a_hang_is_ended(pool: SamplingPool) -> None:
+    with pytest.raises(CorruptVideo, match=r"longer than 1\.5 s"):
+        await pool.sample(b"hang")
+
+
+async def test_a_balloon_is_pricked(pool: SamplingPool) -> None:
+    with pytest.raises(CorruptVideo, match="memory"):
+        await pool.sample(b"balloon")
+
+
+async def test_others_are_sampled_while_one_crashes(pool: SamplingPool, video: bytes) -> None:
+    answers = await asyncio.gather(*map(pool.sample, (video, b"crash", video, b"exit", video)), return_exceptions=True)
+    assert [isinstance(answer, CorruptVideo) for answer in answers] == [False, True, False, True, False]
+    assert answers[0].windows == answers[2].windows == answers[4].windows
+
+
+async def test_a_caller_that_leaves_before_its_turn_costs_nothing(
+    pool: SamplingPool, held: Callable[[str], Held]
+) -> None:
+    busy, last = held("busy"), held("last")
+    running = asyncio.create_task(pool.sample(busy.file))
+    await busy.started()
+    leaving = asyncio.create_task(pool.sample(last.file))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    busy.go_on()
+    await running
+    await pool.sample(b"video")
+    assert not last.was_started
+
+
+async def test_a_caller_that_leaves_keeps_the_worker(pool: SamplingPool, held: Callable[[str], Held]) -> None:
+    busy = held("busy")
+    leaving = asyncio.create_task(pool.sample(busy.file))
+    worker = await busy.started()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await asyncio.sleep(0.5)  # time for the pool to kill the worker, if it were to
+    busy.go_on()
+    assert (await pool.sample(b"video")).format == f"worker {worker}"
+
+
+async def killed(pool: SamplingPool) -> None:
+    """Kills the pool's worker while it has nothing to do, as when the system runs short of memory and picks it."""
+    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    os.kill(worker, signal.SIGKILL)
+    await until(lambda: not lives(worker))
+
+
+async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> None:
+    await killed(pool)
+    assert (await pool.sample(b"video")).format.startswith("worker ")
+
+
+async def test_videos_that_come_when_a_worker_has_died_are_all_sampled(pool: SamplingPool, video: bytes) -> None:
+    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    os.kill(worker, signal.SIGKILL)
+    large = video + bytes(1 << 19)  # more than the pipe to the workers holds, so that the last ones do not reach it
+    answers = await asyncio.gather(*(pool.sample(large) for _ in range(4)))
+    assert all(answer.windows for answer in answers)
+
+
+async def test_warm_up_and_close_leave_no_process_behind() -> None:
+    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, task=sample_or_misbehave)
+    await pool.warm_up()
+    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    hanging = asyncio.create_task(pool.sample(b"hang"))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(pool.close)
+    assert not lives(worker)
+    hanging.cancel()
+    with suppress(asyncio.CancelledError, ShuttingDown):
+        await hanging
+    with pytest.raises(ShuttingDown):
+        await pool.sample(b"video")
