@@ -1,0 +1,1 @@
+"""The gateway: a video in, a verdict out."""

@@ -1,0 +1,208 @@
+"""Clip windows of many requests become few Triton requests.
+
+One loop blocks for the first row, then gives it company until the batch is full or one timer ends; batches under way
+are bounded, so that rows gather while Triton is busy. A batch that Triton refuses is asked again row by row: one bad
+video never fails its batch-mates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
+from wildgate_server.settings import BatchSettings
+from wildgate_server.triton import ClipRow
+
+__all__ = ["Batcher", "RowResult"]
+
+_log = structlog.get_logger()
+
+Detections = npt.NDArray[np.float32]
+Detect = Callable[[Sequence[ClipRow], float], Awaitable[Detections]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """DETECTIONS [F, K, 6] of one row, how long it waited for its batch and how long Triton took, in milliseconds."""
+
+    detections: Detections
+    queue_ms: float
+    infer_ms: float
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    row: ClipRow
+    deadline: float
+    result: asyncio.Future[RowResult]
+    queued: float = field(default_factory=monotonic)
+
+    @property
+    def gone(self) -> bool:
+        return self.result.done()
+
+
+class Batcher:
+    """Gathers rows into batches for `detect`; an async context manager that owns its loop and its batches.
+
+    `detect(rows, timeout_s)` answers FP32 [len(rows), F, K, 6] or raises as `TritonClient.detect` does.
+    """
+
+    def __init__(self, settings: BatchSettings, detect: Detect) -> None:
+        self._settings = settings
+        self._detect = detect
+        self._max_bytes = settings.max_batch_mb << 20
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue()  # bounded by admission: a video has few windows
+        self._held: _Entry | None = None
+        self._forming: list[_Entry] = []
+        self._places = asyncio.Semaphore(settings.max_in_flight)
+        self._batches: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Rows that wait for a batch."""
+        return self._queue.qsize() + (self._held is not None)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the loop runs."""
+        return self._loop is not None and not self._loop.done()
+
+    async def __aenter__(self) -> Batcher:
+        self._loop = asyncio.create_task(self._run(), name="batcher")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = [task for task in (self._loop, *self._batches) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._fail_waiting(ShuttingDown("this server is stopping"))
+
+    async def submit(self, row: ClipRow, deadline: float) -> RowResult:
+        """The detections of one row, asked for before `deadline` (monotonic seconds).
+
+        Raises RowRefused when Triton cannot decode the row alone, BackendUnavailable, DeadlineExceeded.
+        """
+        if not self.healthy:
+            raise BackendUnavailable("the batcher has stopped")
+        entry = _Entry(row, deadline, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(entry)
+        return await entry.result
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._forming.append(await self._next())
+                await self._places.acquire()
+                try:
+                    batch = await self._gather()
+                except BaseException:
+                    self._places.release()
+                    raise
+                if not batch:
+                    self._places.release()
+                    continue
+                task = asyncio.create_task(self._ask(batch), name="batch")
+                self._batches.add(task)
+                task.add_done_callback(partial(self._batch_done, batch))
+        except Exception:
+            _log.exception("batcher_died")
+            self._fail_waiting(BackendUnavailable("the batcher has stopped"))
+
+    def _batch_done(self, batch: list[_Entry], task: asyncio.Task[None]) -> None:
+        self._batches.discard(task)
+        self._places.release()
+        self._fail(batch, ShuttingDown("this server is stopping"))  # a task cancelled before it began tells nobody
+
+    async def _next(self) -> _Entry:
+        """The next row whose caller still waits."""
+        while True:
+            entry, self._held = self._held, None
+            entry = entry or await self._queue.get()
+            if not entry.gone:
+                return entry
+
+    async def _gather(self) -> list[_Entry]:
+        """A batch that begins with the row in `_forming`, less those whose callers have left meanwhile."""
+        forming = self._forming
+        try:
+            async with asyncio.timeout(self._settings.max_wait_ms / 1000):
+                while len(forming) < self._settings.max_rows:
+                    forming.append(await self._next())
+                    longest = max(len(entry.row.clip) for entry in forming)
+                    if longest * len(forming) > self._max_bytes:
+                        self._held = forming.pop()  # too large together: it opens the next batch
+                        break
+        except TimeoutError:
+            pass
+        self._forming = []
+        return [entry for entry in forming if not entry.gone]
+
+    async def _ask(self, batch: list[_Entry]) -> None:
+        """Asks for a batch; gives up when every caller has left."""
+        asking = asyncio.current_task()
+        waiting = len(batch)
+
+        def one_done(_: object) -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting and asking:
+                asking.cancel()
+
+        for entry in batch:
+            entry.result.add_done_callback(one_done)
+        try:
+            await self._resolve(batch)
+        except Exception as error:
+            if not isinstance(error, WildgateError | RowRefused):
+                _log.exception("batch_failed")
+                error = BackendUnavailable("the batch failed unexpectedly")
+            self._fail(batch, error)
+        finally:
+            for entry in batch:
+                entry.result.remove_done_callback(one_done)
+
+    async def _resolve(self, batch: list[_Entry]) -> None:
+        try:
+            await self._resolve_together(batch)
+        except RowRefused as refusal:
+            if len(batch) == 1:
+                self._fail(batch, refusal)
+                return
+            for entry in batch:
+                if not entry.gone:
+                    await self._resolve([entry])
+
+    async def _resolve_together(self, batch: list[_Entry]) -> None:
+        started = monotonic()
+        timeout_s = max(entry.deadline for entry in batch) - started
+        detections = await self._detect([entry.row for entry in batch], max(timeout_s, 0.001))
+        infer_ms = (monotonic() - started) * 1e3
+        for entry, result in zip(batch, detections, strict=True):
+            if not entry.gone:
+                entry.result.set_result(RowResult(result, (started - entry.queued) * 1e3, infer_ms))
+
+    def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
+        for entry in batch:
+            if not entry.gone:
+                entry.result.set_exception(error)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        waiting = self._forming + ([self._held] if self._held else [])
+        self._forming, self._held = [], None
+        while not self._queue.empty():
+            waiting.append(self._queue.get_nowait())
+        self._fail(waiting, error)

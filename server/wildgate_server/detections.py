@@ -1,0 +1,77 @@
+"""The detector's output, read back into the displayed frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Detection", "Letterbox", "read_detections"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A label seen at `time_s`: score 0 to 1, box (x1, y1, x2, y2) as fractions of the displayed frame."""
+
+    label: str
+    score: float
+    time_s: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Where the displayed frame lies in the detector's square, in pixels.
+
+    The counterpart of the decoders' letterboxing: scaled by S / longer side, each side rounded and at least 1 pixel,
+    centred with the smaller bar first.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    side: int
+
+    @classmethod
+    def of(cls, width: int, height: int, rotation: int, side: int) -> Letterbox:
+        """For a stored picture of `width` x `height` turned by `rotation` degrees, in a square of `side` pixels."""
+        if rotation % 180:
+            width, height = height, width
+        scale = side / max(width, height)
+        inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+        return cls((side - inner_width) // 2, (side - inner_height) // 2, inner_width, inner_height, side)
+
+    def to_frame(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes [..., 4] from fractions of the square to fractions of the displayed frame, cut at its edges."""
+        offset = np.array([self.left, self.top, self.left, self.top], np.float32)
+        extent = np.array([self.width, self.height, self.width, self.height], np.float32)
+        return np.clip((boxes * np.float32(self.side) - offset) / extent, 0.0, 1.0)
+
+    def crop(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The displayed frame's part of a letterboxed frame [S, S, 3]."""
+        return frame[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def read_detections(
+    rows: npt.NDArray[np.float32], times_s: Sequence[float], labels: Sequence[str], letterbox: Letterbox
+) -> list[Detection]:
+    """Detections of one window from DETECTIONS [F, K, 6], in time order, highest score first within a frame.
+
+    Only the first `len(times_s)` of the F places are read, the others repeat the last frame; a score of 0 is unused.
+
+    Raises ValueError for a class index without a label: detector and manifest disagree.
+    """
+    found = []
+    for time_s, frame in zip(times_s, rows, strict=False):
+        used = frame[frame[:, 4] > 0]
+        used = used[np.argsort(-used[:, 4], kind="stable")]
+        for box, score, index in zip(letterbox.to_frame(used[:, :4]), used[:, 4], used[:, 5], strict=True):
+            if not 0 <= int(index) < len(labels):
+                raise ValueError(f"the detector answered class {int(index)}, the manifest has {len(labels)} labels")
+            x1, y1, x2, y2 = (float(edge) for edge in box)
+            found.append(Detection(labels[int(index)], float(score), time_s, (x1, y1, x2, y2)))
+    return found

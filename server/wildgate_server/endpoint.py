@@ -1,0 +1,77 @@
+"""Where the gateway is reached: the gRPC server with health and reflection, and the metrics over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from wildgate_proto.v1.scoring_pb2_grpc import add_ScoringServiceServicer_to_server
+from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.metrics import Metrics
+from wildgate_server.readiness import Readiness
+from wildgate_server.service import SERVICE_NAME, ScoringService
+from wildgate_server.settings import ServerSettings
+
+__all__ = ["StartError", "grpc_server", "listen", "metrics_server"]
+
+_MESSAGE_SLACK_BYTES = 1 << 20  # what a request holds besides the video
+_CONTROL_CALLS = 64  # health checks, reflection and idle streams
+_MIN_PING_INTERVAL_MS = 30_000  # the client pings a quiet connection every minute
+
+
+class StartError(Exception):
+    """The gateway cannot start here and now; names what is in the way."""
+
+
+def grpc_server(settings: ServerSettings, service: ScoringService, readiness: Readiness) -> grpc.aio.Server:
+    """The server with all its services, not listening yet."""
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor(SERVICE_NAME)],
+        # A message is in memory before admission can refuse it politely: past this many, gRPC refuses it unread.
+        maximum_concurrent_rpcs=2 * settings.admission.max_in_flight + _CONTROL_CALLS,
+        options=[
+            # Twice, so that a video that is too large is refused in our own words; only past that by gRPC's.
+            ("grpc.max_receive_message_length", 2 * settings.source.max_bytes + _MESSAGE_SLACK_BYTES),
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ],
+    )
+    add_ScoringServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
+    names = (
+        SERVICE_NAME,
+        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        reflection.SERVICE_NAME,
+    )
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+def listen(server: grpc.aio.Server, address: str) -> str:
+    """Has the server listen; answers the address with the port that was taken. Raises StartError."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+@contextmanager
+def metrics_server(address: str, metrics: Metrics) -> Iterator[None]:
+    """Serves the metrics as long as the context lasts. Raises StartError."""
+    host, _, port = address.rpartition(":")
+    try:
+        http, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
+    except OSError as error:
+        raise StartError(f"cannot serve metrics at {address}: {error}") from error
+    try:
+        yield
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()

@@ -1,0 +1,81 @@
+"""Evidence frames: the looked-at frames that count most, as JPEG.
+
+They come from Triton's decoder, so that a reviewer sees what the detector saw and the gateway decodes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from wildgate_server.detections import Detection, Letterbox
+from wildgate_server.sampler import ClipWindow
+from wildgate_server.triton import ClipRow
+
+__all__ = ["EvidenceFrame", "EvidenceMaker"]
+
+_JPEG_QUALITY = 90
+
+Frames = Callable[[Sequence[ClipRow], float], Awaitable[npt.NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFrame:
+    """The displayed frame at `time_s`, at the detector's resolution, as JPEG."""
+
+    time_s: float
+    jpeg: bytes
+
+
+class EvidenceMaker:
+    """Makes evidence frames; `frames(rows, timeout_s)` answers UINT8 RGB [len(rows), F, S, S, 3], letterboxed."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+
+    async def make(
+        self,
+        windows: Sequence[ClipWindow],
+        detections: Sequence[Detection],
+        letterbox: Letterbox,
+        rotation: int,
+        max_frames: int,
+        deadline: float,
+    ) -> list[EvidenceFrame]:
+        """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
+
+        Raises as `TritonClient.frames` does.
+        """
+        wanted = _best_times(detections, max_frames)
+        evidence = []
+        for window in windows:
+            places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
+            if not places:
+                continue
+            row = ClipRow(window.clip, window.frame_index, rotation)
+            frames = (await self._frames([row], max(deadline - monotonic(), 0.001)))[0]
+            for at in places:
+                jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(frames[at]))
+                evidence.append(EvidenceFrame(window.times_s[at], jpeg))
+        return evidence
+
+
+def _best_times(detections: Sequence[Detection], count: int) -> set[float]:
+    best: dict[float, float] = {}
+    for found in detections:
+        best[found.time_s] = max(found.score, best.get(found.time_s, 0.0))
+    return set(sorted(best, key=lambda time_s: (-best[time_s], time_s))[:count])
+
+
+def _jpeg(frame: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()

@@ -1,0 +1,101 @@
+"""`wildgate serve`: reads the configuration, runs the gateway, stops on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import structlog
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from wildgate_server.embedded_triton import TritonStartError
+from wildgate_server.endpoint import StartError
+from wildgate_server.gateway import SettingsConflict, run_gateway
+from wildgate_server.manifest import ManifestError
+from wildgate_server.policy import PolicyError
+from wildgate_server.settings import ServerSettings
+from wildgate_server.yaml_document import faults
+
+__all__ = ["serve_command"]
+
+_log = structlog.get_logger()
+
+_USAGE = 2
+
+
+def serve_command(args: list[str]) -> int:
+    """Serves until SIGTERM or SIGINT; answers the exit status.
+
+    0 stopped, 1 could not start or lost its embedded Triton, 2 bad configuration.
+
+    The first signal drains, the second one exits at once. SIGHUP reads the policy file again.
+    """
+    try:
+        settings = ServerSettings(_cli_parse_args=args)
+    except (ValidationError, SettingsError) as error:
+        print(f"wildgate serve: {_described(error)}", file=sys.stderr)
+        return _USAGE
+    _configure_log(settings.log_level)
+    try:
+        return asyncio.run(_serve(settings))
+    except (SettingsConflict, ManifestError, PolicyError) as error:
+        print(f"wildgate serve: {error}", file=sys.stderr)
+        return _USAGE
+    except (TritonStartError, StartError) as error:
+        print(f"wildgate serve: cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: ServerSettings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)  # asked twice: no more waiting; guard and workers see the gateway go and end themselves
+        stop.set()
+        if starting:
+            starting.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is no policy to replace yet
+    try:
+        async with run_gateway(settings) as gateway:
+            starting = None
+            loop.add_signal_handler(signal.SIGHUP, gateway.reload_policy)
+            print(f"wildgate is ready on {gateway.address}", flush=True)
+            waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.backend_ended)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            await gateway.drain()
+            return 0 if stop.is_set() else 1
+    except asyncio.CancelledError:
+        if stop.is_set():
+            return 0  # stopped while it started
+        raise
+
+
+def _described(error: ValidationError | SettingsError) -> str:
+    return str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+
+
+def _configure_log(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,55 @@
+"""Health that tells the truth: SERVING only while a request could be answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as aio_health
+
+__all__ = ["Readiness"]
+
+_log = structlog.get_logger()
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Readiness:
+    """Sets the standard health service, for the server as a whole and for each named service, by asking `ready`."""
+
+    def __init__(self, services: tuple[str, ...], ready: Callable[[], Awaitable[bool]], period_s: float = 1.0) -> None:
+        self.servicer = aio_health.HealthServicer()
+        self._services = ("", *services)
+        self._ready = ready
+        self._period_s = period_s
+        self._serving: bool | None = None
+
+    async def watch(self) -> None:
+        """Asks again and again; runs until it is cancelled."""
+        while True:
+            await self.update()
+            await asyncio.sleep(self._period_s)
+
+    async def update(self) -> None:
+        """Asks once and sets what was answered; a question that fails is a no."""
+        try:
+            serving = await self._ready()
+        except Exception:
+            _log.exception("readiness_check_failed")
+            serving = False
+        await self._set(serving)
+
+    async def drain(self) -> None:
+        """NOT_SERVING from now on, whatever `ready` says."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _set(self, serving: bool) -> None:
+        if serving == self._serving:
+            return
+        self._serving = serving
+        _log.info("readiness", serving=serving)
+        for service in self._services:
+            await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)

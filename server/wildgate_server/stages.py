@@ -1,0 +1,31 @@
+"""The stages of the way a video goes: one name each, in answers, metrics and reports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Stage", "Timings"]
+
+
+class Stage(StrEnum):
+    """A stage of scoring one video. All but TOTAL add up to about TOTAL; windows of a video go in parallel."""
+
+    READ = "read"
+    """Reading the file; nothing for content given as bytes."""
+    SAMPLE = "sample"
+    """Index, choice of frames, copying of packets, in the worker."""
+    HANDOVER = "handover"
+    """Waiting for a sampling worker, and moving the video there and the clips back."""
+    QUEUE = "queue"
+    """Waiting for a batch; the longest of the windows."""
+    INFER = "infer"
+    """Triton: decoding and detecting; the longest of the windows."""
+    POLICY = "policy"
+    """Detections to verdict."""
+    EVIDENCE = "evidence"
+    """Evidence frames, where asked for."""
+    TOTAL = "total"
+    """From the place at the door to the verdict."""
+
+
+Timings = dict[Stage, float]  # milliseconds

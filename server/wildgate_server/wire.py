@@ -1,0 +1,99 @@
+"""Scored videos and errors as the messages of the API."""
+
+from __future__ import annotations
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.errors import WildgateError
+from wildgate_server.policy import Action, LabelGroup, LabelJudgement
+from wildgate_server.scoring import ScoredVideo
+
+__all__ = ["ERROR_DOMAIN", "status_of", "verdict_of"]
+
+ERROR_DOMAIN = "wildgate"
+
+_ACTIONS = {
+    Action.ALLOW: pb.ACTION_ALLOW,
+    Action.REVIEW: pb.ACTION_REVIEW,
+    Action.BLOCK: pb.ACTION_BLOCK,
+}
+_GROUPS = {
+    LabelGroup.LIVE_ANIMAL: pb.LABEL_GROUP_LIVE_ANIMAL,
+    LabelGroup.PRODUCT: pb.LABEL_GROUP_PRODUCT,
+}
+
+
+def verdict_of(scored: ScoredVideo, max_gap_s: float) -> pb.Verdict:
+    """The answer for a scored video; `max_gap_s` is the gap the server aims at."""
+    video = scored.video
+    return pb.Verdict(
+        action=_ACTIONS[scored.judgement.action],
+        labels=[_label(label) for label in scored.judgement.labels],
+        detections=[
+            pb.Detection(
+                label=found.label,
+                score=found.score,
+                time_s=found.time_s,
+                box=pb.Box(x1=found.box[0], y1=found.box[1], x2=found.box[2], y2=found.box[3]),
+            )
+            for found in scored.detections
+        ],
+        coverage=pb.Coverage(
+            frames_looked_at=len(scored.looked_at_s),
+            first_frame_s=video.first_s,
+            last_frame_s=video.last_s,
+            longest_gap_s=scored.longest_gap_s,
+            max_gap_s=max_gap_s,
+            looked_at_s=scored.looked_at_s,
+        ),
+        video=pb.VideoInfo(
+            format=video.format,
+            codec=video.codec,
+            width=video.width,
+            height=video.height,
+            rotation=video.rotation,
+            content_bytes=video.content_bytes,
+            clip_bytes=video.clip_bytes,
+        ),
+        model_version=scored.model_version,
+        policy_version=scored.policy_version,
+        content_digest=video.content_digest,
+        timings=[pb.StageTiming(stage=stage, duration_ms=duration_ms) for stage, duration_ms in scored.timings.items()],
+        evidence=[pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in scored.evidence],
+    )
+
+
+def _label(judged: LabelJudgement) -> pb.LabelVerdict:
+    return pb.LabelVerdict(
+        label=judged.label,
+        action=_ACTIONS[judged.action],
+        score=judged.score,
+        group=_GROUPS[judged.rule.group],
+        taxon=judged.rule.taxon,
+        cites_appendix=judged.rule.cites_appendix,
+        frames=judged.frames,
+        spans=[pb.TimeSpan(start_s=start_s, end_s=end_s) for start_s, end_s in judged.spans_s],
+    )
+
+
+def status_of(error: WildgateError) -> status_pb2.Status:
+    """The error as a `google.rpc.Status` with ErrorInfo and, where they apply, BadRequest and RetryInfo."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata)
+    ]
+    if error.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after_s is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=error.status.value[0], message=error.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

@@ -1,0 +1,82 @@
+"""Gateways that run whole, in front of a real embedded Triton."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from gateway_under_test import GatewayUnderTest, MakeSettings, running
+from patch_detector import POLICY, patch_repository
+
+from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.settings import ServerSettings
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))  # for triton_seam
+
+
+@pytest.fixture(scope="session")
+def patch_models(model_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model repository with the detector of `patch_detector`."""
+    return patch_repository(model_repository, tmp_path_factory.mktemp("patch_models"))
+
+
+@pytest.fixture(scope="session")
+def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy for the labels of `patch_detector`."""
+    file = tmp_path_factory.mktemp("policy") / "policy.yaml"
+    file.write_text(POLICY)
+    return file
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def patch_triton(patch_models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedTriton]:
+    """A running embedded Triton with `patch_models`; shared, so leave it as it was."""
+    config = EmbeddedTritonConfig(
+        patch_models, tmp_path_factory.mktemp("patch_triton"), instances=2, startup_timeout_s=120, stop_timeout_s=2
+    )
+    async with EmbeddedTriton(config) as triton:
+        yield triton
+
+
+@pytest.fixture(scope="session")
+def make_settings(patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path) -> MakeSettings:
+    """Settings of a gateway in front of `patch_triton`; sections given replace the test's own."""
+
+    def make(**sections: dict) -> ServerSettings:
+        defaults: dict[str, dict] = {
+            "endpoint": {"address": "127.0.0.1:0"},
+            "sampling": {"workers": 1, "timeout_s": 60},
+            "backend": {"target": patch_triton.endpoints.grpc, "model_repository": patch_models},
+        }
+        merged = {name: {**defaults.get(name, {}), **sections.get(name, {})} for name in (*defaults, *sections)}
+        return ServerSettings(policy=policy_file, log_level="warning", **merged)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def allowed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared gateway may read `file:` URIs."""
+    return tmp_path_factory.mktemp("allowed")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateway(make_settings: MakeSettings, allowed_root: Path) -> AsyncIterator[GatewayUnderTest]:
+    """A gateway with two sampling workers that batches eagerly; shared, so leave it as it was."""
+    settings = make_settings(
+        source={"file_roots": (allowed_root,)},
+        sampling={"workers": 2, "timeout_s": 60},
+        batch={"max_wait_ms": 20},
+    )
+    async with running(settings) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def narrow_gateway(make_settings: MakeSettings) -> AsyncIterator[GatewayUnderTest]:
+    """A gateway with room for one video, one sampling worker and every source setting at its default."""
+    async with running(make_settings(admission={"max_in_flight": 1, "retry_after_ms": 1250})) as started:
+        yield started

@@ -1,0 +1,87 @@
+"""A video that hangs, or a worker that dies, harms no other video."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time, running, until, videos_in_flight
+from hostile_videos import endless_work
+
+from clips import ClipSpec, make_clip
+from wildgate_client import Content, InvalidVideo
+
+pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
+
+GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(4)]
+# Clock ticks of 10 ms: far more than taking a task takes, far less than the hostile video does.
+BUSY = 20
+
+
+@pytest.fixture(scope="module")
+def endless() -> Content:
+    return Content(endless_work())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def patient_gateway(make_settings: MakeSettings) -> AsyncIterator[GatewayUnderTest]:
+    """A gateway that gives a video a minute to be sampled: whoever ends a worker earlier, it is the test."""
+    async with running(make_settings(sampling={"workers": 2, "timeout_s": 60})) as started:
+        yield started
+
+
+async def scores(gateway: GatewayUnderTest) -> None:
+    """Good videos, all at once, all score."""
+    verdicts = await asyncio.gather(*(gateway.client.score(good) for good in GOOD))
+    assert len({verdict.detections for verdict in verdicts}) == len(GOOD)
+
+
+async def busy_worker(gateway: GatewayUnderTest) -> int:
+    """The worker that has been at work since this was called."""
+    before = {worker: processor_time(worker) for worker in gateway.workers}
+
+    def busy() -> list[int]:
+        return [worker for worker, ticks in before.items() if processor_time(worker) > ticks + BUSY]
+
+    await until(lambda: bool(busy()), "a worker at work")
+    return busy()[0]
+
+
+async def test_a_video_that_takes_too_long_is_refused_and_holds_up_nobody(
+    make_settings: MakeSettings, endless: Content
+) -> None:
+    async with running(make_settings(sampling={"workers": 2, "timeout_s": 1})) as gateway:
+        hanging = asyncio.create_task(gateway.client.score(endless))
+        await scores(gateway)
+        with pytest.raises(InvalidVideo, match="took longer than 1 s") as refused:
+            await hanging
+        assert refused.value.reason == "CORRUPT_VIDEO"
+        await scores(gateway)
+
+
+async def test_a_worker_that_dies_at_work_fails_its_video_alone(
+    patient_gateway: GatewayUnderTest, endless: Content
+) -> None:
+    crashing = asyncio.create_task(patient_gateway.client.score(endless))
+    worker = await busy_worker(patient_gateway)
+    others = asyncio.create_task(scores(patient_gateway))
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(InvalidVideo, match="crashed") as refused:
+        await crashing
+    assert refused.value.reason == "CORRUPT_VIDEO"
+    await others
+    await scores(patient_gateway)
+    assert videos_in_flight(patient_gateway.metrics) == 0
+
+
+async def test_workers_that_die_idle_are_replaced(make_settings: MakeSettings) -> None:
+    async with running(make_settings(sampling={"workers": 2})) as gateway:
+        await scores(gateway)
+        for worker in gateway.workers:
+            os.kill(worker, signal.SIGKILL)
+        await scores(gateway)
+        await scores(gateway)

@@ -1,0 +1,272 @@
+"""`wildgate serve` as a process: how it starts, how it stops, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_in_flight
+from patch_detector import POLICY
+from triton_requests import shared_memory_of
+
+from clips import ClipSpec, make_clip
+from wildgate_client import Action, Content, ScoringClient, StreamItem
+from wildgate_client.local_server import LocalServer, LocalServerOptions
+from wildgate_server.embedded_triton import EmbeddedTriton
+from wildgate_server.triton import TritonClient
+
+pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
+
+ROOT = Path(__file__).parents[2]
+CLI = (sys.executable, "-m", "wildgate_client.cli")
+MARK = "INTEGRATION_TEST_MARK"
+GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(3)]
+
+
+def processes_marked(mark: str) -> dict[int, str]:
+    """The processes with this mark in their environment, zombies apart: process id to command line."""
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}".encode() in (directory / "environ").read_bytes().split(b"\0"):
+                found[int(directory.name)] = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # gone meanwhile
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Served:
+    """A `wildgate serve` that is ready."""
+
+    server: LocalServer
+    client: ScoringClient
+    metrics: str
+    mark: str
+
+    def processes(self) -> dict[int, str]:
+        """The server and all that descend from it, zombies apart: process id to command line."""
+        return processes_marked(self.mark)
+
+    @property
+    def gateway(self) -> int:
+        """The process id of the gateway itself."""
+        [gateway] = [pid for pid, command in self.processes().items() if "wildgate_client.cli serve" in command]
+        return gateway
+
+    async def stop(self) -> None:
+        """SIGTERM, and then whatever it takes; `server.stop_report` tells."""
+        await asyncio.to_thread(self.server.__exit__, None, None, None)
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, arguments: list[str], environment: Mapping[str, str]) -> AsyncIterator[Served]:
+    metrics, mark = free_address(), uuid.uuid4().hex
+    options = LocalServerOptions(
+        tmp_path / "server.log",
+        command=(*CLI, "serve", "--listen", "127.0.0.1:0", "--metrics", metrics, *arguments),
+        environment={MARK: mark, "WILDGATE_BACKEND__LOG_DIR": str(tmp_path), **environment},
+        directory=ROOT,
+        ready_timeout_s=90,
+        orphan_grace_s=15,
+    )
+    server = LocalServer(options)
+    await asyncio.to_thread(server.__enter__)
+    try:
+        async with ScoringClient(server.target, NO_RETRY) as client:
+            yield Served(server, client, metrics, mark)
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(
+    tmp_path: Path, patch_models: Path, policy_file: Path
+) -> None:
+    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "2"]
+    # Videos wait for company in their batch, so that they are under way when the signal comes.
+    async with served(tmp_path, arguments, {"WILDGATE_BATCH__MAX_WAIT_MS": "2000"}) as serving:
+        running = [asyncio.create_task(serving.client.score(good)) for good in GOOD]
+        stream = serving.client.score_stream([StreamItem("a", GOOD[0]), StreamItem("b", GOOD[1])])
+        streaming = asyncio.create_task(collected(stream))
+        await until_in_flight(serving.metrics, 5)
+        assert not any(task.done() for task in running)
+
+        await serving.stop()
+        verdicts = await asyncio.gather(*running)
+        assert len({verdict.detections for verdict in verdicts}) == len(GOOD)
+        assert {result.video_id: result.unwrap().detections for result in await streaming} == {
+            "a": verdicts[0].detections,
+            "b": verdicts[1].detections,
+        }
+        assert serving.server.stop_report is not None
+        assert serving.server.stop_report.clean, str(serving.server.stop_report)
+        assert not serving.processes()
+
+
+async def collected(results) -> list:
+    return [result async for result in results]
+
+
+async def test_sigkill_of_the_gateway_takes_everything_along(
+    tmp_path: Path, patch_models: Path, policy_file: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "2"]
+    async with served(tmp_path, arguments, {"TMPDIR": str(scratch)}) as serving:
+        await serving.client.score(GOOD[0])
+        commands = list(serving.processes().values())
+        counts = {
+            part: sum(part in command for command in commands)
+            for part in ("tritonserver", "python_backend_stub", "spawn_main")
+        }
+        assert counts["tritonserver"] >= 1, commands
+        assert counts["python_backend_stub"] >= 2, commands
+        assert counts["spawn_main"] >= 2, commands
+        gateway = serving.gateway
+        server_id = f"wildgate-{gateway}-"
+        assert shared_memory_of(server_id)
+        assert any(entry.name.startswith(server_id) for entry in scratch.iterdir())
+
+        # A worker that hangs does not notice that its pipe was closed.
+        os.kill(next(pid for pid, command in serving.processes().items() if "spawn_main" in command), signal.SIGSTOP)
+        os.kill(gateway, signal.SIGKILL)
+        await until(lambda: not serving.processes(), "the end of every process")
+        assert not shared_memory_of(server_id)
+        assert not any(entry.name.startswith(server_id) for entry in scratch.iterdir())
+    assert serving.server.stop_report is not None
+    assert serving.server.stop_report.exit_status == -signal.SIGKILL
+
+
+async def test_the_end_of_the_embedded_triton_ends_the_server(
+    tmp_path: Path, patch_models: Path, policy_file: Path
+) -> None:
+    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "1"]
+    async with served(tmp_path, arguments, {}) as serving:
+        [triton] = [pid for pid, command in serving.processes().items() if "bin/tritonserver" in command.split()[0]]
+        os.kill(triton, signal.SIGKILL)
+        await until(lambda: not serving.processes(), "the end of every process")
+    assert serving.server.stop_report is not None
+    assert serving.server.stop_report.exit_status == 1
+
+
+async def test_sigterm_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    mark = uuid.uuid4().hex
+    with subprocess.Popen(
+        [*CLI, "serve", "--listen", "127.0.0.1:0", "--backend.log-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, MARK: mark},
+        stdout=subprocess.PIPE,
+    ) as starting:
+        try:
+            await until(lambda: (tmp_path / "tritonserver.log").exists(), "the start of Triton")
+            starting.send_signal(signal.SIGTERM)
+            printed, _ = await asyncio.to_thread(starting.communicate, timeout=PATIENCE_S)
+        finally:
+            starting.kill()
+    assert (starting.returncode, printed) == (0, b"")
+    assert not processes_marked(mark)
+
+
+async def test_an_external_triton_serves_the_shipped_models(tmp_path: Path, embedded_triton: EmbeddedTriton) -> None:
+    async with served(tmp_path, ["--triton", embedded_triton.endpoints.grpc, "--sampling.workers", "1"], {}) as serving:
+        assert not any("tritonserver" in command for command in serving.processes().values())
+        verdict = await serving.client.score(GOOD[0])
+        assert (verdict.action, verdict.coverage.frames_looked_at > 0) == (Action.ALLOW, True)
+        await serving.stop()
+        assert serving.server.stop_report is not None
+        assert serving.server.stop_report.clean, str(serving.server.stop_report)
+    async with TritonClient(embedded_triton.endpoints.grpc) as triton:
+        assert await triton.ready(), "a Triton that is not the gateway's own was stopped"
+
+
+async def test_the_command_line_client_and_a_policy_reloaded(
+    tmp_path: Path, patch_triton: EmbeddedTriton, patch_models: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    good, bad = tmp_path / "good.mp4", tmp_path / "bad.mp4"
+    good.write_bytes(GOOD[0].data)
+    bad.write_bytes(b"no video at all")
+    arguments = ["--triton", patch_triton.endpoints.grpc, "--model-repository", str(patch_models)]
+    arguments += ["--policy", str(policy), "--sampling.workers", "1"]
+    async with served(tmp_path, arguments, {}) as serving:
+        command = ("score", str(good), str(bad), "--json", "--server", serving.server.target)
+        scored = await asyncio.to_thread(wildgate, *command)
+        assert scored.returncode == 1, scored.stderr
+        first, second = map(json.loads, scored.stdout.splitlines())
+        assert first["action"] == "REVIEW"
+        assert second["error"]["reason"] == "NOT_A_VIDEO"
+
+        log = tmp_path / "server.log"
+        policy.write_text("version: broken\n")
+        os.kill(serving.gateway, signal.SIGHUP)
+        await until(lambda: "policy_refused" in log.read_text(), "the refusal of the broken policy")
+        assert (await serving.client.score(GOOD[0])).policy_version == "test-7"
+
+        policy.write_text(POLICY.replace("test-7", "test-8"))
+        os.kill(serving.gateway, signal.SIGHUP)
+        await until(lambda: "version=test-8" in log.read_text(), "the new policy")
+        assert (await serving.client.score(GOOD[0])).policy_version == "test-8"
+
+
+def wildgate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["--sampling.max-gap-s", "-1"], {}, ["sampling.max_gap_s", "-1"]),
+        ([], {"WILDGATE_ADMISSION__MAX_IN_FLIGHT": "plenty"}, ["admission.max_in_flight", "plenty"]),
+        (["--listen", "everywhere"], {}, ["endpoint.address", "everywhere"]),
+        (["--model-repository", "no/such/place"], {}, ["no/such/place", "cannot be read"]),
+    ],
+    ids=["argument", "environment", "address", "repository"],
+)
+async def test_a_bad_setting_is_named_with_its_value(
+    arguments: list[str], environment: dict[str, str], named: list[str]
+) -> None:
+    refused = await asyncio.to_thread(wildgate, "serve", *arguments, **environment)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    for part in named:
+        assert part in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_a_bad_policy_is_named_with_field_and_value(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text(POLICY.replace("score: 0.45", "score: 1.45"))
+    refused = await asyncio.to_thread(wildgate, "serve", "--policy", str(policy))
+    assert refused.returncode == 2
+    for part in (str(policy), "labels.yellow_patch.block.score", "1.45"):
+        assert part in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_a_policy_that_does_not_know_a_label_is_refused(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text(POLICY)  # of another detector
+    refused = await asyncio.to_thread(wildgate, "serve", "--policy", str(policy))
+    assert refused.returncode == 2
+    assert str(policy) in refused.stderr
+    assert "elephant_tusk" in refused.stderr

@@ -1,0 +1,79 @@
+"""A scored video, as the scorer hands it to the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wildgate_server.detections import Detection
+from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.policy import Judgement, Policy, Sighting
+from wildgate_server.sampler import ClipWindow, SampledVideo
+from wildgate_server.scoring import ScoredVideo
+from wildgate_server.stages import Stage
+
+POLICY = Policy.model_validate(
+    {
+        "version": "p1",
+        "labels": {
+            "rhino_horn": {
+                "group": "product",
+                "taxon": "Rhinocerotidae",
+                "cites_appendix": "I/II",
+                "review": {"score": 0.4, "frames": 1},
+                "block": {"score": 0.6, "frames": 2},
+            },
+            "live_bear": {
+                "group": "live_animal",
+                "taxon": "Ursidae",
+                "cites_appendix": "I/II",
+                "review": {"score": 0.4, "frames": 1},
+            },
+        },
+    }
+)
+
+LOOKED_AT_S = (0.0, 2.0, 3.5)
+
+
+def sampled_video(**changes: Any) -> SampledVideo:
+    fields = {
+        "format": "mov",
+        "codec": "h264",
+        "profile": "High",
+        "width": 320,
+        "height": 240,
+        "rotation": 90,
+        "first_s": 0.0,
+        "last_s": 4.25,
+        "content_bytes": 1000,
+        "content_digest": "blake3:00",
+        "windows": (ClipWindow(b"clip", (0, 1, 2, 2), LOOKED_AT_S, 3),),
+        "read_ms": 0.5,
+        "sample_ms": 4.0,
+    }
+    return SampledVideo(**{**fields, **changes})
+
+
+def judgement() -> Judgement:
+    """BLOCK for a horn in the last two looked-at frames; a bear in the first to be reviewed."""
+    sightings = [
+        Sighting("live_bear", 0.5, 0.0),
+        Sighting("rhino_horn", 0.75, 2.0),
+        Sighting("rhino_horn", 0.625, 3.5),
+    ]
+    return POLICY.judge(sightings, LOOKED_AT_S)
+
+
+def scored_video(**changes: Any) -> ScoredVideo:
+    fields = {
+        "video": sampled_video(),
+        "looked_at_s": LOOKED_AT_S,
+        "longest_gap_s": 2.0,
+        "detections": (Detection("rhino_horn", 0.75, 2.0, (0.125, 0.25, 0.5, 1.0)),),
+        "judgement": judgement(),
+        "policy_version": "p1",
+        "model_version": "m/1",
+        "evidence": (EvidenceFrame(2.0, b"jpeg"),),
+        "timings": {Stage.SAMPLE: 4.0, Stage.TOTAL: 20.0},
+    }
+    return ScoredVideo(**{**fields, **changes})

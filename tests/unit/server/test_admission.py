@@ -1,0 +1,194 @@
+"""The door: places counted and weighed, immediate refusal, orderly waiting, draining."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from wildgate_server.admission import Admission
+from wildgate_server.errors import Overloaded, ShuttingDown
+from wildgate_server.settings import AdmissionSettings
+
+MB = 1 << 20
+
+
+def door(max_in_flight: int = 2, max_in_flight_mb: int = 10) -> Admission:
+    return Admission(
+        AdmissionSettings(max_in_flight=max_in_flight, max_in_flight_mb=max_in_flight_mb, retry_after_ms=1500)
+    )
+
+
+class Visitor:
+    """A video of a stream: waits for a place, keeps it until told to leave."""
+
+    def __init__(self, admission: Admission, size: int = 0) -> None:
+        self.inside = False
+        self._leave = asyncio.Event()
+        self.task = asyncio.create_task(self._visit(admission, size))
+
+    async def _visit(self, admission: Admission, size: int) -> None:
+        async with admission.admit_when_free(size):
+            self.inside = True
+            try:
+                await self._leave.wait()
+            finally:
+                self.inside = False
+
+    async def leave(self) -> None:
+        self._leave.set()
+        await self.task
+        await settled()
+
+
+async def settled() -> None:
+    """Lets every task run until it waits for something."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def visitors(admission: Admission, *sizes: int) -> list[Visitor]:
+    entered = [Visitor(admission, size) for size in sizes]
+    await settled()
+    return entered
+
+
+def inside(entered: list[Visitor]) -> list[bool]:
+    return [visitor.inside for visitor in entered]
+
+
+def test_one_more_than_there_are_places_is_refused() -> None:
+    admission = door()
+    with admission.admit(0), admission.admit(0):
+        assert admission.in_flight == 2
+        with pytest.raises(Overloaded) as refusal, admission.admit(0):
+            pass
+        assert refusal.value.retry_after_s == 1.5
+    with admission.admit(0):
+        assert admission.in_flight == 1
+
+
+def test_a_place_is_given_back_when_the_video_fails() -> None:
+    admission = door(max_in_flight=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), admission.admit(9 * MB):
+            raise ZeroDivisionError
+    assert admission.in_flight == 0
+
+
+def test_bytes_are_weighed() -> None:
+    admission = door(max_in_flight=10, max_in_flight_mb=10)
+    with admission.admit(6 * MB), admission.admit(4 * MB):
+        with pytest.raises(Overloaded), admission.admit(1):
+            pass
+        with admission.admit(0):
+            assert admission.in_flight == 3
+    with admission.admit(10 * MB):
+        pass
+
+
+def test_an_empty_server_takes_a_video_heavier_than_the_limit() -> None:
+    admission = door(max_in_flight_mb=1)
+    with admission.admit(5 * MB):
+        with pytest.raises(Overloaded), admission.admit(0):
+            pass
+        assert admission.in_flight == 1
+
+
+async def test_a_stream_waits_for_a_place_in_order() -> None:
+    admission = door(max_in_flight=1)
+    first, second, third = entered = await visitors(admission, 0, 0, 0)
+    assert inside(entered) == [True, False, False]
+    await first.leave()
+    assert inside(entered) == [False, True, False]
+    await second.leave()
+    assert inside(entered) == [False, False, True]
+    await third.leave()
+    assert admission.in_flight == 0
+
+
+async def test_a_heavy_video_that_leaves_makes_room_for_many_light_ones() -> None:
+    admission = door(max_in_flight=10, max_in_flight_mb=10)
+    heavy, *light = await visitors(admission, 10 * MB, 3 * MB, 3 * MB, 3 * MB, 3 * MB)
+    assert inside(light) == [False] * 4
+    await heavy.leave()
+    assert inside(light) == [True, True, True, False]
+    await light[1].leave()
+    assert inside(light) == [True, False, True, True]
+    for visitor in (light[0], light[2], light[3]):
+        await visitor.leave()
+
+
+async def test_a_heavy_video_does_not_lose_its_turn() -> None:
+    admission = door(max_in_flight=10, max_in_flight_mb=10)
+    six, four, nine, two = entered = await visitors(admission, 6 * MB, 4 * MB, 9 * MB, 2 * MB)
+    await four.leave()
+    assert inside(entered) == [True, False, False, False], "nine is next, and does not fit yet"
+    await six.leave()
+    assert inside(entered) == [False, False, True, False]
+    await nine.leave()
+    assert inside(entered) == [False, False, False, True]
+    await two.leave()
+
+
+async def test_who_comes_later_does_not_overtake() -> None:
+    admission = door(max_in_flight=10, max_in_flight_mb=10)
+    six, nine = await visitors(admission, 6 * MB, 9 * MB)
+    (two,) = await visitors(admission, 2 * MB)
+    assert inside([six, nine, two]) == [True, False, False]
+    nine.task.cancel()
+    await settled()
+    assert inside([six, two]) == [True, True], "its way is free"
+    await six.leave()
+    await two.leave()
+
+
+async def test_who_leaves_while_waiting_is_passed_over() -> None:
+    admission = door(max_in_flight=1)
+    first, second, third = await visitors(admission, 0, 0, 0)
+    second.task.cancel()
+    await settled()
+    await first.leave()
+    assert third.inside
+    await third.leave()
+    assert admission.in_flight == 0
+
+
+async def test_a_place_offered_to_a_caller_that_just_left_goes_to_the_next() -> None:
+    admission = door(max_in_flight=1)
+    with ExitStack() as place:
+        place.enter_context(admission.admit(0))
+        second, third = await visitors(admission, 0, 0)
+    second.task.cancel()  # its place is free already, and it has not run since
+    await settled()
+    assert second.task.cancelled()
+    assert third.inside
+    await third.leave()
+    assert admission.in_flight == 0
+
+
+async def test_closing_refuses_who_comes_and_tells_who_waits() -> None:
+    admission = door(max_in_flight=1)
+    first, second, third = await visitors(admission, 0, 0, 0)
+    admission.close()
+    for waiting in (second, third):
+        with pytest.raises(ShuttingDown):
+            await waiting.task
+    with pytest.raises(ShuttingDown), admission.admit(0):
+        pass
+    with pytest.raises(ShuttingDown):
+        await Visitor(admission).task
+    assert first.inside, "work under way is finished"
+    await first.leave()
+
+
+async def test_drained_when_the_last_has_left() -> None:
+    admission = door()
+    await admission.drained()
+    first, second = await visitors(admission, 0, 0)
+    drained = asyncio.create_task(admission.drained())
+    await first.leave()
+    assert not drained.done()
+    await second.leave()
+    assert drained.done()

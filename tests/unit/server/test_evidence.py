@@ -1,0 +1,104 @@
+"""Evidence frames: the best ones, cropped to the displayed frame, from Triton's decoder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from time import monotonic
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wildgate_server.detections import Detection, Letterbox
+from wildgate_server.errors import BackendUnavailable
+from wildgate_server.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.sampler import ClipWindow
+from wildgate_server.triton import ClipRow
+
+SIDE = 64
+LETTERBOX = Letterbox.of(128, 64, 0, SIDE)  # bars of 16 above and below
+WINDOWS = [
+    ClipWindow(b"first", (0, 1, 2), (0.0, 2.0, 4.0), 3),
+    ClipWindow(b"second", (0, 5, 5), (6.0, 8.0), 6),
+]
+FAR = 3600.0
+
+
+def shade(clip: bytes, index: int) -> int:
+    return (len(clip) * 31 + index * 7) % 100 + 100
+
+
+class FakeDecoder:
+    """Paints the displayed part of a row's frames in a shade of their own."""
+
+    def __init__(self) -> None:
+        self.rows: list[ClipRow] = []
+        self.timeouts_s: list[float] = []
+
+    async def frames(self, rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
+        self.rows += rows
+        self.timeouts_s.append(timeout_s)
+        squares = np.zeros((len(rows), 3, SIDE, SIDE, 3), np.uint8)
+        for row, places in zip(rows, squares, strict=True):
+            for place, index in zip(places, row.frame_index, strict=True):
+                place[16:48] = shade(row.clip, index)
+        return squares
+
+
+def detection(score: float, time_s: float) -> Detection:
+    return Detection("bear", score, time_s, (0.0, 0.0, 1.0, 1.0))
+
+
+async def made(decoder: FakeDecoder, detections: list[Detection], count: int) -> list[EvidenceFrame]:
+    return await EvidenceMaker(decoder.frames).make(WINDOWS, detections, LETTERBOX, 90, count, monotonic() + FAR)
+
+
+@pytest.fixture
+def decoder() -> FakeDecoder:
+    return FakeDecoder()
+
+
+async def test_the_frames_with_the_highest_scores_in_time_order(decoder: FakeDecoder) -> None:
+    detections = [detection(0.5, 0.0), detection(0.7, 2.0), detection(0.6, 4.0), detection(0.9, 8.0)]
+    frames = await made(decoder, detections, 2)
+    assert [frame.time_s for frame in frames] == [2.0, 8.0]
+    for frame, expected in zip(frames, (shade(b"first", 1), shade(b"second", 5)), strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(frame.jpeg)))
+        assert pixels.shape == (32, 64, 3), "the displayed frame, without bars"
+        assert np.abs(pixels.astype(int) - expected).max() <= 3
+
+
+async def test_a_frame_counts_by_its_best_detection_and_once(decoder: FakeDecoder) -> None:
+    detections = [detection(0.5, 0.0), detection(0.1, 2.0), detection(0.9, 2.0), detection(0.9, 2.0)]
+    assert [frame.time_s for frame in await made(decoder, detections, 1)] == [2.0]
+    assert [frame.time_s for frame in await made(decoder, detections, 9)] == [0.0, 2.0]
+
+
+async def test_the_earlier_of_equals(decoder: FakeDecoder) -> None:
+    assert [frame.time_s for frame in await made(decoder, [detection(0.5, 6.0), detection(0.5, 4.0)], 1)] == [4.0]
+
+
+async def test_only_windows_with_a_wanted_frame_are_decoded(decoder: FakeDecoder) -> None:
+    await made(decoder, [detection(0.5, 6.0)], 5)
+    assert decoder.rows == [ClipRow(b"second", (0, 5, 5), 90)]
+    assert 0 < decoder.timeouts_s[0] <= FAR
+
+
+@pytest.mark.parametrize(("detections", "count"), [([], 5), ([detection(0.9, 0.0)], 0)])
+async def test_nothing_to_show_asks_nobody(decoder: FakeDecoder, detections: list[Detection], count: int) -> None:
+    assert await made(decoder, detections, count) == []
+    assert decoder.rows == []
+
+
+async def test_a_decoder_s_error_is_raised() -> None:
+    async def away(rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
+        raise BackendUnavailable("away")
+
+    with pytest.raises(BackendUnavailable):
+        await EvidenceMaker(away).make(WINDOWS, [detection(0.5, 0.0)], LETTERBOX, 0, 1, monotonic() + FAR)
+
+
+async def test_a_passed_deadline_asks_with_a_positive_timeout(decoder: FakeDecoder) -> None:
+    await EvidenceMaker(decoder.frames).make(WINDOWS, [detection(0.5, 0.0)], LETTERBOX, 0, 1, monotonic() - 5)
+    assert decoder.timeouts_s[0] > 0

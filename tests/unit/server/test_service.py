@@ -1,0 +1,326 @@
+"""The service behind a real in-process server, with a scripted scorer at the seam."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from scored_videos import scored_video
+from structlog.testing import capture_logs
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub, add_ScoringServiceServicer_to_server
+from wildgate_server.admission import Admission
+from wildgate_server.errors import InternalError, NotAVideo
+from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.metrics import Metrics
+from wildgate_server.scoring import ScoredVideo
+from wildgate_server.service import SERVICE_NAME, ScoringService
+from wildgate_server.settings import AdmissionSettings, SamplingSettings, SourceSettings
+from wildgate_server.sources import Sources
+
+PATIENCE_S = 30.0
+
+
+@dataclass
+class FakeScorer:
+    """Scores by content: `bad...` is no video, `bug...` a surprise, `hold...` waits until told to go on."""
+
+    calls: list[tuple[bytes | Path, float, int]] = field(default_factory=list)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    inside: int = 0
+    most_inside: int = 0
+    cancelled: int = 0
+
+    async def score(self, source: bytes | Path, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+        self.calls.append((source, deadline, max_evidence_frames))
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            await self._note()
+            content = source if isinstance(source, bytes) else b""
+            if content.startswith(b"bad"):
+                raise NotAVideo("no media container", field="source")
+            if content.startswith(b"bug"):
+                raise UnicodeDecodeError("utf-8", content, 0, 1, "a secret, in an attribute called reason")
+            if content.startswith(b"hold"):
+                await self.held.wait()
+            return scored_video(model_version=content.decode())
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.inside -= 1
+            await self._note()
+
+    async def _note(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def until(self, inside: int) -> None:
+        """Waits until so many videos are being scored."""
+        async with asyncio.timeout(PATIENCE_S), self.changed:
+            await self.changed.wait_for(lambda: self.inside == inside)
+
+
+@dataclass
+class Served:
+    stub: ScoringServiceStub
+    scorer: FakeScorer
+    admission: Admission
+    metrics: Metrics
+
+    def counted(self) -> Counter[str]:
+        samples = next(iter(self.metrics.registry.collect())).samples
+        return Counter({each.labels["outcome"]: int(each.value) for each in samples if each.name.endswith("_total")})
+
+
+@asynccontextmanager
+async def serving(root: Path | None = None, **admission_settings: float) -> AsyncIterator[Served]:
+    settings = AdmissionSettings(**admission_settings)
+    scorer, admission, metrics = FakeScorer(), Admission(settings), Metrics()
+    service = ScoringService(
+        scorer=scorer,
+        sources=Sources(SourceSettings(file_roots=(root,) if root else (), max_bytes=1000)),
+        admission=admission,
+        metrics=metrics,
+        admission_settings=settings,
+        sampling_settings=SamplingSettings(max_gap_s=1.25),
+    )
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
+    add_ScoringServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Served(ScoringServiceStub(channel), scorer, admission, metrics)
+    await server.stop(None)
+
+
+def video(content: bytes, video_id: str = "", **fields: object) -> pb.ScoreRequest:
+    return pb.ScoreRequest(video_id=video_id or content.decode(), content=content, **fields)
+
+
+async def refusal(call: grpc.aio.UnaryUnaryCall) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value
+
+
+def reason(status: object) -> str:
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    return reason(rpc_status.from_call(error))
+
+
+async def test_a_video_is_scored_and_answered() -> None:
+    async with serving(max_deadline_s=60) as served:
+        before = monotonic()
+        response = await served.stub.Score(video(b"fine", "my id", max_evidence_frames=3))
+        ((source, deadline, evidence),) = served.scorer.calls
+        counted = served.counted()
+    assert (response.video_id, response.verdict.model_version) == ("my id", "fine")
+    assert response.verdict.action == pb.ACTION_BLOCK
+    assert response.verdict.coverage.max_gap_s == 1.25
+    assert (source, evidence) == (b"fine", 3)
+    assert before + 60 <= deadline <= monotonic() + 60
+    assert counted == {"block": 1}
+
+
+async def test_a_file_is_handed_on_as_a_path(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    async with serving(tmp_path) as served:
+        await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
+        assert served.scorer.calls[0][0] == tmp_path / "a.mp4"
+
+
+async def test_a_full_server_refuses_at_once() -> None:
+    async with serving(max_in_flight=2, retry_after_ms=750) as served:
+        held = [served.stub.Score(video(b"hold")) for _ in range(2)]
+        await served.scorer.until(2)
+        error = await refusal(served.stub.Score(video(b"fine")))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_of(error) == "OVERLOADED"
+        retry = error_details_pb2.RetryInfo()
+        assert rpc_status.from_call(error).details[1].Unpack(retry)
+        assert retry.retry_delay.nanos == 750_000_000
+        assert len(served.scorer.calls) == 2, "no work was done for it"
+        served.scorer.held.set()
+        await asyncio.gather(*held)
+        assert (await served.stub.Score(video(b"fine"))).verdict.model_version == "fine"
+        assert served.counted() == {"block": 3, "overloaded": 1}
+
+
+async def test_bad_requests_are_refused_before_any_work() -> None:
+    async with serving() as served:
+        for request, expected in (
+            (pb.ScoreRequest(), "INVALID_REQUEST"),
+            (video(b"x", max_evidence_frames=-1), "INVALID_REQUEST"),
+            (video(b"x", max_evidence_frames=65), "INVALID_REQUEST"),
+            (video(b"x" * 1001), "VIDEO_TOO_LARGE"),
+            (pb.ScoreRequest(uri="http://host/a"), "URI_NOT_ALLOWED"),
+        ):
+            assert reason_of(await refusal(served.stub.Score(request))) == expected
+        assert served.scorer.calls == []
+        assert served.admission.in_flight == 0
+        await served.stub.Score(video(b"x", max_evidence_frames=64))
+
+
+async def test_errors_and_surprises_of_scoring() -> None:
+    async with serving() as served:
+        error = await refusal(served.stub.Score(video(b"bad")))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "NOT_A_VIDEO")
+        with capture_logs() as log:
+            error = await refusal(served.stub.Score(video(b"bug")))
+        assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, InternalError().message)
+        assert [line["event"] for line in log] == ["surprise"]
+        assert served.counted() == {"not_a_video": 1, "internal": 1}
+        assert served.admission.in_flight == 0
+
+
+async def test_the_server_s_own_cap_on_time() -> None:
+    async with serving(max_deadline_s=0.05) as served:
+        error = await refusal(served.stub.Score(video(b"hold")))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        await served.scorer.until(0)
+        assert served.scorer.cancelled == 1
+
+
+async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
+    async with serving(max_deadline_s=1000) as served:
+        call = served.stub.Score(video(b"hold"), timeout=0.5)
+        sent = monotonic()
+        error = await refusal(call)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await served.scorer.until(0)
+        assert served.scorer.cancelled == 1
+        assert served.scorer.calls[0][1] < sent + 500, "not the server's cap"
+        assert served.admission.in_flight == 0
+
+
+async def test_a_caller_that_leaves_ends_the_work() -> None:
+    async with serving() as served:
+        call = served.stub.Score(video(b"hold"))
+        await served.scorer.until(1)
+        call.cancel()
+        await served.scorer.until(0)
+        assert served.scorer.cancelled == 1
+        async with asyncio.timeout(PATIENCE_S):
+            await served.admission.drained()
+        assert served.counted() == {"cancelled": 1}
+
+
+async def test_a_draining_server_sends_callers_elsewhere() -> None:
+    async with serving() as served:
+        held = served.stub.Score(video(b"hold"))
+        await served.scorer.until(1)
+        served.admission.close()
+        error = await refusal(served.stub.Score(video(b"fine")))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        served.scorer.held.set()
+        assert (await held).verdict.model_version == "hold", "work under way is finished"
+
+
+def items(*requests: pb.ScoreRequest) -> Iterator[pb.ScoreStreamRequest]:
+    return (pb.ScoreStreamRequest(request=request) for request in requests)
+
+
+async def test_a_stream_answers_every_video_and_one_bad_one_is_one_failed_item() -> None:
+    contents = [b"bad %d" % at if at % 5 == 0 else b"bug" if at == 7 else b"fine %d" % at for at in range(20)]
+    async with serving(stream_concurrency=4) as served:
+        call = served.stub.ScoreStream(items(*(video(content, str(at)) for at, content in enumerate(contents))))
+        answers = {answer.video_id: answer async for answer in call}
+        assert await call.code() is grpc.StatusCode.OK
+        counted = served.counted()
+    assert set(answers) == {str(at) for at in range(20)}
+    for at, content in enumerate(contents):
+        answer = answers[str(at)]
+        if content.startswith(b"fine"):
+            assert answer.verdict.model_version == content.decode()
+        elif content == b"bug":
+            assert (answer.error.code, answer.error.message) == (13, InternalError().message)
+            assert reason(answer.error) == "INTERNAL"
+        else:
+            assert (answer.error.code, reason(answer.error)) == (3, "NOT_A_VIDEO")
+    assert counted == {"block": 15, "not_a_video": 4, "internal": 1}
+
+
+async def test_an_item_s_error_is_what_score_would_have_failed_with() -> None:
+    async with serving() as served:
+        (item,) = [answer async for answer in served.stub.ScoreStream(items(video(b"bad")))]
+        assert item.error == rpc_status.from_call(await refusal(served.stub.Score(video(b"bad"))))
+
+
+async def test_answers_come_as_they_finish() -> None:
+    async with serving() as served:
+        call = served.stub.ScoreStream(items(video(b"hold"), video(b"fine")))
+        first = await call.read()
+        assert first.video_id == "fine"
+        served.scorer.held.set()
+        assert (await call.read()).video_id == "hold"
+        assert await call.read() is grpc.aio.EOF
+
+
+async def test_a_stream_is_read_no_faster_than_it_is_worked_on() -> None:
+    async with serving(stream_concurrency=3, max_in_flight=10) as served:
+        call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(12))))
+        await served.scorer.until(3)
+        served.scorer.held.set()
+        assert len([answer async for answer in call]) == 12
+        assert served.scorer.most_inside == 3
+
+
+async def test_a_stream_waits_for_places_where_a_single_video_is_refused() -> None:
+    async with serving(stream_concurrency=8, max_in_flight=2) as served:
+        call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(6))))
+        await served.scorer.until(2)
+        assert reason_of(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
+        served.scorer.held.set()
+        answers = [answer async for answer in call]
+        assert len(answers) == 6
+        assert all(answer.HasField("verdict") for answer in answers)
+        assert served.scorer.most_inside == 2
+
+
+async def test_a_stream_that_its_caller_leaves_ends_all_its_work() -> None:
+    async with serving(stream_concurrency=4) as served:
+        call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(9))))
+        await served.scorer.until(4)
+        call.cancel()
+        await served.scorer.until(0)
+        assert served.scorer.cancelled == 4
+        async with asyncio.timeout(PATIENCE_S):
+            await served.admission.drained()
+        assert len(served.scorer.calls) == 4, "nothing was begun after it left"
+
+
+async def test_each_video_of_a_stream_has_its_own_time() -> None:
+    """A stream may live for days; the server's cap is for one video."""
+    async with serving(max_deadline_s=40) as served:
+        call = served.stub.ScoreStream()
+        await call.write(pb.ScoreStreamRequest(request=video(b"first")))
+        await call.read()
+        between = monotonic()
+        await call.write(pb.ScoreStreamRequest(request=video(b"second")))
+        await call.read()
+        await call.done_writing()
+        first, second = (deadline for _, deadline, _ in served.scorer.calls)
+    assert first <= between + 40 <= second
+
+
+async def test_an_empty_stream_ends() -> None:
+    async with serving() as served:
+        assert [answer async for answer in served.stub.ScoreStream(items())] == []

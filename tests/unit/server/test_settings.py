@@ -1,0 +1,150 @@
+"""Configuration: command line over environment over defaults; what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from wildgate_server import settings as module
+from wildgate_server.main import serve_command
+from wildgate_server.settings import ServerSettings, host_and_port
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.upper().startswith("WILDGATE_"):
+            monkeypatch.delenv(name)
+
+
+def parsed(*args: str) -> ServerSettings:
+    return ServerSettings(_cli_parse_args=list(args))
+
+
+def fault(*args: str) -> tuple[str, object]:
+    """Field and value of the only fault."""
+    with pytest.raises(ValidationError) as refusal:
+        parsed(*args)
+    (found,) = refusal.value.errors()
+    return ".".join(map(str, found["loc"])), found["input"]
+
+
+def test_defaults_are_safe() -> None:
+    settings = parsed()
+    assert settings.endpoint.address.startswith("127.0.0.1:")
+    assert settings.endpoint.metrics is None
+    assert settings.source.file_roots == ()
+    assert settings.backend.target is None
+    assert settings.sampling.workers >= 1
+
+
+def test_the_environment_over_defaults_and_the_command_line_over_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WILDGATE_SAMPLING__MAX_FRAMES", "10")
+    monkeypatch.setenv("WILDGATE_SAMPLING__MAX_GAP_S", "3.5")
+    monkeypatch.setenv("WILDGATE_POLICY", "/a.yaml")
+    settings = parsed("--sampling.max-frames", "20")
+    assert settings.sampling.max_frames == 20
+    assert settings.sampling.max_gap_s == 3.5, "the rest of the section is the environment's"
+    assert settings.sampling.timeout_s == 10.0
+    assert settings.policy == Path("/a.yaml")
+    assert parsed().sampling.max_frames == 10
+
+
+@pytest.mark.parametrize(
+    ("args", "section", "field", "value"),
+    [
+        (("--listen", "0.0.0.0:1"), "endpoint", "address", "0.0.0.0:1"),
+        (("--metrics", "127.0.0.1:9"), "endpoint", "metrics", "127.0.0.1:9"),
+        (("--triton", "dns:///t:8001"), "backend", "target", "dns:///t:8001"),
+        (("--model-repository", "/m"), "backend", "model_repository", Path("/m")),
+        (("--file-root", "/a", "--file-root", "/b"), "source", "file_roots", (Path("/a"), Path("/b"))),
+    ],
+)
+def test_short_names_on_the_command_line(args: tuple[str, ...], section: str, field: str, value: object) -> None:
+    assert getattr(getattr(parsed(*args), section), field) == value
+
+
+def test_a_file_lies_between_environment_and_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "wildgate.yaml"
+    file.write_text("sampling: {max_frames: 10, max_gap_s: 3.5}\nbatch: {max_rows: 3}\n")
+    monkeypatch.setenv("WILDGATE_CONFIG", str(file))
+    monkeypatch.setenv("WILDGATE_SAMPLING__MAX_GAP_S", "1.5")
+    settings = parsed("--batch.max-rows", "2")
+    assert (settings.sampling.max_frames, settings.sampling.max_gap_s, settings.batch.max_rows) == (10, 1.5, 2)
+    file.write_text("sampling: {max_frames: 0}\n")
+    assert fault() == ("sampling.max_frames", 0)
+    file.write_text("sampler: {max_frames: 1}\n")
+    assert fault()[0] == "sampler"
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WILDGATE_CONFIG", "/nowhere/wildgate.yaml")
+    assert serve_command([]) == 2
+    assert "WILDGATE_CONFIG: no file lies at /nowhere/wildgate.yaml" in capsys.readouterr().err
+
+
+def test_a_list_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WILDGATE_SOURCE__FILE_ROOTS", '["/a", "/b"]')
+    assert parsed().source.file_roots == (Path("/a"), Path("/b"))
+
+
+@pytest.mark.parametrize(
+    ("args", "field", "value"),
+    [
+        (("--sampling.max-gap-s", "0"), "sampling.max_gap_s", "0"),
+        (("--sampling.max-frames", "many"), "sampling.max_frames", "many"),
+        (("--sampling.worker-memory-mb", "10"), "sampling.worker_memory_mb", "10"),
+        (("--admission.max-in-flight", "0"), "admission.max_in_flight", "0"),
+        (("--batch.max-wait-ms", "-1"), "batch.max_wait_ms", "-1"),
+        (("--listen", "8100"), "endpoint.address", "8100"),
+        (("--log-level", "loud"), "log_level", "loud"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_value(args: tuple[str, ...], field: str, value: object) -> None:
+    assert fault(*args) == (field, value)
+
+
+def test_a_misspelled_name_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WILDGATE_SAMPLING__MAX_FRAME", "10")
+    assert fault() == ("sampling.max_frame", "10")
+
+
+@pytest.mark.parametrize("text", ["localhost:0", "127.0.0.1:65535", "[::1]:80", "host:8100"])
+def test_host_and_port(text: str) -> None:
+    assert host_and_port(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "host", ":80", "host:", "host:x", "host:65536", "host:-1"])
+def test_no_host_and_port(text: str) -> None:
+    with pytest.raises(ValueError, match="is not HOST:PORT"):
+        host_and_port(text)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = parsed()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.log_level = "debug"
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.sampling.max_frames = 3
+
+
+SECTIONS = [getattr(module, name) for name in module.__all__ if name.endswith("Settings")]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_field_is_explained_in_the_help(section: type) -> None:
+    for name, field in section.model_fields.items():
+        is_section = field.annotation in SECTIONS  # explains itself by its docstring
+        assert is_section or field.description, name
+
+
+def test_serve_names_what_is_wrong_and_exits_with_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve_command(["--listen", "nowhere", "--batch.max-rows", "0"]) == 2
+    printed = capsys.readouterr().err
+    assert "endpoint.address" in printed
+    assert "'nowhere'" in printed
+    assert "batch.max_rows" in printed

@@ -1,0 +1,132 @@
+"""What callers read: every field of a verdict, and errors with the details that a client acts on."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from scored_videos import scored_video
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
+from wildgate_server.policy import Action, Judgement, LabelGroup
+from wildgate_server.wire import status_of, verdict_of
+
+Detail = TypeVar("Detail", bound=Message)
+
+
+def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
+    for packed in status.details:
+        found = kind()
+        if packed.Unpack(found):
+            return found
+    return None
+
+
+def test_a_verdict_carries_everything() -> None:
+    verdict = verdict_of(scored_video(), max_gap_s=2.5)
+    horn = pb.LabelVerdict(
+        label="rhino_horn",
+        action=pb.ACTION_BLOCK,
+        score=0.75,
+        group=pb.LABEL_GROUP_PRODUCT,
+        taxon="Rhinocerotidae",
+        cites_appendix="I/II",
+        frames=2,
+        spans=[pb.TimeSpan(start_s=2.0, end_s=3.5)],
+    )
+    bear = pb.LabelVerdict(
+        label="live_bear",
+        action=pb.ACTION_REVIEW,
+        score=0.5,
+        group=pb.LABEL_GROUP_LIVE_ANIMAL,
+        taxon="Ursidae",
+        cites_appendix="I/II",
+        frames=1,
+        spans=[pb.TimeSpan(start_s=0.0, end_s=0.0)],
+    )
+    box = pb.Box(x1=0.125, y1=0.25, x2=0.5, y2=1.0)
+    assert verdict == pb.Verdict(
+        action=pb.ACTION_BLOCK,
+        labels=[horn, bear],
+        detections=[pb.Detection(label="rhino_horn", score=0.75, time_s=2.0, box=box)],
+        coverage=pb.Coverage(
+            frames_looked_at=3,
+            first_frame_s=0.0,
+            last_frame_s=4.25,
+            longest_gap_s=2.0,
+            max_gap_s=2.5,
+            looked_at_s=[0.0, 2.0, 3.5],
+        ),
+        video=pb.VideoInfo(
+            format="mov", codec="h264", width=320, height=240, rotation=90, content_bytes=1000, clip_bytes=4
+        ),
+        model_version="m/1",
+        policy_version="p1",
+        content_digest="blake3:00",
+        cached=False,
+        timings=[pb.StageTiming(stage="sample", duration_ms=4.0), pb.StageTiming(stage="total", duration_ms=20.0)],
+        evidence=[pb.EvidenceFrame(time_s=2.0, jpeg=b"jpeg")],
+    )
+
+
+def test_every_field_of_the_messages_is_set() -> None:
+    """A field added to the API must be filled here; `cached` has no cache yet."""
+    verdict = verdict_of(scored_video(), max_gap_s=2.5)
+    unset = {field.name for field in pb.Verdict.DESCRIPTOR.fields} - {field.name for field, _ in verdict.ListFields()}
+    assert unset == {"cached"}
+
+
+@pytest.mark.parametrize("action", Action)
+def test_every_action_has_its_name_on_the_wire(action: Action) -> None:
+    verdict = verdict_of(scored_video(judgement=Judgement(action, ())), 2.0)
+    assert pb.Action.Name(verdict.action) == f"ACTION_{action.name}"
+
+
+@pytest.mark.parametrize("group", LabelGroup)
+def test_every_group_has_its_name_on_the_wire(group: LabelGroup) -> None:
+    names = {pb.LabelGroup.Name(label.group) for label in verdict_of(scored_video(), 2.0).labels}
+    assert f"LABEL_GROUP_{group.name}" in names
+
+
+def test_an_error_names_reason_domain_and_metadata() -> None:
+    status = status_of(VideoTooLarge.past("max_bytes", 100, 250))
+    assert (status.code, status.message) == (3, "max_bytes is 100, the video has 250")
+    info = detail(status, error_details_pb2.ErrorInfo)
+    assert info is not None
+    assert (info.reason, info.domain) == ("VIDEO_TOO_LARGE", "wildgate")
+    assert dict(info.metadata) == {"limit": "max_bytes", "max": "100", "value": "250"}
+
+
+def test_a_field_at_fault_is_a_bad_request() -> None:
+    bad = detail(status_of(NotAVideo("no container", field="source")), error_details_pb2.BadRequest)
+    assert bad is not None
+    assert [(each.field, each.description) for each in bad.field_violations] == [("source", "no container")]
+
+
+@pytest.mark.parametrize(("after_s", "seconds", "nanos"), [(1.5, 1, 500_000_000), (0.25, 0, 250_000_000), (0.0, 0, 0)])
+def test_when_to_try_again_is_retry_info(after_s: float, seconds: int, nanos: int) -> None:
+    retry = detail(status_of(Overloaded("full", retry_after_s=after_s)), error_details_pb2.RetryInfo)
+    assert retry is not None
+    assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (seconds, nanos)
+
+
+def test_details_that_do_not_apply_are_left_out() -> None:
+    status = status_of(Overloaded("full"))
+    assert len(status.details) == 1
+    assert detail(status, error_details_pb2.ErrorInfo) is not None
+
+
+def leaves(kind: type[WildgateError]) -> list[type[WildgateError]]:
+    below = [leaf for each in kind.__subclasses__() for leaf in leaves(each)]
+    return below or [kind]
+
+
+@pytest.mark.parametrize("kind", leaves(WildgateError), ids=lambda kind: kind.__name__)
+def test_every_error_can_be_told(kind: type[WildgateError]) -> None:
+    error = kind() if kind.__name__ == "InternalError" else kind("what happened")
+    status = status_of(error)
+    assert status.code == error.status.value[0] > 0
+    assert status.message == error.message
