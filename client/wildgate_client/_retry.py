@@ -1,0 +1,89 @@
+"""Bounded retry under one deadline.
+
+Exponential backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+2015): the pause is drawn evenly from zero up to a ceiling that grows with every failure. A server that says
+when to come back (`RetryInfo`) is never asked earlier; the jitter comes on top, so that its callers do not
+all return at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+
+from wildgate_client.errors import DeadlineExceeded, ScoringError
+
+__all__ = ["Clock", "RetryPolicy", "with_retry"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and after what pauses, a retryable failure is tried again; `attempts=1`: never."""
+
+    attempts: int = 4
+    initial_backoff_s: float = 0.2
+    max_backoff_s: float = 5.0
+    multiplier: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts: {self.attempts} is less than 1")
+        if not 0 <= self.initial_backoff_s <= self.max_backoff_s:
+            raise ValueError(
+                f"initial_backoff_s: {self.initial_backoff_s:g} is not between 0 and "
+                f"max_backoff_s {self.max_backoff_s:g}"
+            )
+        if self.multiplier < 1:
+            raise ValueError(f"multiplier: {self.multiplier:g} is less than 1")
+
+    def backoff_ceiling_s(self, failures: int) -> float:
+        """The longest pause after so many failures in a row, in seconds, before jitter."""
+        return min(self.max_backoff_s, self.initial_backoff_s * self.multiplier ** (failures - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and chance; tests bring their own."""
+
+    now_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+
+async def with_retry(
+    attempt: Callable[[float], Awaitable[T]], *, policy: RetryPolicy, deadline_s: float, clock: Clock
+) -> T:
+    """Calls `attempt` with the seconds left until it answers, fails for good or the deadline comes too near.
+
+    Raises the last attempt's error: where the next one could not begin before the deadline, the server's own
+    words say more than `DeadlineExceeded`. Errors other than a retryable `ScoringError` pass through,
+    cancellation too.
+    """
+    ends_s = clock.now_s() + deadline_s
+    for failures in itertools.count(1):
+        left_s = ends_s - clock.now_s()
+        if left_s <= 0:
+            raise DeadlineExceeded(
+                f"the deadline of {deadline_s:g} s passed before the call",
+                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                reason="DEADLINE_EXCEEDED",
+            )
+        try:
+            return await attempt(left_s)
+        except ScoringError as error:
+            if not error.retryable or failures >= policy.attempts:
+                raise
+            pause_s = (error.retry_after_s or 0.0) + clock.uniform(0.0, policy.backoff_ceiling_s(failures))
+            if clock.now_s() + pause_s >= ends_s:
+                raise
+        await clock.sleep(pause_s)
+    raise AssertionError("unreachable: count() has no end")

@@ -1,0 +1,85 @@
+"""gRPC status and `google.rpc` details to the client's own errors: the one place that does it."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from wildgate_client import errors
+
+__all__ = ["error_from_rpc", "error_from_status", "error_from_trailers"]
+
+DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "wildgate"
+
+_VIDEO_REASONS = frozenset({"NOT_A_VIDEO", "CORRUPT_VIDEO", "NO_VIDEO_STREAM", "UNSUPPORTED_CODEC", "VIDEO_TOO_LARGE"})
+_BY_CODE: dict[grpc.StatusCode, type[errors.ScoringError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.NotAllowed,
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.Overloaded,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.UNKNOWN: errors.InternalError,
+    grpc.StatusCode.DATA_LOSS: errors.InternalError,
+}
+_CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def error_from_rpc(error: grpc.aio.AioRpcError) -> errors.ScoringError:
+    """The typed error of a failed call, with the details of its trailing metadata."""
+    return error_from_trailers(error.code(), error.details(), error.trailing_metadata())
+
+
+def error_from_trailers(
+    code: grpc.StatusCode, message: str | None, trailers: grpc.aio.Metadata | None
+) -> errors.ScoringError:
+    """The typed error of a call that ended with this status and trailing metadata."""
+    details = status_pb2.Status()
+    for key, value in trailers or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                details = status_pb2.Status.FromString(value)
+            except DecodeError:  # the status and its text still stand
+                break
+    return _error(code, message or "", details)
+
+
+def error_from_status(status: status_pb2.Status) -> errors.ScoringError:
+    """The typed error of a failed item in a stream."""
+    return _error(_CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
+
+
+def _error(code: grpc.StatusCode, message: str, details: status_pb2.Status) -> errors.ScoringError:
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    retry_info = error_details_pb2.RetryInfo()
+    retry_after_s: float | None = None
+    for detail in details.details:
+        if detail.Unpack(retry_info):
+            retry_after_s = retry_info.retry_delay.ToTimedelta().total_seconds()
+        else:
+            _ = detail.Unpack(info) or detail.Unpack(bad_request)
+
+    if not info.reason and _is_grpc_size_refusal(code, message):
+        # grpc reports its own message limit as RESOURCE_EXHAUSTED; trying again would only send it all again.
+        return errors.InvalidVideo(message, code=code, reason="VIDEO_TOO_LARGE", field="source")
+    kind = _BY_CODE.get(code, errors.UnexpectedAnswer)
+    if kind is errors.InvalidRequest and info.domain == DOMAIN and info.reason in _VIDEO_REASONS:
+        kind = errors.InvalidVideo
+    return kind(
+        message,
+        code=code,
+        reason=info.reason or code.name,
+        metadata=info.metadata,
+        retry_after_s=retry_after_s,
+        field=bad_request.field_violations[0].field if bad_request.field_violations else None,
+    )
+
+
+def _is_grpc_size_refusal(code: grpc.StatusCode, message: str) -> bool:
+    """Whether grpc's message size limit (text of grpc core's message_size filter) refused a message."""
+    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in message.lower()

@@ -1,0 +1,84 @@
+"""Between the client's own types and the messages of `wildgate.v1`; nothing else touches the messages."""
+
+from __future__ import annotations
+
+from wildgate_client._source import Content, Uri
+from wildgate_client._verdict import (
+    Action,
+    Box,
+    Coverage,
+    Detection,
+    EvidenceFrame,
+    LabelGroup,
+    LabelVerdict,
+    StageTiming,
+    TimeSpan,
+    Verdict,
+    VideoInfo,
+)
+from wildgate_proto.v1 import scoring_pb2
+
+__all__ = ["score_request", "verdict_from"]
+
+_ACTIONS = {scoring_pb2.Action.Value(f"ACTION_{action}"): action for action in Action}
+_GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group in LabelGroup}
+
+
+def score_request(video_id: str, source: Content | Uri, *, max_evidence_frames: int) -> scoring_pb2.ScoreRequest:
+    """The request for one video."""
+    request = scoring_pb2.ScoreRequest(video_id=video_id, max_evidence_frames=max_evidence_frames)
+    match source:
+        case Content():
+            request.content = source.data
+        case Uri():
+            request.uri = source.value
+    return request
+
+
+def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
+    """The verdict in the client's own types; actions and groups unknown to this client are `UNSPECIFIED`."""
+    coverage, video = message.coverage, message.video
+    return Verdict(
+        action=_ACTIONS.get(message.action, Action.UNSPECIFIED),
+        labels=tuple(_label_from(label) for label in message.labels),
+        detections=tuple(
+            Detection(d.label, d.score, d.time_s, Box(d.box.x1, d.box.y1, d.box.x2, d.box.y2))
+            for d in message.detections
+        ),
+        coverage=Coverage(
+            frames_looked_at=coverage.frames_looked_at,
+            first_frame_s=coverage.first_frame_s,
+            last_frame_s=coverage.last_frame_s,
+            longest_gap_s=coverage.longest_gap_s,
+            max_gap_s=coverage.max_gap_s,
+            looked_at_s=tuple(coverage.looked_at_s),
+        ),
+        video=VideoInfo(
+            format=video.format,
+            codec=video.codec,
+            width=video.width,
+            height=video.height,
+            rotation=video.rotation,
+            content_bytes=video.content_bytes,
+            clip_bytes=video.clip_bytes,
+        ),
+        model_version=message.model_version,
+        policy_version=message.policy_version,
+        content_digest=message.content_digest,
+        cached=message.cached,
+        timings=tuple(StageTiming(timing.stage, timing.duration_ms) for timing in message.timings),
+        evidence=tuple(EvidenceFrame(frame.time_s, frame.jpeg) for frame in message.evidence),
+    )
+
+
+def _label_from(label: scoring_pb2.LabelVerdict) -> LabelVerdict:
+    return LabelVerdict(
+        label=label.label,
+        action=_ACTIONS.get(label.action, Action.UNSPECIFIED),
+        score=label.score,
+        group=_GROUPS.get(label.group, LabelGroup.UNSPECIFIED),
+        taxon=label.taxon,
+        cites_appendix=label.cites_appendix,
+        frames=label.frames,
+        spans=tuple(TimeSpan(span.start_s, span.end_s) for span in label.spans),
+    )

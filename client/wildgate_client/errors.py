@@ -1,0 +1,138 @@
+"""What a caller may have to handle.
+
+ScoringError               status                          reason
+ ├─ InvalidVideo           INVALID_ARGUMENT                NOT_A_VIDEO, CORRUPT_VIDEO, NO_VIDEO_STREAM,
+ │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE
+ ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
+ ├─ Unauthenticated        UNAUTHENTICATED
+ ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED
+ ├─ NotFound               NOT_FOUND                       FETCH_FAILED
+ ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
+ ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, SHUTTING_DOWN, FETCH_FAILED
+ ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
+ ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
+ ├─ UnexpectedAnswer       any other, or an answer that breaks the API
+ └─ SourceUnreadable       none: a local file could not be read, no server was asked
+
+(*) `retryable`: the client tries these again by itself, see `RetryPolicy`. Where an answer carries no
+`google.rpc.ErrorInfo` (a proxy, a lost connection), the reason is the status's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import grpc
+
+__all__ = [
+    "DeadlineExceeded",
+    "InternalError",
+    "InvalidRequest",
+    "InvalidVideo",
+    "NotAllowed",
+    "NotFound",
+    "Overloaded",
+    "ScoringError",
+    "SourceUnreadable",
+    "Unauthenticated",
+    "Unavailable",
+    "UnexpectedAnswer",
+]
+
+
+class ScoringError(Exception):
+    """A video was not scored.
+
+    `code` is the gRPC status (`None` where no server was asked), `reason` says which case of it, `metadata`
+    are the case's particulars, `field` is the request field at fault and `retry_after_s` when the server asks
+    to be tried again, in seconds; the last two are `None` where the server says nothing.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode | None,
+        reason: str,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+        field: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.retry_after_s = retry_after_s
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keeps every field when the error crosses from one process to another."""
+        fields = (self.code, self.reason, self.metadata, self.retry_after_s, self.field)
+        return _rebuild, (type(self), self.message, *fields)
+
+
+def _rebuild(
+    kind: type[ScoringError],
+    message: str,
+    code: grpc.StatusCode | None,
+    reason: str,
+    metadata: dict[str, str],
+    retry_after_s: float | None,
+    field: str | None,
+) -> ScoringError:
+    return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=retry_after_s, field=field)
+
+
+class InvalidVideo(ScoringError):
+    """The video itself cannot be scored; sending it again gives the same answer."""
+
+
+class InvalidRequest(ScoringError):
+    """A request field is missing or out of range; `field` names it."""
+
+
+class Unauthenticated(ScoringError):
+    """The server wants credentials, or better ones."""
+
+
+class NotAllowed(ScoringError):
+    """The server does not do this for this caller, such as reading a URI it is not configured for."""
+
+
+class NotFound(ScoringError):
+    """Nothing lies at the URI."""
+
+
+class Overloaded(ScoringError):
+    """The server is full or the caller's quota is used up; no work was done for the request."""
+
+    retryable = True
+
+
+class Unavailable(ScoringError):
+    """The server, or what it needs, cannot be reached at the moment."""
+
+    retryable = True
+
+
+class DeadlineExceeded(ScoringError):
+    """The caller's deadline, or the server's own cap on it, passed."""
+
+
+class InternalError(ScoringError):
+    """A surprise inside the server; its log has the details."""
+
+
+class UnexpectedAnswer(ScoringError):
+    """An answer that this client does not understand: not a wildgate server, or a newer one."""
+
+
+class SourceUnreadable(ScoringError):
+    """A local file could not be read; nothing was sent."""

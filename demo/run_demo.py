@@ -1,0 +1,140 @@
+"""The demo: a real server, the sample clips, one verdict per clip, compared with what is truly in them.
+
+Exits 0 only if every verdict agrees with the truth file and the server stops cleanly, 2 where there is nothing to
+score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+from sample_truth import ClipTruth, disagreements, load_truth
+
+from wildgate_client import ScoringClient, StreamResult
+from wildgate_client.annotate import Annotator
+from wildgate_client.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_client.result_table import COLUMNS, cells, print_table
+from wildgate_client.score_files import ScoreOptions, score_files
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"})
+OPTIONS = ScoreOptions(concurrency=2, max_evidence_frames=4)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip: its result, its truth where the truth file has one, and in what they differ."""
+
+    name: str
+    result: StreamResult
+    truth: ClipTruth | None
+    differences: Sequence[str]
+
+
+def compare(result: StreamResult, truths: Mapping[str, ClipTruth]) -> Row:
+    """The row of one clip; a clip that failed or that the truth file does not know never agrees."""
+    name = Path(result.video_id).name
+    truth = truths.get(name)
+    if result.verdict is None:
+        differences = ["not scored"]
+    elif truth is None:
+        differences = ["not in the truth file"]
+    else:
+        differences = disagreements(truth, result.verdict)
+    return Row(name, result, truth, differences)
+
+
+def clip_paths(samples: Path, truths: Mapping[str, ClipTruth]) -> list[Path]:
+    """The clips that lie there and those the truth file names, so that neither can be missing unseen."""
+    names = {path.name for path in samples.iterdir() if path.suffix in CLIP_SUFFIXES} | truths.keys()
+    return [samples / name for name in sorted(names)]
+
+
+def verdict_table(rows: Sequence[Row]) -> Table:
+    """The rows as `wildgate score` prints them, with the truth beside them."""
+    table = Table(*COLUMNS, "expected", "agrees", box=box.SIMPLE_HEAD)
+    for row in rows:
+        _, *others = cells(row.result)
+        agrees = Text(f"no: {'; '.join(row.differences)}", "bold red") if row.differences else Text("yes", "green")
+        table.add_row(Text(row.name), *others, Text(str(row.truth or "-")), agrees)
+    return table
+
+
+async def score_clips(target: str, clips: Sequence[Path], annotator: Annotator) -> list[StreamResult]:
+    """Sends every clip by content and writes its annotated frames."""
+    results = []
+    async with (
+        ScoringClient(target) as client,
+        contextlib.aclosing(score_files(client, [str(clip) for clip in clips], OPTIONS)) as scored,
+    ):
+        async for result in scored:
+            annotator.write(result)
+            results.append(result)
+    return results
+
+
+def main() -> int:
+    """Runs the demo and returns its exit status."""
+    parser = argparse.ArgumentParser(description="Scores the sample clips with a real server.")
+    parser.add_argument("--samples", type=Path, default=ROOT / "samples", help="clips and their truth.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="annotated frames and logs")
+    arguments = parser.parse_args()
+    # A terminated demo still stops its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    try:
+        truths = load_truth(arguments.samples / "truth.json")
+        clips = clip_paths(arguments.samples, truths)
+    except (OSError, ValueError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    for stale in arguments.out.glob("*.jpg"):  # of an earlier run
+        stale.unlink()
+    logs = arguments.out / "logs"
+    server = LocalServer(
+        LocalServerOptions(
+            log_path=logs / "server.log",
+            environment={"WILDGATE_BACKEND__LOG_DIR": str(logs.resolve())},
+            directory=ROOT,
+        )
+    )
+    print(f"starting the server; its logs: {_shown(logs)}", flush=True)
+    try:
+        with server:
+            print(f"the server is ready on {server.target}; scoring {len(clips)} clips", flush=True)
+            annotator = Annotator(arguments.out)
+            results = asyncio.run(score_clips(server.target, clips, annotator))
+    except ServerStartFailed as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+
+    rows = [compare(result, truths) for result in results]
+    print_table(verdict_table(rows), sys.stdout)
+    agreeing = sum(not row.differences for row in rows)
+    print(f"{agreeing} of {len(rows)} verdicts agree with {_shown(arguments.samples / 'truth.json')}")
+    print(f"{len(annotator.paths)} annotated frames in {_shown(arguments.out)}")
+    print(server.stop_report)
+    stopped_cleanly = server.stop_report is not None and server.stop_report.clean
+    return 0 if rows and agreeing == len(rows) and stopped_cleanly else 1
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

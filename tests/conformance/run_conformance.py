@@ -1,0 +1,156 @@
+"""Sends real media files through a running gateway and compares every answer with EXPECTED.json.
+
+Exits 0 only if every answer is right, none hangs, a good video still scores afterwards and the server, where
+this program started it, stops cleanly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import enum
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from media_expectations import ExpectedRefusal, ExpectedVideo, load_expectations, wrongs
+
+from wildgate_client import (
+    ClientOptions,
+    DeadlineExceeded,
+    RetryPolicy,
+    ScoringClient,
+    ScoringError,
+    StreamResult,
+)
+from wildgate_client.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOT_MEDIA = frozenset({"EXPECTED.json", "README.md"})
+# How long after its own deadline a call may take to come back before the client itself counts as hanging.
+LATE_S = 10.0
+
+
+class Outcome(enum.StrEnum):
+    """What became of one file."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    HANG = "hang"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the run was asked for."""
+
+    media: Path
+    expectations: Mapping[str, ExpectedVideo | ExpectedRefusal]
+    deadline_s: float
+    max_gap_s: float
+
+
+async def ask(client: ScoringClient, path: Path, deadline_s: float) -> StreamResult | None:
+    """The gateway's answer to one file; `None` where it hangs."""
+    try:
+        async with asyncio.timeout(deadline_s + LATE_S):
+            verdict = await client.score(path, video_id=path.name, deadline_s=deadline_s)
+    except (DeadlineExceeded, TimeoutError):
+        return None
+    except ScoringError as error:
+        return StreamResult(path.name, error=error)
+    return StreamResult(path.name, verdict=verdict)
+
+
+def row(outcome: Outcome, name: str, result: StreamResult | None, found: list[str]) -> str:
+    """One line about one file."""
+    if found:
+        told = "; ".join(found)
+    elif result is None:
+        told = ""
+    elif result.verdict is not None:
+        coverage = result.verdict.coverage
+        told = f"{coverage.frames_looked_at} frames, gap {coverage.longest_gap_s:.2f} s"
+    else:
+        told = f"refused: {result.error}"
+    return f"{outcome:5}  {name}  {told}".rstrip()
+
+
+async def conform(target: str, settings: Settings) -> bool:
+    """Asks for every file, prints a row each and a summary; returns whether all is well."""
+    expectations = settings.expectations
+    lying_there = {path.name for path in settings.media.iterdir()} - NOT_MEDIA
+    outcomes: Counter[Outcome] = Counter()
+    # No retries: every answer counts as it first comes.
+    options = ClientOptions(retry=RetryPolicy(attempts=1))
+    async with ScoringClient(target, options) as client:
+        for name in sorted(expectations.keys() | lying_there):
+            result: StreamResult | None = None
+            if name not in expectations:
+                outcome, found = Outcome.WRONG, ["not in EXPECTED.json"]
+            elif (result := await ask(client, settings.media / name, settings.deadline_s)) is None:
+                outcome, found = Outcome.HANG, [f"no answer within {settings.deadline_s:g} s"]
+            else:
+                found = wrongs(expectations[name], result, max_gap_s=settings.max_gap_s)
+                outcome = Outcome.WRONG if found else Outcome.RIGHT
+            outcomes[outcome] += 1
+            print(row(outcome, name, result, found), flush=True)
+
+        good = min(name for name, expected in expectations.items() if isinstance(expected, ExpectedVideo))
+        after = await ask(client, settings.media / good, settings.deadline_s)
+    alive = after is not None and after.verdict is not None
+    right, wrong, hangs = (outcomes[outcome] for outcome in Outcome)
+    print(f"{right} right, {wrong} wrong, {hangs} hangs")
+    print(f"afterwards {good} {'still scores' if alive else f'does not score: {after and after.error}'}")
+    return alive and right > 0 and not wrong and not hangs
+
+
+@contextlib.contextmanager
+def gateway(target: str | None) -> Iterator[tuple[str, LocalServer | None]]:
+    """The gateway to ask: the one at `target`, or one of our own."""
+    if target is not None:
+        yield target, None
+        return
+    logs = ROOT / "out" / "conformance"
+    environment = {"WILDGATE_BACKEND__LOG_DIR": str(logs)}
+    options = LocalServerOptions(logs / "server.log", environment=environment, directory=ROOT)
+    with LocalServer(options) as server:
+        yield server.target, server
+
+
+def main() -> int:
+    """Runs the comparison and returns its exit status."""
+    parser = argparse.ArgumentParser(description="Compares the gateway's answers with EXPECTED.json.")
+    parser.add_argument("media", type=Path, metavar="MEDIA", help="directory of media files and EXPECTED.json")
+    parser.add_argument("--server", metavar="HOST:PORT", help="a running gateway; one is started by default")
+    parser.add_argument("--deadline-s", type=float, default=30.0, help="longer than this for a file is a hang")
+    parser.add_argument("--max-gap-s", type=float, default=2.0, help="the gateway's sampling.max_gap_s")
+    arguments = parser.parse_args()
+    # A terminated run still stops its gateway.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        expectations = load_expectations(arguments.media / "EXPECTED.json")
+    except (OSError, ValueError) as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+    settings = Settings(arguments.media, expectations, arguments.deadline_s, arguments.max_gap_s)
+    try:
+        with gateway(arguments.server) as (target, server):
+            well = asyncio.run(conform(target, settings))
+    except ServerStartFailed as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 1
+    if server is not None and server.stop_report is not None:
+        print(server.stop_report)
+        well = well and server.stop_report.clean
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
