@@ -1,0 +1,1 @@
+"""Building wildgate's detector: the standard ONNX graph and the reference detector's recipe."""

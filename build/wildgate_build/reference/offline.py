@@ -1,0 +1,65 @@
+"""Looking at files and frames without a server, to choose thresholds and to measure the detector alone."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from wildgate_build.reference.labels import LABELS
+from wildgate_build.reference.surfaces import Picture
+
+
+def frames_of(path: Path, gap_s: float = 2.0) -> list[tuple[float, Picture]]:
+    """Decode a file and return frames at most about `gap_s` apart, upright, each with its time in seconds.
+
+    Raises:
+        av.error.FFmpegError: the file is not a video that can be decoded.
+    """
+    chosen: list[tuple[float, Picture]] = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            time_s = float(frame.time or 0.0)
+            due = not chosen or time_s - chosen[-1][0] >= gap_s - 1e-3
+            if due:
+                turns = (frame.rotation % 360) // 90
+                picture = np.rot90(frame.to_ndarray(format="rgb24"), turns)
+                chosen.append((time_s, np.ascontiguousarray(picture)))
+    return chosen
+
+
+class Detector:
+    """A standard detector graph in ONNX Runtime.
+
+    Raises:
+        onnxruntime.capi.onnxruntime_pybind11_state.NoSuchFile: there is no such file.
+    """
+
+    def __init__(self, model: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        _, self.window, self.side = self.session.get_inputs()[0].shape[:3]
+
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Detect in letterboxed frames [n, side, side, 3]; returns [n, K, 6]."""
+        spare = -len(frames) % self.window
+        padded = np.concatenate([frames, np.repeat(frames[-1:], spare, axis=0)])
+        windows = padded.reshape(-1, self.window, self.side, self.side, 3)
+        rows = [self.session.run(None, {"FRAMES": window[None]})[0][0] for window in windows]
+        detections: NDArray[np.float32] = np.concatenate(rows)[: len(frames)].astype(np.float32)
+        return detections
+
+
+def best_scores(detections: NDArray[np.float32]) -> list[dict[str, float]]:
+    """The best score of each label in each frame, from detections [n, K, 6]."""
+    result: list[dict[str, float]] = []
+    for frame in detections:
+        best: dict[str, float] = {}
+        for row in frame:
+            if row[4] > 0:
+                label = LABELS[int(row[5])]
+                best[label] = max(best.get(label, 0.0), float(row[4]))
+        result.append(best)
+    return result

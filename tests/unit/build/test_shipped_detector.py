@@ -1,0 +1,85 @@
+"""The committed model.onnx keeps the contract of the standard graph."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto
+
+from wildgate_build.reference.labels import LABELS
+
+MODEL = Path(__file__).parents[3] / "model_repository/wildlife_detector/1/model.onnx"
+MOST_BYTES = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return onnx.load(MODEL)
+
+
+@pytest.fixture(scope="module")
+def session() -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[str | int]:
+    return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def test_names_types_and_shapes(model: onnx.ModelProto) -> None:
+    (frames,) = model.graph.input
+    (detections,) = model.graph.output
+    assert (frames.name, frames.type.tensor_type.elem_type) == ("FRAMES", TensorProto.UINT8)
+    assert shape_of(frames) == ["b", 8, 320, 320, 3]
+    assert (detections.name, detections.type.tensor_type.elem_type) == ("DETECTIONS", TensorProto.FLOAT)
+    assert shape_of(detections) == ["b", 8, 16, 6]
+
+
+def test_cast_reshape_transpose_come_first(model: onnx.ModelProto) -> None:
+    produced = {"FRAMES"}
+    chain = []
+    for node in model.graph.node:
+        if produced & set(node.input):
+            chain.append(node.op_type)
+            produced = set(node.output)
+        if len(chain) == 3:
+            break
+    assert [node.op_type for node in model.graph.node[:3]] == chain == ["Cast", "Reshape", "Transpose"]
+
+
+def test_no_plugin_and_no_suppression_node(model: onnx.ModelProto) -> None:
+    assert {entry.domain for entry in model.opset_import} == {""}
+    assert model.opset_import[0].version <= 19
+    assert "NonMaxSuppression" not in {node.op_type for node in model.graph.node}
+
+
+def test_small_enough_to_commit() -> None:
+    assert MODEL.stat().st_size <= MOST_BYTES
+
+
+def test_metadata_tells_labels_and_purpose(model: onnx.ModelProto) -> None:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert tuple(metadata["labels"].split(",")) == LABELS
+    assert metadata["note"].startswith("A demonstrator")
+    assert metadata["version"]
+
+
+def test_unused_rows_are_zero_and_used_ones_in_range(session: onnxruntime.InferenceSession) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (1, 8, 320, 320, 3), dtype=np.uint8)
+    frames[:, :4] = 114
+    (rows,) = session.run(None, {"FRAMES": frames})
+    used = rows[..., 4] > 0
+    assert not rows[~used].any()
+    assert (np.diff(rows[..., 4], axis=-1) <= 0).all()
+    assert rows[..., :5].min() >= 0
+    assert rows[..., :5].max() <= 1
+    assert set(np.unique(rows[..., 5])) <= set(range(len(LABELS)))
+
+
+def test_a_frame_is_judged_alike_in_any_batch(session: onnxruntime.InferenceSession) -> None:
+    frames = np.random.default_rng(1).integers(0, 255, (2, 8, 320, 320, 3), dtype=np.uint8)
+    (together,) = session.run(None, {"FRAMES": frames})
+    (alone,) = session.run(None, {"FRAMES": frames[1:]})
+    np.testing.assert_allclose(together[1], alone[0], atol=1e-4)
