@@ -21,7 +21,7 @@ from wildgate_server.sampling import SamplingConfig
 from wildgate_server.sampling_pool import SamplingPool
 from wildgate_server.settings import SamplingSettings, SourceSettings
 
-SETTINGS = SamplingSettings(workers=1, timeout_s=1.5, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)
+SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)
 MANIFEST = load_manifest(Path(__file__).parents[3] / "model_repository")
 SOURCE = SourceSettings(max_bytes=1 << 20)
 
@@ -133,9 +133,14 @@ async def test_a_crash_is_the_video_s_own(pool: SamplingPool, death: bytes) -> N
     assert refusal.value.field == "source"
 
 
-async def test_a_hang_is_ended(pool: SamplingPool) -> None:
-    with pytest.raises(CorruptVideo, match=r"longer than 1\.5 s"):
-        await pool.sample(b"hang")
+async def test_a_hang_is_ended() -> None:
+    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.5}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    try:
+        with pytest.raises(CorruptVideo, match=r"longer than 1\.5 s"):
+            await hasty.sample(b"hang")
+        assert (await hasty.sample(b"video")).format.startswith("worker "), "the worker was replaced"
+    finally:
+        await asyncio.to_thread(hasty.close)
 
 
 async def test_a_balloon_is_pricked(pool: SamplingPool) -> None:
