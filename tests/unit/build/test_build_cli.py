@@ -14,7 +14,10 @@ def test_every_command_explains_itself(command: str) -> None:
     assert result.exit_code == 0
 
 
-def test_a_missing_detector_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["evaluate", "--model", str(tmp_path / "none.onnx")])
+def test_a_missing_detector_is_named_with_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["evaluate"])
     assert result.exit_code == 2
     assert "wildgate-build train" in " ".join(result.output.split())
