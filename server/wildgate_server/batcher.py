@@ -20,21 +20,24 @@ import structlog
 
 from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import ClipRow
+from wildgate_server.triton import Answer, ClipRow
 
 __all__ = ["Batcher", "RowResult"]
 
 _log = structlog.get_logger()
 
-Detections = npt.NDArray[np.float32]
-Detect = Callable[[Sequence[ClipRow], float], Awaitable[Detections]]
+Detect = Callable[[Sequence[ClipRow], float], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """DETECTIONS [F, K, 6] of one row, how long it waited for its batch and how long Triton took, in milliseconds."""
+    """DETECTIONS [F, K, 6] of one row and the detector's version that made them.
 
-    detections: Detections
+    `queue_ms` is how long the row waited for its batch, `infer_ms` how long Triton took.
+    """
+
+    detections: npt.NDArray[np.float32]
+    version: int
     queue_ms: float
     infer_ms: float
 
@@ -52,9 +55,10 @@ class _Entry:
 
 
 class Batcher:
-    """Gathers rows into batches for `detect`; an async context manager that owns its loop and its batches.
+    """Gathers rows into batches for `detect`; owns its loop and its batches from `start` to `close`.
 
-    `detect(rows, timeout_s)` answers FP32 [len(rows), F, K, 6] or raises as `TritonClient.detect` does.
+    `detect(rows, timeout_s)` answers for all rows or raises as `TritonClient.detect` does. An async context manager
+    starts and closes.
     """
 
     def __init__(self, settings: BatchSettings, detect: Detect) -> None:
@@ -79,12 +83,20 @@ class Batcher:
         return self._loop is not None and not self._loop.done()
 
     async def __aenter__(self) -> Batcher:
-        self._loop = asyncio.create_task(self._run(), name="batcher")
+        self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    def start(self) -> None:
+        """Begins to take rows."""
+        self._loop = asyncio.create_task(self._run(), name="batcher")
+
+    async def close(self) -> None:
+        """Ends; rows that still wait fail with ShuttingDown."""
         tasks = [task for task in (self._loop, *self._batches) if task]
         for task in tasks:
             task.cancel()
@@ -189,11 +201,12 @@ class Batcher:
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()
         timeout_s = max(entry.deadline for entry in batch) - started
-        detections = await self._detect([entry.row for entry in batch], max(timeout_s, 0.001))
+        answer = await self._detect([entry.row for entry in batch], max(timeout_s, 0.001))
         infer_ms = (monotonic() - started) * 1e3
-        for entry, result in zip(batch, detections, strict=True):
+        for entry, detections in zip(batch, answer.detections, strict=True):
             if not entry.gone:
-                entry.result.set_result(RowResult(result, (started - entry.queued) * 1e3, infer_ms))
+                queue_ms = (started - entry.queued) * 1e3
+                entry.result.set_result(RowResult(detections, answer.version, queue_ms, infer_ms))
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:

@@ -22,6 +22,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from wildgate_server.coded_stream import BT709, Coding, DeclaredStream
 from wildgate_server.errors import CorruptVideo, NotAVideo, NoVideoStream, UnsupportedCodec
 from wildgate_server.sampling import Sample
 
@@ -45,6 +46,10 @@ _CLIP_FORMATS: tuple[tuple[str, dict[str, str]], ...] = (
 _CLIP_TICK = Fraction(1, 1000)
 _CLIP_FRAME_TICKS = 40
 
+# DALI decodes any matrix as BT.601, and a DALI pipeline cannot search a file for what it is. So an MP4 clip in BT.709
+# says it at a fixed place, the minor version of its `ftyp` box (ISO/IEC 14496-12, 4.3: informative); see `dali.py`.
+_MINOR_VERSION = slice(12, 16)
+_BT709_MARK = b"wg\0\1"
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -75,21 +80,37 @@ class Video:
         self.profile = str(context.profile or "unknown")
         self.width = context.width
         self.height = context.height
+        self._declared = DeclaredStream(
+            codec=self.codec,
+            extradata=context.extradata or b"",
+            width=self.width,
+            height=self.height,
+            pixel_format=context.pix_fmt,
+            matrix=int(context.colorspace),
+            range=int(context.color_range),
+        )
         self._packets = list(_packets(container, stream))
         self.samples = _samples(self._packets, stream)
 
-    def clip(self, indices: Sequence[int]) -> Clip:
-        """A clip of the packets at `indices` of `samples`, ascending.
+    def coding(self, clips: Sequence[Sequence[int]]) -> Coding:
+        """How the packets of clips are coded; each clip is given as `clip` takes it."""
+        places = sorted({index for indices in clips for index in indices})
+        packets = ((self.samples[place].is_keyframe, memoryview(self._packets[place])) for place in places)
+        return self._declared.coding(packets, max(self._delay(indices) for indices in clips))
+
+    def clip(self, indices: Sequence[int], coding: Coding | None = None) -> Clip:
+        """A clip of the packets at `indices` of `samples`, ascending; `coding` is how it is coded, if that is known.
 
         Its frames lie in presentation order on a timeline of its own, one every 40 ms, so that what was odd in the
         video's timestamps (negative, equal, missing, far apart) cannot drop or swap frames.
 
         Raises UnsupportedCodec when no clip format takes the codec.
         """
+        coding = coding or self.coding([indices])
         for name, options in _CLIP_FORMATS:
             try:
                 data = self._mux(indices, name, options)
-                return Clip(data, 0 if name == "matroska" else _rotation(data))
+                return Clip(_marked(data, coding), 0 if name == "matroska" else _rotation(data))
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
@@ -98,9 +119,8 @@ class Video:
         )
 
     def _mux(self, indices: Sequence[int], format_name: str, options: dict[str, str]) -> bytes:
-        by_time = sorted(range(len(indices)), key=lambda at: (self.samples[indices[at]].time_s, at))
-        rank = {at: place for place, at in enumerate(by_time)}
-        delay = max(at - rank[at] for at in rank)  # so that no frame is shown before it is decoded
+        rank = self._ranks(indices)
+        delay = self._delay(indices)  # so that no frame is shown before it is decoded
         buffer = io.BytesIO()
         output: OutputContainer
         with av.open(buffer, "w", format=format_name, options=options) as output:
@@ -114,6 +134,14 @@ class Video:
                 packet.duration = _CLIP_FRAME_TICKS
                 output.mux(packet)
         return buffer.getvalue()
+
+    def _ranks(self, indices: Sequence[int]) -> dict[int, int]:
+        """Places in presentation order, by places in decode order."""
+        by_time = sorted(range(len(indices)), key=lambda at: (self.samples[indices[at]].time_s, at))
+        return {at: place for place, at in enumerate(by_time)}
+
+    def _delay(self, indices: Sequence[int]) -> int:
+        return max(at - rank for at, rank in self._ranks(indices).items())
 
 
 @contextmanager
@@ -166,6 +194,12 @@ def _samples(packets: Sequence[VideoPacket], stream: VideoStream) -> list[Sample
             time_s = samples[-1].time_s if samples else 0.0
         samples.append(Sample(time_s, packet.is_keyframe, not packet.is_discard, packet.size))
     return samples
+
+
+def _marked(clip: bytes, coding: Coding) -> bytes:
+    if coding.matrix != BT709 or clip[4:8] != b"ftyp":
+        return clip
+    return clip[: _MINOR_VERSION.start] + _BT709_MARK + clip[_MINOR_VERSION.stop :]
 
 
 def _rotation(clip: bytes) -> int:

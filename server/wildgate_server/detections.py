@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wildgate_server.errors import BackendUnavailable
+
 __all__ = ["Detection", "Letterbox", "read_detections"]
 
 
@@ -63,8 +65,11 @@ def read_detections(
 
     Only the first `len(times_s)` of the F places are read, the others repeat the last frame; a score of 0 is unused.
 
-    Raises ValueError for a class index without a label: detector and manifest disagree.
+    Raises BackendUnavailable where a value is not finite, which would otherwise read as nothing seen, and ValueError
+    for a class index without a label: detector and manifest disagree.
     """
+    if not np.isfinite(rows).all():
+        raise BackendUnavailable("the detector gave values that are no numbers", retry_after_s=1.0)
     found = []
     for time_s, frame in zip(times_s, rows, strict=False):
         used = frame[frame[:, 4] > 0]

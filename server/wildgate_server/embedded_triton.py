@@ -22,12 +22,17 @@ from types import TracebackType
 import structlog
 
 from wildgate_server import triton_guard
+from wildgate_server.releases import Rollout
+from wildgate_server.triton import ModelControl
 from wildgate_server.triton_launch import (
     EmbeddedTritonConfig,
+    Launch,
     TritonEndpoints,
     free_endpoints,
     lay_out,
+    lay_out_models,
     server_command,
+    starting_rollout,
 )
 from wildgate_server.triton_runtime import TritonRuntime, TritonStartError, find_triton_runtime
 
@@ -49,17 +54,14 @@ class _Server:
     """One started tritonserver: its guard, and what is to be removed when it is gone."""
 
     guard: asyncio.subprocess.Process
-    server_id: str
-    scratch: Path
-    endpoints: TritonEndpoints
+    launch: Launch
 
 
 class EmbeddedTriton:
     """One tritonserver, from `start` to `stop`; an async context manager does both.
 
-    A supervisor that restarts it, or reloads a model whose stub was killed, belongs around this class: the
-    server runs with explicit model control, `wait` tells of its end, and a stopped one can be started
-    again. `choose_endpoints` names the ports to try.
+    The server runs with explicit model control: `control` opens it, and `model_rollout` goes by it. `wait` tells of
+    the server's end, and a stopped one can be started again. `choose_endpoints` names the ports to try.
     """
 
     def __init__(
@@ -75,7 +77,25 @@ class EmbeddedTriton:
     @property
     def endpoints(self) -> TritonEndpoints:
         """Where the running server listens. Raises RuntimeError before `start` and after `stop`."""
-        return self._running().endpoints
+        return self._running().launch.endpoints
+
+    @property
+    def models(self) -> Path:
+        """The running server's copy of the model repository. Raises RuntimeError like `endpoints`."""
+        return self._running().launch.models
+
+    def control(self) -> ModelControl:
+        """Loads and unloads models of the running server; to be closed. Raises RuntimeError like `endpoints`."""
+        launch = self._running().launch
+        return ModelControl(launch.endpoints.grpc, launch.secret)
+
+    def lay_out(self, rollout: Rollout) -> None:
+        """Makes the running server's copy of the model repository follow the repository, with `rollout` in force.
+
+        The server looks at it when it is told to load a model. Raises TritonStartError when the repository is broken,
+        OSError when the copy cannot be written.
+        """
+        lay_out_models(self.models, self.config, rollout)
 
     @property
     def log_file(self) -> Path:
@@ -145,12 +165,14 @@ class EmbeddedTriton:
         if server.guard.stdin is not None:
             server.guard.stdin.close()  # The guard takes the end of the pipe as the end of the gateway.
         await server.guard.wait()
-        triton_guard.clean_up(server.server_id, server.scratch)  # Should the guard itself have been killed.
+        # Should the guard itself have been killed.
+        triton_guard.clean_up(server.launch.server_id, server.launch.scratch)
 
     async def _start_once(self, runtime: TritonRuntime) -> bool:
         """One start on fresh ports; False when another process took one of them meanwhile."""
         self._server = server = await self._spawn(runtime)
-        ready = asyncio.create_task(_until_ready(server.endpoints.http, server.server_id), name="triton-ready")
+        endpoints = server.launch.endpoints
+        ready = asyncio.create_task(_until_ready(endpoints.http, server.launch.server_id), name="triton-ready")
         ended = asyncio.create_task(server.guard.wait(), name="triton-ended")
         try:
             await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +182,7 @@ class EmbeddedTriton:
             await asyncio.gather(ready, ended, return_exceptions=True)
         status = server.guard.returncode
         if status is None:
-            _log.info("triton_ready", grpc=server.endpoints.grpc, metrics=server.endpoints.metrics)
+            _log.info("triton_ready", grpc=endpoints.grpc, metrics=endpoints.metrics)
             return True
         await self._kill()
         if _PORT_TAKEN in self._read_log():
@@ -171,9 +193,10 @@ class EmbeddedTriton:
         server_id = f"wildgate-{os.getpid()}-{secrets.token_hex(4)}"
         scratch = Path(tempfile.mkdtemp(prefix=f"{server_id}-"))
         try:
-            lay_out(scratch, self.config, runtime)
-            endpoints = self._choose_endpoints()
-            command = server_command(scratch, self.config, runtime, server_id, endpoints)
+            rollout = starting_rollout(self.config)
+            lay_out(scratch, self.config, runtime, rollout)
+            launch = Launch(scratch, server_id, self._choose_endpoints())
+            command = server_command(launch, self.config, runtime, rollout)
             self.config.state_directory.mkdir(parents=True, exist_ok=True)
             if self.log_file.exists():
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
@@ -189,7 +212,7 @@ class EmbeddedTriton:
         except BaseException:
             triton_guard.clean_up(server_id, scratch)
             raise
-        return _Server(guard, server_id, scratch, endpoints)
+        return _Server(guard, launch)
 
     def _read_log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""

@@ -20,11 +20,11 @@ from wildgate_server.detections import Detection, Letterbox
 from wildgate_server.sampler import ClipWindow
 from wildgate_server.triton import ClipRow
 
-__all__ = ["EvidenceFrame", "EvidenceMaker"]
+__all__ = ["EvidenceFrame", "EvidenceMaker", "Looked"]
 
 _JPEG_QUALITY = 90
 
-Frames = Callable[[Sequence[ClipRow], float], Awaitable[npt.NDArray[np.uint8]]]
+Frames = Callable[[str, Sequence[ClipRow], float], Awaitable[npt.NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,41 @@ class EvidenceFrame:
     jpeg: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What evidence is taken from: the windows that were looked at, and how they are decoded and shown."""
+
+    windows: Sequence[ClipWindow]
+    detections: Sequence[Detection]
+    letterbox: Letterbox
+    rotation: int
+    decoder: str
+
+
 class EvidenceMaker:
-    """Makes evidence frames; `frames(rows, timeout_s)` answers UINT8 RGB [len(rows), F, S, S, 3], letterboxed."""
+    """Makes evidence frames.
+
+    `frames(decoder, rows, timeout_s)` answers UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
+    """
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
 
-    async def make(
-        self,
-        windows: Sequence[ClipWindow],
-        detections: Sequence[Detection],
-        letterbox: Letterbox,
-        rotation: int,
-        max_frames: int,
-        deadline: float,
-    ) -> list[EvidenceFrame]:
+    async def make(self, looked: Looked, max_frames: int, deadline: float) -> list[EvidenceFrame]:
         """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
 
         Raises as `TritonClient.frames` does.
         """
-        wanted = _best_times(detections, max_frames)
+        wanted = _best_times(looked.detections, max_frames)
         evidence = []
-        for window in windows:
+        for window in looked.windows:
             places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
             if not places:
                 continue
-            row = ClipRow(window.clip, window.frame_index, rotation)
-            frames = (await self._frames([row], max(deadline - monotonic(), 0.001)))[0]
+            row = ClipRow(window.clip, window.frame_index, looked.rotation)
+            [frames] = await self._frames(looked.decoder, [row], max(deadline - monotonic(), 0.001))
             for at in places:
-                jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(frames[at]))
+                jpeg = await asyncio.to_thread(_jpeg, looked.letterbox.crop(frames[at]))
                 evidence.append(EvidenceFrame(window.times_s[at], jpeg))
         return evidence
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from wildgate_server.admission import Admission
-from wildgate_server.batcher import Batcher
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.decoder_routing import DecoderRouting
 from wildgate_server.endpoint import grpc_server, listen, metrics_server
+from wildgate_server.engine_key import check_repository_engines
 from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.machine import probe_machine
 from wildgate_server.manifest import ModelManifest, load_manifest
 from wildgate_server.metrics import Metrics
+from wildgate_server.model_healer import ModelHealer
 from wildgate_server.policy import SHIPPED_POLICY, Policy, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
+from wildgate_server.releases import Releases, load_release, load_rollout, verify_files
+from wildgate_server.rollout_follower import Backend, RolloutFollower, RolloutState
+from wildgate_server.routes import Routes
 from wildgate_server.sampling_pool import SamplingPool
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.settings import BackendSettings, ServerSettings
+from wildgate_server.settings import ServerSettings
 from wildgate_server.sources import Sources
 from wildgate_server.triton import TritonClient
 
@@ -42,24 +47,36 @@ class Gateway:
     """A gateway that serves at `address` (`host:port`) from `run_gateway` on."""
 
     def __init__(
-        self, settings: ServerSettings, manifest: ModelManifest, sampling: SamplingPool, triton: TritonClient
+        self,
+        settings: ServerSettings,
+        manifest: ModelManifest,
+        releases: Releases,
+        sampling: SamplingPool,
+        triton: TritonClient,
+        backend: Backend,
     ) -> None:
         self.address = ""
         self.backend_ended = asyncio.Event()
         """Set when the embedded Triton has ended by itself: nothing can be scored any more."""
-        self._manifest = manifest
+        self._backend_settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._drain_s = settings.endpoint.drain_s
-        self.batcher = Batcher(settings.batch, triton.detect)
-        self._scorer = Scorer(
-            manifest=manifest,
-            policy=_policy(self._policy_file, manifest),
-            sampling=sampling,
-            batcher=self.batcher,
-            evidence=EvidenceMaker(triton.frames),
+        self.routes = Routes(settings.batch, triton.detect, releases)
+        self.follower = RolloutFollower(
+            settings.backend.model_repository, manifest, self.routes, backend, self._check_releases
         )
         self._admission = Admission(settings.admission)
         self.metrics = self._metrics()
+        self._scorer = Scorer(
+            manifest=manifest,
+            policy=load_policy(self._policy_file),
+            sampling=sampling,
+            software=DecoderRouting(settings.backend.profile).software,
+            routes=self.routes,
+            evidence=EvidenceMaker(triton.frames),
+            metrics=self.metrics.canary,
+            canary_patience_s=settings.backend.canary_patience_s,
+        )
         self.readiness = Readiness((SERVICE_NAME,), self._ready)
         self._triton = triton
         service = ScoringService(
@@ -72,14 +89,17 @@ class Gateway:
         )
         self.server = grpc_server(settings, service, self.readiness)
 
-    def reload_policy(self) -> None:
-        """Reads the policy file again; a bad one is logged, and the policy in force stays."""
+    def reload(self) -> None:
+        """Reads the policy file and the rollout again; a bad one is logged, and the one in force stays."""
         try:
-            self._scorer.policy = _policy(self._policy_file, self._manifest)
+            policy = load_policy(self._policy_file)
+            _check_labels(policy, self._policy_file, self.routes.labels)
         except PolicyError as error:
             _log.error("policy_refused", error=str(error), in_force=self._scorer.policy.version)
         else:
+            self._scorer.policy = policy
             _log.info("policy_loaded", file=str(self._policy_file), version=self._scorer.policy.version)
+        self.follower.look_again()
 
     async def drain(self) -> None:
         """Takes no new work, lets work under way finish within `drain_s`, then stops serving."""
@@ -92,13 +112,41 @@ class Gateway:
         await self.server.stop(_ANSWERING_S)
 
     async def _ready(self) -> bool:
-        return self.batcher.healthy and await self._triton.ready()
+        serving = self.routes.releases.without_canary().rollout  # a version on trial that fails costs nobody an answer
+        asked = scorers(self._backend_settings.profile, serving)
+        return self.routes.healthy and all([await self._triton.ready(name) for name in asked])
+
+    def _check_releases(self, releases: Releases) -> None:
+        """Raises PolicyError or EngineDoesNotFit for releases that cannot answer here; it reads whole engines."""
+        _check_labels(self._scorer.policy, self._policy_file, _labels(releases))
+        if self._backend_settings.target is None:
+            _check_engines(self._backend_settings.model_repository, self._backend_settings.profile, releases)
 
     def _metrics(self) -> Metrics:
         metrics = Metrics()
-        admission, batcher = self._admission, self.batcher
+        admission, routes, follower = self._admission, self.routes, self.follower
         metrics.gauge("wildgate_videos_in_flight", "Videos that hold a place.", lambda: admission.in_flight)
-        metrics.gauge("wildgate_rows_waiting", "Clip windows that wait for a batch.", lambda: batcher.depth)
+        metrics.gauge("wildgate_rows_waiting", "Clip windows that wait for a batch.", lambda: routes.depth)
+        metrics.gauge(
+            "wildgate_rollout_serving",
+            "The detector's version that serves.",
+            lambda: routes.releases.rollout.serving,
+        )
+        metrics.gauge(
+            "wildgate_rollout_canary",
+            "The detector's version on trial; 0 when there is none.",
+            lambda: canary.version if (canary := routes.releases.rollout.canary) else 0,
+        )
+        metrics.gauge(
+            "wildgate_rollout_refused",
+            "1 while rollout.yaml asks for what cannot be brought into force.",
+            lambda: follower.state is RolloutState.REFUSED,
+        )
+        metrics.gauge(
+            "wildgate_rollout_waiting",
+            "1 while rollout.yaml asks for what the external Triton has not loaded yet.",
+            lambda: follower.state is RolloutState.WAITING,
+        )
         return metrics
 
 
@@ -106,24 +154,37 @@ class Gateway:
 async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     """Starts everything, in order, and stops it in reverse.
 
-    Raises SettingsConflict, ManifestError, PolicyError, TritonStartError and StartError, each naming what is wrong.
+    Raises SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit, TritonStartError and StartError, each naming
+    what is wrong.
     """
-    manifest = load_manifest(settings.backend.model_repository)
-    if settings.batch.max_rows > manifest.serving.max_batch_size:
-        raise SettingsConflict(
-            f"batch.max_rows is {settings.batch.max_rows}, the models take {manifest.serving.max_batch_size}"
-        )
-    _policy(settings.policy or SHIPPED_POLICY, manifest)  # refused before anything is started
-
+    manifest, releases = _checked_models(settings)
     async with AsyncExitStack() as stack:
-        sampling = SamplingPool(settings.sampling, settings.source, manifest)
+        sampling = SamplingPool(
+            settings.sampling, settings.source, manifest, read_coding=settings.backend.profile != "cpu"
+        )
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
-        backend = await stack.enter_async_context(_backend(settings.backend))
-        triton = await stack.enter_async_context(TritonClient(backend.target))
-        gateway = Gateway(settings, manifest, sampling, triton)
-        await stack.enter_async_context(gateway.batcher)
+        watches: list[Callable[[], Coroutine[None, None, None]]] = []
+        if settings.backend.target is None:
+            embedded = await stack.enter_async_context(
+                embedded_backend(settings.backend, settings.batch, releases.rollout)
+            )
+            healer = ModelHealer(embedded.revive_model, lambda model: triton.healed(model))
+            target = embedded.embedded.endpoints.grpc
+            triton = await stack.enter_async_context(
+                TritonClient(target, profile=settings.backend.profile, on_dead=healer.dead)
+            )
+            gateway = Gateway(settings, manifest, releases, sampling, triton, embedded)
+            watches += [healer.run, partial(_tell_end, embedded, gateway)]
+        else:
+            triton = await stack.enter_async_context(
+                TritonClient(settings.backend.target, profile=settings.backend.profile)
+            )
+            external = ExternalBackend(triton, settings.backend.profile)
+            gateway = Gateway(settings, manifest, releases, sampling, triton, external)
+        watches += [gateway.readiness.watch, partial(gateway.follower.run, settings.backend.follow_rollout_s)]
+        await stack.enter_async_context(gateway.routes)
         await warming_up
         if settings.endpoint.metrics:
             stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
@@ -131,49 +192,60 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)
-        for name, watch in (("readiness", gateway.readiness.watch()), ("backend", _tell_end(backend, gateway))):
-            stack.push_async_callback(_cancelled, asyncio.create_task(watch, name=name))
+        for watch in watches:
+            name = getattr(watch, "func", watch).__qualname__
+            watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
+            stack.push_async_callback(_cancelled, watched)
         yield gateway
 
 
-def _policy(file: Path, manifest: ModelManifest) -> Policy:
-    """The policy in `file`, which must have a rule for every label of the detector. Raises PolicyError."""
-    policy = load_policy(file)
-    if missing := policy.missing(manifest.labels):
-        raise PolicyError(f"{file}: labels: no rule for {', '.join(missing)}, which the detector knows")
-    return policy
+def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
+    """What the repository holds, refused before anything is started.
+
+    A version on trial is left to the follower: one that cannot answer must not keep what serves from starting.
+    """
+    backend = settings.backend
+    if backend.profile == "gpu" and backend.target is None:
+        raise SettingsConflict(
+            "backend.profile gpu wants an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
+        )
+    manifest = load_manifest(backend.model_repository)
+    rollout = load_rollout(backend.model_repository).model_copy(update={"canary": None})
+    release = load_release(backend.model_repository, rollout.serving, manifest)
+    verify_files(backend.model_repository, release)
+    releases = Releases(rollout, {rollout.serving: release})
+    if settings.batch.max_rows > manifest.serving.max_batch_size:
+        raise SettingsConflict(
+            f"batch.max_rows is {settings.batch.max_rows}, the models take {manifest.serving.max_batch_size}"
+        )
+    policy_file = settings.policy or SHIPPED_POLICY
+    _check_labels(load_policy(policy_file), policy_file, _labels(releases))
+    if backend.target is None:
+        _check_engines(backend.model_repository, backend.profile, releases)
+    return manifest, releases
 
 
-@dataclass(frozen=True)
-class _Backend:
-    """The gRPC target of the Triton to ask, and the embedded server if that is what is asked."""
-
-    target: str
-    embedded: EmbeddedTriton | None = None
+def _check_engines(repository: Path, profile: str, releases: Releases) -> None:
+    if profile != "cpu":
+        check_repository_engines(repository, profile, releases.rollout.versions, probe_machine())
 
 
-@asynccontextmanager
-async def _backend(settings: BackendSettings) -> AsyncIterator[_Backend]:
-    """An external Triton, or an embedded one that runs as long as the context."""
-    if settings.target is not None:
-        yield _Backend(settings.target)
-        return
-    config = EmbeddedTritonConfig(
-        model_repository=settings.model_repository,
-        state_directory=settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
-        instances=settings.instances,
-        startup_timeout_s=settings.startup_timeout_s,
-    )
-    async with EmbeddedTriton(config) as embedded:
-        yield _Backend(embedded.endpoints.grpc, embedded)
+def _labels(releases: Releases) -> dict[str, tuple[str, ...]]:
+    return {release.model_version: release.labels for release in releases.by_version.values()}
 
 
-async def _tell_end(backend: _Backend, gateway: Gateway) -> None:
-    """Tells the gateway when its embedded Triton ends by itself; an external one is waited for to come back."""
-    if backend.embedded:
-        status = await backend.embedded.wait()
-        _log.error("triton_ended", status=status, log=str(backend.embedded.log_file))
-        gateway.backend_ended.set()
+def _check_labels(policy: Policy, file: Path, labels: Mapping[str, Sequence[str]]) -> None:
+    """Raises PolicyError for a label that the policy has no rule for; `labels` are those of each model version."""
+    for model_version, known in labels.items():
+        if missing := policy.missing(known):
+            raise PolicyError(f"{file}: labels: no rule for {', '.join(missing)}, which {model_version} knows")
+
+
+async def _tell_end(backend: EmbeddedBackend, gateway: Gateway) -> None:
+    """Tells the gateway when its embedded Triton ends by itself."""
+    status = await backend.embedded.wait()
+    _log.error("triton_ended", status=status, log=str(backend.embedded.log_file))
+    gateway.backend_ended.set()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

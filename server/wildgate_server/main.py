@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 
 from wildgate_server.embedded_triton import TritonStartError
 from wildgate_server.endpoint import StartError
+from wildgate_server.engine_key import EngineDoesNotFit
 from wildgate_server.gateway import SettingsConflict, run_gateway
 from wildgate_server.manifest import ManifestError
 from wildgate_server.policy import PolicyError
@@ -32,7 +33,7 @@ def serve_command(args: list[str]) -> int:
 
     0 stopped, 1 could not start or lost its embedded Triton, 2 bad configuration.
 
-    The first signal drains, the second one exits at once. SIGHUP reads the policy file again.
+    The first signal drains, the second one exits at once. SIGHUP reads the policy file and the rollout again.
     """
     try:
         settings = ServerSettings(_cli_parse_args=args)
@@ -42,7 +43,7 @@ def serve_command(args: list[str]) -> int:
     _configure_log(settings.log_level)
     try:
         return asyncio.run(_serve(settings))
-    except (SettingsConflict, ManifestError, PolicyError) as error:
+    except (SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit) as error:
         print(f"wildgate serve: {error}", file=sys.stderr)
         return _USAGE
     except (TritonStartError, StartError) as error:
@@ -64,11 +65,11 @@ async def _serve(settings: ServerSettings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is no policy to replace yet
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is nothing to replace yet
     try:
         async with run_gateway(settings) as gateway:
             starting = None
-            loop.add_signal_handler(signal.SIGHUP, gateway.reload_policy)
+            loop.add_signal_handler(signal.SIGHUP, gateway.reload)
             print(f"wildgate is ready on {gateway.address}", flush=True)
             waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.backend_ended)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

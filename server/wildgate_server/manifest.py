@@ -1,23 +1,21 @@
-"""The model manifest: the one home of shapes, labels, precision and versions.
+"""The model manifest: the one home of the shapes that decoder, detector and gateway agree on.
 
-`model_repository/manifest.yaml` is read here and nowhere else; Triton's configs are rendered from it.
+`model_repository/manifest.yaml` is read here and nowhere else; Triton's configs are rendered from it and from the
+releases (`releases.py`), which say what each version of the detector is.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from wildgate_server.yaml_document import read_document
 
-__all__ = ["MANIFEST_NAME", "Detector", "ManifestError", "ModelManifest", "Serving", "load_manifest"]
+__all__ = ["MANIFEST_NAME", "ManifestError", "ModelManifest", "Serving", "load_manifest"]
 
 MANIFEST_NAME = "manifest.yaml"
-
-_LABEL = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class ManifestError(ValueError):
@@ -26,25 +24,6 @@ class ManifestError(ValueError):
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Detector(_Frozen):
-    """Which detector is served, and what its class indices mean."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
-    version: Annotated[int, Field(ge=1)]
-    precision: Literal["fp32", "fp16", "bf16", "int8"]
-    labels: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct_identifiers(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        for label in labels:
-            if not _LABEL.fullmatch(label):
-                raise ValueError(f"label {label!r} is not lower_snake_case")
-            if labels.count(label) > 1:
-                raise ValueError(f"label {label!r} appears {labels.count(label)} times")
-        return labels
 
 
 class Serving(_Frozen):
@@ -63,23 +42,12 @@ class ModelManifest(_Frozen):
     `max_frame_pixels`: the gateway goes by what the container declares, the decoder by what is coded.
     """
 
-    detector: Detector
     frames_per_window: Annotated[int, Field(ge=1, le=256)]
     frame_side_px: Annotated[int, Field(ge=32, le=4096)]
     detections_per_frame: Annotated[int, Field(ge=1, le=1024)]
     letterbox_value: Annotated[int, Field(ge=0, le=255)]
     max_frame_pixels: Annotated[int, Field(ge=1)]
     serving: Serving
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The detector's labels; the position is the class index."""
-        return self.detector.labels
-
-    @property
-    def model_version(self) -> str:
-        """The detector's name and version as every verdict carries them, such as `reference/1`."""
-        return f"{self.detector.name}/{self.detector.version}"
 
     def with_instances(self, instances: int) -> ModelManifest:
         """The same manifest with `instances` of each model, to fit a machine."""

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from wildgate_server.stages import Stage, Timings
 
-__all__ = ["Metrics"]
+__all__ = ["CanaryMetrics", "Metrics"]
 
+_SCORE_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class CanaryMetrics:
+    """What a version on trial says of the videos that the serving one looked at too.
+
+    `serving` and `canary` are model versions as in the verdicts, such as `reference/1`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        both = ["serving", "canary"]
+        self._verdicts = Counter(
+            "wildgate_canary_verdicts",
+            "Videos that both versions answered for, by the action each called for.",
+            [*both, "serving_action", "canary_action"],
+            registry=registry,
+        )
+        self._labels = Counter(
+            "wildgate_canary_label_differences",
+            "Labels that called for another action in one version than in the other.",
+            [*both, "label"],
+            registry=registry,
+        )
+        self._scores = Histogram(
+            "wildgate_canary_score_difference",
+            "Largest difference between the two versions' best scores of a label, for each video.",
+            both,
+            buckets=_SCORE_BUCKETS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "wildgate_canary_failures",
+            "Videos on trial that this version had no answer for, so that nothing could be compared.",
+            ["version", "reason"],
+            registry=registry,
+        )
+
+    def compared(
+        self, *, serving: str, canary: str, actions: tuple[str, str], labels: Iterable[str], score_difference: float
+    ) -> None:
+        """Counts one video; `actions` are the serving version's and the other's."""
+        self._verdicts.labels(serving, canary, *(action.lower() for action in actions)).inc()
+        for label in labels:
+            self._labels.labels(serving, canary, label).inc()
+        self._scores.labels(serving, canary).observe(score_difference)
+
+    def failed(self, version: str, reason: str) -> None:
+        """Counts one video on trial that `version` had no answer for."""
+        self._failures.labels(version, reason.lower()).inc()
 
 
 class Metrics:
@@ -33,6 +82,7 @@ class Metrics:
         )
         for stage in Stage:
             self._stages.labels(stage)
+        self.canary = CanaryMetrics(self.registry)
 
     def answered(self, outcome: str, timings: Timings | None = None) -> None:
         """Counts one video; `outcome` is the action's name or the error's reason."""

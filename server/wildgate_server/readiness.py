@@ -26,21 +26,35 @@ class Readiness:
         self._ready = ready
         self._period_s = period_s
         self._serving: bool | None = None
+        self._lost = False
 
     async def watch(self) -> None:
         """Asks again and again; runs until it is cancelled."""
         while True:
-            await self.update()
+            try:
+                await self.update()
+            except Exception:  # a surprise must not end the watch
+                _log.exception("readiness_not_told")
             await asyncio.sleep(self._period_s)
 
     async def update(self) -> None:
         """Asks once and sets what was answered; a question that fails is a no."""
         try:
-            serving = await self._ready()
+            serving = not self._lost and await self._ready()
         except Exception:
             _log.exception("readiness_check_failed")
             serving = False
-        await self._set(serving)
+        await self._set(serving and not self._lost)
+
+    async def depend_on(self, watch: Callable[[], Awaitable[object]], name: str) -> None:
+        """Runs `watch`, which is to run until it is cancelled; when it ends otherwise, NOT_SERVING for good."""
+        try:
+            await watch()
+            _log.error("watch_ended", watch=name)
+        except Exception:
+            _log.exception("watch_ended", watch=name)
+        self._lost = True
+        await self._set(False)
 
     async def drain(self) -> None:
         """NOT_SERVING from now on, whatever `ready` says."""
@@ -49,7 +63,7 @@ class Readiness:
     async def _set(self, serving: bool) -> None:
         if serving == self._serving:
             return
-        self._serving = serving
-        _log.info("readiness", serving=serving)
         for service in self._services:
             await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+        self._serving = serving
+        _log.info("readiness", serving=serving)

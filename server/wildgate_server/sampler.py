@@ -13,6 +13,7 @@ from time import perf_counter
 
 from blake3 import blake3
 
+from wildgate_server.coded_stream import UNKNOWN_CODING, Coding
 from wildgate_server.container import Video, open_video
 from wildgate_server.errors import CorruptVideo, FetchFailed, UriNotFound, VideoTooLarge
 from wildgate_server.sampling import Pick, SamplingConfig, plan_sampling, plan_windows
@@ -56,7 +57,8 @@ class ClipWindow:
 class SampledVideo:
     """What is known of a video without decoding it, and its windows in presentation order.
 
-    `first_s` and `last_s` are the presentation times of its first and last frame, in seconds.
+    `first_s` and `last_s` are the presentation times of its first and last frame, in seconds; `coding` is how the
+    windows' clips are coded, all unknown where `read_coding` is off.
     """
 
     format: str
@@ -72,6 +74,7 @@ class SampledVideo:
     windows: tuple[ClipWindow, ...]
     read_ms: float
     sample_ms: float
+    coding: Coding = UNKNOWN_CODING
 
     @property
     def clip_bytes(self) -> int:
@@ -98,7 +101,7 @@ def sample_video(source: bytes | Path, config: SamplingConfig, limits: VideoLimi
             raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
         if plan.last_s - plan.first_s > limits.max_seconds:
             raise VideoTooLarge.past("max_seconds", limits.max_seconds, plan.last_s - plan.first_s)
-        windows, rotation = _cut(video, plan.picks, config)
+        windows, rotation, coding = _cut(video, plan.picks, config)
         return SampledVideo(
             format=video.format,
             codec=video.codec,
@@ -112,6 +115,7 @@ def sample_video(source: bytes | Path, config: SamplingConfig, limits: VideoLimi
             content_digest=f"blake3:{blake3(content).hexdigest()}",
             windows=windows,
             read_ms=(read - started) * 1e3,
+            coding=coding,
             sample_ms=(perf_counter() - read) * 1e3,
         )
 
@@ -128,19 +132,21 @@ def _read(file: Path, limits: VideoLimits) -> bytes:
         raise FetchFailed(f"the file cannot be read: {error.strerror}", field="uri") from None
 
 
-def _cut(video: Video, picks: Sequence[Pick], config: SamplingConfig) -> tuple[tuple[ClipWindow, ...], int]:
+def _cut(video: Video, picks: Sequence[Pick], config: SamplingConfig) -> tuple[tuple[ClipWindow, ...], int, Coding]:
     windows = []
     rotation = 0
-    for window in plan_windows(picks, config):
-        needed = _needed(video, window)
-        clip = video.clip(needed)
+    planned = plan_windows(picks, config)
+    needs = [_needed(video, window) for window in planned]
+    coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
+    for window, needed in zip(planned, needs, strict=True):
+        clip = video.clip(needed, coding)
         by_time = sorted(needed, key=lambda at: (video.samples[at].time_s, at))
         rank = {at: place for place, at in enumerate(by_time)}
         places = [rank[pick.sample] for pick in window]
         places += [places[-1]] * (config.frames_per_window - len(places))
         windows.append(ClipWindow(clip.data, tuple(places), tuple(pick.time_s for pick in window), len(needed)))
         rotation = clip.rotation
-    return tuple(windows), rotation
+    return tuple(windows), rotation, coding
 
 
 def _needed(video: Video, window: Sequence[Pick]) -> list[int]:

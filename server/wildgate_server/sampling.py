@@ -46,7 +46,8 @@ class SamplingConfig:
 
     `max_gap_s` is the longest stretch, in seconds, to leave unlooked; `frames_per_window` the places F of one clip
     window. What a video may cost: `max_frames` looked at, and for these `max_decoded_frames` decoded and
-    `max_clip_bytes` sent on, counted over all windows.
+    `max_clip_bytes` sent on, counted over all windows. `read_coding` is whether to find out how the clips are coded;
+    a GPU's decoder needs it, for the rest it is time for nothing.
     """
 
     frames_per_window: int
@@ -54,6 +55,7 @@ class SamplingConfig:
     max_frames: int = 64
     max_decoded_frames: int = 2000
     max_clip_bytes: int = 64 << 20
+    read_coding: bool = True
 
 
 def longest_gap_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> float:

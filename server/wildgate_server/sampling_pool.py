@@ -40,7 +40,7 @@ class SamplingPool:
 
     Each worker is a pebble pool of one process, and has one video at a time: videos wait here, where leaving costs
     nothing, and what befalls a worker or its pipe is between it and its video. `task`, a function that workers can
-    import, is what they do with a video.
+    import, is what they do with a video; `read_coding` is whether how clips are coded is of use.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class SamplingPool:
         source: SourceSettings,
         manifest: ModelManifest,
         task: SampleTask = sample_video,
+        *,
+        read_coding: bool = True,
     ) -> None:
         self._task = task
         self._timeout_s = settings.timeout_s
@@ -58,6 +60,7 @@ class SamplingPool:
             max_frames=settings.max_frames,
             max_decoded_frames=settings.max_decoded_frames,
             max_clip_bytes=settings.max_clip_mb << 20,
+            read_coding=read_coding,
         )
         self._limits = VideoLimits(
             max_bytes=source.max_bytes, max_pixels=manifest.max_frame_pixels, max_seconds=source.max_seconds

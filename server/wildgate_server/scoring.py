@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from wildgate_server.batcher import Batcher, RowResult
-from wildgate_server.detections import Detection, Letterbox, read_detections
-from wildgate_server.errors import CorruptVideo, RowRefused, UnsupportedCodec
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.canary import Opinion, answers_of_both, compare, on_trial, reason_of
+from wildgate_server.detections import Detection
+from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
+from wildgate_server.looking import Look, Looker
 from wildgate_server.manifest import ModelManifest
+from wildgate_server.metrics import CanaryMetrics
+from wildgate_server.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.policy import Judgement, Policy, Sighting
-from wildgate_server.sampler import ClipWindow, SampledVideo
+from wildgate_server.releases import Releases
+from wildgate_server.routes import Routes
+from wildgate_server.sampler import SampledVideo
 from wildgate_server.sampling import longest_gap_s
 from wildgate_server.sampling_pool import SamplingPool
 from wildgate_server.stages import Stage, Timings
-from wildgate_server.triton import ClipRow
 
 __all__ = ["ScoredVideo", "Scorer"]
-
-_MAX_SALVAGED_FRAMES = 256  # a longer clip that does not decode is given up: each of its frames would decode it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,12 @@ class ScoredVideo:
     timings: Timings = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _LookedAt:
-    """A window as Triton answered for it."""
-
-    window: ClipWindow
-    result: RowResult
-
-
 class Scorer:
-    """Scores videos with the parts it is given; holds the policy in force."""
+    """Scores videos with the parts it is given; holds the policy in force.
+
+    `software(video)` tells whether a video is to be decoded on the CPU, because the profile's decoder cannot.
+    `canary_patience_s` is how long a verdict may wait for a version on trial, at least.
+    """
 
     def __init__(
         self,
@@ -57,13 +53,19 @@ class Scorer:
         manifest: ModelManifest,
         policy: Policy,
         sampling: SamplingPool,
-        batcher: Batcher,
+        software: Callable[[SampledVideo], bool],
+        routes: Routes,
         evidence: EvidenceMaker,
+        metrics: CanaryMetrics,
+        canary_patience_s: float,
     ) -> None:
-        self._manifest = manifest
         self._sampling = sampling
-        self._batcher = batcher
+        self._software = software
+        self._routes = routes
+        self._looker = Looker(manifest, routes)
         self._evidence = evidence
+        self._metrics = metrics
+        self._canary_patience_s = canary_patience_s
         self.policy = policy
 
     async def score(self, source: bytes | Path, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
@@ -73,86 +75,67 @@ class Scorer:
         BackendUnavailable and DeadlineExceeded.
         """
         started = monotonic()
-        policy = self.policy  # one policy per verdict, whatever is reloaded meanwhile
         video = await self._sampling.sample(source)
         sampled = monotonic()
-        windows = await self._look(video, deadline)
+        software = self._software(video)
+        with self._routes.held() as releases:
+            answers = await self._look(video, software, releases, deadline)
         judging = monotonic()
-        looked_at_s = tuple(time_s for look in windows for time_s in look.window.times_s)
-        letterbox = Letterbox.of(video.width, video.height, video.rotation, self._manifest.frame_side_px)
-        detections = [
-            detection
-            for look in windows
-            for detection in read_detections(
-                look.result.detections, look.window.times_s, self._manifest.labels, letterbox
-            )
-        ]
-        sightings = [Sighting(found.label, found.score, found.time_s) for found in detections]
-        judgement = policy.judge(sightings, looked_at_s)
+        # One policy per verdict: the one in force now, which knows the labels of every release that can have answered.
+        policy = self.policy
+        opinions = [Opinion(look, _judge(policy, look)) for look in answers]
+        if len(opinions) > 1:
+            compare(opinions[0], opinions[1], video.content_digest, self._metrics)
+        opinion = opinions[0]
+        look = opinion.look
         judged = monotonic()
-        evidence = await self._evidence.make(
-            [look.window for look in windows],
-            detections,
-            letterbox,
-            video.rotation,
-            max_evidence_frames,
-            deadline,
+        looked = Looked(
+            windows=look.windows,
+            detections=look.detections,
+            letterbox=look.letterbox,
+            rotation=video.rotation,
+            decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
         )
+        evidence = await self._evidence.make(looked, max_evidence_frames, deadline)
         ended = monotonic()
         return ScoredVideo(
             video=video,
-            looked_at_s=looked_at_s,
-            longest_gap_s=longest_gap_s(video.first_s, looked_at_s, video.last_s),
-            detections=tuple(detections),
-            judgement=judgement,
+            looked_at_s=look.looked_at_s,
+            longest_gap_s=longest_gap_s(video.first_s, look.looked_at_s, video.last_s),
+            detections=look.detections,
+            judgement=opinion.judgement,
             policy_version=policy.version,
-            model_version=self._manifest.model_version,
+            model_version=look.release.model_version,
             evidence=tuple(evidence),
             timings={
                 Stage.READ: video.read_ms,
                 Stage.SAMPLE: video.sample_ms,
                 Stage.HANDOVER: max((sampled - started) * 1e3 - video.read_ms - video.sample_ms, 0.0),
-                Stage.QUEUE: max(look.result.queue_ms for look in windows),
-                Stage.INFER: max(look.result.infer_ms for look in windows),
+                Stage.QUEUE: look.queue_ms,
+                Stage.INFER: look.infer_ms,
                 Stage.POLICY: (judged - judging) * 1e3,
                 Stage.EVIDENCE: (ended - judged) * 1e3,
                 Stage.TOTAL: (ended - started) * 1e3,
             },
         )
 
-    async def _look(self, video: SampledVideo, deadline: float) -> list[_LookedAt]:
-        """Asks for every window; a window that Triton refuses is asked again frame by frame, if that is cheap."""
-        answers = await _gather([self._look_at(window, video, deadline) for window in video.windows])
-        windows = [look for answer in answers for look in answer]
-        if not windows:
-            raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
-        return windows
-
-    async def _look_at(self, window: ClipWindow, video: SampledVideo, deadline: float) -> list[_LookedAt]:
-        try:
-            return [await self._ask(window, video, deadline)]
-        except RowRefused as refusal:
-            if refusal.unsupported:
-                raise UnsupportedCodec(
-                    f"the detector's decoder does not know codec {video.codec}",
-                    metadata={"codec": video.codec, "profile": video.profile},
-                    field="source",
-                ) from None
-            if len(window.times_s) == 1 or window.coded_frames > _MAX_SALVAGED_FRAMES:
-                return []
-        answers = await _gather([self._look_at(frame, video, deadline) for frame in window.frames()])
-        return [look for answer in answers for look in answer]
-
-    async def _ask(self, window: ClipWindow, video: SampledVideo, deadline: float) -> _LookedAt:
-        row = ClipRow(window.clip, window.frame_index, video.rotation)
-        return _LookedAt(window, await self._batcher.submit(row, deadline))
+    async def _look(self, video: SampledVideo, software: bool, releases: Releases, deadline: float) -> list[Look]:
+        """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""
+        canary = releases.rollout.canary
+        serving = self._looker.look(video, ensemble(software=software), deadline)
+        if not canary or not on_trial(video.content_digest, canary.share):
+            return [await serving]
+        trial = self._looker.look(video, ensemble(canary=True, software=software), deadline)
+        answers = await answers_of_both(trial, serving, deadline, self._canary_patience_s)
+        looks = [answer for answer in answers if not isinstance(answer, Exception)]
+        if not looks:
+            raise next(answer for answer in reversed(answers) if isinstance(answer, Exception))  # the serving one's
+        for version, answer in zip((canary.version, releases.rollout.serving), answers, strict=True):
+            if isinstance(answer, Exception):
+                self._metrics.failed(releases.by_version[version].model_version, reason_of(answer))
+        return looks
 
 
-async def _gather(looks: Sequence[Coroutine[None, None, list[_LookedAt]]]) -> list[list[_LookedAt]]:
-    """The answers in order; the first failure cancels the others and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(look) for look in looks]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+def _judge(policy: Policy, look: Look) -> Judgement:
+    sightings = [Sighting(found.label, found.score, found.time_s) for found in look.detections]
+    return policy.judge(sightings, look.looked_at_s)

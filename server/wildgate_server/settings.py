@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_settings import (
@@ -127,6 +127,13 @@ class BackendSettings(_Section):
     """gRPC target of an external Triton (`host:port`, `dns:///...`); without one an embedded Triton is started."""
     model_repository: Path = Path("model_repository")
     """Directory that Triton loads, with `manifest.yaml` in it."""
+    profile: Literal["cpu", "gpu", "rtx"] = "cpu"
+    """Which of the models' configs run: `cpu`; `rtx` (DALI and TensorRT-RTX from PyPI); `gpu` in an external Triton."""
+    follow_rollout_s: float = Field(2.0, gt=0)
+    """How often the repository's `rollout.yaml` is looked at; SIGHUP has it looked at once."""
+    canary_patience_s: float = Field(1.0, gt=0)
+    """How long an answer of the serving version may wait for that of the version on trial, at least; it may wait as
+    long as the serving version itself took."""
     instances: int | None = Field(None, ge=1)
     """Instances of each model in the embedded Triton; as many as cores by default."""
     startup_timeout_s: float = Field(EmbeddedTritonConfig.startup_timeout_s, gt=0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -14,9 +16,10 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
-from wildgate_server.model_configs import CLIP_DECODER, VIDEO_SCORER
+from wildgate_server.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
+from wildgate_server.releases import DETECTOR
 
-__all__ = ["ClipRow", "TritonClient"]
+__all__ = ["Answer", "ClipRow", "DecoderRefused", "ModelControl", "ModelControlError", "TritonClient"]
 
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
@@ -25,9 +28,19 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
-# A Python-backend process that was killed stays dead, while Triton itself says that the model is ready.
-_STUB_DIED = "is not healthy"
+# A Python-backend process that was killed stays dead, while Triton itself says that the model is ready. An instance is
+# called after its model: `clip_decoder_0_0`.
+_STUB_DIED = re.compile(r"Stub process '([^']+)' is not healthy")
+_PYTHON_MODELS = (CLIP_DECODER_SOFTWARE, CLIP_DECODER, DETECTOR)  # a longer name before its own beginning
+_RESTRICTED_HEADER = "triton-grpc-protocol-"
+_READY_TIMEOUT_S = 2.0
+_MISTRUST_S = 5.0  # after an external Triton told of a dead process; without traffic, no answer would prove otherwise
+_CONTROL_TIMEOUT_S = 10.0
+_LOAD_TIMEOUT_S = 300.0
 
+_ON_GPU = {ensemble(canary=canary) for canary in (False, True)} | {CLIP_DECODER}
+"""What decodes on the GPU in other profiles than `cpu`."""
+_UNKNOWN = "StatusCode.UNKNOWN"
 _REFUSED = {"StatusCode.INVALID_ARGUMENT": False, "StatusCode.UNIMPLEMENTED": True}
 
 
@@ -40,12 +53,43 @@ class ClipRow:
     rotation: int
 
 
-class TritonClient:
-    """Asks one Triton (or whatever stands behind a gRPC target) for detections and frames."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """DETECTIONS FP32 [rows, F, K, 6], and the version of the detector that made them."""
 
-    def __init__(self, target: str) -> None:
+    detections: npt.NDArray[np.float32]
+    version: int
+
+
+class DecoderRefused(RowRefused):
+    """The GPU's decoder did not take the rows, and does not say why: the CPU's has the last word.
+
+    DALI's Triton backend fails a whole batch with UNKNOWN, whatever was wrong with which of its clips.
+    """
+
+
+class TritonClient:
+    """Asks one Triton (or whatever stands behind a gRPC target) for detections and frames, by the models of `profile`.
+
+    `on_dead(model)` is called for every answer that tells of a model whose process was killed; what heals it says so
+    by `healed`. Without one, what stands behind the target is trusted to heal by itself: an answer is the proof, and
+    after a few seconds Triton's own word counts again. `clock` tells monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        profile: str = "cpu",
+        on_dead: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._client = InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
-        self._decoder_died = False
+        self._on_gpu = _ON_GPU if profile != "cpu" else set()
+        self._on_dead = on_dead
+        self._clock = clock
+        self._dead: dict[str, float] = {}
+        self._heals = 0
 
     async def __aenter__(self) -> TritonClient:
         return self
@@ -55,38 +99,118 @@ class TritonClient:
     ) -> None:
         await self._client.close()
 
-    async def ready(self) -> bool:
-        """Whether the ensemble can be asked and, as far as its last answer tells, can answer."""
-        if self._decoder_died:
+    async def ready(self, model: str, version: int | None = None) -> bool:
+        """Whether `model` (one version or any) can be asked and, as far as answers tell, can answer."""
+        if not self._on_dead:
+            self._dead = {name: told for name, told in self._dead.items() if self._clock() - told < _MISTRUST_S}
+        if self._dead:
             return False
+        version_text = "" if version is None else str(version)
         try:
-            return bool(await self._client.is_model_ready(VIDEO_SCORER, client_timeout=2.0))
+            return bool(await self._client.is_model_ready(model, version_text, client_timeout=_READY_TIMEOUT_S))
         except InferenceServerException:
             return False
 
-    async def detect(self, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.float32]:
-        """DETECTIONS of the rows, FP32 [len(rows), F, K, 6].
+    def healed(self, model: str) -> None:
+        """`model` has been loaded again."""
+        self._dead.pop(model, None)
+        self._heals += 1
 
-        Raises RowRefused when a row cannot be decoded, BackendUnavailable, DeadlineExceeded.
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+        """What `ensemble` detects in the rows.
+
+        Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
+        DeadlineExceeded.
         """
-        detections: npt.NDArray[np.float32] = await self._infer(VIDEO_SCORER, "DETECTIONS", rows, timeout_s)
-        return detections
+        answer = await self._infer(ensemble, "DETECTIONS", rows, timeout_s)
+        # An ensemble's version is that of the detector it asks.
+        return Answer(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
 
-    async def frames(self, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
-        """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does."""
-        frames: npt.NDArray[np.uint8] = await self._infer(CLIP_DECODER, "FRAMES", rows, timeout_s)
+    async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
+        """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
+
+        What the GPU's decoder does not take, the CPU's is asked for.
+        """
+        try:
+            answer = await self._infer(decoder, "FRAMES", rows, timeout_s)
+        except DecoderRefused:
+            answer = await self._infer(CLIP_DECODER_SOFTWARE, "FRAMES", rows, timeout_s)
+        frames: npt.NDArray[np.uint8] = answer.as_numpy("FRAMES")
         return frames
 
     async def _infer(self, model: str, output: str, rows: Sequence[ClipRow], timeout_s: float) -> Any:
+        heals = self._heals
         try:
             answer = await self._client.infer(
                 model, _inputs(rows), outputs=[InferRequestedOutput(output)], client_timeout=timeout_s
             )
         except InferenceServerException as error:
-            self._decoder_died = _STUB_DIED in error.message()
-            raise _translated(error) from error
-        self._decoder_died = False
-        return answer.as_numpy(output)
+            if heals == self._heals:  # else it may tell of a process that has been replaced meanwhile
+                self._note_death(error.message())
+            raise _translated(error, on_gpu=model in self._on_gpu) from error
+        if not self._on_dead:
+            self._dead.clear()
+        return answer
+
+    def _note_death(self, message: str) -> None:
+        if not (told := _STUB_DIED.search(message)):
+            return
+        model = next((name for name in _PYTHON_MODELS if told[1].startswith(name)), told[1])
+        self._dead[model] = self._clock()
+        if self._on_dead:
+            self._on_dead(model)
+
+
+class ModelControlError(Exception):
+    """Triton did not load or unload a model; the text is Triton's own."""
+
+
+class ModelControl:
+    """Loads and unloads models of a Triton that runs with explicit model control.
+
+    `secret` is what the server was told to ask for (`--grpc-restricted-protocol=model-repository:wildgate=<secret>`);
+    a server that restricts nothing needs none.
+
+    Found out with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
+    are there; a version whose directory has not changed since is not loaded anew (its modification time tells), one
+    that its config does not name any more goes when its last request is answered; where one version fails, nothing
+    changes for the others. Requests under way in an ensemble are answered by the versions they began with, whatever is
+    unloaded meanwhile. But an ensemble that is loaded while a version it needs is missing is gone, the old one
+    too; and with an ensemble its members are looked at again, so that a config given with `load` does not last.
+    """
+
+    def __init__(self, target: str, secret: str | None = None) -> None:
+        self._client = InferenceServerClient(target)
+        self._headers = {f"{_RESTRICTED_HEADER}wildgate": secret} if secret else None
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._client.close()
+
+    async def load(self, model: str) -> None:
+        """Loads `model`, or loads it again, by the config that lies in the repository. Raises ModelControlError."""
+        await self._ask(self._client.load_model(model, headers=self._headers, client_timeout=_LOAD_TIMEOUT_S))
+
+    async def unload(self, model: str) -> None:
+        """Unloads `model` once its requests are answered. Raises ModelControlError."""
+        await self._ask(self._client.unload_model(model, headers=self._headers, client_timeout=_LOAD_TIMEOUT_S))
+
+    async def loaded(self) -> dict[str, tuple[int, ...]]:
+        """The models that are ready, and which of their versions are. Raises ModelControlError."""
+        index = await self._ask(
+            self._client.get_model_repository_index(headers=self._headers, client_timeout=_CONTROL_TIMEOUT_S)
+        )
+        found: dict[str, tuple[int, ...]] = {}
+        for entry in index.models:
+            if entry.state == "READY":
+                found[entry.name] = (*found.get(entry.name, ()), int(entry.version))
+        return found
+
+    async def _ask(self, call: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await call
+        except InferenceServerException as error:
+            raise ModelControlError(error.message()) from error
 
 
 def _inputs(rows: Sequence[ClipRow]) -> list[InferInput]:
@@ -107,8 +231,10 @@ def _inputs(rows: Sequence[ClipRow]) -> list[InferInput]:
     return inputs
 
 
-def _translated(error: InferenceServerException) -> Exception:
+def _translated(error: InferenceServerException, *, on_gpu: bool) -> Exception:
     status = str(error.status())
+    if on_gpu and status == _UNKNOWN and not _STUB_DIED.search(error.message()):
+        return DecoderRefused(error.message())
     if status in _REFUSED:
         return RowRefused(error.message(), unsupported=_REFUSED[status])
     if status == "StatusCode.DEADLINE_EXCEEDED":

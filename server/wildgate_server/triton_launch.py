@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wildgate_server.cores import available_cores
-from wildgate_server.manifest import MANIFEST_NAME, ManifestError, load_manifest
-from wildgate_server.model_configs import write_configs
+from wildgate_server.manifest import ManifestError, ModelManifest, load_manifest
+from wildgate_server.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble, ensembles, write_configs
+from wildgate_server.releases import DETECTOR, Canary, Rollout, load_rollout
 from wildgate_server.triton_runtime import TritonRuntime, TritonStartError
 
-__all__ = ["EmbeddedTritonConfig", "TritonEndpoints", "free_endpoints", "lay_out", "server_command"]
+__all__ = [
+    "EmbeddedTritonConfig",
+    "Launch",
+    "TritonEndpoints",
+    "frames_pool_bytes",
+    "free_endpoints",
+    "lay_out",
+    "lay_out_models",
+    "models_to_load",
+    "server_command",
+    "starting_rollout",
+    "touch_model",
+]
 
 _LOOPBACK = "127.0.0.1"
 _DEFAULT_PROFILE = "cpu"
+_FIRST_GPU = 0
 _MODELS, _BACKENDS = "models", "backends"
+# Rows of FRAMES lie on the GPU from the decoder's answer to the detector's; what the pool cuts up needs room to spare.
+_POOL_MARGIN = 2
+_DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
 
 
 @dataclass(frozen=True)
@@ -24,13 +42,16 @@ class EmbeddedTritonConfig:
     """How the embedded Triton runs.
 
     `instances` is of each model; None means as many as this process may use cores. `state_directory` keeps
-    the logs of this start and of the one before.
+    the logs of this start and of the one before. `rollout` says what is loaded at the start, by default what the
+    repository says. `rows_in_flight` is how many rows one ensemble may be asked for at once.
     """
 
     model_repository: Path
     state_directory: Path
     instances: int | None = None
     profile: str = _DEFAULT_PROFILE
+    rollout: Rollout | None = None
+    rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT
     startup_timeout_s: float = 120.0
     stop_timeout_s: float = 10.0
 
@@ -44,6 +65,21 @@ class TritonEndpoints:
     metrics: str
 
 
+@dataclass(frozen=True)
+class Launch:
+    """One start of a server: `server_id` is its name wherever it shows, `secret` opens its model control."""
+
+    scratch: Path
+    server_id: str
+    endpoints: TritonEndpoints
+    secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+    @property
+    def models(self) -> Path:
+        """Its copy of the model repository."""
+        return self.scratch / _MODELS
+
+
 def free_endpoints() -> TritonEndpoints:
     """Three loopback ports that are free now; held together for a moment, so that they differ."""
     sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(3)]
@@ -53,42 +89,86 @@ def free_endpoints() -> TritonEndpoints:
     return TritonEndpoints(*(f"{_LOOPBACK}:{port}" for port in ports))
 
 
-def lay_out(scratch: Path, config: EmbeddedTritonConfig, runtime: TritonRuntime) -> None:
-    """Fills `scratch` with the backends and a copy of the model repository.
+def starting_rollout(config: EmbeddedTritonConfig) -> Rollout:
+    """What a server is started with. Raises TritonStartError when the repository's manifest or rollout is broken."""
+    try:
+        load_manifest(config.model_repository)  # named first: a directory without it is no repository
+        return config.rollout or load_rollout(config.model_repository)
+    except ManifestError as error:
+        raise TritonStartError(str(error)) from error
 
-    The copy's configs are rendered for this machine, its versions (and the configs of other profiles) are
-    links. Raises TritonStartError when the repository's manifest is broken.
+
+def lay_out(scratch: Path, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> None:
+    """Fills `scratch` with the backends and a copy of the model repository, with `rollout` in force.
+
+    Raises TritonStartError when the repository's manifest is broken.
     """
-    source, models = config.model_repository.resolve(), scratch / _MODELS
+    lay_out_models(scratch / _MODELS, config, rollout)
+    runtime.assemble_backends(scratch / _BACKENDS)
+
+
+def lay_out_models(models: Path, config: EmbeddedTritonConfig, rollout: Rollout) -> None:
+    """Makes `models` a copy of the model repository: configs rendered for this machine, files of versions as links.
+
+    Made again over an earlier copy, it follows the repository. `rollout` decides, not the repository's own.
+    The directories are the copy's own, so that what Python caches beside a model stays out of the repository, and a
+    version can be made to look changed (`touch_model`). Raises TritonStartError as `lay_out` does.
+    """
+    source = config.model_repository.resolve()
     try:
         manifest = load_manifest(source)
     except ManifestError as error:
         raise TritonStartError(str(error)) from error
-    write_configs(manifest.with_instances(config.instances or available_cores()), models)
+    write_configs(manifest.with_instances(config.instances or available_cores()), rollout, models)
     for model in models.iterdir():
-        for entry in (source / model.name).iterdir():
-            if entry.is_dir():
-                (model / entry.name).symlink_to(entry)
-    (models / MANIFEST_NAME).symlink_to(source / MANIFEST_NAME)
-    runtime.assemble_backends(scratch / _BACKENDS)
+        for entry in (source / model.name).iterdir() if (source / model.name).is_dir() else ():
+            if entry.is_dir() and entry.name.isdecimal():
+                _link_files(entry, model / entry.name)
 
 
-def server_command(
-    scratch: Path, config: EmbeddedTritonConfig, runtime: TritonRuntime, server_id: str, endpoints: TritonEndpoints
-) -> list[str]:
-    """The command line of the server that is laid out in `scratch`; `server_id` is its name wherever it shows."""
-    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, loading models above all (a Python
-    # model is code), wants a header that nobody is told. It keeps out what can connect, not who can read /proc.
-    secret = f"wildgate={secrets.token_hex(16)}"
+def _link_files(source: Path, version: Path) -> None:
+    """Makes `version` hold links to all that `source` holds, and none to what is gone from there."""
+    version.mkdir(exist_ok=True)
+    for link in version.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+    for entry in source.iterdir():
+        if not (entry.name.startswith("__") or (version / entry.name).exists()):
+            (version / entry.name).symlink_to(entry)
+
+
+def touch_model(models: Path, model: str) -> None:
+    """Makes every version of `model` look changed, so that loading it starts its processes anew."""
+    for version in (models / model).iterdir():
+        if version.is_dir():
+            os.utime(version)
+
+
+def models_to_load(profile: str, rollout: Rollout) -> list[str]:
+    """The models that the profile needs, ensembles after what they ask: `cpu` has no use for a second CPU decoder."""
+    decoders, scorers = [CLIP_DECODER], list(ensembles(rollout))
+    if profile == _DEFAULT_PROFILE:
+        software = {ensemble(canary=canary, software=True) for canary in (False, True)}
+        scorers = [name for name in scorers if name not in software]
+    else:
+        decoders.append(CLIP_DECODER_SOFTWARE)
+    return [*decoders, DETECTOR, *scorers]
+
+
+def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
+    """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
+    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs wants a header that nobody is told;
+    # loading models (a Python model is code) wants it too. It keeps out what can connect, not who can read /proc.
+    secret = f"wildgate={launch.secret}"
     not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
         str(runtime.server),
-        f"--id={server_id}",
-        f"--model-repository={scratch / _MODELS}",
-        f"--backend-directory={scratch / _BACKENDS}",
-        f"--backend-config=python,shm-region-prefix-name={server_id}",
+        f"--id={launch.server_id}",
+        f"--model-repository={launch.models}",
+        f"--backend-directory={launch.scratch / _BACKENDS}",
+        f"--backend-config=python,shm-region-prefix-name={launch.server_id}",
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *(f"--load-model={model}" for model in models_to_load(config.profile, rollout)),
         "--disable-auto-complete-config",  # Completing complete configs would start every stub twice.
         "--exit-on-error=true",
         "--strict-readiness=true",
@@ -98,11 +178,26 @@ def server_command(
         f"--grpc-restricted-protocol=shared-memory,model-repository,trace,logging:{secret}",
         f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
     ]
-    for kind, endpoint in vars(endpoints).items():
+    for kind, endpoint in vars(launch.endpoints).items():
         host, _, port = endpoint.rpartition(":")
         command += [f"--{kind}-address={host}", f"--{kind}-port={port}"]
     if config.profile == _DEFAULT_PROFILE:
         command.append("--allow-gpu-metrics=false")
     else:
         command.append(f"--model-config-name={config.profile}")
+    if config.profile == "rtx":
+        pool = frames_pool_bytes(load_manifest(config.model_repository), config.rows_in_flight)
+        command.append(f"--cuda-memory-pool-byte-size={_FIRST_GPU}:{pool}")
     return command
+
+
+def frames_pool_bytes(manifest: ModelManifest, rows_in_flight: int) -> int:
+    """Bytes of GPU memory for the FRAMES, UINT8 [F, S, S, 3], of `rows_in_flight` rows in every ensemble at once.
+
+    Where Triton's pool (64 MB unless told otherwise) is full, an ensemble's tensors go to pinned memory instead, with
+    which this Triton's Python backend is known to fail (triton-inference-server/server issues 7148 and 8177). An
+    ensemble of the version on trial may come later, so all that there can be are counted. Has not run on a GPU yet.
+    """
+    trial = Rollout(serving=1, canary=Canary(version=2, share=1))
+    row = manifest.frames_per_window * manifest.frame_side_px**2 * 3
+    return _POOL_MARGIN * rows_in_flight * len(ensembles(trial)) * row

@@ -46,7 +46,7 @@ def copy_repository(source: Path, target: Path) -> Path:
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
-    files = [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [path for path in directory.rglob("*") if path.is_file()]
     return {path: path.read_bytes() for path in files}
 
 

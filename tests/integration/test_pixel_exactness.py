@@ -17,6 +17,7 @@ from triton_seam import load_model
 from clips import ClipSpec, make_clip
 from wildgate_server.embedded_triton import EmbeddedTriton
 from wildgate_server.manifest import ModelManifest, load_manifest
+from wildgate_server.model_configs import CLIP_DECODER
 from wildgate_server.sampler import SampledVideo, VideoLimits, sample_video
 from wildgate_server.sampling import SamplingConfig
 from wildgate_server.triton import ClipRow, TritonClient
@@ -149,7 +150,7 @@ def _leading(content: bytes) -> set[float]:
 async def frames_of(video: SampledVideo, triton: TritonClient) -> dict[float, np.ndarray]:
     """What Triton makes of all windows, asked together, by time."""
     rows = [ClipRow(window.clip, window.frame_index, video.rotation) for window in video.windows]
-    answers = await triton.frames(rows, TIMEOUT_S)
+    answers = await triton.frames(CLIP_DECODER, rows, TIMEOUT_S)
     found = {}
     for window, frames in zip(video.windows, answers, strict=True):
         for place, frame in enumerate(frames):

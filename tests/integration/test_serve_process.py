@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,7 +188,7 @@ async def test_an_external_triton_serves_the_shipped_models(tmp_path: Path, embe
         assert serving.server.stop_report is not None
         assert serving.server.stop_report.clean, str(serving.server.stop_report)
     async with TritonClient(embedded_triton.endpoints.grpc) as triton:
-        assert await triton.ready(), "a Triton that is not the gateway's own was stopped"
+        assert await triton.ready("video_scorer"), "a Triton that is not the gateway's own was stopped"
 
 
 async def test_the_command_line_client_and_a_policy_reloaded(
@@ -250,6 +251,25 @@ async def test_a_bad_setting_is_named_with_its_value(
     assert refused.stdout == ""
     for part in named:
         assert part in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_an_engine_that_is_not_there_is_named_with_what_builds_it() -> None:
+    refused = await asyncio.to_thread(wildgate, "serve", "--backend.profile", "rtx")
+    assert refused.returncode == 2
+    for part in ("model.rtx", "wildgate-build engine", "--target rtx"):
+        assert part in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_a_version_that_is_not_as_published_is_named(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    repository = Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models", ignore=ignored))
+    [graph] = (repository / "wildlife_detector").glob("*/model.onnx")
+    graph.write_bytes(graph.read_bytes() + b"more")
+    refused = await asyncio.to_thread(wildgate, "serve", "--model-repository", str(repository))
+    assert refused.returncode == 2
+    assert f"{graph}: is blake3:" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

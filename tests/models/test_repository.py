@@ -18,7 +18,7 @@ from wildgate_server.triton_runtime import find_triton_runtime
 
 pytestmark = pytest.mark.triton
 
-MODELS = ["clip_decoder", "video_scorer", "wildlife_detector"]
+MODELS = ["clip_decoder", "clip_decoder_software", "video_scorer", "video_scorer_software", "wildlife_detector"]
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 def test_the_committed_repository_loads_in_a_stock_tritonserver(repository: Path, tmp_path: Path) -> None:
+    (repository / "wildlife_detector" / ".unfinished-7" / "2").mkdir(parents=True)  # an interrupted publishing
     with stock_triton(repository, tmp_path) as (process, port, log):
         while not is_ready(port):
             assert process.poll() is None, log.read_text()

@@ -1,4 +1,4 @@
-"""A stand-in for Triton's Python backend: loads a model.py of the repository and hands it requests.
+"""A stand-in for Triton's Python backend: loads a Python model of the repository and hands it requests.
 
 Only what the models use is here; `tests/integration` runs them in the real one.
 """
@@ -30,6 +30,10 @@ class Tensor:
     def as_numpy(self) -> np.ndarray:
         return self.array
 
+    @staticmethod
+    def from_dlpack(name: str, tensor: object) -> Tensor:
+        return Tensor(name, np.from_dlpack(tensor))
+
 
 class TritonError(Exception):
     INTERNAL, INVALID_ARG, UNSUPPORTED = "INTERNAL", "INVALID_ARG", "UNSUPPORTED"
@@ -56,12 +60,17 @@ class InferenceRequest:
 
 class Logger:
     errors: list[str]
+    warnings: list[str]
 
     def __init__(self) -> None:
         self.errors = []
+        self.warnings = []
 
     def log_error(self, message: str) -> None:
         self.errors.append(message)
+
+    def log_warn(self, message: str) -> None:
+        self.warnings.append(message)
 
 
 def _tensor_of(request: InferenceRequest, name: str) -> Tensor | None:
@@ -73,8 +82,8 @@ def _config_of(role: str, config: dict, name: str) -> dict:
     return next(tensor for tensor in config[role] if tensor["name"] == name)
 
 
-def load_model(name: str) -> ModuleType:
-    """The module `model_repository/<name>/1/model.py`, loaded as the stub would."""
+def load_model(name: str, file: str = "model.py") -> ModuleType:
+    """The module `model_repository/<name>/1/<file>`, loaded as the stub would."""
     backend = ModuleType("triton_python_backend_utils")
     backend.Tensor = Tensor
     backend.TritonError = TritonError
@@ -85,7 +94,7 @@ def load_model(name: str) -> ModuleType:
     backend.get_output_config_by_name = lambda config, tensor: _config_of("output", config, tensor)
     sys.modules[backend.__name__] = backend
     try:
-        spec = importlib.util.spec_from_file_location(f"{name}_model", REPOSITORY / name / "1" / "model.py")
+        spec = importlib.util.spec_from_file_location(f"{name}_{Path(file).stem}", REPOSITORY / name / "1" / file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module.__name__] = module  # Its dataclasses look themselves up here.
         spec.loader.exec_module(module)
@@ -94,8 +103,9 @@ def load_model(name: str) -> ModuleType:
     return module
 
 
-def model_config(name: str) -> str:
+def model_config(name: str, profile: str = "cpu") -> str:
     """The committed config of `name` as the JSON that Triton gives to `initialize`."""
-    text = (REPOSITORY / name / "config.pbtxt").read_text()
+    own = REPOSITORY / name / "configs" / f"{profile}.pbtxt"
+    text = (own if own.is_file() else REPOSITORY / name / "config.pbtxt").read_text()
     config = text_format.Parse(text, ModelConfig())
     return json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=True))

@@ -29,10 +29,11 @@ _OPEN_OPTIONS = {
     # The clip's times are the packets' own; edit lists would hide some.
     "ignore_editlist": "1",
 }
-# A picture past this fails in the decoder instead of filling the memory: the header may promise less.
 # AVColorSpace values that swscale converts from; others count as unspecified, which FFmpeg reads as BT.601.
 _CONVERTIBLE_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 _UNSPECIFIED = 2
+# Without full chroma, swscale's shortcut makes pictures one to two grey levels too dark, DALI's are not.
+_AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 # Decoders whose "non-reference" frames no other frame needs, so that unwanted ones can be left out (half the work
 # from a sparse keyframe to the wanted frame). HEVC's are such only within their temporal layer.
 _EXACT_NON_REFERENCE = frozenset({"h264"})
@@ -92,7 +93,7 @@ class FrameScaler:
             width=box.height if sideways else box.width,
             height=box.width if sideways else box.height,
             format="rgb24",
-            interpolation=Interpolation.AREA,
+            interpolation=_AREA,
             threads=1,
         )
         square = np.full((self._side, self._side, 3), self._letterbox_value, np.uint8)
@@ -155,6 +156,7 @@ def _decode_wanted(codec: av.VideoCodecContext, packets: Sequence[av.Packet], wa
     """Yields the wanted frames, each once."""
     codec.thread_count = 1  # Instances share the cores; threads within one would only wait for each other.
     codec.flags |= av.codec.context.Flags.output_corrupt  # As a full decode with FFmpeg's own tools does.
+    # A picture past this fails in the decoder instead of filling the memory: the header may promise less.
     codec.options = {"max_pixels": str(max_pixels)}
     if codec.name == "h264":
         # Where the stream does not say how far it reorders, hold back as many frames as it could: an early guess

@@ -13,7 +13,7 @@ import pytest
 from wildgate_server.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import ClipRow
+from wildgate_server.triton import Answer, ClipRow
 
 FAR = 3600.0
 MB = 1 << 20
@@ -44,7 +44,7 @@ class FakeTriton:
     def go(self) -> None:
         self._go.set()
 
-    async def detect(self, rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
+    async def detect(self, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
         marks = [asked.clip[0] for asked in rows]
         self.batches.append(marks)
         self.timeouts_s.append(timeout_s)
@@ -61,7 +61,7 @@ class FakeTriton:
             raise self.error
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
-        return np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
+        return Answer(np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32), 7)
 
 
 @asynccontextmanager
@@ -101,6 +101,7 @@ async def test_each_caller_gets_its_own_row_whole(triton: FakeTriton) -> None:
     assert first.detections.shape == second.detections.shape == (2, 3, 6)
     assert (first.detections == 1).all()
     assert (second.detections == 2).all()
+    assert first.version == second.version == 7, "the version that made them"
     assert first.queue_ms >= 0
     assert first.infer_ms >= 0
 
@@ -198,8 +199,9 @@ async def test_a_surprise_becomes_an_error_that_the_caller_may_retry(triton: Fak
 
 
 async def test_an_answer_with_too_few_rows_fails_who_got_none(triton: FakeTriton) -> None:
-    async def short(rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
-        return (await triton.detect(rows, timeout_s))[:1]
+    async def short(rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+        answer = await triton.detect(rows, timeout_s)
+        return Answer(answer.detections[:1], answer.version)
 
     async with Batcher(BatchSettings(max_rows=2, max_wait_ms=LONG_WAIT_MS), short) as batcher:
         first, second = await asyncio.gather(*submitted(batcher, row(1), row(2)), return_exceptions=True)

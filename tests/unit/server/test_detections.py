@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wildgate_server.detections import Detection, Letterbox, read_detections
+from wildgate_server.errors import BackendUnavailable
 
 LABELS = ("bear", "owl", "horn")
 SQUARE = Letterbox.of(100, 100, 0, 100)
@@ -103,3 +104,14 @@ def test_equal_scores_keep_the_detector_s_order() -> None:
 def test_a_class_without_a_label_is_a_disagreement(index: int) -> None:
     with pytest.raises(ValueError, match=rf"class {index}, the manifest has 3 labels"):
         read_detections(rows([(0, 0, 1, 1, 0.5, index)]), [0.0], LABELS, SQUARE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", range(6))
+def test_values_that_are_no_numbers_are_no_answer(value: float, column: int) -> None:
+    """A score that is NaN is not above 0: it would read as nothing seen, and let the video through."""
+    tensor = rows([(0, 0, 1, 1, 0.5, 0)], [(0, 0, 1, 1, 0.5, 1)])
+    tensor[1, 0, column] = value
+    with pytest.raises(BackendUnavailable, match="values that are no numbers") as failure:
+        read_detections(tensor, [0.0, 1.0], LABELS, SQUARE)
+    assert failure.value.retry_after_s

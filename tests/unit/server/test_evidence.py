@@ -12,7 +12,7 @@ from PIL import Image
 
 from wildgate_server.detections import Detection, Letterbox
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
 from wildgate_server.sampler import ClipWindow
 from wildgate_server.triton import ClipRow
 
@@ -35,9 +35,11 @@ class FakeDecoder:
     def __init__(self) -> None:
         self.rows: list[ClipRow] = []
         self.timeouts_s: list[float] = []
+        self.decoders: set[str] = set()
 
-    async def frames(self, rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
+    async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
         self.rows += rows
+        self.decoders.add(decoder)
         self.timeouts_s.append(timeout_s)
         squares = np.zeros((len(rows), 3, SIDE, SIDE, 3), np.uint8)
         for row, places in zip(rows, squares, strict=True):
@@ -51,7 +53,11 @@ def detection(score: float, time_s: float) -> Detection:
 
 
 async def made(decoder: FakeDecoder, detections: list[Detection], count: int) -> list[EvidenceFrame]:
-    return await EvidenceMaker(decoder.frames).make(WINDOWS, detections, LETTERBOX, 90, count, monotonic() + FAR)
+    return await EvidenceMaker(decoder.frames).make(looked(detections), count, monotonic() + FAR)
+
+
+def looked(detections: list[Detection]) -> Looked:
+    return Looked(WINDOWS, detections, LETTERBOX, rotation=90, decoder="their_decoder")
 
 
 @pytest.fixture
@@ -82,6 +88,7 @@ async def test_the_earlier_of_equals(decoder: FakeDecoder) -> None:
 async def test_only_windows_with_a_wanted_frame_are_decoded(decoder: FakeDecoder) -> None:
     await made(decoder, [detection(0.5, 6.0)], 5)
     assert decoder.rows == [ClipRow(b"second", (0, 5, 5), 90)]
+    assert decoder.decoders == {"their_decoder"}, "the one that the detector's frames came from"
     assert 0 < decoder.timeouts_s[0] <= FAR
 
 
@@ -92,13 +99,13 @@ async def test_nothing_to_show_asks_nobody(decoder: FakeDecoder, detections: lis
 
 
 async def test_a_decoder_s_error_is_raised() -> None:
-    async def away(rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
+    async def away(decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> np.ndarray:
         raise BackendUnavailable("away")
 
     with pytest.raises(BackendUnavailable):
-        await EvidenceMaker(away).make(WINDOWS, [detection(0.5, 0.0)], LETTERBOX, 0, 1, monotonic() + FAR)
+        await EvidenceMaker(away).make(looked([detection(0.5, 0.0)]), 1, monotonic() + FAR)
 
 
 async def test_a_passed_deadline_asks_with_a_positive_timeout(decoder: FakeDecoder) -> None:
-    await EvidenceMaker(decoder.frames).make(WINDOWS, [detection(0.5, 0.0)], LETTERBOX, 0, 1, monotonic() - 5)
+    await EvidenceMaker(decoder.frames).make(looked([detection(0.5, 0.0)]), 1, monotonic() - 5)
     assert decoder.timeouts_s[0] > 0

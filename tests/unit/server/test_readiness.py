@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -131,3 +131,36 @@ async def test_draining_is_final(backend: Backend) -> None:
         backend.answer = True
         await readiness.update()
         assert await statuses(stub) == {Status.NOT_SERVING}
+
+
+async def _returns() -> None:
+    """A watch that ends, which none should."""
+
+
+async def _raises() -> None:
+    raise OSError("a surprise")
+
+
+@pytest.mark.parametrize("watch", [_returns, _raises])
+async def test_the_end_of_a_watch_is_told_and_final(backend: Backend, watch: Callable[[], Awaitable[None]]) -> None:
+    readiness = Readiness(SERVICES[1:], backend.ready)
+    await readiness.update()
+    async with checking(readiness) as stub:
+        with capture_logs() as log:
+            await readiness.depend_on(watch, "follower")
+        assert [line["watch"] for line in log if line["event"] == "watch_ended"] == ["follower"]
+        assert await statuses(stub) == {Status.NOT_SERVING}
+        await readiness.update()
+        assert await statuses(stub) == {Status.NOT_SERVING}
+
+
+async def test_a_watch_that_is_cancelled_is_none_that_ended(backend: Backend) -> None:
+    readiness = Readiness(SERVICES[1:], backend.ready)
+    await readiness.update()
+    async with checking(readiness) as stub:
+        watching = asyncio.create_task(readiness.depend_on(asyncio.Event().wait, "follower"))
+        await asyncio.sleep(0)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+        assert await statuses(stub) == {Status.SERVING}

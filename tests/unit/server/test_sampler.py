@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ from blake3 import blake3
 from full_decode import clip_frames, frames_by_time
 
 from clips import ClipSpec, make_clip
+from wildgate_server.coded_stream import UNKNOWN_CODING
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
 from wildgate_server.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
 from wildgate_server.sampling import SamplingConfig
@@ -159,6 +161,38 @@ def test_what_is_told_of_the_video() -> None:
     assert video.content_bytes == len(content)
     assert video.content_digest == f"blake3:{blake3(content).hexdigest()}"
     assert video.clip_bytes == sum(len(window.clip) for window in video.windows)
+
+
+@pytest.mark.parametrize(
+    ("spec", "max_gap_s", "clean_keyframes", "delay"),
+    [
+        (H264, 1.0, True, 0),
+        (REORDERED, 0.15, True, 2),
+        (REORDERED, 1.0, True, 0),  # keyframes alone
+        (OPEN_GOP, 1.0, False, 0),
+        (replace(OPEN_GOP, seconds=0.9), 0.15, True, 2),  # its first group alone, which starts with an IDR picture
+        (VP9, 1.0, True, 0),
+    ],
+)
+def test_how_the_clips_are_coded(spec: ClipSpec, max_gap_s: float, clean_keyframes: bool, delay: int) -> None:
+    coding = sample(make_clip(spec), max_gap_s).coding
+    assert (coding.chroma, coding.bit_depth, coding.interlaced) == ("4:2:0", 8, False)
+    assert (coding.clean_keyframes, coding.plain_packets, coding.steady) == (clean_keyframes, True, True)
+    assert coding.delay == delay
+
+
+def test_how_the_clips_of_another_codec_are_coded_is_unknown() -> None:
+    coding = sample(make_clip(MPEG4)).coding
+    assert replace(coding, delay=None) == UNKNOWN_CODING
+
+
+def test_how_clips_are_coded_is_left_out_where_nobody_asks() -> None:
+    content = make_clip(replace(VP9, container="mp4", options={"colorspace": "bt709"}))
+    asked, unasked = (sample_video(content, SamplingConfig(4, read_coding=wanted), LIMITS) for wanted in (True, False))
+    assert asked.coding.matrix == 1
+    assert unasked.coding == UNKNOWN_CODING
+    assert (asked.windows[0].clip[12:16], unasked.windows[0].clip[12:16]) == (b"wg\0\1", b"\0\0\2\0")
+    assert asked.windows[0].clip[16:] == unasked.windows[0].clip[16:]
 
 
 def test_the_budget_bounds_the_windows() -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from misbehaving_sampling import sample_or_misbehave
 
 from clips import ClipSpec, make_clip
+from wildgate_server.coded_stream import UNKNOWN_CODING
 from wildgate_server.errors import CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
 from wildgate_server.manifest import load_manifest
 from wildgate_server.sampler import VideoLimits, sample_video
@@ -113,6 +114,15 @@ async def test_settings_reach_the_worker(pool: SamplingPool) -> None:
     with pytest.raises(VideoTooLarge) as refusal:
         await pool.sample(bytes((1 << 20) + 1))
     assert refusal.value.metadata["limit"] == "max_bytes"
+
+
+@pytest.mark.parametrize("read_coding", [True, False])
+async def test_how_clips_are_coded_is_found_out_if_that_is_of_use(video: bytes, read_coding: bool) -> None:
+    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, read_coding=read_coding)
+    try:
+        assert ((await pool.sample(video)).coding != UNKNOWN_CODING) is read_coding
+    finally:
+        pool.close()
 
 
 async def test_errors_come_back_whole(pool: SamplingPool) -> None:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
 import pytest
+from releases_under_test import manifest, releases
 from scored_videos import POLICY, sampled_video
+from structlog.testing import capture_logs
 
-from wildgate_server.batcher import RowResult
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, RowRefused, UnsupportedCodec
 from wildgate_server.evidence import EvidenceMaker
-from wildgate_server.manifest import ModelManifest
+from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
+from wildgate_server.routes import Routes
 from wildgate_server.sampler import ClipWindow, SampledVideo
-from wildgate_server.scoring import Scorer
+from wildgate_server.scoring import ScoredVideo, Scorer
+from wildgate_server.settings import BatchSettings
 from wildgate_server.stages import Stage
-from wildgate_server.triton import ClipRow
+from wildgate_server.triton import Answer, ClipRow
 
-MANIFEST = ModelManifest.model_validate(
-    {
-        "detector": {"name": "m", "version": 3, "precision": "fp32", "labels": ["live_bear", "rhino_horn"]},
-        "frames_per_window": 4,
-        "frame_side_px": 320,
-        "detections_per_frame": 2,
-        "letterbox_value": 114,
-        "max_frame_pixels": 1 << 20,
-        "serving": {"max_batch_size": 8, "max_queue_delay_us": 0, "instances": 1},
-    }
-)
 WINDOWS = (
     ClipWindow(b"first", (0, 2, 5, 9), (0.0, 1.0, 2.0, 3.0), 10),
     ClipWindow(b"second", (0, 4, 4, 4), (3.5, 4.25), 5),
@@ -49,35 +44,49 @@ class FakeSampling:
         return self.answer
 
 
-class FakeBatcher:
-    """Sees a horn (0.75) in frame 4 of the second clip and in frame 5 of the first; refuses `bad` clip frames."""
+class FakeTriton:
+    """Sees a horn (0.75) in frame 4 of the second clip and in frame 5 of the first; refuses `bad` clip frames.
+
+    Version 2 is half as sure. `answers` are the versions that answer in turn, in place of the ensemble's own.
+    """
 
     def __init__(self) -> None:
         self.rows: list[ClipRow] = []
-        self.deadlines: set[float] = set()
+        self.asked: Counter[str] = Counter()
         self.bad: set[tuple[bytes, int]] = set()
         self.error: Exception | None = None
+        self.canary_error: Exception | None = None
+        self.held = asyncio.Event()
+        self.held.set()
+        self.answers: Iterator[int] = iter(())
         self.cancelled = 0
 
-    async def submit(self, row: ClipRow, deadline: float) -> RowResult:
-        self.rows.append(row)
-        self.deadlines.add(deadline)
-        if self.error and row.clip == b"second":
-            raise self.error
-        if self.error:
-            try:
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+        self.rows += rows
+        self.asked[ensemble] += len(rows)
+        canary = ensemble.endswith("_canary")
+        version = next(self.answers, 2 if canary else 1)
+        try:
+            if canary and self.canary_error:
+                raise self.canary_error
+            if self.error:
+                if any(row.clip == b"second" for row in rows):
+                    raise self.error
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                self.cancelled += 1
-                raise
-        await asyncio.sleep(0)
-        if {(row.clip, index) for index in row.frame_index} & self.bad:
-            raise RowRefused("cannot be decoded")
-        detections = np.zeros((4, 2, 6), np.float32)
-        for place, index in enumerate(row.frame_index):
-            if (row.clip, index) in {(b"second", 4), (b"first", 5)}:
-                detections[place, 0] = (0.0, 0.0, 1.0, 1.0, 0.75, 1)
-        return RowResult(detections, queue_ms=float(len(row.clip)), infer_ms=2.0 * len(row.clip))
+            if canary:
+                await self.held.wait()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        detections = np.zeros((len(rows), 4, 2, 6), np.float32)
+        for row, places in zip(rows, detections, strict=True):
+            for place, index in zip(places, row.frame_index, strict=True):
+                if (row.clip, index) in self.bad:
+                    raise RowRefused("cannot be decoded")
+                if (row.clip, index) in {(b"second", 4), (b"first", 5)}:
+                    place[0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, 1)
+        return Answer(detections, version)
 
 
 class Parts:
@@ -85,61 +94,82 @@ class Parts:
 
     def __init__(self, answer: SampledVideo | Exception | None = None) -> None:
         self.sampling = FakeSampling(answer or sampled_video(windows=WINDOWS, rotation=90))
-        self.batcher = FakeBatcher()
+        self.triton = FakeTriton()
+        self.metrics = Metrics()
+        self.software = False
+        self.decoders: list[str] = []
+        # One row each, so that a window's fate is its own.
+        self.routes = Routes(BatchSettings(max_rows=1), self.triton.detect, releases(1))
         self.scorer = Scorer(
-            manifest=MANIFEST,
+            manifest=manifest(),
             policy=POLICY,
             sampling=self.sampling,
-            batcher=self.batcher,
+            software=lambda video: self.software,
+            routes=self.routes,
             evidence=EvidenceMaker(self._frames),
+            metrics=self.metrics.canary,
+            canary_patience_s=1.0,
         )
 
-    async def _frames(self, rows: list[ClipRow], timeout_s: float) -> np.ndarray:
+    async def score(self, **options: int) -> ScoredVideo:
+        return await self.scorer.score(b"video", deadline=monotonic() + 60, **options)
+
+    def counted(self, name: str) -> dict[tuple[str, ...], float]:
+        """The samples of a metric that are not 0, by the values of their labels."""
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == name and sample.value
+        }
+
+    async def _frames(self, decoder: str, rows: list[ClipRow], timeout_s: float) -> np.ndarray:
+        self.decoders.append(decoder)
         return np.zeros((len(rows), 4, 320, 320, 3), np.uint8)
 
 
 @pytest.fixture
-def parts() -> Parts:
-    return Parts()
+async def parts() -> AsyncIterator[Parts]:
+    made = Parts()
+    async with made.routes:
+        yield made
 
 
 async def test_all_windows_make_one_verdict(parts: Parts) -> None:
-    deadline = monotonic() + 60
-    scored = await parts.scorer.score(b"video", deadline=deadline)
+    scored = await parts.score()
     assert parts.sampling.sources == [b"video"]
-    assert parts.batcher.rows == [ClipRow(b"first", (0, 2, 5, 9), 90), ClipRow(b"second", (0, 4, 4, 4), 90)]
-    assert parts.batcher.deadlines == {deadline}
+    assert parts.triton.rows == [ClipRow(b"first", (0, 2, 5, 9), 90), ClipRow(b"second", (0, 4, 4, 4), 90)]
+    assert parts.triton.asked == {"video_scorer": 2}
     assert scored.looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
     assert scored.longest_gap_s == 1.0
     assert [(found.label, found.time_s) for found in scored.detections] == [("rhino_horn", 2.0), ("rhino_horn", 4.25)]
     assert scored.judgement.action is Action.BLOCK
     assert scored.judgement.labels[0].spans_s == ((2.0, 2.0), (4.25, 4.25))
-    assert (scored.model_version, scored.policy_version) == ("m/3", "p1")
+    assert (scored.model_version, scored.policy_version) == ("m/1", "p1")
     assert scored.evidence == ()
 
 
 async def test_boxes_are_those_of_the_displayed_frame(parts: Parts) -> None:
     """320 x 240 turned by 90 degrees is upright: 240 of 320 pixels wide, so the whole square is cut to it."""
-    scored = await parts.scorer.score(b"video", deadline=monotonic() + 60)
+    scored = await parts.score()
     assert {found.box for found in scored.detections} == {(0.0, 0.0, 1.0, 1.0)}
 
 
 async def test_stages_are_timed(parts: Parts) -> None:
-    scored = await parts.scorer.score(b"video", deadline=monotonic() + 60)
+    scored = await parts.score()
     assert list(scored.timings) == list(Stage)
     assert (scored.timings[Stage.READ], scored.timings[Stage.SAMPLE]) == (0.5, 4.0)
-    assert (scored.timings[Stage.QUEUE], scored.timings[Stage.INFER]) == (6.0, 12.0), "the longest of the windows"
     assert all(duration_ms >= 0 for duration_ms in scored.timings.values())
 
 
 async def test_evidence_on_request(parts: Parts) -> None:
-    scored = await parts.scorer.score(b"video", deadline=monotonic() + 60, max_evidence_frames=1)
+    scored = await parts.score(max_evidence_frames=1)
     assert [frame.time_s for frame in scored.evidence] == [2.0]
 
 
 async def test_a_frame_that_cannot_be_decoded_costs_only_itself(parts: Parts) -> None:
-    parts.batcher.bad = {(b"first", 2)}
-    scored = await parts.scorer.score(b"video", deadline=monotonic() + 60)
+    parts.triton.bad = {(b"first", 2)}
+    scored = await parts.score()
     assert scored.looked_at_s == (0.0, 2.0, 3.0, 3.5, 4.25)
     assert scored.longest_gap_s == 2.0, "coverage tells the truth"
     assert [found.time_s for found in scored.detections] == [2.0, 4.25]
@@ -147,36 +177,145 @@ async def test_a_frame_that_cannot_be_decoded_costs_only_itself(parts: Parts) ->
 
 
 async def test_nothing_decodable_is_corrupt(parts: Parts) -> None:
-    parts.batcher.bad = {(b"first", index) for index in (0, 2, 5, 9)} | {(b"second", 0), (b"second", 4)}
+    parts.triton.bad = {(b"first", index) for index in (0, 2, 5, 9)} | {(b"second", 0), (b"second", 4)}
     with pytest.raises(CorruptVideo):
-        await parts.scorer.score(b"video", deadline=monotonic() + 60)
+        await parts.score()
 
 
 async def test_a_codec_without_a_decoder_is_named(parts: Parts) -> None:
-    parts.batcher.error = RowRefused("no decoder", unsupported=True)
+    parts.triton.error = RowRefused("no decoder", unsupported=True)
     with pytest.raises(UnsupportedCodec) as refusal:
-        await parts.scorer.score(b"video", deadline=monotonic() + 60)
+        await parts.score()
     assert refusal.value.metadata["codec"] == "h264"
-    assert parts.batcher.cancelled == 1
+    assert parts.triton.cancelled == 1
 
 
 async def test_one_window_s_failure_ends_the_others_and_is_raised_as_itself(parts: Parts) -> None:
-    parts.batcher.error = BackendUnavailable("away")
+    parts.triton.error = BackendUnavailable("away")
     with pytest.raises(BackendUnavailable, match="away"):
-        await parts.scorer.score(b"video", deadline=monotonic() + 60)
-    assert parts.batcher.cancelled == 1
+        await parts.score()
+    assert parts.triton.cancelled == 1
 
 
 async def test_what_sampling_refuses_is_raised() -> None:
     parts = Parts(NotAVideo("no"))
     with pytest.raises(NotAVideo):
-        await parts.scorer.score(b"video", deadline=monotonic() + 60)
-    assert parts.batcher.rows == []
+        await parts.score()
+    assert parts.triton.rows == []
 
 
-async def test_a_verdict_keeps_the_policy_it_began_with(parts: Parts) -> None:
-    scoring = asyncio.create_task(parts.scorer.score(b"video", deadline=monotonic() + 60))
+async def test_a_verdict_is_by_the_policy_in_force_when_it_is_made(parts: Parts) -> None:
+    """It has a rule for every label that can be answered by then; the one before may lack some."""
+    scoring = asyncio.create_task(parts.score())
     await asyncio.sleep(0)
     parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
-    assert (await scoring).policy_version == "p1"
-    assert (await parts.scorer.score(b"video", deadline=monotonic() + 60)).policy_version == "p2"
+    assert (await scoring).policy_version == "p2"
+
+
+async def test_what_the_profile_cannot_decode_goes_to_the_software_decoder(parts: Parts) -> None:
+    parts.software = True
+    await parts.score(max_evidence_frames=1)
+    assert parts.triton.asked == {"video_scorer_software": 2}
+    assert parts.decoders == ["clip_decoder_software"]
+
+
+async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
+    parts.routes.expect(releases(2))
+    parts.triton.answers = iter([1, 2])
+    scored = await parts.score()
+    assert parts.triton.asked == {"video_scorer": 4}, "all windows were asked for again"
+    assert scored.model_version == "m/1"
+    assert {found.score for found in scored.detections} == {0.75}
+
+
+async def test_versions_that_keep_taking_turns_are_given_up(parts: Parts) -> None:
+    parts.routes.expect(releases(2))
+    parts.triton.answers = cycle([1, 2])
+    with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector take turns") as refusal:
+        await parts.score()
+    assert refusal.value.retry_after_s
+    assert parts.triton.asked == {"video_scorer": 6}
+
+
+async def test_an_answer_of_a_version_that_nobody_knows_is_none(parts: Parts) -> None:
+    parts.triton.answers = iter([9, 9])
+    with pytest.raises(BackendUnavailable, match="version 9 of the detector answered"):
+        await parts.score()
+
+
+class TestOnTrial:
+    """All videos are on trial here; version 2 is half as sure as version 1."""
+
+    @pytest.fixture
+    def parts(self, parts: Parts) -> Parts:
+        parts.routes.switch(releases(1, canary=2, share=1))
+        return parts
+
+    async def test_the_new_version_answers_and_is_compared(self, parts: Parts) -> None:
+        with capture_logs() as logs:
+            scored = await parts.score()
+        assert scored.model_version == "m/2"
+        assert {found.score for found in scored.detections} == {0.375}
+        assert parts.triton.asked == {"video_scorer": 2, "video_scorer_canary": 2}
+        assert parts.counted("wildgate_canary_verdicts_total") == {("m/1", "m/2", "block", "allow"): 1}
+        assert parts.counted("wildgate_canary_label_differences_total") == {("m/1", "m/2", "rhino_horn"): 1}
+        assert parts.counted("wildgate_canary_score_difference_sum") == {("m/1", "m/2"): 0.375}
+        assert parts.counted("wildgate_canary_failures_total") == {}
+        [line] = [line for line in logs if line["event"] == "canary_disagrees"]
+        assert line["content_digest"] == scored.video.content_digest
+        assert (line["serving_action"], line["canary_action"]) == ("BLOCK", "ALLOW")
+
+    async def test_agreement_is_counted_and_not_logged(self, parts: Parts) -> None:
+        parts.sampling.answer = sampled_video(windows=WINDOWS[:1])
+        parts.triton.bad = {(b"first", 5)}  # the frame with the horn: nothing is seen by either
+        with capture_logs() as logs:
+            await parts.score()
+        assert parts.counted("wildgate_canary_verdicts_total") == {("m/1", "m/2", "allow", "allow"): 1}
+        assert parts.counted("wildgate_canary_label_differences_total") == {}
+        assert logs == []
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [(BackendUnavailable("away"), "backend_unavailable"), (RuntimeError("a bug"), "backend_unavailable")],
+    )
+    async def test_where_it_fails_the_serving_version_answers(
+        self, parts: Parts, error: Exception, reason: str
+    ) -> None:
+        parts.triton.canary_error = error
+        scored = await parts.score()
+        assert (scored.model_version, scored.judgement.action) == ("m/1", Action.BLOCK)
+        assert parts.counted("wildgate_canary_failures_total") == {("m/2", reason): 1}
+        assert parts.counted("wildgate_canary_verdicts_total") == {}
+
+    async def test_where_it_is_late_the_serving_version_answers(self, parts: Parts) -> None:
+        parts.triton.held.clear()
+        scored = await parts.scorer.score(b"video", deadline=monotonic() + 1)
+        assert scored.model_version == "m/1"
+        assert parts.counted("wildgate_canary_failures_total") == {("m/2", "late"): 1}
+        await asyncio.sleep(0)
+        assert parts.triton.cancelled == 2, "nobody waits for it any more"
+
+    async def test_a_class_without_a_label_is_its_own_failure(self, parts: Parts) -> None:
+        parts.routes.expect(releases(1, canary=2, labels=["rhino_horn"]))  # its class 1 has no label
+        scored = await parts.score()
+        assert scored.model_version == "m/1"
+        assert parts.counted("wildgate_canary_failures_total") == {("m/2", "internal"): 1}
+
+    async def test_what_both_refuse_is_refused(self, parts: Parts) -> None:
+        parts.triton.bad = {(b"first", index) for index in (0, 2, 5, 9)} | {(b"second", 0), (b"second", 4)}
+        with pytest.raises(CorruptVideo):
+            await parts.score()
+        assert parts.counted("wildgate_canary_failures_total") == {}
+
+    async def test_a_caller_that_leaves_takes_both_along(self, parts: Parts) -> None:
+        parts.triton.error = BackendUnavailable("never told")
+        parts.sampling.answer = sampled_video(windows=WINDOWS[:1])
+        scoring = asyncio.create_task(parts.score())
+        while parts.triton.asked != {"video_scorer": 1, "video_scorer_canary": 1}:
+            await asyncio.sleep(0)
+        scoring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await scoring
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert parts.triton.cancelled == 2

@@ -1,0 +1,104 @@
+"""The clip decoder of both GPU profiles as one DALI pipeline: the wanted frames of a window, turned, letterboxed, RGB.
+
+In profile `gpu` Triton's DALI backend runs it (it finds this file by its name and the pipeline by `@autoserialize`),
+in profile `rtx` `rtx_model.py` does. NVDEC decodes, CUDA does the rest, and FRAMES stays on the GPU; with device "cpu"
+the same operators run without a GPU. The sizes are rendered from the manifest into `frames.json`, one directory up,
+because a DALI pipeline is serialized before it could see Triton's model config.
+
+The pictures are those of `model.py`, with three differences: pixels are averaged with a Gaussian, which comes closest
+to swscale's area filter; a side that falls exactly between two pixels is rounded up (1280x714 becomes 320x179, there
+320x178), not to the even number; colours outside RGB are cut off before scaling. FRAME_INDEX counts frames by
+presentation time there and here: DALI's decoder sorts the packets' times and matches decoded pictures to packets in
+decode order. What that cannot do right, `decoder_routing.py` keeps away. A row that does not decode fails the batch
+that it is in; that ROTATION is one of 0, 90, 180 and 270 is for the caller to see to.
+
+Has run on the CPU with VP9 (tests/models/test_dali_pipeline.py); has not run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin.triton import autoserialize
+
+_SIZES = json.loads(Path(__file__).parents[1].joinpath("frames.json").read_text(encoding="utf-8"))
+_SIDE = _SIZES["frame_side_px"]
+_LETTERBOX_VALUE = _SIZES["letterbox_value"]
+
+# DALI turns every YCbCr into RGB by BT.601. Where the clip's mark says BT.709, that is undone on the small picture.
+# ITU-T H.273, table 4: the luma coefficients Kr and Kb of MatrixCoefficients 6 and 1.
+_BT601 = (0.299, 0.114)
+_BT709 = (0.2126, 0.0722)
+
+
+def _rgb_of_ycbcr(kr: float, kb: float) -> np.ndarray:
+    """The matrix from (Y, Cb, Cr) to (R, G, B), full range."""
+    kg = 1 - kr - kb
+    from_cb, from_cr = 2 * (1 - kb), 2 * (1 - kr)
+    return np.array([[1, 0, from_cr], [1, -kb / kg * from_cb, -kr / kg * from_cr], [1, from_cb, 0]])
+
+
+_BT601_TO_BT709 = _rgb_of_ycbcr(*_BT709) @ np.linalg.inv(_rgb_of_ycbcr(*_BT601))
+_UNCHANGED = np.eye(3)
+
+
+def _is_bt709(clip):
+    """1 where the gateway marked the clip: "wg", 0, 1 as the minor version of its `ftyp` box, else 0."""
+    # Byte 12 and on of an MP4 file; `container.py` writes them.
+    return (clip[12] == ord("w")) & (clip[13] == ord("g")) & (clip[14] == 0) & (clip[15] == 1)
+
+
+@autoserialize
+@pipeline_def(
+    batch_size=_SIZES["max_batch_size"],
+    num_threads=4,
+    device_id=0,
+    prefetch_queue_depth=1,
+    output_dtype=types.UINT8,
+    output_ndim=4,
+)
+def frames_pipeline(device: str = "gpu"):
+    """CLIP uint8 [bytes], FRAME_INDEX int32 [F], ROTATION int32 [1] -> FRAMES uint8 [F, side, side, 3], row by row.
+
+    `device` is "gpu" or "cpu". A clip may be followed by zeros.
+    """
+    clip = fn.external_source(name="CLIP", ndim=1, dtype=types.UINT8)
+    frame_index = fn.external_source(name="FRAME_INDEX", ndim=1, dtype=types.INT32)
+    rotation = fn.external_source(name="ROTATION", ndim=1, dtype=types.INT32)
+
+    frames = fn.decoders.video(
+        clip,
+        device="mixed" if device == "gpu" else "cpu",
+        frames=frame_index,
+        pad_mode="none",  # A frame that the clip does not hold is an error, not a black picture.
+        affine=False,  # Instances would all pin their threads to the same cores.
+    )
+    frames = fn.resize(
+        frames,
+        size=[_SIDE, _SIDE],
+        mode="not_larger",
+        min_filter=types.INTERP_GAUSSIAN,
+        mag_filter=types.INTERP_LINEAR,
+    )
+    correction = fn.cast(_is_bt709(clip), dtype=types.FLOAT)
+    change = types.Constant((_BT601_TO_BT709 - _UNCHANGED).astype(np.float32))
+    frames = fn.coord_transform(
+        frames, M=types.Constant(_UNCHANGED.astype(np.float32)) + correction * change, dtype=types.UINT8
+    )
+    # Counter-clockwise, as ROTATION is; by quarter turns the nearest pixel is the pixel itself.
+    frames = fn.rotate(
+        frames, angle=fn.cast(rotation[0], dtype=types.FLOAT), keep_size=False, interp_type=types.INTERP_NN
+    )
+    # Centred, the smaller bar first: the negative offset is cut towards zero.
+    return fn.crop(
+        frames,
+        crop=(_SIDE, _SIDE),
+        crop_pos_x=0.5,
+        crop_pos_y=0.5,
+        rounding="truncate",
+        out_of_bounds_policy="pad",
+        fill_values=[_LETTERBOX_VALUE],
+    )

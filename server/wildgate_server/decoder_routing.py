@@ -1,0 +1,104 @@
+"""Which videos the GPU's decoder gets right; all others go to the CPU decoder in the same Triton.
+
+NVDEC's abilities are those that every data-centre and RTX GPU from Turing to Hopper and Ada has: NVIDIA's NVDEC
+Application Note (Video Codec SDK 13.0, table "NVDEC Hardware Capabilities"), least sizes from its NVDEC Video Decoder
+API Programming Guide. Later GPUs can more (AV1, H.264 High 10); `DecoderRouting` takes other limits.
+
+The other rules come from how DALI 2.4 drives it (`frames_decoder_gpu.cc`, `frames_decoder_base.cc`):
+
+- It counts frames by the packets' presentation times and matches decoded pictures to packets by their number in
+  decode order. So every packet must be one picture: a VP9 frame shown again (no picture) or a field (half of one)
+  would shift all frames after it.
+- It decodes a clip in one session across its gaps, where the CPU decoder starts afresh at each run. Only a keyframe
+  that resets the decoder (IDR) makes that the same; an open GOP's (H.264 recovery points, HEVC's CRA) leaves it to
+  what NVDEC's parser makes of missing references. An encoder that is told nothing may write open GOPs (x265 does).
+- Sizes are the container's, pixels are taken as 8 bit 4:2:0 and the matrix as BT.601 (BT.709 is put right after it,
+  see `dali.py`); full range is what NVDEC's parser says it is, which is known of H.264 alone.
+- To reach a frame more than ten places on, it seeks to the presentation time of a keyframe among decoding times; with
+  frames that are coded long before their turn that could be the wrong keyframe.
+
+Not yet tried on a GPU: whether the clips of IDR frames that had others between them, which may have the same
+`idr_pic_id`, come out as separate pictures (the parameter sets that DALI puts before each should see to it); whether
+what is sent to the CPU here for safety alone (10 bit HEVC, open GOPs, VP9 superframes) would do. tests/gpu has the
+cases. What a header does not tell counts as wrong: a video on the CPU costs time, a wrong frame a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wildgate_server.coded_stream import BT709, UNSPECIFIED
+from wildgate_server.sampler import SampledVideo
+
+__all__ = ["NVDEC", "DecoderLimits", "DecoderRouting"]
+
+_CPU_PROFILE = "cpu"
+# MatrixCoefficients (ITU-T H.273) that are BT.601, or are read as such, and the one that is put right.
+_RIGHT_MATRICES = frozenset({5, 6, UNSPECIFIED, BT709})
+# DALI seeks when the next frame is more than 10 places on.
+_MAX_DELAY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLimits:
+    """What a hardware decoder takes of one codec: FFmpeg's names of profiles, sizes in pixels of the stored picture."""
+
+    profiles: frozenset[str]
+    min_width: int
+    min_height: int
+    max_width: int
+    max_height: int
+    full_range: bool = False
+
+    def take(self, video: SampledVideo) -> bool:
+        """Whether profile, size and range are within the limits."""
+        return (
+            video.profile in self.profiles
+            and self.min_width <= video.width <= self.max_width
+            and self.min_height <= video.height <= self.max_height
+            and (video.coding.full_range is False or (self.full_range and video.coding.full_range is True))
+        )
+
+
+NVDEC: Mapping[str, DecoderLimits] = {
+    "h264": DecoderLimits(frozenset({"Constrained Baseline", "Main", "High"}), 48, 16, 4096, 4096, full_range=True),
+    "hevc": DecoderLimits(frozenset({"Main"}), 144, 144, 8192, 8192),
+    "vp9": DecoderLimits(frozenset({"Profile 0"}), 128, 128, 8192, 8192),
+}
+"""What NVDEC takes of each codec on any GPU from Turing on; a codec that is not here it may lack."""
+
+
+class DecoderRouting:
+    """Says of each video which decoder it goes to.
+
+    `profile` is `cpu`, `gpu` or `rtx`; `limits` are those of the GPU's decoder, by codec.
+    """
+
+    def __init__(self, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> None:
+        self._limits = None if profile == _CPU_PROFILE else limits
+
+    def software(self, video: SampledVideo) -> bool:
+        """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself."""
+        if self._limits is None:
+            return False
+        limits = self._limits.get(video.codec)
+        return limits is None or not limits.take(video) or not _sound(video)
+
+
+def _sound(video: SampledVideo) -> bool:
+    """Whether DALI's one session over a clip gives what separate runs would."""
+    coding = video.coding
+    return (
+        coding.chroma == "4:2:0"
+        and coding.bit_depth == 8
+        and coding.interlaced is False
+        and coding.matrix in _RIGHT_MATRICES
+        and coding.clean_keyframes is True
+        and coding.plain_packets is True
+        and coding.steady is True
+        and coding.delay is not None
+        and coding.delay <= _MAX_DELAY
+        and video.width % 2 == 0
+        and video.height % 2 == 0
+    )

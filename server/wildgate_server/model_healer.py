@@ -1,0 +1,71 @@
+"""Brings models back whose processes were killed: Triton itself calls them ready and fails every request for ever.
+
+Each dead model has a task of its own, so that one that cannot be revived keeps no other one dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from wildgate_server.model_rollout import NotLoaded
+
+__all__ = ["ModelHealer"]
+
+_log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 0.5
+_MAX_PAUSE_S = 30.0
+
+
+class ModelHealer:
+    """Has dead models loaded again, each until it succeeds.
+
+    `revive(model)` loads a model again or raises NotLoaded; `healed(model)` is called when it has.
+    """
+
+    def __init__(self, revive: Callable[[str], Awaitable[None]], healed: Callable[[str], None]) -> None:
+        self._revive = revive
+        self._healed = healed
+        self._dead: set[str] = set()
+        self._healing: set[str] = set()
+        self._news = asyncio.Event()
+
+    def dead(self, model: str) -> None:
+        """The processes of `model`, or one of them, were killed; it is told as often as it is noticed."""
+        self._dead.add(model)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Heals what `dead` tells of; runs until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                for model in sorted(self._dead - self._healing):
+                    self._healing.add(model)
+                    group.create_task(self._heal(model), name=f"heal-{model}")
+
+    async def _heal(self, model: str) -> None:
+        pause_s = _FIRST_PAUSE_S
+        _log.warning("model_died", model=model)
+        while not await self._attempt(model, pause_s):
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _MAX_PAUSE_S)
+        self._dead.discard(model)
+        self._healing.discard(model)
+        _log.info("model_healed", model=model)
+
+    async def _attempt(self, model: str, next_try_s: float) -> bool:
+        try:
+            await self._revive(model)
+            self._healed(model)
+        except NotLoaded as error:
+            _log.error("model_not_healed", model=model, error=str(error), next_try_s=next_try_s)
+        except Exception as error:  # a surprise must not end the healing
+            _log.exception("model_not_healed", model=model, error=str(error), next_try_s=next_try_s)
+        else:
+            return True
+        return False

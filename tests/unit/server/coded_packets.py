@@ -1,0 +1,27 @@
+"""Videos as an opened container declares them, with their packets and what FFmpeg decodes of them."""
+
+from __future__ import annotations
+
+import io
+
+import av
+
+from wildgate_server.coded_stream import DeclaredStream
+
+
+def stream_of(content: bytes) -> tuple[DeclaredStream, list[tuple[bool, bytes]], av.VideoFrame]:
+    """The stream as an opened container declares it, its packets, and its first frame decoded."""
+    with av.open(io.BytesIO(content), options={"skip_frame": "all"}) as container:
+        context = container.streams.video[0].codec_context
+        declared = DeclaredStream(
+            context.codec.canonical_name,
+            context.extradata or b"",
+            context.width,
+            context.height,
+            context.pix_fmt,
+            int(context.colorspace),
+            int(context.color_range),
+        )
+        packets = [(packet.is_keyframe, bytes(packet)) for packet in container.demux(video=0) if packet.size]
+    with av.open(io.BytesIO(content)) as container:
+        return declared, packets, next(container.decode(video=0))

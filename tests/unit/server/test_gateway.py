@@ -1,0 +1,78 @@
+"""What keeps a gateway from starting, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from releases_under_test import write_repository
+
+from wildgate_server.gateway import SettingsConflict, run_gateway
+from wildgate_server.releases import ReleaseError
+from wildgate_server.settings import ServerSettings
+
+POLICY = """
+version: test
+labels:
+  live_bear: {group: live_animal, taxon: Ursidae, cites_appendix: I, review: {score: 0.5, frames: 1}}
+  rhino_horn: {group: product, taxon: Rhinocerotidae, cites_appendix: I, review: {score: 0.5, frames: 1}}
+"""
+NOBODY = "127.0.0.1:1"
+
+
+def settings(repository: Path, directory: Path, **backend: object) -> ServerSettings:
+    policy = directory / "policy.yaml"
+    policy.write_text(POLICY)
+    return ServerSettings(
+        endpoint={"address": "127.0.0.1:0"},
+        sampling={"workers": 1, "timeout_s": 60},
+        backend={"model_repository": repository, **backend},
+        policy=policy,
+    )
+
+
+def half_deleted(repository: Path) -> None:
+    (repository / "wildlife_detector" / "2" / "release.yaml").unlink()
+
+
+def changed(repository: Path) -> None:
+    (repository / "wildlife_detector" / "2" / "model.onnx").write_text("another")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    return write_repository(directory, {"serving": 1, "canary": {"version": 2, "share": 0.5}}, 1, 2)
+
+
+@pytest.mark.parametrize("damage", [half_deleted, changed])
+async def test_a_broken_version_on_trial_does_not_keep_what_serves_from_starting(
+    repository: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(repository)
+    async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
+        assert gateway.address
+        assert gateway.routes.releases.rollout.canary is None
+
+
+async def test_a_version_on_trial_without_a_policy_rule_does_not_either(tmp_path: Path) -> None:
+    trial = {"serving": 1, "canary": {"version": 2, "share": 0.5}}
+    repository = write_repository(tmp_path, trial, 1, 2, labels=["live_bear", "unheard_of"])
+    async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
+        assert gateway.routes.releases.rollout.canary is None
+
+
+async def test_a_broken_version_that_serves_does(repository: Path, tmp_path: Path) -> None:
+    (repository / "wildlife_detector" / "1" / "model.onnx").write_text("another")
+    with pytest.raises(ReleaseError, match="not the file that was published"):
+        async with run_gateway(settings(repository, tmp_path, target=NOBODY)):
+            pass
+
+
+async def test_profile_gpu_wants_an_external_triton(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsConflict, match=r"backend\.profile gpu wants an external Triton"):
+        async with run_gateway(settings(repository, tmp_path, profile="gpu")):
+            pass

@@ -1,0 +1,83 @@
+"""What the GPU's decoder does not take is the CPU's to decide, and nobody else's rows suffer for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import numpy as np
+import pytest
+from releases_under_test import manifest, releases
+from scored_videos import sampled_video
+
+from wildgate_server.errors import CorruptVideo, RowRefused
+from wildgate_server.looking import Look, Looker
+from wildgate_server.routes import Routes
+from wildgate_server.sampler import ClipWindow
+from wildgate_server.settings import BatchSettings
+from wildgate_server.triton import Answer, ClipRow, DecoderRefused
+
+GOOD = ClipWindow(b"good", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4)
+HARD = ClipWindow(b"hard", (0, 1, 1, 1), (4.0, 5.0), 2)
+
+
+class FakeTriton:
+    """Its GPU refuses batches with `hard` clips, its CPU the `bad` frames of these; both fail the whole batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, list[bytes]]] = []
+        self.bad: set[int] = set()
+
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+        self.batches.append((ensemble, [row.clip for row in rows]))
+        hard = [row for row in rows if row.clip == b"hard"]
+        if hard and "_software" not in ensemble:
+            raise DecoderRefused("DALI said no")
+        if any(index in self.bad for row in hard for index in row.frame_index):
+            raise RowRefused("cannot be decoded")
+        return Answer(np.zeros((len(rows), 4, 2, 6), np.float32), 2 if ensemble.endswith("_canary") else 1)
+
+
+@asynccontextmanager
+async def looking(triton: FakeTriton) -> AsyncIterator[Looker]:
+    async with Routes(BatchSettings(max_rows=2, max_wait_ms=1000), triton.detect, releases(1, canary=2)) as routes:
+        yield Looker(manifest(), routes)
+
+
+async def seen(triton: FakeTriton, ensemble: str = "video_scorer") -> Look:
+    async with looking(triton) as looker:
+        return await looker.look(sampled_video(windows=(GOOD, HARD)), ensemble, monotonic() + 60)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "on_cpu"),
+    [("video_scorer", "video_scorer_software"), ("video_scorer_canary", "video_scorer_software_canary")],
+)
+async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(ensemble: str, on_cpu: str) -> None:
+    triton = FakeTriton()
+    look = await seen(triton, ensemble)
+    assert look.windows == (GOOD, HARD)
+    assert triton.batches == [
+        (ensemble, [b"good", b"hard"]),
+        (ensemble, [b"good"]),
+        (ensemble, [b"hard"]),
+        (on_cpu, [b"hard"]),
+    ]
+
+
+async def test_what_the_cpu_refuses_is_looked_at_frame_by_frame_there() -> None:
+    triton = FakeTriton()
+    triton.bad = {1}
+    look = await seen(triton)
+    assert look.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
+    assert triton.batches[-1][0] == "video_scorer_software"
+    assert triton.batches.count(("video_scorer", [b"hard"])) == 1
+
+
+async def test_what_neither_decodes_is_corrupt() -> None:
+    triton = FakeTriton()
+    triton.bad = {0, 1}
+    async with looking(triton) as looker:
+        with pytest.raises(CorruptVideo):
+            await looker.look(sampled_video(windows=(HARD,)), "video_scorer", monotonic() + 60)

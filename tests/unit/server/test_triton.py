@@ -1,0 +1,154 @@
+"""What the gateway makes of Triton's answers, against a gRPC server that answers as Triton does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
+from wildgate_server.triton import ClipRow, DecoderRefused, TritonClient
+
+ROWS = [ClipRow(b"clip", (0, 1), 0)]
+STUB_DIED = "Failed to process the request(s), message: Stub process 'clip_decoder_0_0' is not healthy."
+WITHIN_S = 60.0
+
+
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Every model is ready; `refusals` are the statuses of models that do not answer."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, tuple[grpc.StatusCode, str]] = {}
+        self.asked: list[str] = []
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.asked.append(request.model_name)
+        if refusal := self.refusals.get(request.model_name):
+            await context.abort(*refusal)
+        name = request.outputs[0].name
+        kind, numbers = {"FRAMES": ("UINT8", np.uint8), "DETECTIONS": ("FP32", np.float32)}[name]
+        response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="3")
+        response.outputs.add(name=name, datatype=kind, shape=[1, 2])
+        response.raw_output_contents.append(np.array([[4, 5]], numbers).tobytes())
+        return response
+
+
+@asynccontextmanager
+async def asking(triton: FakeTriton, **options: Any) -> AsyncIterator[TritonClient]:
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with TritonClient(f"127.0.0.1:{port}", **options) as client:
+        yield client
+    await server.stop(None)
+
+
+@pytest.fixture
+def triton() -> FakeTriton:
+    return FakeTriton()
+
+
+async def refusal(client: TritonClient, model: str = "video_scorer") -> Exception:
+    with pytest.raises((BackendUnavailable, DeadlineExceeded, RowRefused)) as raised:
+        await client.detect(model, ROWS, WITHIN_S)
+    return raised.value
+
+
+async def test_an_answer_names_its_version(triton: FakeTriton) -> None:
+    async with asking(triton) as client:
+        answer = await client.detect("video_scorer", ROWS, WITHIN_S)
+    assert answer.version == 3
+    assert answer.detections.tolist() == [[4.0, 5.0]]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "unsupported"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, RowRefused, False),
+        (grpc.StatusCode.UNIMPLEMENTED, RowRefused, True),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded, None),
+        (grpc.StatusCode.INTERNAL, BackendUnavailable, None),
+        (grpc.StatusCode.UNKNOWN, BackendUnavailable, None),
+    ],
+)
+async def test_a_status_becomes_an_error_of_ours(
+    triton: FakeTriton, code: grpc.StatusCode, kind: type[Exception], unsupported: bool | None
+) -> None:
+    triton.refusals["video_scorer"] = (code, "no")
+    async with asking(triton) as client:
+        error = await refusal(client)
+    assert type(error) is kind
+    assert getattr(error, "unsupported", None) is unsupported
+
+
+@pytest.mark.parametrize("profile", ["gpu", "rtx"])
+@pytest.mark.parametrize("model", ["video_scorer", "video_scorer_canary"])
+async def test_unknown_is_the_gpu_decoder_s_refusal(triton: FakeTriton, profile: str, model: str) -> None:
+    triton.refusals = dict.fromkeys(
+        (model, "video_scorer_software", "video_scorer_software_canary"), (grpc.StatusCode.UNKNOWN, "DALI said no")
+    )
+    async with asking(triton, profile=profile) as client:
+        assert type(await refusal(client, model)) is DecoderRefused
+        for software in ("video_scorer_software", "video_scorer_software_canary"):
+            assert type(await refusal(client, software)) is BackendUnavailable
+
+
+async def test_a_dead_process_is_no_refusal(triton: FakeTriton) -> None:
+    triton.refusals["video_scorer"] = (grpc.StatusCode.UNKNOWN, STUB_DIED)
+    async with asking(triton, profile="rtx") as client:
+        assert type(await refusal(client)) is BackendUnavailable
+
+
+async def test_frames_that_the_gpu_does_not_decode_come_from_the_cpu(triton: FakeTriton) -> None:
+    triton.refusals["clip_decoder"] = (grpc.StatusCode.UNKNOWN, "DALI said no")
+    async with asking(triton, profile="gpu") as client:
+        assert (await client.frames("clip_decoder", ROWS, WITHIN_S)).tolist() == [[4, 5]]
+    assert triton.asked == ["clip_decoder", "clip_decoder_software"]
+    async with asking(triton) as client:
+        with pytest.raises(BackendUnavailable):
+            await client.frames("clip_decoder", ROWS, WITHIN_S)
+
+
+async def test_an_external_triton_is_believed_again_after_a_while(triton: FakeTriton) -> None:
+    triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
+    clock = [100.0]
+    async with asking(triton, clock=lambda: clock[0]) as client:
+        assert await client.ready("video_scorer")
+        await refusal(client)
+        clock[0] += 4.9
+        assert not await client.ready("video_scorer")
+        clock[0] += 0.2
+        assert await client.ready("video_scorer"), "without traffic, no answer would ever say so"
+
+
+async def test_an_answer_proves_an_external_triton_well(triton: FakeTriton) -> None:
+    triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
+    async with asking(triton, clock=lambda: 0.0) as client:
+        await refusal(client)
+        assert not await client.ready("video_scorer")
+        triton.refusals.clear()
+        await client.detect("video_scorer", ROWS, WITHIN_S)
+        assert await client.ready("video_scorer")
+
+
+async def test_where_there_is_a_healer_it_alone_has_the_word(triton: FakeTriton) -> None:
+    triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
+    dead: list[str] = []
+    clock = [100.0]
+    tell: Callable[[str], None] = dead.append
+    async with asking(triton, on_dead=tell, clock=lambda: clock[0]) as client:
+        await refusal(client)
+        clock[0] += 3600
+        assert not await client.ready("video_scorer")
+        assert dead == ["clip_decoder"]
+        client.healed("clip_decoder")
+        assert await client.ready("video_scorer")
