@@ -9,7 +9,7 @@ MEDIA ?= media
 PROTOS := proto/wildgate_proto/v1/scoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench evaluate detector samples clean
+.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -56,15 +56,25 @@ conformance: setup ## Scores the media files in MEDIA=DIR and compares with its 
 bench: setup ## Measures sampling against a full decode
 	$(BIN)/python perf/sampling_against_decode.py
 
-evaluate: setup ## Composes fresh clips and measures what the shipped detector finds in them
+evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/wildgate-build evaluate
 
-detector: setup ## Trains the reference detector anew (over an hour on a CPU; needs Debian's tuxpaint-stamps-default)
+detector: setup ## Trains the reference detector anew, quantises and publishes it (hours on a CPU; needs Debian's tuxpaint-stamps-default)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
-	$(BIN)/wildgate-build train
+	$(BIN)/wildgate-build train --output out/train/detector.onnx
+	$(BIN)/wildgate-build film out/train/clips
+	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
+		--output out/train/detector-int8.onnx --report out/train/int8.json
+	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector.onnx --report out/train/int8.json
 
 samples: setup ## Composes the sample clips anew
 	$(BIN)/wildgate-build samples
+
+engines: setup ## Builds the TensorRT-RTX engine of the serving detector (needs no GPU)
+	$(BIN)/wildgate-build engine --target rtx
+
+gpu-report: setup ## Measures the rtx profile on this machine's NVIDIA GPU, writes perf/results/
+	$(BIN)/python perf/gpu_report.py
 
 clean: ## Removes what was installed and written
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache

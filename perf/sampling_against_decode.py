@@ -28,7 +28,7 @@ from wildgate_server.sampling import SamplingConfig
 
 WIDTH, HEIGHT, FPS, SECONDS, KEYFRAME_EVERY_S = 720, 1280, 30, 15, 2
 LIMITS = VideoLimits(max_bytes=1 << 30, max_pixels=1 << 28, max_seconds=3600)
-CONFIG = SamplingConfig(frames_per_window=8)
+CONFIG = SamplingConfig(frames_per_window=8, read_coding=False)
 
 
 def compose() -> bytes:

@@ -1,12 +1,13 @@
 """The standard detector graph: what wildgate wraps around a network so that every runtime takes it.
 
-    FRAMES uint8 [b, F, S, S, 3] -> Cast, Reshape, Transpose -> network -> suppression -> DETECTIONS [b, F, K, 6]
+    FRAMES uint8 [b, F, S, S, 3] -> Cast, Reshape, Transpose -> network -> selection -> DETECTIONS [b, F, K, 6]
 
 Cast, Reshape, Transpose come first and in this order: TensorRT takes a uint8 input only if a Cast is the very
 first node on it. Shapes are static but for b. There is no NonMaxSuppression node and no plugin: suppression is
 plain tensor arithmetic that ONNX Runtime, OpenVINO and TensorRT all have.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,32 @@ from onnx import ModelProto, compose, parser
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
+
+_MOST_CANDIDATES: Final = 3840  # the largest K that TensorRT's TopK layer takes
+
+
+@dataclass(frozen=True)
+class Opset:
+    """The versions of ONNX's operators (13 at least) and of its file format that a graph is written in."""
+
+    version: int = OPSET
+    ir_version: int = IR_VERSION
+
+    @classmethod
+    def of(cls, model: ModelProto) -> "Opset":
+        """Those that `model` is written in."""
+        version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        return cls(version, model.ir_version)
+
+    def parse(self, graph: str) -> ModelProto:
+        """The model that `graph`, in ONNX's text format, describes."""
+        return parser.parse_model(f'<ir_version: {self.ir_version}, opset_import: ["" : {self.version}]> {graph}')
+
+    def reduce_max(self, tensor: str, axis: int, axes: str) -> str:
+        """ReduceMax in ONNX's text format; since opset 18 its axes are an input, here the initializer `axes`."""
+        if self.version < 18:
+            return f"ReduceMax <axes = [{axis}], keepdims = 0> ({tensor})"
+        return f"ReduceMax <keepdims = 0> ({tensor}, {axes})"
 
 
 @dataclass(frozen=True)
@@ -26,7 +53,8 @@ class GraphShape:
     label overlaps it by more than `overlap` (IoU). Scores of at most `least_score` count as nothing.
 
     `rounds`: greedy suppression settles a chain of boxes, each dropping the next, in as many rounds as the
-    chain is long. Longer chains than this are left partly undecided: a box more, never a box less.
+    chain is long. Longer chains than this are left partly undecided: a box more, never a box less, as long
+    as the number is even.
     """
 
     places: int
@@ -40,10 +68,13 @@ class GraphShape:
     rounds: int = 12
 
 
-def input_graph(shape: GraphShape) -> ModelProto:
+Selection = Callable[[GraphShape, Opset], ModelProto]
+
+
+def input_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
     """FRAMES uint8 [b, F, S, S, 3] to `pictures` float [b*F, 3, S, S], values 0 to 255."""
     f, s = shape.frames, shape.side
-    return _parse(
+    return (opset or Opset()).parse(
         f"""input (uint8[b,{f},{s},{s},3] FRAMES) => (float[n,3,{s},{s}] pictures)
         <int64[4] folded = {{-1, {s}, {s}, 3}}>
         {{
@@ -54,32 +85,34 @@ def input_graph(shape: GraphShape) -> ModelProto:
     )
 
 
-def output_graph(shape: GraphShape) -> ModelProto:
+def output_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
     """`boxes` float [n, places, 4] (x1, y1, x2, y2 in pixels) and `scores` [n, places, labels] to DETECTIONS.
 
-    A place stands for its best label only. Rows of DETECTIONS come best first; unused ones are all zero.
+    Greedy suppression, for networks that report one object at many places. A place stands for its best label
+    only. Rows of DETECTIONS come best first; unused ones are all zero.
     """
+    opset = opset or Opset()
+    c = min(shape.candidates, shape.places, _MOST_CANDIDATES)
     keeping = "\n".join(
-        f"""hit{i} = MatMul (keep{i}, suppresses)
+        # Not as a MatMul, which fp32 engines for Turing GPUs do not have.
+        f"""column{i} = Unsqueeze (keep{i}, last)
+            held{i} = Mul (column{i}, suppresses)
+            hit{i} = {opset.reduce_max(f"held{i}", 1, "first")}
             safe{i} = Less (hit{i}, half)
             safef{i} = Cast <to = 1> (safe{i})
-            keep{i + 1} = Mul (valid, safef{i})"""
+            keep{i + 1} = Mul (countsf, safef{i})"""
         for i in range(shape.rounds)
     )
-    c, k, s = shape.candidates, shape.detections, shape.side
-    upper = ", ".join("1" if i < j else "0" for i in range(c) for j in range(c))
-    return _parse(
-        f"""output (float[n,{shape.places},4] boxes, float[n,{shape.places},{shape.labels}] scores)
-            => (float[b,{shape.frames},{k},6] DETECTIONS)
-        <int64[1] c = {{{c}}}, int64[1] k = {{{k}}}, int64[1] first = {{1}}, int64[1] last = {{2}},
-         int64[3] fourfold = {{1, 1, 4}}, int64[2] pair = {{2, 2}}, int64[2] single = {{1, 1}},
-         int64[3] row = {{-1, 1, {c}}}, int64[2] flat = {{-1, {c}}}, int64[4] window = {{-1, {shape.frames}, {k}, 6}},
-         float half = {{0.5}}, float tiny = {{0.000001}}, float overlap = {{{shape.overlap:.6f}}},
-         float least = {{{shape.least_score:.6f}}}, float side = {{{float(s)}}},
-         float zero = {{0.0}}, float one = {{1.0}},
-         float[{c},{c}] upper = {{{upper}}}>
+    order = ", ".join(map(str, range(c)))
+    return opset.parse(
+        f"""output ({_selected(shape)}) => ({_detections(shape)})
+        <int64[1] c = {{{c}}}, int64[1] first = {{1}}, int64[1] three = {{3}},
+         int64[2] pair = {{2, 2}}, int64[2] single = {{1, 1}},
+         float half = {{0.5}}, float tiny = {{0.000001}},
+         float overlap = {{{shape.overlap:.6f}}}, float[1,{c},1] better = {{{order}}},
+         float[1,1,{c}] worse = {{{order}}}, {_row_constants(shape, c)}>
         {{
-            best = ReduceMax <axes = [2], keepdims = 0> (scores)
+            best = {opset.reduce_max("scores", 2, "last")}
             label = ArgMax <axis = 2, keepdims = 0> (scores)
             labelf = Cast <to = 1> (label)
             score, place = TopK <axis = 1> (best, c)
@@ -99,7 +132,6 @@ def output_graph(shape: GraphShape) -> ModelProto:
             inner0 = Relu (inner)
             inner_w, inner_h = Split <axis = 3> (inner0, single)
             shared4 = Mul (inner_w, inner_h)
-            three = Constant <value = int64[1] {{3}}> ()
             shared = Squeeze (shared4, three)
             extent = Sub (high, low)
             extent0 = Relu (extent)
@@ -119,16 +151,103 @@ def output_graph(shape: GraphShape) -> ModelProto:
             same = Less (distance, half)
             samef = Cast <to = 1> (same)
             close_same = Mul (closef, samef)
-            suppresses = Mul (close_same, upper)
+            upper = Less (better, worse)
+            upperf = Cast <to = 1> (upper)
+            suppresses = Mul (close_same, upperf)
 
             counts = Greater (score, least)
             countsf = Cast <to = 1> (counts)
-            valid = Reshape (countsf, row)
-            keep0 = Identity (valid)
+            keep0 = Identity (countsf)
             {keeping}
-            kept = Reshape (keep{shape.rounds}, flat)
+            kept_score = Mul (score, keep{shape.rounds})
+            {_rows(shape, c)}
+        }}"""
+    )
 
-            kept_score = Mul (score, kept)
+
+def ranking_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
+    """The same tensors as `output_graph`, for networks that report each object once: the best scores, no suppression.
+
+    A place stands for every label that it scores: the best of all [places x labels] scores are taken.
+    """
+    every = shape.places * shape.labels
+    c = min(shape.detections, every, _MOST_CANDIDATES)
+    return (opset or Opset()).parse(
+        f"""output ({_selected(shape)}) => ({_detections(shape)})
+        <int64[1] c = {{{c}}}, int64[2] every = {{-1, {every}}}, float half = {{0.5}},
+         float labels = {{{float(shape.labels)}}}, {_row_constants(shape, c)}>
+        {{
+            all_scores = Reshape (scores, every)
+            score, index = TopK <axis = 1> (all_scores, c)
+            indexf = Cast <to = 1> (index)
+            middle = Add (indexf, half)
+            ratio = Div (middle, labels)
+            placef = Floor (ratio)
+            before = Mul (placef, labels)
+            name = Sub (indexf, before)
+            place = Cast <to = 7> (placef)
+            place3 = Unsqueeze (place, last)
+            place4 = Tile (place3, fourfold)
+            box = GatherElements <axis = 1> (boxes, place4)
+
+            counts = Greater (score, least)
+            countsf = Cast <to = 1> (counts)
+            kept_score = Mul (score, countsf)
+            {_rows(shape, c)}
+        }}"""
+    )
+
+
+def standard_graph(
+    core: ModelProto, shape: GraphShape, metadata: dict[str, str], selection: Selection = output_graph
+) -> ModelProto:
+    """Wrap `core` (`pictures` -> `boxes`, `scores`) and return the checked graph with `metadata`.
+
+    The result is written in the opset of `core`. `selection` is `output_graph` (suppression) or `ranking_graph`.
+
+    Raises:
+        ValueError: `core` has other inputs or outputs.
+        onnx.checker.ValidationError: the result is not a valid model.
+    """
+    names = {i.name for i in core.graph.input}, {o.name for o in core.graph.output}
+    if names != ({"pictures"}, {"boxes", "scores"}):
+        raise ValueError(f"a core takes 'pictures' and gives 'boxes' and 'scores', this one has {names}")
+    opset = Opset.of(core)
+    front = compose.add_prefix(input_graph(shape, opset), "in_", rename_inputs=False, rename_outputs=False)
+    back = compose.add_prefix(selection(shape, opset), "out_", rename_inputs=False, rename_outputs=False)
+    middle = compose.add_prefix(core, "net_")
+    model = compose.merge_models(front, middle, [("pictures", "net_pictures")])
+    model = compose.merge_models(model, back, [("net_boxes", "boxes"), ("net_scores", "scores")])
+    onnx.helper.set_model_props(model, metadata)
+    model.producer_name = "wildgate"
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _selected(shape: GraphShape) -> str:
+    return f"float[n,{shape.places},4] boxes, float[n,{shape.places},{shape.labels}] scores"
+
+
+def _detections(shape: GraphShape) -> str:
+    return f"float[b,{shape.frames},{shape.detections},6] DETECTIONS"
+
+
+def _row_constants(shape: GraphShape, candidates: int) -> str:
+    """The initializers that `_rows` needs, and `least` for whoever comes before."""
+    k = min(shape.detections, candidates)
+    below = f"int64[6] below = {{0, 0, 0, 0, {shape.detections - k}, 0}}," if k < shape.detections else ""
+    return f"""int64[1] k = {{{k}}}, int64[1] last = {{2}}, int64[3] fourfold = {{1, 1, 4}},
+        {below} int64[4] window = {{-1, {shape.frames}, {shape.detections}, 6}},
+        float least = {{{shape.least_score:.6f}}}, float side = {{{float(shape.side)}}},
+        float zero = {{0.0}}, float one = {{1.0}}"""
+
+
+def _rows(shape: GraphShape, candidates: int) -> str:
+    """From `kept_score` [n, c], `box` [n, c, 4] and `name` [n, c] to DETECTIONS, padded where c is less than K."""
+    found, pad = "found", 'found = Pad <mode = "constant"> (rows, below)'
+    if shape.detections <= candidates:
+        found, pad = "rows", ""
+    return f"""
             final_score, rank = TopK <axis = 1> (kept_score, k)
             rank3 = Unsqueeze (rank, last)
             rank4 = Tile (rank3, fourfold)
@@ -142,31 +261,5 @@ def output_graph(shape: GraphShape) -> ModelProto:
             used = Greater (score3, zero)
             usedf = Cast <to = 1> (used)
             rows = Mul (rows6, usedf)
-            DETECTIONS = Reshape (rows, window)
-        }}"""
-    )
-
-
-def standard_graph(core: ModelProto, shape: GraphShape, metadata: dict[str, str]) -> ModelProto:
-    """Wrap `core` (`pictures` -> `boxes`, `scores`) and return the checked graph with `metadata`.
-
-    Raises:
-        ValueError: `core` has other inputs or outputs.
-        onnx.checker.ValidationError: the result is not a valid model.
-    """
-    names = {i.name for i in core.graph.input}, {o.name for o in core.graph.output}
-    if names != ({"pictures"}, {"boxes", "scores"}):
-        raise ValueError(f"a core takes 'pictures' and gives 'boxes' and 'scores', this one has {names}")
-    front = compose.add_prefix(input_graph(shape), "in_", rename_inputs=False, rename_outputs=False)
-    back = compose.add_prefix(output_graph(shape), "out_", rename_inputs=False, rename_outputs=False)
-    middle = compose.add_prefix(core, "net_")
-    model = compose.merge_models(front, middle, [("pictures", "net_pictures")])
-    model = compose.merge_models(model, back, [("net_boxes", "boxes"), ("net_scores", "scores")])
-    onnx.helper.set_model_props(model, metadata)
-    model.producer_name = "wildgate"
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _parse(graph: str) -> ModelProto:
-    return parser.parse_model(f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]> {graph}')
+            {pad}
+            DETECTIONS = Reshape ({found}, window)"""

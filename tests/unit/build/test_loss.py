@@ -4,9 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pip install torch==2.13.0")
 
+from wildgate_build.reference.labels import NOTHING, UNSURE  # noqa: E402
 from wildgate_build.reference.loss import (  # noqa: E402
-    NOTHING,
-    UNSURE,
     Truth,
     assign,
     detection_loss,
@@ -66,11 +65,39 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
     index, _ = assign(wanted, centres, strides)
     right = torch.full((1, 20, 3), -6.0)
     right[..., 1] = torch.where(index >= 0, 6.0, -6.0)
-    good, _ = detection_loss(right, boxes, wanted, centres, strides)
-    label, _ = detection_loss(right.roll(1, -1), boxes, wanted, centres, strides)
-    box, _ = detection_loss(right, boxes + 12, wanted, centres, strides)
+    good = detection_loss(right, boxes, wanted, centres, strides).total
+    label = detection_loss(right.roll(1, -1), boxes, wanted, centres, strides).total
+    box = detection_loss(right, boxes + 12, wanted, centres, strides).total
     assert float(good) < 0.1 < float(label)
     assert float(good) < 0.1 < float(box)
+
+
+def test_the_losses_of_the_pictures_sum_to_that_of_the_batch() -> None:
+    torch.manual_seed(0)
+    centres, strides = places(64)
+    hard, none = truth(((8, 8, 56, 56), 1)), truth(((0, 0, 0, 0), NOTHING))
+    both = Truth(torch.cat((hard.boxes, none.boxes)), torch.cat((hard.labels, none.labels)))
+    logits = torch.full((2, 20, 3), -6.0)
+    boxes = torch.rand(2, 20, 4) * 30
+    losses = detection_loss(logits, boxes, both, centres, strides)
+    places_taken = float((assign(both, centres, strides)[0] >= 0).sum())
+    assert float(losses.total) * places_taken == pytest.approx(float(losses.each.sum()), rel=1e-4)
+    assert losses.each[0] > 100 * losses.each[1]
+    assert not losses.each.requires_grad
+
+
+def test_a_badly_boxed_object_is_still_to_be_called_by_its_name() -> None:
+    centres, strides = places(64)
+    wanted = truth(((16, 16, 48, 48), 1))
+    index, _ = assign(wanted, centres, strides)
+
+    def loss(score: float) -> float:
+        logits = torch.full((1, 20, 3), -6.0)
+        logits[..., 1] = torch.where(index >= 0, score, -6.0)
+        return float(detection_loss(logits, torch.zeros(1, 20, 4), wanted, centres, strides).total)
+
+    assert loss(-0.4) < loss(-4.0)
+    assert loss(-0.4) < loss(4.0)
 
 
 def test_the_network_gives_a_box_and_scores_for_every_place() -> None:

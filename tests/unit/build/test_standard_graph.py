@@ -1,5 +1,7 @@
 """The graph around the network: its suppression against one written separately, and its contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,7 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from wildgate_build.standard_graph import IR_VERSION, OPSET, GraphShape, output_graph, standard_graph
+from wildgate_build.standard_graph import (
+    IR_VERSION,
+    OPSET,
+    GraphShape,
+    Opset,
+    output_graph,
+    ranking_graph,
+    standard_graph,
+)
 
 SHAPE = GraphShape(places=120, labels=5, frames=2, side=64, detections=10, candidates=40)
 
@@ -135,3 +145,40 @@ def test_any_network_can_be_wrapped() -> None:
 def test_a_network_with_other_outputs_is_refused() -> None:
     with pytest.raises(ValueError, match="gives 'boxes' and 'scores'"):
         standard_graph(tiny_core(SHAPE, scores_name="logits"), SHAPE, {})
+
+
+def run_alone(graph: onnx.ModelProto, seed: int, clusters: int) -> NDArray[np.float32]:
+    boxes, scores = random_detections(seed, clusters)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"boxes": boxes, "scores": scores})
+    return got[0]
+
+
+@pytest.mark.parametrize("version", [13, 18, 21])
+def test_suppression_is_the_same_in_other_opsets(version: int) -> None:
+    boxes, scores = random_detections(3, 12)
+    got = run_alone(output_graph(SHAPE, Opset(version, 8)), 3, 12)
+    np.testing.assert_allclose(got, [greedy(boxes[i], scores[i], SHAPE) for i in range(SHAPE.frames)], atol=1e-6)
+
+
+def test_more_candidates_than_places_are_all_places() -> None:
+    shape = replace(SHAPE, candidates=4000, detections=130, rounds=16)
+    boxes, scores = random_detections(4, 40)
+    got = run_alone(output_graph(shape), 4, 40)
+    np.testing.assert_allclose(got, [greedy(boxes[i], scores[i], shape) for i in range(SHAPE.frames)], atol=1e-6)
+    assert not got[:, SHAPE.places :].any()
+
+
+@pytest.mark.parametrize("detections", [10, 700])
+def test_ranking_takes_the_best_of_all_places_and_labels(detections: int) -> None:
+    shape = replace(SHAPE, detections=detections)
+    boxes, scores = random_detections(5, 12)
+    got = run_alone(ranking_graph(shape), 5, 12)
+    for i in range(SHAPE.frames):
+        order = np.argsort(-scores[i], axis=None)
+        order = order[scores[i].flat[order] > SHAPE.least_score][:detections]
+        place, label = np.unravel_index(order, scores[i].shape)
+        wanted = np.zeros((detections, 6))
+        wanted[: len(order), :4] = np.clip(boxes[i][place] / SHAPE.side, 0, 1)
+        wanted[: len(order), 4], wanted[: len(order), 5] = scores[i][place, label], label
+        np.testing.assert_allclose(got[i], wanted, atol=1e-6)

@@ -1,0 +1,134 @@
+"""What runs a detector: the seam between comparing detections and making them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from wildgate_build.failures import BuildError
+from wildgate_build.standard_file import StandardFile
+
+if TYPE_CHECKING:
+    from wildgate_build.engine.runtime import EngineRunner
+
+__all__ = [
+    "ENGINE_SUFFIXES",
+    "Candidate",
+    "CannotRunError",
+    "OnnxRunner",
+    "Runner",
+    "detect",
+    "in_windows",
+    "open_candidate",
+    "open_session",
+]
+
+Frames = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.float32]
+
+ENGINE_SUFFIXES: Final = (".plan", ".rtx")
+_WINDOWS_AT_ONCE: Final = 4
+
+
+class CannotRunError(BuildError):
+    """The runtime refuses the file; the text says which and why."""
+
+
+class Runner(Protocol):
+    """Detects in windows: uint8 [n, F, S, S, 3] to float32 [n, F, K, 6]."""
+
+    def __call__(self, frames: Frames) -> Rows:
+        """The detections of all windows."""
+        ...
+
+
+def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Any graph in ONNX Runtime on the CPU; `model` is a file or its content, `threads` 0 takes all cores.
+
+    Raises CannotRunError.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait by spinning take the cores from whatever else runs on the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    name = model if isinstance(model, Path) else "the graph"
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no base of their own
+        raise CannotRunError(f"{name}: ONNX Runtime cannot run it: {error}") from error
+
+
+class OnnxRunner:
+    """A standard detector in ONNX Runtime on the CPU.
+
+    `model` is a file or its content; `threads` 0 takes all cores. Raises CannotRunError.
+    """
+
+    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+        self._session = open_session(model, threads)
+
+    def __call__(self, frames: Frames) -> Rows:
+        """The detections of all windows."""
+        rows: Rows = self._session.run(None, {"FRAMES": frames})[0]
+        return rows
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is checked: F, S, K and, for a file that names them, the labels in class order.
+
+    `digest` is that of the ONNX file (`blake3:<hex>`): the candidate itself, or what an engine was built from.
+    """
+
+    path: Path
+    runner: Runner
+    frames: int
+    side: int
+    detections: int
+    labels: tuple[str, ...] | None
+    digest: str
+
+
+@contextmanager
+def open_candidate(path: Path, open_engine: Callable[[Path], EngineRunner] | None = None) -> Iterator[Candidate]:
+    """A standard ONNX file in ONNX Runtime, or an engine (ENGINE_SUFFIXES) on the GPU at hand.
+
+    An engine's key names no labels; `open_engine` is the seam for tests, EngineRunner by default. Raises
+    NotStandardError, CannotRunError, and for an engine the errors of `wildgate_build.engine`.
+    """
+    if path.suffix not in ENGINE_SUFFIXES:
+        file = StandardFile.read(path)
+        labels = file.properties.labels
+        yield Candidate(path, OnnxRunner(path), file.frames, file.side, file.detections, labels, file.digest)
+        return
+    from wildgate_build.engine.runtime import EngineRunner  # needs TensorRT only where an engine is checked
+
+    with (open_engine or EngineRunner)(path) as runner:
+        key = runner.key
+        yield Candidate(path, runner, key.frames, key.side, key.detections, None, key.onnx_digest)
+
+
+def in_windows(frames: Frames, per_window: int) -> Frames:
+    """Frames [n, S, S, 3] as windows [w, F, S, S, 3]; the last one is filled by repeating its last frame."""
+    spare = -len(frames) % per_window
+    padded = np.concatenate([frames, np.repeat(frames[-1:], spare, axis=0)])
+    windows: Frames = padded.reshape(-1, per_window, *frames.shape[1:])
+    return windows
+
+
+def detect(runner: Runner, frames: Frames, per_window: int) -> Rows:
+    """Detections [n, K, 6] in `frames` [n, S, S, 3]; the last window is filled by repeating its last frame."""
+    windows = in_windows(frames, per_window)
+    rows = np.concatenate(
+        [runner(windows[at : at + _WINDOWS_AT_ONCE]) for at in range(0, len(windows), _WINDOWS_AT_ONCE)]
+    )
+    return rows.reshape(-1, *rows.shape[2:])[: len(frames)]

@@ -1,0 +1,20 @@
+"""Writing an engine and its key: both whole, or neither.
+
+The key holds the digest of its engine, so that a pair of which an interruption left only one half new is refused and
+not taken for whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wildgate_build.output_files import write_files
+from wildgate_server.engine_key import EngineKey, key_path
+
+__all__ = ["write_engine"]
+
+
+def write_engine(file: Path, engine: bytes, key: EngineKey) -> None:
+    """Writes the engine and its key beside it. Raises OutputError; what lay there before then still does."""
+    text = key.model_dump_json(indent=2) + "\n"
+    write_files({file: engine, key_path(file): text.encode()})

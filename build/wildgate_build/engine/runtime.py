@@ -1,0 +1,148 @@
+"""Running an engine on frames, on the GPU at hand: for checks and measurements, not for serving.
+
+Has not run on a GPU yet; what needs none is tested with a stand-in at the seams (`TensorRt`, `Cuda`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from wildgate_build.engine.cuda import Cuda, PyCuda
+from wildgate_build.engine.errors import EngineUnusableError, FramesError
+from wildgate_build.engine.tensorrt_api import TensorRt, load_tensorrt
+from wildgate_build.standard_file import INPUT, OUTPUT
+from wildgate_server.engine_key import RUNTIME_NAMES, EngineKey, EngineKeyError, engine_digest
+from wildgate_server.machine import Machine, Target, probe_machine
+
+__all__ = ["EngineRunner", "batches"]
+
+_CHANNELS: Final = 3
+_COLUMNS: Final = 6
+_FLOAT_BYTES: Final = 4
+
+
+def batches(rows: int, largest: int) -> Iterator[slice]:
+    """The slices that cut `rows` rows into batches of at most `largest`, in order."""
+    for start in range(0, rows, largest):
+        yield slice(start, min(start + largest, rows))
+
+
+class EngineRunner:
+    """An engine, loaded: frames uint8 [n, F, S, S, 3] -> detections float32 [n, F, K, 6].
+
+    A context manager; device memory, stream and engine live inside of it, and one thread uses it. More rows than the
+    engine's largest batch go in several. Entry raises EngineUnusableError when the key is missing or does not fit
+    this machine or the engine cannot be loaded, TensorRtMissingError and CudaMissingError.
+    """
+
+    def __init__(
+        self,
+        engine: Path,
+        *,
+        machine: Machine | None = None,
+        tensorrt: Callable[[Target], TensorRt] = load_tensorrt,
+        cuda: Callable[[], Cuda] = PyCuda,
+    ) -> None:
+        self._path = engine
+        self._machine = machine
+        self._load_tensorrt = tensorrt
+        self._open_cuda = cuda
+        self._stack = ExitStack()
+
+    @property
+    def key(self) -> EngineKey:
+        """The engine's key. Raises EngineUnusableError when there is none that can be read."""
+        try:
+            return EngineKey.read(self._path)
+        except EngineKeyError as error:
+            raise EngineUnusableError(str(error)) from error
+
+    def __enter__(self) -> Self:
+        key = self.key
+        serialised = self._checked(key)
+        tensorrt = self._load_tensorrt(key.target)
+        try:
+            cuda = self._stack.enter_context(self._open_cuda())
+            self._run = _Run(serialised, key, tensorrt, cuda, self._path)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._stack.callback(lambda: delattr(self, "_run"))  # TensorRT's objects go before the CUDA context does.
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __call__(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Detections of `frames`. Raises FramesError for another shape or type, EngineUnusableError when it fails."""
+        return self._run(frames)
+
+    def _checked(self, key: EngineKey) -> bytes:
+        """The engine's bytes, when they are the key's and fit this machine."""
+        if different := "; ".join(key.differences(self._machine or probe_machine())):
+            raise EngineUnusableError(f"{self._path} does not fit: {different}")
+        try:
+            serialised = self._path.read_bytes()
+        except OSError as error:
+            raise EngineUnusableError(f"{self._path}: cannot be read: {error}") from error
+        if engine_digest(serialised) != key.engine_digest:
+            raise EngineUnusableError(f"{self._path}: is not the engine that its key speaks of; build it again")
+        return serialised
+
+
+class _Run:
+    """A deserialised engine with its execution context and buffers for the largest batch."""
+
+    def __init__(self, serialised: bytes, key: EngineKey, tensorrt: TensorRt, cuda: Cuda, path: Path) -> None:
+        self._key, self._tensorrt, self._cuda, self._path = key, tensorrt, cuda, path
+        self._window = (key.frames, key.side, key.side, _CHANNELS)
+        answer = (key.max_batch, key.frames, key.detections, _COLUMNS)
+        runtime = tensorrt.api.Runtime(tensorrt.logger)
+        engine = runtime.deserialize_cuda_engine(serialised)
+        if engine is None:
+            raise self._unusable("cannot be loaded")
+        self._owners = (runtime, engine)  # Must outlive the context.
+        self._context: Any = engine.create_execution_context()
+        if self._context is None:
+            raise self._unusable("has no room to run")
+        self._frames = cuda.pinned((key.max_batch, *self._window), np.uint8)
+        self._detections = cuda.pinned(answer, np.float32)
+        self._frames_at = cuda.allocate(int(np.prod(self._frames.shape)))
+        self._detections_at = cuda.allocate(int(np.prod(answer)) * _FLOAT_BYTES)
+        self._context.set_tensor_address(INPUT, self._frames_at)
+        self._context.set_tensor_address(OUTPUT, self._detections_at)
+
+    def __call__(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[1:] != self._window:
+            sizes = ",".join(map(str, self._window))
+            raise FramesError(f"frames are {frames.dtype} {list(frames.shape)}, {self._path} takes uint8 [n,{sizes}]")
+        detections = np.empty((len(frames), *self._detections.shape[1:]), np.float32)
+        for batch in batches(len(frames), self._key.max_batch):
+            detections[batch] = self._one_batch(frames[batch])
+        return detections
+
+    def _one_batch(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        rows = len(frames)
+        self._frames[:rows] = frames
+        self._cuda.copy_in(self._frames_at, self._frames[:rows])
+        if not self._context.set_input_shape(INPUT, (rows, *self._window)):
+            raise self._unusable(f"does not take a batch of {rows}")
+        if not self._context.execute_async_v3(self._cuda.stream):
+            raise self._unusable("failed")
+        detections: npt.NDArray[np.float32] = self._detections[:rows]
+        self._cuda.copy_out(detections, self._detections_at)
+        self._cuda.wait()
+        return detections
+
+    def _unusable(self, what: str) -> EngineUnusableError:
+        runtime = f"{RUNTIME_NAMES[self._key.target]} {self._tensorrt.version}"
+        return EngineUnusableError(f"{self._path}: {what} with {runtime}: {self._tensorrt.complaints()}")

@@ -1,0 +1,85 @@
+"""The server's own decoder, outside of Triton: what calibrates and checks a detector must be what it will see.
+
+`model_repository/clip_decoder/1/model.py` is loaded as it lies there. It imports Triton's Python module, which exists
+only inside of Triton's stub process; an empty stand-in is enough for the functions used here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from wildgate_build.failures import BuildError
+from wildgate_server.manifest import ModelManifest
+from wildgate_server.sampler import ClipWindow
+
+__all__ = ["ClipDecoder", "DecoderError", "WindowRefused"]
+
+_BACKEND: Final = "triton_python_backend_utils"
+_PLACE: Final = Path("clip_decoder", "1", "model.py")
+_LOADING: Final = Lock()
+
+Frames = npt.NDArray[np.uint8]
+
+
+class DecoderError(BuildError):
+    """The model repository has no clip decoder that can be loaded."""
+
+
+class WindowRefused(Exception):
+    """The decoder refuses a clip window; the text says why."""
+
+
+class ClipDecoder:
+    """Decodes clip windows as the server does, to frames of `side` pixels.
+
+    Letterbox value and the largest picture come from the manifest. Raises DecoderError.
+    """
+
+    def __init__(self, repository: Path, manifest: ModelManifest, side: int) -> None:
+        module = _load(repository / _PLACE)
+        self._decode: Callable[..., Frames] = module.decode_window
+        self._refused: type[Exception] = module.ClipRefusedError
+        self._scaler: Any = module.FrameScaler(side, manifest.letterbox_value)
+        self._max_pixels = manifest.max_frame_pixels
+
+    def frames(self, window: ClipWindow, rotation: int) -> Frames:
+        """The looked-at frames of a window, without the repeats that fill it, as uint8 [n, side, side, 3].
+
+        Raises WindowRefused.
+        """
+        places = window.frame_index[: len(window.times_s)]
+        try:
+            return self._decode(window.clip, places, rotation, self._scaler, self._max_pixels)
+        except self._refused as refusal:
+            raise WindowRefused(str(refusal)) from refusal
+
+
+def _load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("wildgate_clip_decoder", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise DecoderError(f"{file}: there is no clip decoder; is the model repository right?")
+    module = importlib.util.module_from_spec(spec)
+    with _LOADING:
+        absent = object()
+        before = sys.modules.get(_BACKEND, absent)
+        sys.modules[_BACKEND] = ModuleType(_BACKEND)
+        sys.modules[spec.name] = module  # its dataclasses look themselves up there
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise DecoderError(f"{file}: the clip decoder cannot be loaded: {error}") from error
+        finally:
+            if isinstance(before, ModuleType):
+                sys.modules[_BACKEND] = before
+            else:
+                del sys.modules[_BACKEND]
+    return module

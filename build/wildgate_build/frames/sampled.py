@@ -1,0 +1,119 @@
+"""Frames as the detector sees them in the server: sampled by wildgate's sampler, decoded by wildgate's decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wildgate_build.failures import BuildError
+from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
+from wildgate_server.errors import NotAVideo, WildgateError
+from wildgate_server.manifest import ManifestError, load_manifest
+from wildgate_server.sampler import VideoLimits, sample_video
+from wildgate_server.sampling import SamplingConfig
+from wildgate_server.settings import SamplingSettings, SourceSettings
+
+__all__ = ["FrameSource", "UnreadableVideoError", "VideoFile", "VideoFrames", "video_files"]
+
+
+class UnreadableVideoError(BuildError):
+    """A video that was asked for cannot be looked at, or there is none; the text names it."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrames:
+    """A video's looked-at frames: uint8 [n, S, S, 3], shown at `times_s` (seconds, ascending).
+
+    `width` and `height` are the stored picture's pixels, `rotation` its degrees counter-clockwise.
+    """
+
+    path: Path
+    width: int
+    height: int
+    rotation: int
+    times_s: tuple[float, ...]
+    frames: npt.NDArray[np.uint8]
+
+
+class FrameSource:
+    """Looks at videos as a server with the default settings and this model repository would.
+
+    `frames` and `side` are the detector's F and S. Raises DecoderError and UnreadableVideoError (no manifest).
+    """
+
+    def __init__(self, repository: Path, frames: int, side: int) -> None:
+        try:
+            manifest = load_manifest(repository)
+        except ManifestError as error:
+            raise UnreadableVideoError(f"videos are decoded by the manifest: {error}") from error
+        sampling, source = SamplingSettings(), SourceSettings()
+        self._sampling = SamplingConfig(
+            frames_per_window=frames,
+            max_gap_s=sampling.max_gap_s,
+            max_frames=sampling.max_frames,
+            max_decoded_frames=sampling.max_decoded_frames,
+            max_clip_bytes=sampling.max_clip_mb << 20,
+        )
+        self._limits = VideoLimits(source.max_bytes, manifest.max_frame_pixels, source.max_seconds)
+        self._decoder = ClipDecoder(repository, manifest, side)
+
+    def look(self, path: Path) -> VideoFrames:
+        """The looked-at frames of one video. Raises UnreadableVideoError, naming it."""
+        try:
+            video = sample_video(path, self._sampling, self._limits)
+            frames = np.concatenate([self._decoder.frames(window, video.rotation) for window in video.windows])
+        except WildgateError as error:
+            raise UnreadableVideoError(f"{path}: {error.message}") from error
+        except WindowRefused as refusal:
+            raise UnreadableVideoError(f"{path}: {refusal}") from refusal
+        times_s = tuple(time_s for window in video.windows for time_s in window.times_s)
+        return VideoFrames(path, video.width, video.height, video.rotation, times_s, frames)
+
+    def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:
+        """The looked-at frames of each video; what is no video at all is passed over in a folder.
+
+        Raises UnreadableVideoError, naming the video, and when all were passed over.
+        """
+        looked_at = 0
+        for video in videos:
+            try:
+                seen = self.look(video.path)
+            except UnreadableVideoError as error:
+                if video.asked_for or not isinstance(error.__cause__, NotAVideo):
+                    raise
+                continue
+            looked_at += 1
+            yield seen
+        if not looked_at:
+            raise UnreadableVideoError(f"no video in {', '.join(sorted({str(v.path.parent) for v in videos}))}")
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A file to look at; `asked_for` by name, or only found in a folder."""
+
+    path: Path
+    asked_for: bool
+
+
+def video_files(places: Sequence[Path]) -> list[VideoFile]:
+    """The files given and those in the folders given, without hidden ones, by name.
+
+    Raises UnreadableVideoError for a place that does not exist, and when there is no file.
+    """
+    files = []
+    for place in places:
+        if place.is_dir():
+            found = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
+            files += [VideoFile(file, asked_for=False) for file in found]
+        elif place.is_file():
+            files.append(VideoFile(place, asked_for=True))
+        else:
+            raise UnreadableVideoError(f"{place}: there is no such file or folder")
+    if not files:
+        raise UnreadableVideoError(f"no file in {', '.join(map(str, places))}")
+    return files

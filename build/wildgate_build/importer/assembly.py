@@ -1,0 +1,93 @@
+"""Putting the parts together: pictures -> network -> head -> labels, between the ends of the standard graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, compose, helper
+
+from wildgate_build.importer.families.layout import Layout
+from wildgate_build.importer.label_columns import column_graph
+from wildgate_build.importer.labels import LabelMap
+from wildgate_build.importer.network import Network
+from wildgate_build.importer.pictures import picture_graph
+from wildgate_build.standard_graph import GraphShape, Opset, output_graph, standard_graph
+
+__all__ = ["assembled", "core_graph"]
+
+
+def core_graph(network: Network, layout: Layout, labels: LabelMap, side: int) -> ModelProto:
+    """`pictures` float [n, 3, side, side], RGB from 0 to 255, to `boxes` [n, places, 4] in pixels and `scores`.
+
+    `network` has an open batch axis.
+    """
+    opset = Opset.of(network.model)
+    head = layout.head(opset, side / network.side)
+    middle = _in_float(_only(network.model, layout.outputs), head)
+    front = picture_graph(layout.pictures, side, network.side, half=network.half, opset=opset)
+    back = column_graph(labels, layout.places, opset)
+    joints = [(made.name, taken.name) for made, taken in zip(middle.graph.output, head.graph.input, strict=True)]
+    core = _joined(front, middle, "network_", [("ready", network.picture)])
+    core = _joined(core, head, "head_", [(f"network_{made}", taken) for made, taken in joints])
+    ends = [("head_boxes", "class_boxes"), ("head_scores", "class_scores")]
+    core = _joined(core, back, "labels_", ends, last=True)
+    for output in core.graph.output:
+        columns = 4 if output.name == "boxes" else len(labels.labels)
+        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["n", layout.places, columns]))
+    return core
+
+
+def assembled(core: ModelProto, layout: Layout, labels: LabelMap, shape: GraphShape) -> ModelProto:
+    """The standard graph around `core`; `shape` says everything but places and labels.
+
+    Families that list a class index with each box may list one place under several classes: where labels.txt
+    merges classes, their results are suppressed like those of the others.
+    """
+    shape = replace(shape, places=layout.places, labels=len(labels.labels))
+    selection = output_graph if layout.classes is None and labels.merges else layout.selection
+    return standard_graph(core, shape, {}, selection)
+
+
+def _joined(
+    front: ModelProto, back: ModelProto, prefix: str, joints: list[tuple[str, str]], *, last: bool = False
+) -> ModelProto:
+    """`front`, then `back` with `prefix` to its names, but to its outputs where it is the last; joints are without."""
+    back = compose.add_prefix(back, prefix, rename_outputs=not last)
+    return compose.merge_models(front, back, [(made, prefix + taken) for made, taken in joints])
+
+
+def _only(model: ModelProto, outputs: tuple[str, ...]) -> ModelProto:
+    """The model with these outputs alone, in this order, and without the nodes that only others need."""
+    made_by: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
+    waiting, needed = list(outputs), set(outputs)
+    while waiting:
+        node = made_by.get(waiting.pop())
+        fresh = [name for name in node.input if name not in needed] if node is not None else []
+        needed.update(fresh)
+        waiting.extend(fresh)
+    by_name = {output.name: output for output in model.graph.output}
+    only = ModelProto()
+    only.CopyFrom(model)
+    graph = only.graph
+    for field, kept in (
+        (graph.node, [node for node in model.graph.node if needed.intersection(node.output)]),
+        (graph.initializer, [tensor for tensor in model.graph.initializer if tensor.name in needed]),
+        (graph.output, [by_name[name] for name in outputs]),
+    ):
+        del field[:]
+        field.extend(kept)  # type: ignore[arg-type]  # three kinds of fields in one loop
+    return only
+
+
+def _in_float(model: ModelProto, head: ModelProto) -> ModelProto:
+    """The model with every output as float32 and of the shape that `head` takes."""
+    outputs = []
+    for i, (output, taken) in enumerate(zip(model.graph.output, head.graph.input, strict=True)):
+        model.graph.node.append(helper.make_node("Cast", [output.name], [f"raw{i}_float32"], to=TensorProto.FLOAT))
+        made = ValueInfoProto()
+        made.CopyFrom(taken)
+        made.name = f"raw{i}_float32"
+        outputs.append(made)
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    return model

@@ -1,0 +1,177 @@
+"""From a standard fp32 file to one of fewer bits, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ModelProto
+
+from wildgate_build.check.matching import MatchRule
+from wildgate_build.check.runners import in_windows, open_session
+from wildgate_build.failures import BuildError
+from wildgate_build.frames.sets import FrameSets
+from wildgate_build.precision.body import NetworkBody
+from wildgate_build.precision.cost import Cost, Evidence
+from wildgate_build.precision.exclusions import LEAST_IN_INT8, Budget, Trial, search_exclusions
+from wildgate_build.precision.half import halved
+from wildgate_build.precision.int8 import Dialect, Method, Quantiser
+from wildgate_build.standard_file import StandardFile, write_properties
+
+__all__ = ["Converted", "Coverage", "Int8Plan", "NotFp32Error", "UnknownNodeError", "to_half", "to_int8"]
+
+Feed = dict[str, npt.NDArray[Any]]
+
+_SEARCH_FEEDS: Final = 2
+
+
+class NotFp32Error(BuildError):
+    """The file is of another precision already."""
+
+
+class UnknownNodeError(BuildError):
+    """A node to leave alone is not in the network's body; the text names it and what it may have meant."""
+
+
+@dataclass(frozen=True)
+class Int8Plan:
+    """How to quantise.
+
+    The last operators stay fp32, so do the `excluded` ones, and more where the loss is past the budget's.
+    """
+
+    dialect: Dialect
+    method: Method
+    excluded: tuple[str, ...]
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the operators that INT8 is for are in INT8, of the network's body."""
+
+    in_int8: int
+    operators: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is an INT8 detector at all (LEAST_IN_INT8)."""
+        return self.in_int8 > 0 and self.in_int8 >= LEAST_IN_INT8 * self.operators
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A whole graph of another precision, the nodes left in fp32, and what it cost; for INT8, how much of it is."""
+
+    model: ModelProto
+    excluded: tuple[str, ...]
+    cost: Cost
+    coverage: Coverage | None = None
+
+
+def to_int8(detector: StandardFile, frames: FrameSets, plan: Int8Plan, rule: MatchRule) -> Converted:
+    """Quantises `detector`, calibrated on one set of frames and held against fp32 on the other.
+
+    Where the loss is past the plan's, operators are left in fp32 until it is not, half of them are, or time is up: the
+    caller decides whether what came out will do.
+
+    Raises NotFp32Error, NoBodyError, UnquantisableError, UnknownNodeError, NothingSeenError, UnknownClassError,
+    CannotRunError.
+    """
+    body = _body(detector)
+    quantiser = Quantiser(body.extract(), plan.dialect, plan.method)
+    _require_nodes(plan.excluded, quantiser.body)
+    evidence = Evidence(detector, frames.held_out, rule)
+    feeds = _feeds(body, frames.calibration, detector.frames)
+    quantiser.calibrate(feeds)
+    nearness = _Nearness(quantiser, feeds[:_SEARCH_FEEDS])
+
+    def whole(excluded: Sequence[str]) -> ModelProto:
+        return _whole(detector, body, quantiser.quantised(excluded), "int8")
+
+    excluded = tuple(dict.fromkeys((*quantiser.last, *plan.excluded)))
+    best = search_exclusions(
+        Trial(excluded, evidence.differences(whole(excluded)).loss),
+        quantiser.operators,
+        lambda names: evidence.differences(whole(names)).loss,
+        nearness.error,
+        plan.budget,
+    )
+    changed = quantiser.quantised(best.excluded)
+    coverage = Coverage(quantiser.in_int8(changed, best.excluded), len(quantiser.operators))
+    model = _whole(detector, body, changed, "int8")
+    return Converted(model, best.excluded, evidence.cost(model, evidence.differences(model)), coverage)
+
+
+def to_half(
+    detector: StandardFile, held_out: npt.NDArray[np.uint8], excluded: tuple[str, ...], rule: MatchRule
+) -> Converted:
+    """The detector with its body in fp16, held against fp32 on frames uint8 [n, S, S, 3].
+
+    Raises NotFp32Error, NoBodyError, BeyondHalfError, UnknownNodeError, NothingSeenError, UnknownClassError,
+    CannotRunError.
+    """
+    body = _body(detector)
+    part = body.extract()
+    _require_nodes(excluded, part)
+    model = _whole(detector, body, halved(part, excluded), "fp16")
+    evidence = Evidence(detector, held_out, rule)
+    return Converted(model, excluded, evidence.cost(model, evidence.differences(model)))
+
+
+class _Nearness:
+    """How far a quantised body's outputs are from the fp32 body's on a few inputs."""
+
+    def __init__(self, quantiser: Quantiser, feeds: Sequence[Feed]) -> None:
+        self._quantiser = quantiser
+        self._feeds = feeds
+        self._wanted = _outputs(quantiser.body, feeds)
+
+    def error(self, excluded: Sequence[str]) -> float:
+        """Squared differences in shares of the squared outputs, summed over the outputs."""
+        got = _outputs(self._quantiser.quantised(excluded), self._feeds)
+        total = 0.0
+        for run, wanted in zip(got, self._wanted, strict=True):
+            for one, other in zip(run, wanted, strict=True):
+                total += float(np.square(one - other).sum() / max(float(np.square(other).sum()), 1e-12))
+        return total
+
+
+def _outputs(model: ModelProto, feeds: Sequence[Feed]) -> list[list[npt.NDArray[Any]]]:
+    session = open_session(model.SerializeToString())
+    return [session.run(None, feed) for feed in feeds]
+
+
+def _body(detector: StandardFile) -> NetworkBody:
+    if detector.properties.precision != "fp32":
+        raise NotFp32Error(f"{detector.path}: is {detector.properties.precision} already; start from the fp32 file")
+    return NetworkBody.of(onnx.load(str(detector.path)))
+
+
+def _require_nodes(names: Iterable[str], body: ModelProto) -> None:
+    known = [node.name for node in body.graph.node]
+    for name in names:
+        if name not in known:
+            near = ", ".join(get_close_matches(name, known, cutoff=0.4)) or "nothing like it is there"
+            raise UnknownNodeError(f"{name!r} is no node of the network's body; near it: {near}")
+
+
+def _feeds(body: NetworkBody, frames: npt.NDArray[np.uint8], per_window: int) -> list[Feed]:
+    """What reaches the body when these frames come in, window by window."""
+    front = open_session(body.front().SerializeToString())
+    starts = [max(0, min(at, len(frames) - per_window)) for at in range(0, len(frames), per_window)]
+    names = list(body.inputs)
+    windows = [in_windows(frames[at : at + per_window], per_window) for at in starts]
+    return [dict(zip(names, front.run(names, {"FRAMES": window}), strict=True)) for window in windows]
+
+
+def _whole(detector: StandardFile, body: NetworkBody, changed: ModelProto, precision: str) -> ModelProto:
+    model = body.replaced(changed, f"{precision}_")
+    write_properties(model, replace(detector.properties, precision=precision))
+    onnx.checker.check_model(model, full_check=True)
+    return model

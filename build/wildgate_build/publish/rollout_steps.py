@@ -1,0 +1,43 @@
+"""The steps a rollout can take, and from where each of them can be taken."""
+
+from wildgate_build.publish.errors import StepRefused
+from wildgate_server.releases import Canary, Rollout
+
+__all__ = ["promote", "roll_back", "start_canary", "stop_canary"]
+
+
+def start_canary(rollout: Rollout, version: int, share: float) -> Rollout:
+    """`version` answers for `share` (above 0, up to 1) of the videos, in place of a version tried before.
+
+    Raises StepRefused when it serves already.
+    """
+    if version == rollout.serving:
+        raise StepRefused(f"version {version} serves: there is nothing to try it against")
+    return rollout.model_copy(update={"canary": Canary(version=version, share=share)})
+
+
+def stop_canary(rollout: Rollout) -> Rollout:
+    """Nothing is on trial any more. Raises StepRefused when nothing is."""
+    if rollout.canary is None:
+        raise StepRefused("no version is on trial")
+    return rollout.model_copy(update={"canary": None})
+
+
+def promote(rollout: Rollout, version: int | None) -> Rollout:
+    """`version`, or the one on trial, serves; nothing is on trial any more. Raises StepRefused."""
+    if version is None:
+        if rollout.canary is None:
+            raise StepRefused("no version is on trial: name the one to promote")
+        version = rollout.canary.version
+    if version == rollout.serving:
+        raise StepRefused(f"version {version} serves already")
+    return Rollout(serving=version, previous=rollout.serving)
+
+
+def roll_back(rollout: Rollout) -> Rollout:
+    """The version that served before serves again; nothing is on trial any more. Raises StepRefused."""
+    if rollout.previous is None:
+        raise StepRefused(
+            f"nothing is known to have served before version {rollout.serving}: promote a version instead"
+        )
+    return Rollout(serving=rollout.previous)

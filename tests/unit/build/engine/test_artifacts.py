@@ -1,0 +1,83 @@
+"""An engine and its key on disk: whole, or as before."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from wildgate_build.engine.artifacts import write_engine
+from wildgate_build.output_files import OutputError, check_writable
+from wildgate_server.engine_key import EngineKey, engine_digest
+
+FIRST, SECOND = b"the first engine", b"the second engine"
+
+
+def key_of(engine: bytes) -> EngineKey:
+    return EngineKey(
+        onnx_digest=f"blake3:{'1' * 64}",
+        target="rtx",
+        tensorrt_version="1.7.1.116",
+        architectures=("8.0+",),
+        precision="fp32",
+        min_batch=1,
+        opt_batch=4,
+        max_batch=4,
+        frames=8,
+        side=320,
+        detections=16,
+        engine_digest=engine_digest(engine),
+        engine_bytes=len(engine),
+    )
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """A pair that was written before."""
+    file = tmp_path / "model.rtx"
+    write_engine(file, FIRST, key_of(FIRST))
+    return file
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_a_pair_replaces_the_one_before(engine: Path) -> None:
+    write_engine(engine, SECOND, key_of(SECOND))
+    assert engine.read_bytes() == SECOND
+    assert EngineKey.read(engine) == key_of(SECOND)
+    assert sorted(content(engine.parent)) == ["model.rtx", "model.rtx.json"]
+
+
+@pytest.mark.parametrize(("most_bytes", "at_fault"), [(10, "model.rtx"), (100, "model.rtx.json")])
+def test_what_cannot_be_written_whole_leaves_the_pair_as_it_was(engine: Path, most_bytes: int, at_fault: str) -> None:
+    before = content(engine.parent)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))  # files may not grow larger
+    try:
+        with pytest.raises(OutputError, match=rf"{at_fault}: cannot be written: .*File too large"):
+            write_engine(engine, SECOND, key_of(SECOND))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert content(engine.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("missing/model.rtx", "there is no folder"), ("folder", "is a folder"), ("model.rtx/x", "there is no folder")],
+)
+def test_places_that_cannot_be_written(engine: Path, place: str, message: str) -> None:
+    (engine.parent / "folder").mkdir()
+    with pytest.raises(OutputError, match=message):
+        check_writable(engine.parent / place)
+
+
+def test_a_key_that_cannot_be_written_leaves_the_engine_as_it_was(engine: Path) -> None:
+    key = engine.with_name("model.rtx.json")
+    key.unlink()
+    key.mkdir()
+    with pytest.raises(OutputError, match=r"model\.rtx\.json: is a folder"):
+        write_engine(engine, SECOND, key_of(SECOND))
+    assert engine.read_bytes() == FIRST

@@ -1,0 +1,255 @@
+"""`wildgate-build quantise` and `wildgate-build half`: what they write, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import typer
+from colour_detector import colour_detector, write_detector, write_video
+from typer.testing import CliRunner
+
+from wildgate_build.precision.commands import half, quantise
+from wildgate_build.standard_file import StandardFile, file_digest
+
+app = typer.Typer()
+app.command()(quantise)
+app.command()(half)
+
+BOTH = pytest.mark.parametrize("command", ["quantise", "half"])
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(2):
+        write_video(folder / f"{number}.mp4", first=40 * number)
+    return folder
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    return write_detector(tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def folder(output: Path) -> Path:
+    output.parent.mkdir()
+    return output.parent
+
+
+def run(command: str, detector: Path, videos: Path, output: Path, *more: str) -> tuple[int, str]:
+    repository = Path(__file__).parents[4] / "model_repository"
+    places = ["--videos", str(videos), "--output", str(output), "--repository", str(repository)]
+    result = CliRunner().invoke(app, [command, str(detector), *places, *more], env={"COLUMNS": "40"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@BOTH
+def test_it_writes_the_file_and_the_report(command: str, detector: Path, videos: Path, output: Path) -> None:
+    report = output.with_suffix(".json")
+    code, said = run(command, detector, videos, output, "--report", str(report), "--max-loss", "0.05")
+    assert code == 0, said
+    assert f"wrote {output}" in said
+    assert "times fp32's" in said
+    precision = {"quantise": "int8", "half": "fp16"}[command]
+    assert StandardFile.read(output).properties.precision == precision
+    figures = json.loads(report.read_text())
+    assert (figures["precision"], figures["refused"], figures["max_loss"]) == (precision, False, 0.05)
+    assert figures["detector_digest"] == StandardFile.read(detector).digest
+    assert figures["output_digest"] == file_digest(output)
+    assert figures["loss"] == figures["accuracy"]["loss"]
+    assert figures["bytes"]["new"] == output.stat().st_size
+    assert {path.name for path in output.parent.iterdir()} == {"model.onnx", "model.json"}
+
+
+def test_the_runtime_is_told_in_the_report(detector: Path, videos: Path, output: Path) -> None:
+    report = output.with_suffix(".json")
+    more = ("--runtime", "tensorrt", "--method", "percentile", "--frames", "16", "--max-loss", "0.1")
+    assert run("quantise", detector, videos, output, *more, "--report", str(report))[0] == 0
+    figures = json.loads(report.read_text())
+    assert (figures["for_runtime"], figures["method"], figures["calibration_frames"]) == ("tensorrt", "percentile", 16)
+    assert len(figures["left_in_fp32"]) == 2
+    assert figures["operators"] == {"int8": 3, "all": 5}
+    assert figures["compared_on"] == "held-out frames of other videos"
+
+
+def test_frames_of_the_same_video_are_called_so(tmp_path: Path, detector: Path, output: Path) -> None:
+    video = write_video(tmp_path / "one.mp4", seconds=80)
+    code, said = run("quantise", detector, video, output, "--max-loss", "0.1")
+    assert code == 0, said
+    assert "20 held-out frames of the videos that calibrated" in said
+
+
+def test_lines_are_not_folded(detector: Path, videos: Path, output: Path) -> None:
+    said = run("quantise", detector, videos, output, "--max-loss", "0.1")[1].splitlines()
+    assert any("3 of 5 operators in INT8" in line for line in said)
+    assert any("times fp32's (" in line and line.endswith(" a window, one thread)") for line in said)
+
+
+def test_int8_without_int8_is_refused(detector: Path, videos: Path, output: Path) -> None:
+    report = output.with_suffix(".json")
+    assert run("quantise", detector, videos, output, "--max-loss", "0.1", "--report", str(report))[0] == 0
+    nodes = [node.name for node in onnx.load(output).graph.node if node.name.startswith("int8_")]
+    own = [name.removeprefix("int8_") for name in nodes if name.startswith(("int8_Conv", "int8_Add"))]
+    output.unlink()
+    more = [word for name in own for word in ("--exclude", name)]
+    code, said = run("quantise", detector, videos, output, "--report", str(report), *more)
+    assert code == 1
+    assert "refused: 0 of 5 operators are in INT8, at least 50% have to be; no detector written" in said
+    figures = json.loads(report.read_text())
+    assert (figures["refused"], figures["operators"]) == (True, {"int8": 0, "all": 5})
+    assert "output_digest" not in figures
+    assert not output.exists()
+
+
+def test_an_answer_without_a_label_is_named(tmp_path: Path, videos: Path, output: Path) -> None:
+    poor = write_detector(tmp_path / "poor.onnx", labels=("rhino_horn",))
+    code, said = run("half", poor, videos, output)
+    assert code == 2
+    assert "poor.onnx: answered class 1, it has 1 labels (0 to 0)" in said
+
+
+@BOTH
+def test_the_detector_is_not_written_over(command: str, detector: Path, videos: Path) -> None:
+    before = detector.read_bytes()
+    assert run(command, detector, videos, detector)[0] == 2
+    assert detector.read_bytes() == before
+
+
+@BOTH
+def test_help_says_what_is_not_written(command: str) -> None:
+    said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    assert "no detector is written and the exit status is 1" in " ".join(said.split())
+    assert "Write no detector past this loss" in said
+    assert "write nothing" not in said
+
+
+def test_past_the_loss_only_the_report_is_written(tmp_path: Path, videos: Path, output: Path) -> None:
+    spoilt = write_detector(tmp_path / "spoilt.onnx", colour_detector(outlier=300))
+    report = tmp_path / "report.json"
+    code, said = run("quantise", spoilt, videos, output, "--search-minutes", "0", "--report", str(report))
+    assert code == 1
+    assert "refused: the loss is 0." in said
+    assert "at most 0.01 is allowed; no detector written" in said
+    assert not list(output.parent.iterdir())
+    assert json.loads(report.read_text())["refused"] is True
+
+
+@BOTH
+def test_a_file_that_lay_there_stays_when_the_new_one_is_refused(
+    command: str, tmp_path: Path, detector: Path, videos: Path, output: Path
+) -> None:
+    output.write_bytes(b"the old one")
+    assert run(command, detector, tmp_path / "nowhere", output)[0] == 2
+    assert output.read_bytes() == b"the old one"
+    assert [path.name for path in output.parent.iterdir()] == ["model.onnx"]
+
+
+@BOTH
+def test_what_is_no_standard_detector_is_named(command: str, tmp_path: Path, videos: Path, output: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes(write_detector(tmp_path / "model.onnx").read_bytes()[:700])
+    code, said = run(command, tmp_path / "cut.onnx", videos, output)
+    assert code == 2
+    assert "cut.onnx: " in said
+    assert not list(output.parent.iterdir())
+
+
+@BOTH
+def test_a_detector_that_is_quantised_already_is_named(
+    command: str, tmp_path: Path, videos: Path, output: Path
+) -> None:
+    done = write_detector(tmp_path / "done.onnx", precision="int8")
+    code, said = run(command, done, videos, output)
+    assert code == 2
+    assert "done.onnx: is int8 already; start from the fp32 file" in said
+
+
+@BOTH
+def test_videos_that_cannot_be_read_are_named(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    for place, message in (("notes.mp4", "notes.mp4: "), ("empty", "no file in"), ("away", "no such file or folder")):
+        code, said = run(command, detector, tmp_path / place, output)
+        assert code == 2
+        assert message in said
+        assert not list(output.parent.iterdir())
+
+
+@BOTH
+def test_too_few_frames_are_counted(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
+    video = write_video(tmp_path / "short.mp4", seconds=8)
+    code, said = run(command, detector, video, output)
+    assert code == 2
+    assert "2 frames to calibrate on, at least 16 are needed" in said
+
+
+@BOTH
+def test_frames_that_show_nothing_are_no_evidence(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
+    video = write_video(tmp_path / "grey.mp4", seconds=80, paint=lambda _, w, h: np.full((h, w, 3), 114, np.uint8))
+    code, said = run(command, detector, video, output)
+    assert code == 2
+    assert "detects nothing in 20 held-out frames" in said
+
+
+@BOTH
+def test_an_unknown_node_is_named(command: str, detector: Path, videos: Path, output: Path) -> None:
+    code, said = run(command, detector, videos, output, "--exclude", "Conv_77")
+    assert code == 2
+    assert "'Conv_77' is no node of the network's body; near it: Conv_" in said
+
+
+@BOTH
+def test_a_place_that_cannot_be_written_is_named_before_the_work(
+    command: str, tmp_path: Path, detector: Path, videos: Path
+) -> None:
+    code, said = run(command, detector, videos, tmp_path / "nowhere" / "model.onnx")
+    assert code == 2
+    assert "nowhere/model.onnx: there is no folder" in said
+    assert "held-out" not in said
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk, writing fails half way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(detector: Path, videos: Path, output: Path) -> None:
+    assert os.path.getsize(detector) > 10_000
+    with files_of_at_most(10_000):
+        code, said = run("half", detector, videos, output)
+    assert code == 2
+    assert f"{output}: cannot be written" in said
+    assert not list(output.parent.iterdir())
+
+
+def test_a_scratch_disk_that_is_full_is_named(
+    detector: Path, videos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(output.parent))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with files_of_at_most(2_000):
+        code, said = run("quantise", detector, videos, output)
+    assert code == 2
+    assert "wildgate-build: " in said
+    assert not list(output.parent.iterdir())

@@ -1,0 +1,82 @@
+"""The shipped detector in fp16 and INT8: what is touched, and that it still sees what is in a sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from wildgate_build.check.matching import Differences, MatchRule
+from wildgate_build.check.runners import OnnxRunner, detect
+from wildgate_build.check.verdicts import read_policy, serving_thresholds
+from wildgate_build.frames.sampled import FrameSource, video_files
+from wildgate_build.frames.sets import FrameSets
+from wildgate_build.precision.body import NetworkBody
+from wildgate_build.precision.conversion import Int8Plan, to_int8
+from wildgate_build.precision.exclusions import Budget
+from wildgate_build.precision.half import halved
+from wildgate_build.precision.int8 import Dialect, Method
+from wildgate_build.standard_file import StandardFile
+
+ROOT = Path(__file__).parents[4]
+MODEL = ROOT / "model_repository/wildlife_detector/1/engine.onnx"  # the shipped detector in fp32
+SAMPLES = ROOT / "samples"
+
+
+@pytest.fixture(scope="module")
+def body() -> NetworkBody:
+    return NetworkBody.of(onnx.load(MODEL))
+
+
+@pytest.fixture(scope="module")
+def detector() -> StandardFile:
+    return StandardFile.read(MODEL)
+
+
+@pytest.fixture(scope="module")
+def rule(detector: StandardFile) -> MatchRule:
+    return MatchRule(serving_thresholds(read_policy(None), detector.properties.labels, otherwise=1.0))
+
+
+@pytest.fixture(scope="module")
+def source(detector: StandardFile) -> FrameSource:
+    return FrameSource(ROOT / "model_repository", detector.frames, detector.side)
+
+
+@pytest.fixture(scope="module")
+def frames(source: FrameSource) -> np.ndarray:
+    return source.look(SAMPLES / "tiger_passing.mp4").frames
+
+
+def test_the_body_holds_all_convolutions_and_no_suppression(body: NetworkBody) -> None:
+    inside = [node.op_type for node in body.extract().graph.node]
+    everywhere = [node.op_type for node in body.whole.graph.node]
+    assert inside.count("Conv") == everywhere.count("Conv") > 20
+    assert not {"TopK", "Sigmoid", "Exp", "MatMul", "Cast"} & set(inside)
+
+
+def test_fp16_sees_the_same(detector: StandardFile, body: NetworkBody, frames: np.ndarray, rule: MatchRule) -> None:
+    half = body.replaced(halved(body.extract()), "fp16_").SerializeToString()
+    result = Differences(rule)
+    result.add(*(detect(OnnxRunner(runnable, 1), frames, detector.frames) for runnable in (MODEL, half)))
+    assert result.pairs > 0
+    assert (result.missing, result.extra) == (0, 0)
+    assert max(result.score) < 0.005
+    assert max(result.box) < 0.005
+
+
+def test_int8_sees_nearly_the_same(
+    detector: StandardFile, source: FrameSource, frames: np.ndarray, rule: MatchRule
+) -> None:
+    others = [file for file in video_files([SAMPLES]) if file.path.suffix == ".mp4" and "tiger" not in file.path.name]
+    calibration = np.concatenate([video.frames for video in source.look_at_all(others)])
+    plan = Int8Plan(Dialect.CPU, Method.MINMAX, (), Budget(max_loss=1, seconds=0))
+    converted = to_int8(detector, FrameSets(calibration, frames), plan, rule)
+    result = converted.cost.differences
+    assert result.pairs > 0
+    assert (result.missing, result.extra) == (0, 0)
+    assert 0 < max(result.score) < 0.1
+    assert converted.coverage is not None
+    assert converted.coverage.enough

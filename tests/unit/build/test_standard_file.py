@@ -1,0 +1,89 @@
+"""Standard detector files: what is read of them, and what makes a file none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from colour_detector import DETECTIONS, FRAMES, LABELS, SIDE, colour_detector, write_detector
+from onnx import ModelProto, helper
+
+from wildgate_build.standard_file import NotStandardError, StandardFile, file_digest
+
+
+def test_a_standard_file_says_what_it_is(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "model.onnx", name="mine", precision="fp16")
+    read = StandardFile.read(path)
+    assert (read.frames, read.side, read.detections) == (FRAMES, SIDE, DETECTIONS)
+    assert (read.properties.name, read.properties.labels, read.properties.precision) == ("mine", LABELS, "fp16")
+    assert read.digest == file_digest(path)
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    inside = write_detector(tmp_path / "inside.onnx")
+    path = tmp_path / "outside.onnx"
+    onnx.save_model(onnx.load(inside), path, save_as_external_data=True, location="weights.bin", size_threshold=64)
+    with pytest.raises(NotStandardError, match=r"outside\.onnx: keeps weights in weights\.bin; .*import it again"):
+        StandardFile.read(path)
+
+
+def test_constants_in_another_file_are_refused(tmp_path: Path) -> None:
+    model = colour_detector()
+    tensor = helper.make_tensor("outside", onnx.TensorProto.FLOAT, [64], bytes(256), raw=True)
+    model.graph.node.append(helper.make_node("Constant", [], ["unused"], value=tensor))
+    held = model.graph.node[-1].attribute[0].t
+    onnx.external_data_helper.set_external_data(held, "constants.bin")
+    held.ClearField("raw_data")
+    with pytest.raises(NotStandardError, match=r"keeps weights in constants\.bin"):
+        StandardFile.read(write_detector(tmp_path / "model.onnx", model))
+
+
+def through_identity(model: ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("Identity", ["FRAMES"], ["same"]))
+    model.graph.node[1].input[0] = "same"
+
+
+def also_into_shape(model: ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Shape", ["FRAMES"], ["sizes"]))
+
+
+def not_at_all(model: ModelProto) -> None:
+    cast = next(node for node in model.graph.node if node.op_type == "Cast")
+    cast.input[0] = "still"
+    model.graph.initializer.append(helper.make_tensor("still", onnx.TensorProto.UINT8, [1], [0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(through_identity, "into Identity;"), (also_into_shape, "into Cast, Shape;"), (not_at_all, "into no node;")],
+)
+def test_frames_go_into_a_cast_only(tmp_path: Path, change: Callable[[ModelProto], None], said: str) -> None:
+    model = colour_detector()
+    change(model)
+    path = write_detector(tmp_path / "model.onnx", model)
+    with pytest.raises(NotStandardError, match=rf"model\.onnx: takes FRAMES {said} TensorRT takes uint8 into a Cast"):
+        StandardFile.read(path)
+
+
+def test_the_cast_need_not_be_the_first_node_of_the_file(tmp_path: Path) -> None:
+    model = colour_detector()
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value_float=1.0))
+    assert StandardFile.read(write_detector(tmp_path / "model.onnx", model)).frames == FRAMES
+
+
+def test_a_type_that_onnx_does_not_know_is_told(tmp_path: Path) -> None:
+    model = colour_detector()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    path = write_detector(tmp_path / "model.onnx", model)
+    with pytest.raises(NotStandardError, match=r"has FRAMES type 99 \[b,4,64,64,3\] -> DETECTIONS float"):
+        StandardFile.read(path)
+
+
+def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotStandardError, match=r"nowhere\.onnx: there is no such file"):
+        StandardFile.read(tmp_path / "nowhere.onnx")
+    (tmp_path / "text.onnx").write_text("no model at all")
+    with pytest.raises(NotStandardError, match=r"text\.onnx: "):
+        StandardFile.read(tmp_path / "text.onnx")
