@@ -1,88 +1,95 @@
-"""Choosing each label's threshold: as many finds as possible for a fixed share of false alarms in all.
+"""Choosing each label's threshold: as many finds as possible for a fixed share of harmless clips that alarm.
 
-It uses frames of a random stream of its own, so the evaluation says how well the choice carries over.
+It scores clips, for that is what a verdict is about: a label counts where enough looked-at frames reach its
+threshold. The clips come from a random stream of their own, so the evaluation says how well the choice carries
+over. They hold only the frames that are looked at, each a keyframe.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wildgate_build.reference.clips import LABEL_SIZES, NEGATIVE_SIZES, UNOBSTRUCTED
 from wildgate_build.reference.labels import LABELS
-from wildgate_build.reference.offline import Detector, best_scores
-from wildgate_build.reference.props import PropRoom
-from wildgate_build.reference.scenes import (
-    Scene,
-    any_camera,
-    any_caption,
-    letterboxed,
-    place_label,
-    place_negative,
-    spread,
-)
-from wildgate_build.reference.seeds import Purpose, stream
-from wildgate_build.reference.surfaces import background
+from wildgate_build.reference.offline import Detector, look
+from wildgate_build.reference.trials import Trial
 
-FRAME_SHAPES = ((180, 320), (320, 180), (240, 320), (320, 320), (320, 240))
-CANDIDATES = np.round(np.arange(0.30, 0.71, 0.01), 2)
+CANDIDATES: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
 """Thresholds among which to choose."""
+FRAMES: Final = 2
+"""In so many looked-at frames a label has to reach its threshold, as the shipped policy says."""
+LEAST_PRICE: Final = 1e-3
+DEAREST_PRICE: Final = 1e4
+"""What a false-alarm rate of 1 costs, in recall: never nothing, so that alarms which win no find are left out."""
 
 
 @dataclass
 class Evidence:
-    """A label's best scores in frames that show it clearly, and in frames that do not show it at all."""
+    """A label's scores, one for each clip: of those that show it, and of those that show no label at all."""
 
     shown: list[float] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
 
 
-def collect(detector: Detector, props: PropRoom, frames: int, seed: int) -> dict[str, Evidence]:
-    """Compose `frames` frames as clips have them, every other one without a label, and note the scores."""
+def clip_score(scores: Sequence[float], frames: int = FRAMES) -> float:
+    """The highest threshold a label would still reach in a clip, from its best score in each looked-at frame."""
+    needed = min(frames, len(scores))
+    return sorted(scores, reverse=True)[needed - 1] if needed else 0.0
+
+
+def collect(detector: Detector, trials: Iterable[Trial]) -> dict[str, Evidence]:
+    """Look at the clips of `trials` and note the scores; each clip is deleted once it is looked at."""
     evidence = {label: Evidence() for label in LABELS}
-    for index in range(frames):
-        rng = stream(Purpose.CALIBRATE, seed, index)
-        height, width = FRAME_SHAPES[index % len(FRAME_SHAPES)]
-        count = rng.integers(0, 3) if index % 2 else rng.integers(1, 4)
-        layers = [place_negative(rng, props, NEGATIVE_SIZES) for _ in range(count)]
-        if index % 2:
-            label = LABELS[(index // 2) % len(LABELS)]
-            layers.append(place_label(rng, props, label, LABEL_SIZES))
-        layers = spread(rng, layers, height, width)
-        backdrop = background(rng, height, width, props.stamps.distractors)
-        scene = Scene(backdrop, layers, any_camera(rng), any_caption(rng), height, width)
-        picture, seen = scene.draw(0.0, rng)
-        (scores,) = best_scores(detector(letterboxed(picture, detector.side)[0][None]))
-        clear = {item.label for item in seen if item.visible >= UNOBSTRUCTED}
-        hinted = {item.label for item in seen}
+    for trial in trials:
+        _, scores = look(detector, trial.path, gap_s=0.0)
+        trial.path.unlink()
         for label, known in evidence.items():
-            if label in clear:
-                known.shown.append(scores.get(label, 0.0))
-            elif label not in hinted:
-                known.absent.append(scores.get(label, 0.0))
+            score = clip_score([best.get(label, 0.0) for best in scores])
+            if label in trial.labels:
+                known.shown.append(score)
+            elif not trial.labels:
+                known.absent.append(score)
     return evidence
 
 
-def choose(evidence: dict[str, Evidence], false_alarms: float) -> dict[str, float]:
+def choose(evidence: Mapping[str, Evidence], false_alarms: float, least_recall: float = 0.0) -> dict[str, float]:
     """The thresholds with the best mean recall whose false-alarm rates sum to at most `false_alarms`.
 
-    All labels pay the same price for a false alarm (a Lagrange multiplier, found by bisection).
+    All labels pay the same price for a false alarm (a Lagrange multiplier, found by bisection). Among thresholds
+    that are equally good the middle one is taken. No label is given up for the others: none gets a threshold that
+    finds less than `least_recall` of its clips, even if the false alarms then sum to more.
     """
+
+    def worth(label: str, price: float) -> NDArray[np.float64]:
+        found = recalls[label]
+        return np.where(found >= min(least_recall, found.max()), found - price * alarms[label], -np.inf)
+
     recalls = {label: _share_at_least(known.shown) for label, known in evidence.items()}
     alarms = {label: _share_at_least(known.absent) for label, known in evidence.items()}
-    low, high = 0.0, 1000.0
-    for _ in range(40):
+    low, high = LEAST_PRICE, DEAREST_PRICE
+    for _ in range(60):
         price = (low + high) / 2
-        chosen = {label: int(np.argmax(recalls[label] - price * alarms[label])) for label in evidence}
+        chosen = {label: _middle_of_best(worth(label, price)) for label in evidence}
         if sum(alarms[label][at] for label, at in chosen.items()) > false_alarms:
             low = price
         else:
             high = price
-    chosen = {label: int(np.argmax(recalls[label] - high * alarms[label])) for label in evidence}
+    chosen = {label: _middle_of_best(worth(label, high)) for label in evidence}
     return {label: float(CANDIDATES[at]) for label, at in chosen.items()}
 
 
-def _share_at_least(scores: list[float]) -> NDArray[np.float64]:
+def _middle_of_best(worth: NDArray[np.float64]) -> int:
+    best = np.flatnonzero(worth >= worth.max() - 1e-12)
+    first = int(best[0])
+    last = first
+    while last + 1 < worth.size and worth[last + 1] >= worth.max() - 1e-12:
+        last += 1
+    return (first + last) // 2
+
+
+def _share_at_least(scores: Sequence[float]) -> NDArray[np.float64]:
     """For each candidate threshold the share of scores that reach it."""
     values = np.array(scores or [0.0])
     return np.array([float((values >= threshold).mean()) for threshold in CANDIDATES])

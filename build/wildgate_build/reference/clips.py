@@ -7,7 +7,16 @@ import numpy as np
 
 from wildgate_build.reference.layers import Layer, paint_layers
 from wildgate_build.reference.props import PropRoom
-from wildgate_build.reference.scenes import Scene, any_camera, any_caption, place_label, place_negative, spread
+from wildgate_build.reference.scenes import (
+    ORDINARY,
+    NegativeMix,
+    Scene,
+    any_camera,
+    any_caption,
+    place_label,
+    place_negative,
+    spread,
+)
 from wildgate_build.reference.surfaces import Picture, background
 
 CLEARLY_VISIBLE = 0.65
@@ -52,6 +61,12 @@ class Clip:
         for index in range(self.form.frames):
             yield self.scene.draw(index / self.form.fps, rng)[0]
 
+    def looked_at(self, rng: np.random.Generator, gap_s: float = 2.0) -> Iterator[Picture]:
+        """Draw only the frames that sampling picks when keyframes lie `gap_s` seconds apart."""
+        step = max(1, round(gap_s * self.form.fps))
+        for index in range(0, self.form.frames, step):
+            yield self.scene.draw(index / self.form.fps, rng)[0]
+
     def truth(self, step_s: float = 0.25) -> Spans:
         """When each label is clearly visible, looked up every `step_s` seconds."""
         return spans_of(self.scene.layers, self.form, step_s, CLEARLY_VISIBLE)
@@ -78,9 +93,12 @@ FORMATS = ((640, 360), (360, 640), (480, 360), (480, 480), (360, 480), (640, 480
 
 
 def any_format(rng: np.random.Generator) -> ClipFormat:
-    """A size, rate and length as short videos have them (4 to 8 seconds)."""
+    """A size and length as short videos have them (4 to 8 seconds).
+
+    The rate is low, 5 to 8 frames per second: a frame that no one looks at is costly to draw and tells nothing.
+    """
     width, height = FORMATS[rng.integers(0, len(FORMATS))]
-    return ClipFormat(width, height, int(rng.choice((12, 15, 24))), float(rng.uniform(4, 8)))
+    return ClipFormat(width, height, int(rng.choice((5, 6, 8))), float(rng.uniform(4, 8)))
 
 
 def filming(rng: np.random.Generator, props: PropRoom, form: ClipFormat, layers: list[Layer]) -> Clip:
@@ -91,10 +109,17 @@ def filming(rng: np.random.Generator, props: PropRoom, form: ClipFormat, layers:
     return Clip(scene, form)
 
 
-def compose_clip(rng: np.random.Generator, props: PropRoom, labels: Sequence[str], tries: int = 40) -> Clip:
+def compose_clip(
+    rng: np.random.Generator,
+    props: PropRoom,
+    labels: Sequence[str],
+    *,
+    negatives: NegativeMix = ORDINARY,
+    tries: int = 40,
+) -> Clip:
     """Compose a clip that shows every one of `labels` unobstructed for most of its time, among other things.
 
-    Without labels it shows look-alikes and animals or things that no label covers.
+    Without labels it shows one to three things that no label covers, of the mix `negatives`.
 
     Raises:
         RuntimeError: no arrangement in `tries` shows all labels long enough.
@@ -102,7 +127,7 @@ def compose_clip(rng: np.random.Generator, props: PropRoom, labels: Sequence[str
     form = any_format(rng)
     for _ in range(tries):
         layers = [
-            place_negative(rng, props, NEGATIVE_SIZES, moving=True)
+            place_negative(rng, props, NEGATIVE_SIZES, moving=True, mix=negatives)
             for _ in range(rng.integers(0, 3) if labels else rng.integers(1, 4))
         ]
         for label in labels:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from wildgate_build.reference.labels import LABELS
 from wildgate_build.reference.network import Detector, places
+from wildgate_build.standard_file import Properties, file_digest, write_properties
 from wildgate_build.standard_graph import IR_VERSION, OPSET, GraphShape, standard_graph
 
 SIDE = 320
-VERSION = "1"
+NAME = "reference"
+"""What the detector and its architecture are called."""
 NOTE = (
     "A demonstrator of wildgate's pipeline, trained on composed pictures; "
     "not a model to be trusted with real moderation."
@@ -65,8 +67,8 @@ def export(checkpoint: Path, target: Path) -> None:
     exported.ir_version = IR_VERSION
     _compare(core, exported)
     shape = GraphShape(places=places(SIDE)[0].shape[0], labels=len(LABELS), side=SIDE)
-    metadata = {"labels": ",".join(LABELS), "note": NOTE, "version": VERSION, "material": MATERIAL}
-    model = standard_graph(exported, shape, metadata)
+    model = standard_graph(exported, shape, {"note": NOTE, "material": MATERIAL})
+    write_properties(model, Properties(NAME, LABELS, NAME, file_digest(checkpoint), "fp32"))
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")
     onnx.save_model(model, part)

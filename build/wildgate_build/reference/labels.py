@@ -29,3 +29,8 @@ PRODUCTS: Final[tuple[str, ...]] = (
 
 LABELS: Final[tuple[str, ...]] = (*LIVE_STAMPS, *PRODUCTS)
 """All labels; a detection's class index points into this tuple."""
+
+NOTHING: Final = -1
+"""Label index of padding in a training example."""
+UNSURE: Final = -2
+"""Label index of an object too hidden to ask for: it is neither rewarded nor punished."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wildgate_build.reference.labels import UNSURE
+
 CENTRE_RADIUS = 1.25
 """Places within so many strides of an object's middle answer for it (centre sampling, arXiv:1904.01355)."""
 FINE_UP_TO = 8.0
@@ -12,10 +14,20 @@ FINE_UP_TO = 8.0
 COARSE_FROM = 3.0
 """The coarsest level takes objects whose longer side is at least so many of its strides."""
 
-NOTHING = -1
-"""Label index of padding."""
-UNSURE = -2
-"""Label index of an object too hidden to ask for: it is neither rewarded nor punished."""
+
+LEAST_QUALITY = 0.4
+"""What a score is to tell of an object whose box is missed altogether; 1 for a perfect box. A verdict rests on
+what is seen more than on where: a curved tusk is hard to box, not hard to know."""
+BOX_WEIGHT = 0.75
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss to minimise, that of each picture [b], not divided by anything, and parts for the log."""
+
+    total: Tensor
+    each: Tensor
+    parts: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -66,13 +78,10 @@ def generalised_iou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull_area - union) / hull_area
 
 
-def detection_loss(
-    logits: Tensor, boxes: Tensor, truth: Truth, centres: Tensor, strides: Tensor
-) -> tuple[Tensor, dict[str, float]]:
+def detection_loss(logits: Tensor, boxes: Tensor, truth: Truth, centres: Tensor, strides: Tensor) -> Losses:
     """Quality focal loss on the scores (arXiv:2006.04388) and generalised IoU on the boxes.
 
-    `logits` [b, n, labels] and `boxes` [b, n, 4] come from the network. Returns the loss to minimise and
-    its parts for the log.
+    `logits` [b, n, labels] and `boxes` [b, n, 4] come from the network.
     """
     index, left_out = assign(truth, centres, strides)
     positive = index >= 0
@@ -82,15 +91,18 @@ def detection_loss(
     iou, giou = generalised_iou(boxes[positive], wanted)
     quality = torch.zeros_like(logits)
     rows = positive.nonzero(as_tuple=True)
-    quality[rows[0], rows[1], labels] = iou.detach().clamp(min=0.2)
+    quality[rows[0], rows[1], labels] = LEAST_QUALITY + (1 - LEAST_QUALITY) * iou.detach()
     surprise = (logits.sigmoid() - quality).abs() ** 2
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     count = max(1.0, float(positive.sum()))
-    score_loss = (surprise * entropy * (~left_out)[..., None]).sum() / count
-    box_loss = (1 - giou).sum() / count
-    parts = {
-        "score": float(score_loss.detach()),
-        "box": float(box_loss.detach()),
-        "iou": float(iou.detach().mean()) if count > 1 else 0.0,
-    }
-    return score_loss + 0.75 * box_loss, parts
+    scores = (surprise * entropy * (~left_out)[..., None]).sum((1, 2))
+    misfit = torch.zeros_like(positive, dtype=giou.dtype).masked_scatter(positive, 1 - giou).sum(1)
+    return Losses(
+        total=(scores.sum() + BOX_WEIGHT * misfit.sum()) / count,
+        each=(scores + BOX_WEIGHT * misfit).detach(),
+        parts={
+            "score": float(scores.detach().sum()) / count,
+            "box": float(misfit.detach().sum()) / count,
+            "iou": float(iou.detach().mean()) if count > 1 else 0.0,
+        },
+    )

@@ -1,5 +1,6 @@
 """The reference network: a small residual convolutional detector without anchors."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import torch
@@ -9,6 +10,8 @@ from wildgate_build.reference.labels import LABELS
 
 STRIDES: Final[tuple[int, ...]] = (16, 32)
 """Pixels between neighbouring places of each output level."""
+QUIET: Final = 0.1
+"""The scale at which a new residual layer joins trained ones."""
 
 
 class Conv(nn.Sequential):
@@ -34,6 +37,28 @@ class Bottleneck(nn.Module):
         """[b, channels, h, w] to the same."""
         widened: Tensor = self.wide(self.narrow(x))
         return x + widened
+
+
+class Context(nn.Module):
+    """What the whole frame holds, told to every place: maxima over ever wider windows, added.
+
+    Spatial pyramid pooling (He et al. 2014, arXiv:1406.4729), its windows nested. Without it an object that
+    fills the frame is seen in parts.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.narrow = Conv(channels, channels // 2, 1)
+        self.wider = nn.MaxPool2d(5, stride=1, padding=2)
+        self.join = Conv(channels // 2 * 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, channels, h, w] to the same."""
+        windows = [self.narrow(x)]
+        for _ in range(3):
+            windows.append(self.wider(windows[-1]))
+        joined: Tensor = self.join(torch.cat(windows, 1))
+        return x + joined
 
 
 class Head(nn.Module):
@@ -70,11 +95,43 @@ class Detector(nn.Module):
             Bottleneck(64),
         )
         self.middle = nn.Sequential(Conv(64, 128, 3, 2), Bottleneck(128), Bottleneck(128), Bottleneck(128))
-        self.late = nn.Sequential(Conv(128, 192, 3, 2), Bottleneck(192), Bottleneck(192))
+        self.late = nn.Sequential(
+            Conv(128, 192, 3, 2),
+            Bottleneck(192),
+            Bottleneck(192),
+            Bottleneck(192),
+            Bottleneck(192),
+            Context(192),
+        )
         self.lateral_middle = Conv(128, 96, 1)
         self.lateral_late = Conv(192, 96, 1)
         self.merge = Conv(96, 96)
         self.head = Head(96, labels)
+
+    def load_grown(self, weights: Mapping[str, Tensor]) -> None:
+        """Load weights of this network, or of it before it grew: residual layers they lack join quietly.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        try:
+            missing, unexpected = self.load_state_dict(weights, strict=False)
+        except RuntimeError as error:  # the same names with other shapes
+            raise ValueError(f"weights of another network: {error}") from error
+        if unexpected:
+            raise ValueError(f"weights of another network, which has {', '.join(unexpected[:3])}")
+        grown = {f"late.{at}" for at, layer in enumerate(self.late) if isinstance(layer, Bottleneck | Context)}
+        for name in missing:
+            if not name.startswith(tuple(grown)):
+                raise ValueError(f"weights of another network, which lacks {name}")
+        with torch.no_grad():
+            for name, value in self.named_parameters():
+                if name in missing and name.endswith(("wide.1.weight", "join.1.weight")):
+                    value.fill_(QUIET)
+
+    def rest_early(self, rests: bool) -> None:
+        """Let the layers up to stride 8 learn no more (weights and running statistics), or learn again."""
+        self.early.train(self.training and not rests).requires_grad_(not rests)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).

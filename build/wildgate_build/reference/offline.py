@@ -8,7 +8,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from wildgate_build.reference.labels import LABELS
+from wildgate_build.reference.scenes import letterboxed
 from wildgate_build.reference.surfaces import Picture
+from wildgate_server.policy import Policy, Sighting
 
 
 def frames_of(path: Path, gap_s: float = 2.0) -> list[tuple[float, Picture]]:
@@ -63,3 +65,36 @@ def best_scores(detections: NDArray[np.float32]) -> list[dict[str, float]]:
                 best[label] = max(best.get(label, 0.0), float(row[4]))
         result.append(best)
     return result
+
+
+class OfflineScorer:
+    """Scores files with a detector and a policy in this process, no server: to compare detectors.
+
+    It looks at a frame every 2 s, as the server does, but decodes all frames to get there.
+    """
+
+    def __init__(self, detector: Detector, policy: Policy) -> None:
+        self._detector, self._policy = detector, policy
+
+    def __call__(self, path: Path) -> set[str]:
+        """The labels that call for REVIEW or BLOCK in the video at `path`.
+
+        Raises av.error.FFmpegError when it is not a video that can be decoded.
+        """
+        times_s, scores = look(self._detector, path)
+        sightings = [
+            Sighting(label, score, time_s)
+            for time_s, best in zip(times_s, scores, strict=True)
+            for label, score in best.items()
+        ]
+        return {label.label for label in self._policy.judge(sightings, times_s).labels}
+
+
+def look(detector: Detector, path: Path, gap_s: float = 2.0) -> tuple[list[float], list[dict[str, float]]]:
+    """The times in seconds of the frames looked at in the video at `path`, and each label's best score in each.
+
+    Raises av.error.FFmpegError when it is not a video that can be decoded.
+    """
+    chosen = frames_of(path, gap_s)
+    squares = np.stack([letterboxed(picture, detector.side)[0] for _, picture in chosen])
+    return [time_s for time_s, _ in chosen], best_scores(detector(squares))

@@ -12,15 +12,16 @@ from wildgate_build.reference.products import PRODUCT_RENDERERS, Renderer
 from wildgate_build.reference.stamps import Cutout, Stamps, trim
 
 DIFFICULTY: Final[dict[str, float]] = {
-    "elephant_tusk": 2.6,
+    "elephant_tusk": 3.4,
     "rhino_horn": 2.6,
+    "carved_ivory": 2.4,
     "pangolin_scales": 2.0,
-    "carved_ivory": 1.6,
-    "striped_pelt": 1.4,
-    "live_tiger": 1.5,
-    "live_lion": 1.5,
-    "live_great_ape": 1.3,
-    "live_iguana": 1.2,
+    "striped_pelt": 1.5,
+    "live_tiger": 1.4,
+    "live_lion": 1.4,
+    "live_great_ape": 1.8,
+    "live_parrot": 1.5,
+    "live_otter": 1.3,
     "live_owl": 1.2,
 }
 """How often a label comes up in training scenes; 1 where it is not named."""

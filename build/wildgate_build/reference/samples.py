@@ -56,9 +56,9 @@ SAMPLES: Final[tuple[Sample, ...]] = (
         "tusks_on_a_table.mp4",
         "Products: two tusks, filmed lying down.",
         ClipFormat(640, 360, 24, 6.0),
-        (Actor("elephant_tusk", 0.34, 0.5, 0.85, 20), Actor("elephant_tusk", 0.7, 0.5, 0.85, 20)),
+        (Actor("elephant_tusk", 0.34, 0.5, 0.6, 20), Actor("elephant_tusk", 0.7, 0.5, 0.6, 20)),
         Encoding(quality=26, keyframe_every=48),
-        seed=2052,
+        seed=3219,
         backdrop=planks,
     ),
     Sample(
@@ -138,10 +138,10 @@ SAMPLES: Final[tuple[Sample, ...]] = (
         ClipFormat(640, 360, 15, 15.0),
         (
             Actor("live_elephant", 0.4, 0.55, 0.75, 0, 0.02, end_s=7.0),
-            Actor("elephant_tusk", 0.5, 0.5, 0.9, 20, 0.004, start_s=8.0),
+            Actor("elephant_tusk", 0.5, 0.5, 0.5, 20, 0.004, start_s=8.0),
         ),
         Encoding(quality=27, keyframe_every=30),
-        seed=273,
+        seed=3214,
         backdrop=horizon,
     ),
 )

@@ -4,14 +4,30 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from wildgate_build.reference.layers import Layer, Motion, Seen, paint_layers
 from wildgate_build.reference.props import PropRoom
 from wildgate_build.reference.stamps import Cutout
 from wildgate_build.reference.surfaces import Picture, background
 
+EVEN_PAIR_SPREAD = (2 * (256**2 - 1) / 12) ** 0.5
+"""The standard deviation of the sum of two bytes."""
 LETTERBOX = 114
 """The grey of the bars around a frame, as the standard detector graph expects it."""
+
+
+@dataclass(frozen=True)
+class NegativeMix:
+    """What stands where no label is: a share of `lookalikes` of products; of the rest `animals`, else things."""
+
+    lookalikes: float = 0.45
+    animals: float = 0.69
+
+
+ORDINARY = NegativeMix()
+MISLEADING = NegativeMix(lookalikes=0.7, animals=1.0)
+"""Only look-alikes and other animals."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +66,12 @@ class Scene:
         canvas = self.backdrop[top : top + self.height, left : left + self.width].copy()
         seen = paint_layers(canvas, self.layers, time_s)
         if self.caption is not None:
-            _write(canvas, self.caption)
+            write_caption(canvas, self.caption)
         return _finish(canvas, self.camera, rng), seen
 
 
-def _write(canvas: Picture, caption: str) -> None:
+def write_caption(canvas: Picture, caption: str) -> None:
+    """Letter a line across `canvas`, in place: above if the caption's length is odd, else below."""
     height = canvas.shape[0]
     size = height / 320
     place = (int(canvas.shape[1] * 0.05), int(height * (0.1 if len(caption) % 2 else 0.92)))
@@ -70,12 +87,19 @@ def _finish(canvas: Picture, camera: Camera, rng: np.random.Generator) -> Pictur
         sigma = camera.blur_px * max(canvas.shape[:2]) / 320
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     if camera.grain > 0.5:
-        grain = rng.standard_normal(canvas.shape, dtype=np.float32) * camera.grain
-        picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
+        picture = np.clip(picture + _grain(rng, picture.shape, camera.grain), 0, 255).astype(np.uint8)
     if camera.jpeg > 0:
         _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg])
         picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return picture.astype(np.uint8)
+
+
+def _grain(rng: np.random.Generator, shape: tuple[int, ...], spread: float) -> NDArray[np.float32]:
+    """Noise of standard deviation `spread`: the sum of two even ones, many times faster drawn than a normal one."""
+    size = int(np.prod(shape))
+    pairs = np.frombuffer(rng.bytes(2 * size), np.uint8).reshape(2, *shape).astype(np.int16)
+    grain: NDArray[np.float32] = (pairs[0] + pairs[1] - 255) * np.float32(spread / EVEN_PAIR_SPREAD)
+    return grain
 
 
 def any_camera(rng: np.random.Generator) -> Camera:
@@ -91,9 +115,9 @@ def any_camera(rng: np.random.Generator) -> Camera:
     )
 
 
-def any_caption(rng: np.random.Generator) -> str | None:
-    """Now and then some lettering, as short videos carry."""
-    if rng.random() > 0.2:
+def any_caption(rng: np.random.Generator, share: float = 0.2) -> str | None:
+    """Some lettering, as a `share` of short videos carry."""
+    if rng.random() > share:
         return None
     letters = "abcdefghijklmnoprstuvwyz  ABCDEKLMNOPRST0123456789#@!"
     return "".join(letters[i] for i in rng.integers(0, len(letters), rng.integers(4, 18)))
@@ -137,27 +161,42 @@ def place_label(
 
 
 def place_negative(
-    rng: np.random.Generator, props: PropRoom, sizes: tuple[float, float], *, moving: bool = False
+    rng: np.random.Generator,
+    props: PropRoom,
+    sizes: tuple[float, float],
+    *,
+    moving: bool = False,
+    mix: NegativeMix = ORDINARY,
 ) -> Layer:
-    """Put something no label covers into the frame: an animal, a thing or a look-alike."""
+    """Put something no label covers into the frame: a look-alike, an animal or a thing."""
     draw = rng.random()
-    if draw < 0.45:
+    if draw < mix.lookalikes:
         cutout = props.lookalike(props.any_lookalike(rng), rng)
-    elif draw < 0.83:
+    elif draw < mix.lookalikes + (1 - mix.lookalikes) * mix.animals:
         cutout = props.animal(rng)
     else:
         cutout = props.thing(rng)
-    return place(rng, cutout, None, sizes=sizes, upright=draw >= 0.45, moving=moving)
+    return place(rng, cutout, None, sizes=sizes, upright=draw >= mix.lookalikes, moving=moving)
 
 
-def compose(rng: np.random.Generator, props: PropRoom, height: int, width: int, *, crowded: bool = False) -> Scene:
+def compose(
+    rng: np.random.Generator,
+    props: PropRoom,
+    height: int,
+    width: int,
+    *,
+    crowded: bool = False,
+    negatives: NegativeMix = ORDINARY,
+) -> Scene:
     """A scene for a frame of `height` by `width`: none to three labelled objects among others.
 
-    A `crowded` one has one to five, on average more than twice as many, and none of them small: more to
-    learn from per picture.
+    A `crowded` one has up to four among up to three others, none of them small, or fewer and larger ones: more
+    to learn from per picture.
     """
     if crowded:
-        labelled, others, sizes = int(rng.integers(1, 6)), int(rng.integers(1, 5)), (0.24, 0.65)
+        labelled, others, sizes = int(rng.integers(1, 5)), int(rng.integers(1, 4)), (0.24, 0.65)
+        if rng.random() < 0.5:
+            labelled, others, sizes = int(rng.integers(1, 3)), int(rng.integers(1, 3)), (0.4, 1.05)
     else:
         labelled = int(rng.choice(4, p=(0.32, 0.4, 0.2, 0.08)))
         others = int(rng.integers(0, 4)) if labelled else int(rng.integers(2, 6))
@@ -165,7 +204,7 @@ def compose(rng: np.random.Generator, props: PropRoom, height: int, width: int, 
     layers = []
     for _ in range(labelled):
         layers.append(place_label(rng, props, props.any_label(rng), sizes))
-    layers += [place_negative(rng, props, (0.15, sizes[1])) for _ in range(others)]
+    layers += [place_negative(rng, props, (0.15, sizes[1]), mix=negatives) for _ in range(others)]
     if rng.random() < 0.75:
         layers = spread(rng, layers, height, width)
     order = rng.permutation(len(layers))

@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     SAMPLES = 3
     HELD_OUT = 4
     CALIBRATE = 5
+    QUANTISE = 6
 
 
 def stream(purpose: Purpose, seed: int, index: int = 0) -> np.random.Generator:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -15,40 +15,24 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from wildgate_build.reference.labels import LABELS
-from wildgate_build.reference.loss import NOTHING, UNSURE, Truth, detection_loss
+from wildgate_build.reference.loss import Truth, detection_loss
+from wildgate_build.reference.material import Item, Phase, retouched, training_item
 from wildgate_build.reference.network import Detector, places
 from wildgate_build.reference.props import PropRoom
-from wildgate_build.reference.scenes import compose, letterboxed
+from wildgate_build.reference.replay import Replay
 from wildgate_build.reference.seeds import Purpose, stream
 from wildgate_build.reference.stamps import load_stamps
 
-MOST_OBJECTS = 5
-WAITING = 400
-"""So many pictures lie between an example and its mirror image."""
-HIDDEN_BELOW = 0.35
-"""An object of which less is in sight is not asked for."""
-ASPECTS = ((16, 9), (9, 16), (9, 16), (4, 3), (3, 4), (1, 1))
-CROWDED_ASPECTS = ((1, 1), (1, 1), (4, 3), (3, 4), (16, 9), (9, 16))
-
-Item = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the run: until `until` (share of its time) at frames of `side` pixels.
-
-    A `crowded` phase packs several large objects into mostly square frames.
-    """
-
-    until: float
-    side: int
-    batch: int
-    crowded: bool = False
+NONE: Final = np.empty(0, np.intp)
+PROPS_KEPT = 48
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train. `minutes` is wall-clock time: a slower machine sees fewer scenes, not a longer run."""
+    """How to train. `minutes` is wall-clock time: a slower machine sees fewer scenes, not a longer run.
+
+    The weights that are kept are averaged over about the last `averaged_steps`.
+    """
 
     minutes: float
     folder: Path
@@ -56,42 +40,17 @@ class TrainingPlan:
     threads: int = 1
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
+    warm_up_steps: int = 100
+    averaged_steps: int = 300
     start_from: Path | None = None
     phases: tuple[Phase, ...] = (
-        Phase(0.75, 224, 16, crowded=True),
-        Phase(1.0, 320, 16),
+        Phase(0.7, 224, batch=16, fresh=6, kept=5000, crowded=1.0),
+        Phase(1.0, 320, batch=16, fresh=6, kept=2500, crowded=0.3, early_rests=True),
     )
 
 
-def training_item(rng: np.random.Generator, props: PropRoom, side: int, *, crowded: bool = False) -> Item:
-    """Compose one example: frame [side, side, 3], boxes [m, 4] in pixels, labels [m]."""
-    aspects = CROWDED_ASPECTS if crowded else ASPECTS
-    wide, tall = aspects[rng.integers(0, len(aspects))]
-    longest = max(wide, tall)
-    height, width = round(side * tall / longest), round(side * wide / longest)
-    frame, seen = compose(rng, props, height, width, crowded=crowded).draw(0.0, rng)
-    square, _, left, top = letterboxed(frame, side)
-    boxes = np.zeros((MOST_OBJECTS, 4), np.float32)
-    labels = np.full(MOST_OBJECTS, NOTHING, np.int64)
-    for index, item in enumerate(seen[:MOST_OBJECTS]):
-        boxes[index] = np.array(item.box) + np.array((left, top, left, top))
-        labels[index] = LABELS.index(item.label) if item.visible >= HIDDEN_BELOW else UNSURE
-    return square, boxes, labels
-
-
-def mirrored(item: Item) -> Item:
-    """The example seen in a mirror."""
-    square, boxes, labels = item
-    flipped = boxes.copy()
-    flipped[:, [0, 2]] = square.shape[1] - boxes[:, [2, 0]]
-    return np.ascontiguousarray(square[:, ::-1]), flipped, labels
-
-
 class Examples(IterableDataset[Item]):
-    """An endless stream of training examples for a phase, from item `first` on.
-
-    Every picture comes twice, the second time mirrored and later: composing costs as much as learning.
-    """
+    """An endless stream of new training examples for a phase, from item `first` on."""
 
     def __init__(self, seed: int, first: int, phase: Phase) -> None:
         self.seed, self.first, self.phase = seed, first, phase
@@ -99,17 +58,12 @@ class Examples(IterableDataset[Item]):
     def __iter__(self) -> Iterator[Item]:
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
-        side, crowded = self.phase.side, self.phase.crowded
-        props = PropRoom(load_stamps(), side=min(224, max(160, side)), kept=48)
-        waiting: list[Item] = []
+        side = self.phase.side
+        props = PropRoom(load_stamps(), side=min(224, max(160, side)), kept=PROPS_KEPT)
         index = self.first
         while True:
             rng = stream(Purpose.TRAIN, self.seed, index)
-            item = training_item(rng, props, side, crowded=crowded)
-            yield item
-            waiting.append(mirrored(item))
-            if len(waiting) > WAITING:
-                yield waiting.pop(int(rng.integers(0, WAITING)))
+            yield training_item(rng, props, side, crowded=rng.random() < self.phase.crowded)
             index += 1
 
 
@@ -120,6 +74,7 @@ def train(plan: TrainingPlan) -> Path:
 
     Raises:
         StampsMissingError: the training material is not installed.
+        ValueError: `plan.start_from` is of another network.
     """
     load_stamps()
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +82,7 @@ def train(plan: TrainingPlan) -> Path:
     torch.manual_seed(plan.seed)
     network = Detector()
     if plan.start_from is not None:
-        network.load_state_dict(torch.load(plan.start_from, weights_only=True)["network"])
+        network.load_grown(torch.load(plan.start_from, weights_only=True)["network"])
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(plan, network)
     for phase in plan.phases:
@@ -146,53 +101,75 @@ class _Run:
             {"params": others, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate)
-        self.start, self.step, self.images, self.saved = time.monotonic(), 0, 0, time.monotonic()
+        self.start, self.saved = time.monotonic(), time.monotonic()
+        self.step, self.images, self.composed = 0, 0, 0
+        self.rng = np.random.default_rng(plan.seed)
 
     def share(self) -> float:
         return (time.monotonic() - self.start) / (self.plan.minutes * 60)
 
     def through(self, phase: Phase) -> None:
         loader = DataLoader(
-            Examples(self.plan.seed, self.images, phase),
-            phase.batch,
+            Examples(self.plan.seed, self.composed, phase),
+            phase.fresh,
             num_workers=1,
-            prefetch_factor=6,
+            prefetch_factor=8,
             multiprocessing_context="spawn",  # a forked worker would hang in OpenCV's threads
+            collate_fn=list,
         )
         centres, strides = places(phase.side)
         self.network.train()
-        for frames, boxes, labels in loader:
+        self.network.rest_early(phase.early_rests)
+        replay = Replay(phase.kept, phase.side)
+        for fresh in loader:
             if self.share() >= phase.until:
                 break
-            self._learn(frames, Truth(boxes, labels), centres, strides, phase.side)
+            self.composed += len(fresh)
+            again = phase.batch - len(fresh)
+            known, old = replay.draw(self.rng, again) if replay.filled >= 4 * again else (NONE, [])
+            items = fresh + [retouched(self.rng, item) for item in old]
+            losses = self._learn(items, centres, strides, phase.side)
+            for item, loss in zip(fresh, losses, strict=False):
+                replay.keep(item, float(loss))
+            replay.judge(known, losses[len(fresh) :])
             if time.monotonic() - self.saved > 180:
                 self.save()
 
-    def _learn(
-        self, frames: torch.Tensor, truth: Truth, centres: torch.Tensor, strides: torch.Tensor, side: int
-    ) -> None:
-        warm = min(1.0, (self.step + 1) / 300)
+    def _learn(self, items: list[Item], centres: torch.Tensor, strides: torch.Tensor, side: int) -> NDArray[np.float64]:
+        """One step; returns each picture's loss."""
+        warm = min(1.0, (self.step + 1) / self.plan.warm_up_steps)
         rate = self.plan.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, self.share()))))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        frames, boxes_wanted, labels = (torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
         pictures = frames.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
         logits, boxes = self.network(pictures)
-        loss, parts = detection_loss(logits, boxes, truth, centres, strides)
+        losses = detection_loss(logits, boxes, Truth(boxes_wanted, labels), centres, strides)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.step += 1
-        self.images += len(frames)
-        decay = min(0.999, (1 + self.step) / (20 + self.step))
+        self.images += len(items)
+        decay = min(1 - 1 / self.plan.averaged_steps, (1 + self.step) / (20 + self.step))
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
         if self.step % 25 == 0:
-            entry = {"step": self.step, "images": self.images, "side": side, "loss": round(float(loss.detach()), 4)}
-            entry |= {k: round(v, 4) for k, v in parts.items()} | {"seconds": round(time.monotonic() - self.start)}
+            entry = {
+                "step": self.step,
+                "images": self.images,
+                "composed": self.composed,
+                "side": side,
+                "loss": round(float(losses.total.detach()), 4),
+            }
+            entry |= {k: round(v, 4) for k, v in losses.parts.items()} | {
+                "seconds": round(time.monotonic() - self.start)
+            }
             with (self.plan.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(entry) + "\n")
+        each: NDArray[np.float64] = losses.each.double().numpy()
+        return each
 
     def save(self) -> Path:
         """Write the averaged weights; a reader never sees half a file."""

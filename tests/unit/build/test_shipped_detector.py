@@ -1,4 +1,4 @@
-"""The committed model.onnx keeps the contract of the standard graph."""
+"""The committed detector, as CPUs run it and as engines are built from it, keeps the contract of the standard graph."""
 
 from pathlib import Path
 
@@ -9,19 +9,25 @@ import pytest
 from onnx import TensorProto
 
 from wildgate_build.reference.labels import LABELS
+from wildgate_build.standard_file import StandardFile
 
-MODEL = Path(__file__).parents[3] / "model_repository/wildlife_detector/1/model.onnx"
+VERSION = Path(__file__).parents[3] / "model_repository/wildlife_detector/1"
 MOST_BYTES = 10_000_000
 
 
-@pytest.fixture(scope="module")
-def model() -> onnx.ModelProto:
-    return onnx.load(MODEL)
+@pytest.fixture(scope="module", params=["model.onnx", "engine.onnx"])
+def file(request: pytest.FixtureRequest) -> Path:
+    return VERSION / str(request.param)
 
 
 @pytest.fixture(scope="module")
-def session() -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+def model(file: Path) -> onnx.ModelProto:
+    return onnx.load(file)
+
+
+@pytest.fixture(scope="module")
+def session(file: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[str | int]:
@@ -55,15 +61,17 @@ def test_no_plugin_and_no_suppression_node(model: onnx.ModelProto) -> None:
     assert "NonMaxSuppression" not in {node.op_type for node in model.graph.node}
 
 
-def test_small_enough_to_commit() -> None:
-    assert MODEL.stat().st_size <= MOST_BYTES
+def test_small_enough_to_commit(file: Path) -> None:
+    assert file.stat().st_size <= MOST_BYTES
 
 
-def test_metadata_tells_labels_and_purpose(model: onnx.ModelProto) -> None:
+def test_metadata_tells_labels_and_purpose(file: Path, model: onnx.ModelProto) -> None:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert tuple(metadata["labels"].split(",")) == LABELS
+    properties = StandardFile.read(file).properties
+    assert properties.labels == LABELS
+    assert (properties.name, properties.precision) == ("reference", {"model": "int8", "engine": "fp32"}[file.stem])
     assert metadata["note"].startswith("A demonstrator")
-    assert metadata["version"]
+    assert "GPL-2" in metadata["material"]
 
 
 def test_unused_rows_are_zero_and_used_ones_in_range(session: onnxruntime.InferenceSession) -> None:
