@@ -151,7 +151,7 @@ def releases(
         counts = comparisons(metrics) if metrics else []
     except BuildError as error:
         fail(error)
-    table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), box=SIMPLE, pad_edge=False)
+    table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for each in versions:
         release, files = each.release, "DIFFER" if each.fault else "ok"
         if release is None:
