@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from blake3 import blake3
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from wildgate_build.failures import BuildError
+from wildgate_server.releases import file_digest
 
 __all__ = [
     "PRECISIONS",
@@ -117,11 +117,6 @@ def held_tensors(model: ModelProto) -> Iterator[TensorProto]:
     yield from model.graph.initializer
     for node in model.graph.node:
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
-
-
-def file_digest(path: Path) -> str:
-    """The file's BLAKE3 digest, as `blake3:<hex>`."""
-    return f"blake3:{blake3().update_mmap(path).hexdigest()}"
 
 
 def _properties(path: Path, model: ModelProto) -> Properties:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wildgate_server.machine import Gpu, Machine, Target
 from wildgate_server.manifest import ModelManifest, load_manifest
-from wildgate_server.releases import DETECTOR
+from wildgate_server.releases import DETECTOR, file_digest
 from wildgate_server.yaml_document import faults
 
 __all__ = [
@@ -202,7 +201,7 @@ def _tie_complaints(key: EngineKey, engine: Path, onnx: Path) -> Iterable[str]:
         if found != key.engine_digest:
             yield f"engine digest: the key's is {key.engine_digest}, the file's {found}"
     try:
-        source = f"blake3:{blake3().update_mmap(onnx).hexdigest()}"
+        source = file_digest(onnx)
     except OSError as error:
         yield f"ONNX file: cannot be read: {error}"
     else:

@@ -32,6 +32,7 @@ __all__ = [
     "ReleaseError",
     "Releases",
     "Rollout",
+    "file_digest",
     "load_release",
     "load_releases",
     "load_rollout",
@@ -210,6 +211,11 @@ def load_releases(repository: Path, manifest: ModelManifest) -> Releases:
     return Releases(rollout, {version: load_release(repository, version, manifest) for version in rollout.versions})
 
 
+def file_digest(file: Path) -> str:
+    """The file's BLAKE3 digest, as `blake3:<hex>`. Raises OSError."""
+    return f"blake3:{blake3().update_mmap(file).hexdigest()}"
+
+
 def verify_files(repository: Path, release: Release) -> None:
     """Compares the files of a release with its digests; reads every byte of them.
 
@@ -219,7 +225,7 @@ def verify_files(repository: Path, release: Release) -> None:
     for name, wanted in release.files.items():
         file = directory / name
         try:
-            found = f"blake3:{blake3().update_mmap(file).hexdigest()}"
+            found = file_digest(file)
         except OSError as error:
             raise ReleaseError(f"{file}: cannot be read: {error}") from error
         if found != wanted:

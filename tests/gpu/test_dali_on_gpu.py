@@ -138,7 +138,7 @@ def test_a_bad_row_fails_the_batch_and_not_the_next(decode: Callable[..., np.nda
             decode(good, bad)
 
 
-@pytest.mark.xfail(reason="kept from the GPU until it has been seen to come out right", strict=False)
+@pytest.mark.xfail(reason="kept from the GPU until it has been seen to come out right", strict=True)
 @pytest.mark.parametrize(
     "spec",
     [
