@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from wildgate_build.failures import BuildError
-from wildgate_server.releases import file_digest
+from wildgate_server.rollout.releases import file_digest
 
 __all__ = [
     "PRECISIONS",
@@ -135,6 +135,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     """F, S and K of a standard graph, which was read from `path`.
 
     Raises NotStandardError unless the model takes FRAMES, into a Cast, and gives DETECTIONS, in their types and sizes.
+    An INT8 file for CPUs may take FRAMES as they are (see `precision/pixels.py`).
     """
     initialised = {tensor.name for tensor in model.graph.initializer}
     inputs = [tensor for tensor in model.graph.input if tensor.name not in initialised]
@@ -156,10 +157,14 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
         raise NotStandardError(f"{path}: has {found}, a standard detector {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
-    if set(taking) != {"Cast"}:
+    if set(taking) != {"Cast"} and not (set(taking) == {"Reshape"} and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"
         raise NotStandardError(f"{path}: takes {INPUT} into {into_what}; TensorRT takes uint8 into a Cast only")
     return into[1], into[2], out[2]
+
+
+def _is_int8(model: ModelProto) -> bool:
+    return any(p.key == f"{_PREFIX}precision" and p.value == "int8" for p in model.metadata_props)
 
 
 def _check_self_contained(path: Path, model: ModelProto) -> None:

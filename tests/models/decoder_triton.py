@@ -16,7 +16,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from wildgate_server.triton_runtime import find_triton_runtime
+from wildgate_server.triton.runtime import find_triton_runtime
 
 
 @asynccontextmanager

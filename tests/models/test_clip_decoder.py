@@ -184,3 +184,40 @@ def test_a_surprise_is_internal_and_logged(model, module: ModuleType) -> None:
     assert (failed.error.code, str(failed.error)) == ("INTERNAL", "clip_decoder failed: AttributeError")
     assert "Traceback" in module.pb_utils.Logger.errors[-1]
     assert numbers(fine.array()[0]) == list(range(8))
+
+
+def out_of_memory(*_: object, **__: object) -> None:
+    """As FFmpeg says so."""
+    raise av.error.MemoryError(12, "Cannot allocate memory")
+
+
+class Exhausted:
+    """Something of PyAV's whose `method` finds no memory; all else of it is as it is."""
+
+    def __init__(self, whole: object, method: str) -> None:
+        object.__setattr__(self, "_whole", whole)
+        object.__setattr__(self, "_method", method)
+
+    def __getattr__(self, name: str) -> object:
+        return out_of_memory if name == self._method else getattr(self._whole, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._whole, name, value)
+
+
+@pytest.mark.parametrize("where", ["open", "demux", "decode"])
+def test_a_lack_of_memory_is_no_fault_of_the_clip_s(
+    model, module: ModuleType, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    if where == "open":
+        monkeypatch.setattr(module.av, "open", out_of_memory)
+    elif where == "demux":
+        read = module._read_packets
+        monkeypatch.setattr(
+            module, "_read_packets", lambda container, stream: read(Exhausted(container, "demux"), stream)
+        )
+    else:
+        run = module._decode_run
+        monkeypatch.setattr(module, "_decode_run", lambda codec, *packets: run(Exhausted(codec, "decode"), *packets))
+    failed = ask(model, GOOD, list(range(8)))
+    assert (failed.error.code, str(failed.error)) == ("INTERNAL", "clip_decoder failed: MemoryError")

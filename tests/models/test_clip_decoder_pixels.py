@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from types import ModuleType
 
@@ -171,3 +172,35 @@ def test_a_cut_clip_gives_the_pixels_of_a_full_decode(module: ModuleType, scaler
     assert len(wanted) > 1
     for rank, square in zip(wanted, frames, strict=True):
         np.testing.assert_array_equal(square, full[times[rank]])
+
+
+LARGE = ClipSpec(width=1280, height=720, keyframe_interval=5, seconds=2, options={"crf": "32"})
+
+
+def full_decode(video: bytes, scaler) -> tuple[list[av.Packet], list[np.ndarray]]:
+    with av.open(io.BytesIO(video)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    with av.open(io.BytesIO(video)) as container:
+        return packets, [scaler.square(frame, 0) for frame in container.decode(video=0)]
+
+
+def test_block_edges_of_large_keyframes_are_not_smoothed(module: ModuleType, scaler) -> None:
+    video = make_clip(LARGE)
+    packets, full = full_decode(video, scaler)
+    keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+    frames = module.decode_window(cut_clip(video, lambda place, _: place in keys), range(len(keys)), 0, scaler, 1 << 24)
+    difference = np.abs(np.stack([full[key] for key in keys]).astype(int) - frames)
+    assert len(keys) == 4
+    assert 0 < difference.mean() < 0.5
+
+
+def test_a_picture_that_others_are_made_from_is_smoothed(module: ModuleType, scaler) -> None:
+    _, full = full_decode(video := make_clip(LARGE), scaler)
+    frames = module.decode_window(video, [0, 3, 5], 0, scaler, 1 << 24)
+    np.testing.assert_array_equal(frames, [full[0], full[3], full[5]])
+
+
+def test_a_picture_that_is_hardly_made_smaller_is_smoothed(module: ModuleType, scaler) -> None:
+    _, full = full_decode(video := make_clip(dataclasses.replace(LARGE, width=640, height=360)), scaler)
+    [frame] = module.decode_window(video, [5], 0, scaler, 1 << 24)
+    np.testing.assert_array_equal(frame, full[5])

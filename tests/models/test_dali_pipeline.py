@@ -19,9 +19,9 @@ from nvidia.dali._utils.autoserialize import _discover_autoserialize
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from clips import ClipSpec, cut_clip, make_clip
-from wildgate_server.container import open_video
-from wildgate_server.sampler import VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.media.container import open_video
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import VideoLimits, sample_video
 
 CLIP_DECODER = Path(__file__).parents[2] / "model_repository" / "clip_decoder"
 LIMITS = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
-from wildgate_server.triton_runtime import find_triton_runtime
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.runtime import find_triton_runtime
 
 pytestmark = pytest.mark.triton
 

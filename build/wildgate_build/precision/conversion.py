@@ -21,6 +21,7 @@ from wildgate_build.precision.cost import Cost, Evidence
 from wildgate_build.precision.exclusions import LEAST_IN_INT8, Budget, Trial, search_exclusions
 from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method, Quantiser
+from wildgate_build.precision.pixels import with_plain_pixels
 from wildgate_build.standard_file import StandardFile, write_properties
 
 __all__ = ["Converted", "Coverage", "Int8Plan", "NotFp32Error", "UnknownNodeError", "to_half", "to_int8"]
@@ -92,7 +93,8 @@ def to_int8(detector: StandardFile, frames: FrameSets, plan: Int8Plan, rule: Mat
     nearness = _Nearness(quantiser, feeds[:_SEARCH_FEEDS])
 
     def whole(excluded: Sequence[str]) -> ModelProto:
-        return _whole(detector, body, quantiser.quantised(excluded), "int8")
+        model = _whole(detector, body, quantiser.quantised(excluded), "int8")
+        return with_plain_pixels(model) if plan.dialect is Dialect.CPU else model  # TensorRT wants a Cast first
 
     excluded = tuple(dict.fromkeys((*quantiser.last, *plan.excluded)))
     best = search_exclusions(
@@ -102,9 +104,9 @@ def to_int8(detector: StandardFile, frames: FrameSets, plan: Int8Plan, rule: Mat
         nearness.error,
         plan.budget,
     )
-    changed = quantiser.quantised(best.excluded)
-    coverage = Coverage(quantiser.in_int8(changed, best.excluded), len(quantiser.operators))
-    model = _whole(detector, body, changed, "int8")
+    in_int8 = quantiser.in_int8(quantiser.quantised(best.excluded), best.excluded)
+    coverage = Coverage(in_int8, len(quantiser.operators))
+    model = whole(best.excluded)
     return Converted(model, best.excluded, evidence.cost(model, evidence.differences(model)), coverage)
 
 

@@ -37,6 +37,10 @@ _AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 # Decoders whose "non-reference" frames no other frame needs, so that unwanted ones can be left out (half the work
 # from a sparse keyframe to the wanted frame). HEVC's are such only within their temporal layer.
 _EXACT_NON_REFERENCE = frozenset({"h264"})
+# Where a picture is made this many times smaller anyway, the decoder's smoothing of block edges (an eighth of the work
+# on a keyframe) changes it by less than half a grey level on average; perf/decoder_shortcuts.py measures both.
+DEBLOCKED_BELOW_REDUCTION = 3
+_SMOOTHED_BY_OPTION = frozenset({"h264", "hevc"})
 
 
 class ClipRefusedError(Exception):
@@ -72,7 +76,7 @@ class FrameScaler:
     """Makes letterboxed RGB squares of decoded frames; keeps swscale's tables between frames of one kind."""
 
     def __init__(self, side: int, letterbox_value: int) -> None:
-        self._side = side
+        self.side = side
         self._letterbox_value = letterbox_value
         self._reformatter = VideoReformatter()
 
@@ -85,7 +89,7 @@ class FrameScaler:
         quarter_turns = rotation // 90
         sideways = quarter_turns % 2 == 1
         shown = (frame.height, frame.width) if sideways else (frame.width, frame.height)
-        box = Letterbox.of(*shown, self._side)
+        box = Letterbox.of(*shown, self.side)
         if frame.colorspace not in _CONVERTIBLE_MATRICES:
             frame.colorspace = _UNSPECIFIED
         small = self._reformatter.reformat(
@@ -96,7 +100,7 @@ class FrameScaler:
             interpolation=_AREA,
             threads=1,
         )
-        square = np.full((self._side, self._side, 3), self._letterbox_value, np.uint8)
+        square = np.full((self.side, self.side, 3), self._letterbox_value, np.uint8)
         picture = np.rot90(small.to_ndarray(), quarter_turns)
         square[box.top : box.top + box.height, box.left : box.left + box.width] = picture
         return square
@@ -113,6 +117,8 @@ def decode_window(
         raise ClipRefusedError(f"ROTATION is {rotation}, not 0, 90, 180 or 270")
     try:
         container = av.open(io.BytesIO(clip), container_options=_OPEN_OPTIONS, metadata_errors="ignore")
+    except MemoryError:  # FFmpeg's too, which is an FFmpegError: no fault of the clip's, and it passes
+        raise
     except av.FFmpegError as error:
         raise ClipRefusedError(f"the clip is no Matroska or MP4 file: {error.strerror}") from error
     with container:
@@ -125,7 +131,7 @@ def decode_window(
         wanted = _wanted_times(packets, frame_index)
         squares = {
             frame.pts: scaler.square(frame, rotation)
-            for frame in _decode_wanted(stream.codec_context, packets, set(wanted), max_pixels)
+            for frame in _decode_wanted(stream.codec_context, packets, set(wanted), max_pixels, scaler.side)
         }
     for index, pts in zip(frame_index, wanted, strict=True):
         if pts not in squares:
@@ -139,6 +145,8 @@ def _read_packets(container: av.container.InputContainer, stream: av.VideoStream
         for packet in container.demux(stream):
             if packet.size and packet.pts is not None:
                 packets.append(packet)
+    except MemoryError:
+        raise
     except av.FFmpegError:
         pass  # A clip cut short still has the packets before the cut.
     return packets
@@ -152,7 +160,9 @@ def _wanted_times(packets: Sequence[av.Packet], frame_index: Sequence[int]) -> l
     return [times[index] for index in frame_index]
 
 
-def _decode_wanted(codec: av.VideoCodecContext, packets: Sequence[av.Packet], wanted: set[int], max_pixels: int):
+def _decode_wanted(
+    codec: av.VideoCodecContext, packets: Sequence[av.Packet], wanted: set[int], max_pixels: int, side: int
+):
     """Yields the wanted frames, each once."""
     codec.thread_count = 1  # Instances share the cores; threads within one would only wait for each other.
     codec.flags |= av.codec.context.Flags.output_corrupt  # As a full decode with FFmpeg's own tools does.
@@ -162,8 +172,15 @@ def _decode_wanted(codec: av.VideoCodecContext, packets: Sequence[av.Packet], wa
         # Where the stream does not say how far it reorders, hold back as many frames as it could: an early guess
         # drops frames. Every run is drained, so nothing waits for it.
         codec.options = {**codec.options, "strict": "strict"}
+    runs = _runs(packets, wanted)
+    if (
+        codec.name in _SMOOTHED_BY_OPTION
+        and max(codec.width, codec.height) >= DEBLOCKED_BELOW_REDUCTION * side
+        and all(len(run) == 1 for run in runs)  # no other picture is made from these
+    ):
+        codec.options = {**codec.options, "skip_loop_filter": "all"}
     missing = set(wanted)
-    for run in _runs(packets, wanted):
+    for run in runs:
         for frame in _decode_run(codec, run, wanted):
             if frame.pts in missing:
                 missing.discard(frame.pts)
@@ -203,6 +220,8 @@ def _decode_run(codec: av.VideoCodecContext, run: Sequence[av.Packet], wanted: s
             codec.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         try:
             yield from codec.decode(packet)
+        except MemoryError:
+            raise
         except av.FFmpegError:
             continue  # One broken packet is not the end: a full decode goes on as well.
     codec.flush_buffers()

@@ -28,8 +28,8 @@ from wildgate_build.check.runners import Candidate, CannotRunError, OnnxRunner, 
 from wildgate_build.check.verdicts import PolicyUnfitError, judge, read_policy, require_rules, serving_thresholds
 from wildgate_build.frames.sampled import VideoFrames
 from wildgate_build.standard_file import StandardFile, file_digest
-from wildgate_server.engine_key import EngineKey, engine_digest, key_path
 from wildgate_server.policy import Action
+from wildgate_server.triton.engine_key import EngineKey, engine_digest, key_path
 
 app = typer.Typer()
 app.command()(check)

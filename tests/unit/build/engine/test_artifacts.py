@@ -9,7 +9,7 @@ import pytest
 
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.output_files import OutputError, check_writable
-from wildgate_server.engine_key import EngineKey, engine_digest
+from wildgate_server.triton.engine_key import EngineKey, engine_digest
 
 FIRST, SECOND = b"the first engine", b"the second engine"
 

@@ -19,7 +19,7 @@ from wildgate_build.engine.cuda import PyCuda
 from wildgate_build.engine.errors import CudaMissingError, EngineUnusableError, FramesError
 from wildgate_build.engine.runtime import EngineRunner, batches
 from wildgate_build.engine.tensorrt_api import TensorRt
-from wildgate_server.machine import Machine
+from wildgate_server.triton.machine import Machine
 
 ENGINE = b"an engine"
 F, S, K = 2, 4, 3

@@ -21,9 +21,9 @@ from wildgate_build.publish.publishing import Publication, publish
 from wildgate_build.publish.repository import Repository
 from wildgate_build.standard_file import Properties, StandardFile, file_digest, write_properties
 from wildgate_server.manifest import load_manifest
-from wildgate_server.model_configs import write_configs
 from wildgate_server.policy import Policy, load_policy
-from wildgate_server.releases import Rollout, load_releases, verify_files
+from wildgate_server.rollout.releases import Rollout, load_releases, verify_files
+from wildgate_server.triton.model_configs import write_configs
 
 SHIPPED = Path(__file__).parents[4] / "model_repository"
 LABELS = ("live_bear", "rhino_horn")
