@@ -9,8 +9,8 @@ import pytest
 from coded_packets import stream_of
 
 from clips import ClipSpec, make_clip
-from wildgate_server.coded_stream import Coding, DeclaredStream
-from wildgate_server.picture_headers import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
+from wildgate_server.media.coded_stream import Coding, DeclaredStream
+from wildgate_server.media.picture_headers import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
 
 
 def coding_of(content: bytes) -> Coding:

@@ -17,8 +17,8 @@ import pytest
 from av.stream import Disposition
 
 from clips import ClipSpec, make_clip
-from wildgate_server.container import open_video
 from wildgate_server.errors import CorruptVideo, NotAVideo, NoVideoStream
+from wildgate_server.media.container import open_video
 
 H264 = ClipSpec(width=160, height=96, seconds=1.5, b_frames=2)
 

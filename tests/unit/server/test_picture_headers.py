@@ -8,7 +8,7 @@ import pytest
 from coded_packets import stream_of
 
 from clips import ClipSpec, make_clip
-from wildgate_server.picture_headers import (
+from wildgate_server.media.picture_headers import (
     MAX_NAL_UNITS,
     ParameterSet,
     Vp9Header,

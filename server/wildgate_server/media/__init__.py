@@ -1,0 +1,1 @@
+"""Media containers and coded streams: indexes read, packets copied, headers understood. Nothing decodes."""

@@ -1,0 +1,241 @@
+"""How a video is coded, as far as headers tell: enough to know which decoders get it right.
+
+Untrusted bytes: whatever is missing, cut short or unusual becomes "unknown" (None), never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wildgate_server.media.picture_headers import (
+    H264_SPS,
+    Packet,
+    ParameterSet,
+    Vp9Header,
+    avcc_units,
+    hvcc_units,
+    nal_units,
+    only_parameter_set,
+)
+
+__all__ = ["BT709", "UNKNOWN_CODING", "UNSPECIFIED", "Coding", "DeclaredStream"]
+
+# MatrixCoefficients, ITU-T H.273, table 4; FFmpeg's AVColorSpace has the same numbers.
+BT709, UNSPECIFIED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How a video's clips are coded; None stands for unknown.
+
+    `matrix` is MatrixCoefficients of ITU-T H.273. `clean_keyframes`: every keyframe of the clips
+    resets the decoder, so that a gap before it does no harm. `plain_packets`: every packet is one picture, and shown.
+    `steady`: size and parameter sets are the same in all packets and in the container. `delay` is the largest number
+    of places by which a frame is coded before its turn to be shown.
+    """
+
+    chroma: str | None = None
+    bit_depth: int | None = None
+    interlaced: bool | None = None
+    matrix: int | None = None
+    full_range: bool | None = None
+    clean_keyframes: bool | None = None
+    plain_packets: bool | None = None
+    steady: bool | None = None
+    delay: int | None = None
+
+
+UNKNOWN_CODING = Coding()
+
+# What is walked through of a video, far more than a real one's clips have; what is past it stays unknown.
+_MAX_NAL_UNITS, _MAX_BYTES, _MAX_EXTRADATA_BYTES = 1 << 15, 32 << 20, 1 << 16
+_HEVC_SPS = 33
+_FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
+# FFmpeg's names of what can be told apart; others count as unknown.
+_PIXEL_FORMATS = {
+    "yuv420p": ("4:2:0", 8),
+    "yuvj420p": ("4:2:0", 8),
+    "yuv422p": ("4:2:2", 8),
+    "yuv444p": ("4:4:4", 8),
+    "yuv420p10le": ("4:2:0", 10),
+    "yuv422p10le": ("4:2:2", 10),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _NalSyntax:
+    """Where a codec's NAL units have what (ITU-T H.264, 7.3.1 and table 7-1; H.265, 7.3.1.2 and table 7-1).
+
+    `length_at` is where `avcC` or `hvcC` has the size of the units' lengths. In both codecs the first bit of a slice
+    after its unit's header says whether a picture begins: it is the code of first_mb_in_slice = 0, or
+    first_slice_segment_in_pic_flag.
+    """
+
+    length_at: int
+    record_units: Callable[[bytes], list[bytes] | None]
+    header_bytes: int
+    kind_shift: int
+    kind_mask: int
+    slices: frozenset[int]
+    resets: frozenset[int]
+    parameter_sets: frozenset[int]
+
+    def kind(self, unit: bytes) -> int:
+        """The type of a unit."""
+        return unit[0] >> self.kind_shift & self.kind_mask
+
+    def begins_picture(self, slice_unit: bytes) -> bool:
+        """Whether a slice is the first of its picture."""
+        return slice_unit[self.header_bytes : self.header_bytes + 1] >= b"\x80"
+
+
+_H264 = _NalSyntax(
+    length_at=4,
+    record_units=avcc_units,
+    header_bytes=1,
+    kind_shift=0,
+    kind_mask=31,
+    slices=frozenset({1, 2, 5}),
+    resets=frozenset({5}),
+    parameter_sets=frozenset({H264_SPS, 8}),
+)
+_HEVC = _NalSyntax(
+    length_at=21,
+    record_units=hvcc_units,
+    header_bytes=2,
+    kind_shift=1,
+    kind_mask=63,
+    slices=frozenset(range(32)),
+    resets=frozenset({19, 20}),
+    parameter_sets=frozenset({32, _HEVC_SPS, 34}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _NalFacts:
+    """What the units of all packets tell; `known_parameters`: the container has every parameter set among them."""
+
+    clean_keyframes: bool | None
+    plain_packets: bool | None
+    known_parameters: bool | None
+
+
+_UNKNOWN_FACTS = _NalFacts(None, None, None)
+
+
+def _nal_facts(
+    packets: Sequence[tuple[bool, Packet]], length_size: int | None, known: frozenset[bytes], syntax: _NalSyntax
+) -> _NalFacts:
+    clean = plain = same = True
+    units_left, bytes_left = _MAX_NAL_UNITS, _MAX_BYTES
+    for is_key, data in packets:
+        bytes_left -= len(data)
+        units = nal_units(bytes(data), length_size) if bytes_left >= 0 else None
+        if units is None or (units_left := units_left - len(units)) < 0:
+            return _UNKNOWN_FACTS
+        kinds = [(syntax.kind(unit), unit) for unit in units]
+        slices = [(kind, unit) for kind, unit in kinds if kind in syntax.slices]
+        plain = plain and sum(syntax.begins_picture(unit) for _, unit in slices) == 1
+        clean = clean and (not is_key or all(kind in syntax.resets for kind, _ in slices))
+        same = same and all(unit in known for kind, unit in kinds if kind in syntax.parameter_sets)
+    return _NalFacts(clean, plain, same)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredStream:
+    """What container and FFmpeg's parsers say of a video stream before anything is decoded.
+
+    `pixel_format` is FFmpeg's name, if known; `matrix` and `range` are FFmpeg's AVColorSpace and AVColorRange.
+    """
+
+    codec: str
+    extradata: bytes
+    width: int
+    height: int
+    pixel_format: str | None
+    matrix: int
+    range: int
+
+    def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
+        """How `packets` are coded, each with whether it is a keyframe; for codecs other than these three: unknown."""
+        packets = list(packets)
+        if len(self.extradata) > _MAX_EXTRADATA_BYTES:
+            return Coding(delay=delay)
+        if self.codec == "h264":
+            return self._h264(packets, delay)
+        if self.codec == "hevc":
+            return self._hevc(packets, delay)
+        if self.codec == "vp9":
+            return self._vp9(packets, delay)
+        return Coding(delay=delay)
+
+    def _nal_facts(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> _NalFacts:
+        is_record = self.extradata[:1] == b"\1" and len(self.extradata) > syntax.length_at
+        length_size = (self.extradata[syntax.length_at] & 3) + 1 if is_record else None
+        known = syntax.record_units(self.extradata) if is_record else nal_units(self.extradata, None)
+        if known is None:
+            return _UNKNOWN_FACTS
+        return _nal_facts(packets, length_size, frozenset(known), syntax)
+
+    def _h264(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+        unit = only_parameter_set(self.extradata)
+        parameters = None if unit is None else ParameterSet.of(unit)
+        if parameters is None:
+            return Coding(delay=delay)
+        facts = self._nal_facts(packets, _H264)
+        said = parameters.full_range
+        return Coding(
+            chroma=parameters.chroma,
+            bit_depth=parameters.bit_depth,
+            interlaced=parameters.interlaced,
+            matrix=self.matrix if parameters.matrix is None else parameters.matrix,
+            # Where the stream says nothing, only FFmpeg heeds what the container says.
+            full_range=said if said is not None else (None if self.range == _FULL_RANGE else False),
+            clean_keyframes=facts.clean_keyframes,
+            plain_packets=facts.plain_packets,
+            steady=facts.known_parameters and (parameters.width, parameters.height) == (self.width, self.height),
+            delay=delay,
+        )
+
+    def _hevc(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+        # FFmpeg has read the parameter sets of an `hvcC` record; for Annex B it has not, and all stays unknown.
+        if self.extradata[:1] != b"\1" or len(self.extradata) < 23 or self.pixel_format is None:
+            return Coding(delay=delay)
+        if sum(_HEVC.kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit) != 1:
+            return Coding(delay=delay)  # Which one is in force, only the pictures tell.
+        chroma, bit_depth = _PIXEL_FORMATS.get(self.pixel_format, (None, None))
+        facts = self._nal_facts(packets, _HEVC)
+        progressive, interlaced = self.extradata[6] & 0x80, self.extradata[6] & 0x40
+        return Coding(
+            chroma=chroma,
+            bit_depth=bit_depth,
+            interlaced=None if bool(progressive) == bool(interlaced) else bool(interlaced),
+            matrix=self.matrix,
+            full_range=None if self.range == _FULL_RANGE else False,  # Who says so, FFmpeg does not tell.
+            clean_keyframes=facts.clean_keyframes,
+            plain_packets=facts.plain_packets,
+            steady=facts.known_parameters,
+            delay=delay,
+        )
+
+    def _vp9(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+        headers = [header for _, data in packets if (header := Vp9Header.of(data)) and header.profile == 0]
+        signals = {(header.matrix, header.full_range) for header in headers if header.is_keyframe}
+        if len(headers) != len(packets) or len(signals) != 1:
+            return Coding(delay=delay)
+        [(matrix, full_range)] = signals
+        sizes = {(header.width, header.height) for header in headers if header.width is not None}
+        return Coding(
+            chroma="4:2:0",
+            bit_depth=8,
+            interlaced=False,
+            matrix=matrix,
+            full_range=full_range,
+            clean_keyframes=all(
+                header.is_keyframe for (is_key, _), header in zip(packets, headers, strict=True) if is_key
+            ),
+            plain_packets=all(header.plain for header in headers),
+            steady=sizes == {(self.width, self.height)},
+            delay=delay,
+        )

@@ -1,0 +1,78 @@
+"""EBML elements (RFC 8794): an id, a size, and as many bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+
+__all__ = ["Element", "ElementReader", "children", "element_at", "with_size"]
+
+_LONGEST_HEADER = 12  # 4 bytes of id, 8 of size
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """Where an element and its data lie; `end` is None where it does not say how long it is."""
+
+    id: int
+    start: int
+    data: int
+    end: int | None
+
+
+def element_at(content: bytes | memoryview, at: int, base: int = 0) -> Element | None:
+    """The element whose header is at `at` of `content`; its places are counted from `base` more. None if it is none."""
+    if at >= len(content) or not (first := content[at]):
+        return None
+    id_length = 9 - first.bit_length()
+    size_at = at + id_length
+    if id_length > 4 or size_at >= len(content) or not (first := content[size_at]):
+        return None
+    size_length = 9 - first.bit_length()
+    data = size_at + size_length
+    if data > len(content):
+        return None
+    size = int.from_bytes(content[size_at:data], "big") & ((1 << 7 * size_length) - 1)
+    unknown = size == (1 << 7 * size_length) - 1
+    identity = int.from_bytes(content[at:size_at], "big")
+    return Element(identity, base + at, base + data, None if unknown else base + data + size)
+
+
+def children(content: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Ids and data of the elements that `content` consists of, up to the first that is none."""
+    view = memoryview(content)
+    at = 0
+    while (element := element_at(view, at)) and element.end is not None and element.end <= len(view):
+        yield element.id, view[element.data : element.end]
+        at = element.end
+
+
+def with_size(identity: bytes, data: bytes) -> bytes:
+    """An element of this id and data."""
+    return identity + (len(data) | 1 << 56).to_bytes(8, "big") + data
+
+
+class ElementReader:
+    """Reads elements of a file, and with each header as much of what follows as one request is worth."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+
+    def at(self, place: int) -> Element | None:
+        """The element whose header is at a place of the file."""
+        end = min(place + _LONGEST_HEADER, self._source.size)
+        if place >= end:
+            return None
+        span = ByteRange(place, end)
+        if not self._source.has(span):
+            self._source.read([ByteRange(place, min(place + self._source.step_bytes, self._source.size))])
+        return element_at(self._source.at_hand(span), 0, place)
+
+    def data(self, element: Element, longest: int) -> memoryview | None:
+        """An element's data; None if it is longer than `longest` bytes, or than the file."""
+        if element.end is None or element.end > self._source.size or element.end - element.data > longest:
+            return None
+        [content] = self._source.read([ByteRange(element.data, element.end)])
+        return content

@@ -1,0 +1,346 @@
+"""The headers of coded pictures, read bit by bit: H.264 parameter sets, VP9 frame headers, NAL units.
+
+Untrusted bytes: whatever is missing, cut short or unusual gives None, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+__all__ = [
+    "H264_SPS",
+    "MAX_NAL_UNITS",
+    "Packet",
+    "ParameterSet",
+    "Vp9Header",
+    "avcc_units",
+    "hvcc_units",
+    "is_h264_recovery_point",
+    "is_mpeg4_keyframe",
+    "nal_units",
+    "only_parameter_set",
+]
+
+Packet: TypeAlias = "bytes | memoryview"
+
+H264_SPS = 7
+_H264_SEI, _H264_RECOVERY_POINT = 6, 6
+MAX_NAL_UNITS = 256  # in one packet; real ones have some tens at most
+_START_CODE = b"\0\0\1"
+_H264_PROFILES_WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
+
+
+def nal_units(data: bytes, length_size: int | None) -> list[bytes] | None:
+    """The NAL units of a packet of H.264 or HEVC, the empty ones left out.
+
+    `length_size` is how many bytes hold each unit's length (ISO/IEC 14496-15), None for start codes (Annex B). None
+    where there are more than MAX_NAL_UNITS, where one is cut short, and where a start code lies within one that has a
+    length: a decoder may take what follows for another unit.
+    """
+    cut = _between_start_codes(data) if length_size is None else _after_lengths(data, length_size)
+    try:
+        units = list(islice(cut, MAX_NAL_UNITS + 1))
+    except ValueError:
+        return None
+    return [unit for unit in units if unit] if len(units) <= MAX_NAL_UNITS else None
+
+
+def _after_lengths(data: bytes, length_size: int) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        start = at + length_size
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > len(data) or data.find(_START_CODE, start, at) >= 0:
+            raise ValueError("no plain NAL unit")
+        yield data[start:at]
+
+
+def _between_start_codes(data: bytes) -> Iterator[bytes]:
+    start = data.find(_START_CODE)
+    while start >= 0:
+        end = data.find(_START_CODE, start + 3)
+        yield data[start + 3 : end if end >= 0 else len(data)].rstrip(b"\0")
+        start = end
+
+
+def is_h264_recovery_point(packet: bytes, extradata: bytes) -> bool:
+    """Whether an H.264 packet says that decoding can begin there, as that of an open GOP does.
+
+    ITU-T H.264, 7.3.2.3.1 (SEI messages) and D.1: payloadType 6, recovery_point.
+    """
+    is_record = extradata[:1] == b"\1" and len(extradata) > 4
+    for unit in nal_units(packet, (extradata[4] & 3) + 1 if is_record else None) or ():
+        at, end = 1, len(unit) - 1  # the last byte is the end of the unit's data
+        while unit and unit[0] & 31 == _H264_SEI and at < end:
+            numbers = []
+            for _ in ("payloadType", "payloadSize"):
+                start = at
+                while at < end and unit[at] == 0xFF:
+                    at += 1
+                numbers.append(0xFF * (at - start) + unit[at])
+                at += 1
+                if at > end:
+                    break
+            if numbers[0] == _H264_RECOVERY_POINT:
+                return True
+            at += numbers[-1]
+    return False
+
+
+def is_mpeg4_keyframe(packet: bytes) -> bool:
+    """Whether the first picture of an MPEG-4 Part 2 packet is coded by itself.
+
+    ISO/IEC 14496-2, 6.2.5: after vop_start_code, two bits of vop_coding_type, which are zero then.
+    """
+    at = packet.find(b"\0\0\1\xb6") + 4
+    return 4 <= at < len(packet) and packet[at] < 0x40
+
+
+def avcc_units(record: bytes) -> list[bytes] | None:
+    """The parameter sets of an `avcC` record (ISO/IEC 14496-15, 5.3.3.1); None when it cannot be read."""
+    try:
+        sequence_sets, at = _counted_units(record, 6, record[5] & 31)
+        picture_sets, _ = _counted_units(record, at + 1, record[at])
+    except (ValueError, IndexError):
+        return None
+    return sequence_sets + picture_sets
+
+
+def hvcc_units(record: bytes) -> list[bytes] | None:
+    """The NAL units of an `hvcC` record (ISO/IEC 14496-15, 8.3.3.1); None when it cannot be read."""
+    units: list[bytes] = []
+    try:
+        at = 23
+        for _ in range(record[22]):
+            found, at = _counted_units(record, at + 3, int.from_bytes(record[at + 1 : at + 3], "big"))
+            units += found
+    except (ValueError, IndexError):
+        return None
+    return units
+
+
+def _counted_units(record: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """`count` units from `at` on, each after two bytes of length, and where they end."""
+    if count > MAX_NAL_UNITS or at > len(record):
+        raise ValueError("too many units, or none")
+    units = []
+    for _ in range(count):
+        start = at + 2
+        at = start + int.from_bytes(record[at:start], "big")
+        if at > len(record):
+            raise ValueError("past the end")
+        units.append(record[start:at])
+    return units, at
+
+
+def only_parameter_set(extradata: bytes) -> bytes | None:
+    """The only H.264 sequence parameter set of an `avcC` record or of Annex B; None where there are none or several."""
+    units = avcc_units(extradata) if extradata[:1] == b"\1" else nal_units(extradata, None)
+    found = {unit for unit in units or () if unit and unit[0] & 31 == H264_SPS}
+    return found.pop() if len(found) == 1 else None
+
+
+class _Bits:
+    """Reads bits; raises ValueError past the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "big")
+        self._left = len(data) * 8
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("past the end")
+        return (self._value >> self._left) & ((1 << count) - 1)
+
+    def flag(self) -> bool:
+        return self.take(1) == 1
+
+    def golomb(self) -> int:
+        """ue(v), ITU-T H.264, 9.1."""
+        zeros = 0
+        while not self.flag():
+            zeros += 1
+            if zeros > 32:
+                raise ValueError("no Exp-Golomb code")
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def signed_golomb(self) -> int:
+        code = self.golomb()
+        return (code + 1) // 2 if code % 2 else -(code // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSet:
+    """An H.264 sequence parameter set; sizes in pixels of the shown picture.
+
+    `matrix` and `full_range` are None where it does not say them.
+    """
+
+    width: int
+    height: int
+    chroma: str
+    bit_depth: int
+    interlaced: bool
+    matrix: int | None
+    full_range: bool | None
+
+    @classmethod
+    def of(cls, unit: bytes) -> ParameterSet | None:
+        """Reads the NAL unit `unit` (ITU-T H.264, 7.3.2.1.1 and E.1.1); None when it cannot be read."""
+        try:
+            return cls._read(_Bits(unit[1:200].replace(b"\0\0\3", b"\0\0")))
+        except (ValueError, IndexError):
+            return None
+
+    @classmethod
+    def _read(cls, bits: _Bits) -> ParameterSet:
+        profile = bits.take(8)
+        bits.take(16)
+        bits.golomb()
+        chroma_format, bit_depth, separate_planes = 1, 8, False
+        if profile in _H264_PROFILES_WITH_CHROMA:
+            chroma_format = bits.golomb()
+            separate_planes = chroma_format == 3 and bits.flag()
+            bit_depth = 8 + max(bits.golomb(), bits.golomb())
+            bits.flag()
+            if bits.flag():
+                _skip_scaling_lists(bits, 12 if chroma_format == 3 else 8)
+        bits.golomb()
+        _skip_picture_order(bits)
+        bits.golomb()
+        bits.flag()
+        width, height = bits.golomb() + 1, bits.golomb() + 1
+        interlaced = not bits.flag()
+        if interlaced:
+            bits.flag()
+        bits.flag()
+        across = 2 if chroma_format in (1, 2) and not separate_planes else 1
+        down = (2 if chroma_format == 1 else 1) * (1 + interlaced)
+        width, height = width * 16, height * 16 * (1 + interlaced)
+        if bits.flag():
+            width -= across * (bits.golomb() + bits.golomb())
+            height -= down * (bits.golomb() + bits.golomb())
+        matrix, full_range = _signal(bits) if bits.flag() else (None, None)
+        chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}[chroma_format] if chroma_format < 4 else "unknown"
+        return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range)
+
+
+def _skip_scaling_lists(bits: _Bits, count: int) -> None:
+    for number in range(count):
+        if not bits.flag():
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following:
+                following = (last + bits.signed_golomb()) % 256
+            last = following or last
+
+
+def _skip_picture_order(bits: _Bits) -> None:
+    kind = bits.golomb()
+    if kind == 0:
+        bits.golomb()
+    elif kind == 1:
+        bits.flag()
+        bits.golomb()
+        bits.golomb()
+        cycle = bits.golomb()
+        if cycle > 255:
+            raise ValueError("too long a cycle")
+        for _ in range(cycle):
+            bits.golomb()
+
+
+def _signal(bits: _Bits) -> tuple[int | None, bool | None]:
+    """Matrix and range of the video usability information."""
+    if bits.flag() and bits.take(8) == 255:  # aspect ratio
+        bits.take(32)
+    if bits.flag():  # overscan
+        bits.flag()
+    if not bits.flag():
+        return None, None
+    bits.take(3)
+    full_range = bits.flag()
+    if not bits.flag():
+        return None, full_range
+    bits.take(16)
+    return bits.take(8), full_range
+
+
+# VP9 bitstream specification, 7.2.2: color_space, as MatrixCoefficients of H.273.
+_VP9_MATRICES = {0: 2, 1: 5, 2: 1, 3: 6, 4: 7, 5: 9, 7: 0}
+_VP9_SYNC = 0x498342
+
+
+@dataclass(frozen=True, slots=True)
+class Vp9Header:
+    """What a VP9 packet begins with.
+
+    Only keyframes have matrix and range. Size is None where it is that of a frame before or is not read.
+    """
+
+    plain: bool
+    profile: int
+    width: int | None = None
+    height: int | None = None
+    matrix: int | None = None
+    full_range: bool | None = None
+
+    @property
+    def is_keyframe(self) -> bool:
+        """Whether it is, whatever the container says."""
+        return self.full_range is not None
+
+    @classmethod
+    def of(cls, packet: Packet) -> Vp9Header | None:
+        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None when it is none.
+
+        `plain` is false for a superframe, a frame shown again and a hidden frame. Only profile 0 is read on.
+        """
+        try:
+            return cls._read(
+                _Bits(bytes(packet[:32])), in_superframe=packet[-1] & 0xE0 == 0xC0 and _is_superframe(packet)
+            )
+        except (ValueError, IndexError):
+            return None
+
+    @classmethod
+    def _read(cls, bits: _Bits, *, in_superframe: bool) -> Vp9Header | None:
+        if bits.take(2) != 2:
+            return None
+        profile = bits.take(1) + 2 * bits.take(1)
+        if profile:
+            return cls(False, profile)
+        if bits.flag():  # show_existing_frame
+            return cls(False, profile)
+        is_keyframe = not bits.flag()
+        is_shown = bits.flag()
+        plain = is_shown and not in_superframe
+        error_resilient = bits.flag()
+        if not is_keyframe:
+            return cls(plain, profile, *(_vp9_inter_size(bits, error_resilient) if is_shown else (None, None)))
+        if bits.take(24) != _VP9_SYNC:
+            return None
+        color_space = bits.take(3)
+        full_range = bits.flag() if color_space != 7 else True
+        return cls(plain, profile, bits.take(16) + 1, bits.take(16) + 1, _VP9_MATRICES.get(color_space), full_range)
+
+
+def _vp9_inter_size(bits: _Bits, error_resilient: bool) -> tuple[int | None, int | None]:
+    """The size that a shown inter frame tells, None when it has that of a reference (6.2, frame_size_with_refs)."""
+    # Reset of the context, refreshed frames, three references with their sign.
+    bits.take((0 if error_resilient else 2) + 8 + 3 * 4)
+    if any(bits.flag() for _ in range(3)):
+        return None, None
+    return bits.take(16) + 1, bits.take(16) + 1
+
+
+def _is_superframe(packet: Packet) -> bool:
+    """Whether it ends in a superframe index, whose first byte is its last (VP9 bitstream specification, annex B)."""
+    marker = packet[-1]
+    size = 2 + ((marker & 7) + 1) * ((marker >> 3 & 3) + 1)
+    return len(packet) >= size and packet[-size] == marker

@@ -1,0 +1,123 @@
+"""Requests as they come in, with the video apart from its message: copied once, and let go of as soon as possible.
+
+A parsed protobuf message holds its content until the message itself goes, whatever fields are cleared, and gRPC holds
+the message for as long as the call lasts; each look at the content is one more copy. So the content is cut out of the
+encoded message before the rest is parsed.
+
+Encoding: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+
+__all__ = ["Received", "received_item", "received_request"]
+
+_CONTENT = pb.ScoreRequest.CONTENT_FIELD_NUMBER
+_REQUEST = pb.ScoreStreamRequest.REQUEST_FIELD_NUMBER
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
+_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
+_NO_CONTENT = bytes((_CONTENT << 3 | _LENGTH, 0))
+_MAX_FIELDS = 64  # a request has five; millions of them, walked through here, would hold up the event loop
+
+
+@dataclass(slots=True)
+class Received:
+    """A request of `size` bytes; `message` is all of it but the content, whose place is taken by an empty one."""
+
+    message: pb.ScoreRequest
+    size: int
+    _content: bytes = b""
+
+    def take_content(self) -> bytes:
+        """The content, which is not held here any more."""
+        content, self._content = self._content, b""
+        return content
+
+
+def received_request(data: bytes) -> Received:
+    """An encoded `ScoreRequest`. Raises DecodeError where it is none."""
+    return _cut(data, 0, len(data))
+
+
+def received_item(data: bytes) -> Received:
+    """The request in an encoded `ScoreStreamRequest`. Raises DecodeError where it is none."""
+    try:
+        [(number, wire_type, _, start, end)] = _fields(data, 0, len(data))
+    except (ValueError, IndexError):
+        pass
+    else:
+        if (number, wire_type) == (_REQUEST, _LENGTH):
+            return _cut(data, start, end)
+    # Nothing, or more than is known here: left to protobuf, which merges what comes twice.
+    whole = pb.ScoreStreamRequest.FromString(data).request.SerializeToString()
+    return _cut(whole, 0, len(whole))
+
+
+def _cut(data: bytes, start: int, end: int) -> Received:
+    rest: list[bytes] = []
+    content = (0, 0)
+    kept_from = start
+    try:
+        for number, wire_type, field, payload, field_end in _fields(data, start, end):
+            if (number, wire_type) == (_CONTENT, _LENGTH):
+                rest += (data[kept_from:field], _NO_CONTENT)
+                content, kept_from = (payload, field_end), field_end
+    except (ValueError, IndexError):  # no encoding that is walked through here; protobuf's parser has the last word
+        message = pb.ScoreRequest.FromString(data[start:end])
+        whole = message.content
+        if message.WhichOneof("source") == "content":
+            message.content = b""
+        return Received(message, end - start, whole)
+    rest.append(data[kept_from:end])
+    message = pb.ScoreRequest.FromString(b"".join(rest))
+    if message.WhichOneof("source") != "content":  # another source came after it
+        content = (0, 0)
+    return Received(message, end - start, data[slice(*content)])
+
+
+def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Number, wire type, start, start of the payload and end of each field between two places.
+
+    Raises ValueError or IndexError where they are not encoded as they should be, or as groups, or where there are more
+    than any request has.
+    """
+    at = start
+    for _ in range(_MAX_FIELDS):
+        if at >= end:
+            return
+        field = at
+        tag, at = _varint(data, at)
+        wire_type = tag & 7
+        payload = at
+        if wire_type == _LENGTH:
+            length, payload = _varint(data, at)
+            at = payload + length
+        elif wire_type == _VARINT:
+            _, at = _varint(data, at)
+        else:
+            at += _FIXED_BYTES.get(wire_type) or _unknown(wire_type)
+        if at > end:
+            raise ValueError("a field reaches beyond its message")
+        yield tag >> 3, wire_type, field, payload, at
+    if at < end:
+        raise ValueError(f"more than {_MAX_FIELDS} fields")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, and the place behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number without an end")
+
+
+def _unknown(wire_type: int) -> int:
+    raise ValueError(f"wire type {wire_type}")

@@ -1,0 +1,105 @@
+"""A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
+
+The memory is a memfd, a file that lies nowhere: not in /dev/shm, which containers give 64 MB, and gone with the last
+process that has it open or mapped. A worker inherits its descriptor, and may come to obey a hostile video: the memory
+is sealed against shrinking, which would end whoever touches what is gone (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import mmap
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+__all__ = ["SharedContent", "SharedSlot"]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedContent:
+    """Where the `size` bytes of a video lie, for a process that has inherited the slot; `digest` is theirs, if known.
+
+    Valid until the slot is given the next video.
+    """
+
+    path: str
+    size: int
+    digest: str | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[memoryview]:
+        """The bytes, read-only, not copied.
+
+        The memory stays mapped when the view is released, for the next video will lie in it, and mapping it anew
+        would cost a page fault for every few pages. Raises OSError when the slot is gone, or holds less than `size`
+        bytes.
+        """
+        with memoryview(_mapped(self.path, self.size)) as memory, memory[: self.size] as content:
+            yield content
+
+
+class SharedSlot:
+    """Room for one video at a time, given back when the slot is no more.
+
+    It grows to its largest video and keeps its pages, which are costly to get; `trim` gives back what is past
+    `kept_bytes`, in whole pages. `descriptor` is to be inherited under its own number by those who are to read.
+    """
+
+    def __init__(self, kept_bytes: int = 16 << 20) -> None:
+        self._kept_bytes = -(-kept_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.descriptor = os.memfd_create("wildgate-video", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        weakref.finalize(self, os.close, self.descriptor)
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        self._memory = self._mapped(mmap.PAGESIZE)  # nothing can be mapped of an empty file
+
+    def put(self, content: bytes, digest: str | None = None) -> SharedContent:
+        """Takes a video in, in place of the one before, which nobody may still be reading.
+
+        May be called in a thread: it lets go of the interpreter while it copies. Raises OSError when there is no
+        memory for it.
+        """
+        if len(content) > len(self._memory):
+            self._resize(len(content))
+        start = ctypes.c_char.from_buffer(self._memory)
+        ctypes.memmove(ctypes.addressof(start), content, len(content))
+        return SharedContent(f"/proc/self/fd/{self.descriptor}", len(content), digest)
+
+    def trim(self) -> None:
+        """Gives back the memory that only unusually large videos need, once nobody reads one any more."""
+        if len(self._memory) > self._kept_bytes:
+            self._memory.madvise(mmap.MADV_REMOVE, self._kept_bytes)  # the file stays as long, with a hole
+            self._resize(self._kept_bytes)
+
+    def _resize(self, size: int) -> None:
+        before, self._memory = self._memory, self._mapped(size)
+        before.close()
+
+    def _mapped(self, size: int) -> mmap.mmap:
+        """The file's first `size` bytes, mapped.
+
+        Pages are allocated here: where there are none left, touching the mapping would end the process.
+        """
+        os.posix_fallocate(self.descriptor, 0, size)
+        return mmap.mmap(self.descriptor, size)
+
+
+_last_mapping: tuple[int, mmap.mmap] | None = None  # of the file with this inode number; a worker has one slot
+
+
+def _mapped(path: str, size: int) -> mmap.mmap:
+    """The file at `path`, mapped for at least `size` bytes; what lies past the file's end must not be touched."""
+    global _last_mapping
+    file = os.stat(path)
+    if file.st_size < size:
+        raise OSError(f"{path} holds {file.st_size} bytes, not {size}")
+    if _last_mapping is None or _last_mapping[0] != file.st_ino or len(_last_mapping[1]) < size:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _last_mapping = file.st_ino, mmap.mmap(descriptor, file.st_size, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+    return _last_mapping[1]

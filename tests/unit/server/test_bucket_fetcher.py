@@ -1,0 +1,149 @@
+"""Reading from buckets, through obstore, from a server that answers as theirs do."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import unquote
+
+import pytest
+from media_host import Handler, MediaHost, serving
+
+from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
+from wildgate_server.source.bucket_fetcher import BucketFetcher, _store
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.ranged_source import ReadingBounds
+from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+
+CONTENT = os.urandom(100_000)
+SPANS = [ByteRange(10_000, 11_000), ByteRange(50_000, 60_000)]
+CONFIG = FetchConfig(timeout_s=10.0, stall_s=2.0, bounds=ReadingBounds(1000, 100, 20))
+LAST_MODIFIED = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaHost]:
+    def answer(number: int, handler: Handler) -> bool:
+        if handler.headers.get("If-Match") not in (None, handler.host.etag):
+            handler.say(412, b"")
+        elif "none" in handler.path:
+            handler.say(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        else:
+            handler.answer(**LAST_MODIFIED)
+        return True
+
+    _store.cache_clear()
+    with serving(MediaHost(CONTENT, misbehave=answer)) as host:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{host.port}")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_REGION", "eu-central-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("GOOGLE_BASE_URL", f"http://127.0.0.1:{host.port}")
+        monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")
+        monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+        yield host
+    _store.cache_clear()
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_an_object_is_read_in_parts(scheme: str, bucket: MediaHost) -> None:
+    with RemoteObject(f"{scheme}://videos/some/video 1.mp4", CONFIG).opened(1 << 20) as source:
+        assert source.size == len(CONTENT)
+        assert [bytes(content) for content in source.read(SPANS)] == [CONTENT[span.start : span.end] for span in SPANS]
+        assert (source.read_bytes, source.read_requests) == (12_000, 3)
+    assert sorted(bucket.ranges) == ["bytes=0-999", "bytes=10000-10999", "bytes=50000-59999"]
+    assert {unquote(path) for path, _ in bucket.asked} == {"/videos/some/video 1.mp4"}
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+@pytest.mark.parametrize("key", ["a?b=c", "a#b", "100%.mp4", "a%20b", "a%2Fb", "a;b&c=d+e", "a\\b", "é/ü"])
+def test_a_key_is_taken_as_it_is_written(key: str, scheme: str, bucket: MediaHost) -> None:
+    with RemoteObject(f"{scheme}://videos/{key}", CONFIG).opened(1 << 20):
+        pass
+    assert [unquote(path) for path, _ in bucket.asked] == [f"/videos/{key}"]
+
+
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "../a", "a/./b", "a\tb", "a\x7fb", "", "/"])
+def test_a_key_that_cannot_be_asked_for(key: str, bucket: MediaHost) -> None:
+    with pytest.raises(InvalidRequest) as refusal, RemoteObject(f"s3://videos/{key}", CONFIG).opened(1 << 20):
+        pass
+    assert refusal.value.field == "uri"
+    assert not bucket.asked
+
+
+def test_a_key_that_obstore_refuses_is_not_tried_again(bucket: MediaHost) -> None:
+    fetcher = BucketFetcher("s3://videos/a", CONFIG)
+    fetcher._key = "a//b"
+    with pytest.raises(InvalidRequest, match="key"):
+        fetcher.beginning(10, 1 << 20)
+
+
+def test_bytes_that_drip_end_in_time(bucket: MediaHost) -> None:
+    """Each byte comes before the request counts as stalled; all of them would take hours."""
+    gone = threading.Event()
+
+    def drip(number: int, handler: Handler) -> bool:
+        handler.send_response(206)
+        fields = {"Content-Range": "bytes 0-999/100000", "Content-Length": "1000", "ETag": '"1"', **LAST_MODIFIED}
+        for name, value in fields.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(b"x")
+                time.sleep(0.05)
+        except OSError:
+            gone.set()
+        return True
+
+    bucket.misbehave = drip
+    with (
+        pytest.raises(FetchFailed, match=r"longer than 0\.5 s"),
+        RemoteObject("s3://videos/video", replace(CONFIG, timeout_s=0.5)).opened(1 << 20),
+    ):
+        pass
+    assert gone.wait(10), "the request was ended"
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_no_object(scheme: str, bucket: MediaHost) -> None:
+    with pytest.raises(UriNotFound), RemoteObject(f"{scheme}://videos/none", CONFIG).opened(1 << 20):
+        pass
+
+
+def test_an_object_past_the_limit_is_not_read(bucket: MediaHost) -> None:
+    with pytest.raises(VideoTooLarge), RemoteObject("s3://videos/video", CONFIG).opened(1000):
+        pass
+    assert len(bucket.asked) == 1
+
+
+def test_an_object_that_changes_meanwhile(bucket: MediaHost) -> None:
+    with RemoteObject("s3://videos/video", CONFIG).opened(1 << 20) as source:
+        bucket.etag = '"2"'
+        with pytest.raises(FetchFailed, match="changed"):
+            source.read(SPANS)
+
+
+def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
+    answer = bucket.misbehave
+
+    def once(number: int, handler: Handler) -> bool:
+        if number:
+            return answer(number, handler)
+        handler.say(503, b"<Error><Code>SlowDown</Code></Error>")
+        return True
+
+    bucket.misbehave = once
+    with RemoteObject("s3://videos/video", CONFIG).opened(1 << 20) as source:
+        assert bytes(source.read(SPANS)[0]) == CONTENT[10_000:11_000]
+
+
+def test_credentials_that_are_refused(bucket: MediaHost) -> None:
+    bucket.misbehave = lambda number, handler: handler.say(403, b"<Error><Code>AccessDenied</Code></Error>") or True
+    with pytest.raises(FetchFailed, match="credentials"), RemoteObject("s3://videos/video", CONFIG).opened(1 << 20):
+        pass
+    assert len(bucket.asked) == 1

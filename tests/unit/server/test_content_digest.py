@@ -1,0 +1,57 @@
+"""Digests of content: computed, and checked where callers give them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from blake3 import blake3
+
+from wildgate_server.errors import InvalidRequest
+from wildgate_server.source import content_digest as module
+from wildgate_server.source.content_digest import checked_digest, content_digest, digest_aside
+
+EMPTY = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # of the published test vectors
+
+
+def test_the_digest_is_blake3() -> None:
+    assert content_digest(b"") == EMPTY
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) + 1, 3 << 20])
+async def test_small_or_large_the_digest_is_the_same(size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    assert await digest_aside(content) == f"blake3:{blake3(content).hexdigest()}"
+
+
+async def test_large_content_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def spy(content: bytes) -> str:
+        threads.append(threading.current_thread())
+        return ""
+
+    monkeypatch.setattr(module, "content_digest", spy)
+    await asyncio.gather(digest_aside(bytes(5 << 20)), digest_aside(b"small"))
+    here = threading.current_thread()
+    assert sorted(thread is here for thread in threads) == [False, True]
+
+
+def test_a_whole_file_s_digest_is_accepted() -> None:
+    assert checked_digest(EMPTY) == EMPTY
+
+
+@pytest.mark.parametrize(
+    "text", ["", "blake3:", EMPTY[:-1], EMPTY + "0", EMPTY.upper(), EMPTY[7:], "sha256:" + EMPTY[7:], EMPTY + "\n"]
+)
+def test_anything_else_is_refused_with_its_value(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="content_digest is") as refusal:
+        checked_digest(text)
+    assert refusal.value.field == "content_digest"
+    assert repr(text[:80]) in refusal.value.message
+
+
+def test_a_sampled_digest_is_none_of_a_whole_file() -> None:
+    with pytest.raises(InvalidRequest):
+        checked_digest(EMPTY.replace("blake3:", "blake3-sampled:"))

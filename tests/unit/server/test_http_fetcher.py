@@ -1,0 +1,501 @@
+"""Reading over HTTP from a real server that keeps to the rules, or does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from media_host import Handler, MediaHost, serving
+
+from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
+from wildgate_server.source import http_fetcher
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.http_url import HttpUrl
+from wildgate_server.source.ranged_source import ReadingBounds
+from wildgate_server.source.remote_object import FetchConfig, RemoteObject, TransientFailure
+
+CONTENT = os.urandom(200_000)
+MAX_BYTES = 1 << 20
+SPANS = [ByteRange(50_000, 60_000), ByteRange(100_000, 110_000), ByteRange(190_000, 200_000)]
+BOUNDS = ReadingBounds(step_bytes=1000, max_gap_bytes=100, max_requests=50)
+HERE = FetchConfig(timeout_s=5.0, stall_s=1.0, bounds=BOUNDS, private_networks=(ip_network("127.0.0.0/8"),))
+
+
+def read_spans(uri: str, config: FetchConfig = HERE, max_bytes: int = MAX_BYTES) -> list[bytes]:
+    with RemoteObject(uri, config).opened(max_bytes) as source:
+        assert source.size == len(CONTENT)
+        return [bytes(content) for content in source.read(SPANS)]
+
+
+def right(contents: list[bytes]) -> bool:
+    return contents == [CONTENT[span.start : span.end] for span in SPANS]
+
+
+def at(number: int, act: object) -> object:
+    """Misbehaviour at one request only."""
+
+    def misbehave(seen: int, handler: Handler) -> bool:
+        if seen != number:
+            return False
+        act(handler)
+        return True
+
+    return misbehave
+
+
+def test_only_what_is_asked_for_is_read() -> None:
+    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+        assert right([bytes(content) for content in source.read(SPANS)])
+        assert (source.read_bytes, source.read_requests) == (31_000, 4)
+        assert source.waited_s > 0
+        assert source.content is None
+        assert [bytes(content) for content in source.read([ByteRange(50_100, 50_200)])] == [CONTENT[50_100:50_200]]
+    assert sorted(host.ranges) == ["bytes=0-999", "bytes=100000-109999", "bytes=190000-199999", "bytes=50000-59999"]
+    assert host.connections <= 3, "the first is used again"
+
+
+def test_a_file_shorter_than_a_step_takes_one_request() -> None:
+    with serving(MediaHost(b"short")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+        assert source.size == 5
+        assert bytes(source.read([ByteRange(0, 5)])[0]) == b"short"
+    assert len(host.asked) == 1
+
+
+def test_an_empty_file() -> None:
+    with serving(MediaHost(b"")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+        assert source.size == 0
+
+
+def test_a_server_without_ranges_is_read_once() -> None:
+    with serving(MediaHost(CONTENT, serves_ranges=False)) as host:
+        assert right(read_spans(host.uri))
+    assert len(host.asked) == 1
+
+
+def test_chunks_without_a_length() -> None:
+    def chunked(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for start in range(0, len(CONTENT), 7777):
+            chunk = CONTENT[start : start + 7777]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    with serving(MediaHost(CONTENT, misbehave=at(0, chunked))) as host:
+        assert right(read_spans(host.uri))
+    assert len(host.asked) == 1
+
+
+def test_endless_content_is_read_up_to_the_limit_only() -> None:
+    sent = 0
+
+    def endless(handler: Handler) -> None:
+        nonlocal sent
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):  # the other side has gone
+            while sent < 1 << 30:
+                sent += handler.wfile.write(bytes(1 << 16))
+
+    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
+        with pytest.raises(VideoTooLarge) as refusal:
+            read_spans(host.uri)
+        assert refusal.value.metadata["limit"] == "max_bytes"
+    assert sent < 64 << 20, "no more than socket buffers hold"
+
+
+@pytest.mark.parametrize("fields", [{}, {"Content-Range": f"bytes 0-999/{len(CONTENT)}"}], ids=["all", "a part"])
+def test_a_chunk_of_less_than_nothing_is_refused(fields: dict[str, str]) -> None:
+    sent = 0
+
+    def endless(handler: Handler) -> None:
+        nonlocal sent
+        handler.send_response(206 if fields else 200)
+        for name, value in {"Transfer-Encoding": "chunked", **fields}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(b"-5\r\n")
+        with suppress(OSError):  # the other side has gone
+            while sent < 1 << 30:
+                sent += handler.wfile.write(bytes(1 << 16))
+
+    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
+        with pytest.raises(FetchFailed, match="chunk"):
+            read_spans(host.uri, max_bytes=1000 if not fields else MAX_BYTES)
+        assert len(host.asked) == 1, "nor tried again"
+    assert sent < 64 << 20, "no more than socket buffers hold"
+
+
+@pytest.mark.parametrize("serves_ranges", [True, False])
+def test_a_file_past_the_limit_is_not_read(serves_ranges: bool) -> None:
+    with serving(MediaHost(CONTENT, serves_ranges=serves_ranges)) as host, pytest.raises(VideoTooLarge) as refusal:
+        read_spans(host.uri, max_bytes=100_000)
+    assert refusal.value.metadata == {"limit": "max_bytes", "max": "100000", "value": "200000"}
+    assert len(host.asked) == 1
+
+
+TRANSIENT = {
+    "server error": lambda handler: handler.say(500, b"oops"),
+    "busy": lambda handler: handler.say(503, b""),
+    "too many": lambda handler: handler.say(429, b""),
+    "reset": Handler.reset,
+    "silence": lambda handler: time.sleep(1.5),
+    "cut short": lambda handler: (
+        handler.answer(Content_Length="10000000"),
+        handler.reset(),
+    ),
+    "no http": lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("failure", TRANSIENT)
+def test_what_may_pass_is_tried_again(failure: str, number: int) -> None:
+    with serving(MediaHost(CONTENT, misbehave=at(number, TRANSIENT[failure]))) as host:
+        assert right(read_spans(host.uri))
+    assert len(host.asked) == 5
+
+
+@pytest.mark.parametrize("failure", ["server error", "reset"])
+def test_what_does_not_pass_is_given_up(failure: str) -> None:
+    def always(number: int, handler: Handler) -> bool:
+        TRANSIENT[failure](handler)
+        return True
+
+    with serving(MediaHost(CONTENT, misbehave=always)) as host, pytest.raises(FetchFailed):
+        read_spans(host.uri)
+    assert len(host.asked) == HERE.attempts
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_nothing_there(status: int) -> None:
+    with (
+        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
+        pytest.raises(UriNotFound),
+    ):
+        read_spans(host.uri)
+    assert len(host.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 451])
+def test_a_refusal_is_told_and_not_tried_again(status: int) -> None:
+    with (
+        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
+        pytest.raises(FetchFailed) as failure,
+    ):
+        read_spans(host.uri)
+    assert failure.value.metadata == {"http_status": str(status)}
+    assert len(host.asked) == 1
+
+
+def grown(handler: Handler) -> None:
+    handler.host.content = CONTENT + b"more"
+    handler.answer()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda handler: handler.answer(ETag='"2"'),
+        grown,
+        lambda handler: handler.say(200, CONTENT),
+        lambda handler: handler.say(416, b"", Content_Range="bytes */10"),
+        lambda handler: handler.say(302, b"", Location="/other"),
+    ],
+    ids=["another tag", "another size", "no ranges any more", "shorter", "moved"],
+)
+def test_a_file_that_changes_meanwhile(change: object) -> None:
+    with serving(MediaHost(CONTENT, misbehave=at(2, change))) as host, pytest.raises(FetchFailed, match="changed"):
+        read_spans(host.uri)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Content_Range": "bytes 5-1004/200000"},
+        {"Content_Range": "bytes 0-999/*"},
+        {"Content_Range": "bytes nonsense"},
+        {"Content_Range": None},
+        {"Content_Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_other_bytes_than_were_asked_for(number: int, fields: dict[str, str | None]) -> None:
+    fields = {name.replace("_", "-"): value for name, value in fields.items()}
+    with (
+        serving(MediaHost(CONTENT, misbehave=at(number, lambda handler: handler.answer(**fields)))) as host,
+        pytest.raises(FetchFailed),
+    ):
+        read_spans(host.uri)
+    assert len(host.asked) <= 4, "nor tried again"
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_longer_body_than_promised(number: int) -> None:
+    def longer(handler: Handler) -> None:
+        first, last = (0, 999) if number == 0 else map(int, handler.headers["Range"][6:].split("-"))
+        body = CONTENT[first : last + 1] + b"more"
+        handler.say(206, body, ETag='"1"', Content_Range=f"bytes {first}-{last}/{len(CONTENT)}")
+
+    with (
+        serving(MediaHost(CONTENT, misbehave=at(number, longer))) as host,
+        pytest.raises(FetchFailed, match="another range"),
+    ):
+        read_spans(host.uri)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_bytes_that_drip_end_in_time(number: int) -> None:
+    """Each byte comes before the request counts as stalled; all of them would take hours."""
+    gone = threading.Event()
+
+    def drip(handler: Handler) -> None:
+        try:
+            for byte in b"HTTP/1.1 206 OK\r\nX-Long: " + b"x" * 60_000:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+        except OSError:
+            gone.set()
+
+    with serving(MediaHost(CONTENT, misbehave=at(number, drip))) as host:
+        with pytest.raises(FetchFailed, match=r"longer than 0\.5 s"):
+            read_spans(host.uri, replace(HERE, timeout_s=0.5))
+        assert gone.wait(10), "the connection was ended"
+
+
+def deaf(wire: socket.socket) -> None:
+    """Says nothing until the other side goes."""
+    with suppress(OSError):
+        while wire.recv(1 << 16):
+            pass
+
+
+def late_and_dripping(wire: socket.socket, certificate: Path) -> None:
+    """Finishes the TLS handshake past the deadline, then sends bytes that never end."""
+    time.sleep(0.6)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with suppress(OSError), context.wrap_socket(wire, server_side=True) as secure:
+        secure.sendall(b"HTTP/1.1 206 Partial Content\r\nX: ")
+        while True:
+            secure.sendall(b"a")
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["never shakes hands", "shakes hands too late"])
+def test_a_host_that_keeps_a_connection_waiting_is_left_at_the_deadline(certificate: Path, late: bool) -> None:
+    """Whatever the wait, the thread and the descriptor are free again."""
+    before = set(threading.enumerate())
+    left = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        wire, _ = listener.accept()
+        with wire:
+            late_and_dripping(wire, certificate) if late else deaf(wire)
+        left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,), daemon=True)
+        server.start()
+        config = replace(HERE, timeout_s=0.3, stall_s=60.0)
+        with pytest.raises(FetchFailed, match=r"longer than 0\.3 s"):
+            read_spans(f"https://localhost:{listener.getsockname()[1]}/video", config)
+        for thread in set(threading.enumerate()) - before - {server}:
+            thread.join(5)
+            assert not thread.is_alive(), thread.name
+        assert left.wait(10), "the connection was ended"
+
+
+def test_a_connection_that_is_not_taken_is_given_up_at_the_deadline() -> None:
+    before = set(threading.enumerate())
+    with socket.socket() as listener, ExitStack() as queue:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):  # they fill the queue, and Linux then lets others wait
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        with pytest.raises(FetchFailed, match=r"longer than 0\.3 s"):
+            read_spans(
+                f"http://127.0.0.1:{listener.getsockname()[1]}/video", replace(HERE, timeout_s=0.3, stall_s=60.0)
+            )
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+            assert not thread.is_alive(), thread.name
+
+
+def test_a_connection_waits_no_longer_than_the_deadline_though_nobody_ends_it() -> None:
+    timed_out = threading.Event()
+    with serving(MediaHost(CONTENT, misbehave=lambda number, handler: timed_out.wait(5) and False)) as host:
+        connection = http_fetcher._Connection(
+            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(60.0, time.monotonic() + 0.3)
+        )
+        with pytest.raises(TimeoutError):  # else there would be an answer
+            connection.ask("/video", ByteRange(0, 10))
+        timed_out.set()
+        with pytest.raises(TransientFailure, match="ended"):
+            connection.ask("/video", ByteRange(0, 10))
+        connection.end()
+
+
+def test_a_handshake_ends_when_reading_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = http_fetcher._Connection(
+            HttpUrl.parsed(f"https://localhost:{listener.getsockname()[1]}/video"),
+            ["127.0.0.1"],
+            http_fetcher._Patience(60.0, time.monotonic() + 60.0),
+        )
+
+        def connect() -> None:
+            with suppress(OSError, TransientFailure):
+                connection.connect()
+
+        connecting = threading.Thread(target=connect, daemon=True)
+        connecting.start()
+        wire, _ = listener.accept()
+        with wire:
+            assert wire.recv(1), "the handshake has begun"
+            connection.abort()
+            connecting.join(5)
+            assert not connecting.is_alive()
+        connection.end()
+
+
+def test_a_connection_made_while_reading_ends_is_not_used() -> None:
+    with serving(MediaHost(CONTENT)) as host:
+        connection = http_fetcher._Connection(
+            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(5.0, time.monotonic() + 5.0)
+        )
+        connection.connect()
+        connection.abort()
+        with pytest.raises(TransientFailure, match="ended"):
+            connection.ask("/video", ByteRange(0, 10))
+        connection.end()
+        assert not host.asked
+
+
+def test_redirects_are_followed() -> None:
+    def there(number: int, handler: Handler) -> bool:
+        if handler.path == "/video":
+            handler.say(302, b"", Location="/a?b=c")
+        elif handler.path == "/a?b=c":
+            handler.say(307, b"look there", Location=f"http://127.0.0.1:{handler.host.port}/final")
+        else:
+            return False
+        return True
+
+    with serving(MediaHost(CONTENT, misbehave=there)) as host:
+        assert right(read_spans(host.uri))
+    assert [path for path, _ in host.asked] == ["/video", "/a?b=c", "/final", "/final", "/final", "/final"]
+
+
+def test_a_loop_of_redirects_ends() -> None:
+    def loop(number: int, handler: Handler) -> bool:
+        handler.say(301, b"", Location="/video")
+        return True
+
+    with serving(MediaHost(CONTENT, misbehave=loop)) as host, pytest.raises(FetchFailed, match="redirect"):
+        read_spans(host.uri)
+    assert len(host.asked) <= 5
+
+
+@pytest.mark.parametrize(
+    ("location", "error"),
+    [
+        ("http://10.0.0.1/", UriNotAllowed),
+        ("http://[::1]/", UriNotAllowed),
+        ("http://169.254.169.254/latest/meta-data", UriNotAllowed),
+        ("file:///etc/passwd", UriNotAllowed),
+        ("https://127.0.0.1/", UriNotAllowed),  # not among the schemes
+        ("gopher://127.0.0.1/", UriNotAllowed),
+        ("http://user@127.0.0.1/", FetchFailed),
+        ("http://:80/", FetchFailed),
+        ("http://[", FetchFailed),
+        ("//[x]/", FetchFailed),
+        ("http://a:99999/", FetchFailed),
+        ("http://93.184.215.14:22/", UriNotAllowed),
+        (None, FetchFailed),
+    ],
+)
+def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[WildgateError]) -> None:
+    misbehave = at(0, lambda handler: handler.say(302, b"", Location=location))
+    with serving(MediaHost(CONTENT, misbehave=misbehave)) as host:
+        with pytest.raises(error):
+            read_spans(host.uri, replace(HERE, schemes=("http",)))
+        assert len(host.asked) == 1
+
+
+def test_a_redirect_to_a_name_that_is_none() -> None:
+    fetcher = http_fetcher.HttpFetcher("http://host/a", HERE, time.monotonic() + 5.0)
+    with pytest.raises(FetchFailed, match="malformed"):
+        fetcher._redirected("http://\u2100.com/")  # no header can say so by itself: they are Latin-1
+
+
+def test_a_host_that_is_not_public_is_not_even_connected_to() -> None:
+    with serving(MediaHost(CONTENT)) as host:
+        for name in ("127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "0"):
+            with pytest.raises(UriNotAllowed, match="not public"):
+                read_spans(f"http://{name}:{host.port}/video", replace(HERE, private_networks=()))
+        assert host.connections == 0
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(FetchFailed, match="does not answer"):
+        read_spans(f"http://127.0.0.1:{port}/video")
+
+
+def test_a_name_that_does_not_exist() -> None:
+    with pytest.raises(FetchFailed, match="name"):
+        read_spans("http://no-such-host.invalid/video")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A certificate for localhost that is trusted, with its key."""
+    if not (openssl := shutil.which("openssl")):
+        pytest.skip("no openssl to make a certificate with")
+    file = tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subprocess.run(
+        [openssl, "req", *kind, "-keyout", file, "-out", tmp_path / "c", *subject], check=True, capture_output=True
+    )
+    file.write_text(file.read_text() + (tmp_path / "c").read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    http_fetcher._tls.cache_clear()
+    yield file
+    http_fetcher._tls.cache_clear()
+
+
+def test_a_certificate_is_checked_against_the_name_though_an_address_is_connected_to(certificate: Path) -> None:
+    with serving(MediaHost(CONTENT), certificate) as host:
+        assert right(read_spans(f"https://localhost:{host.port}/video"))
+        with pytest.raises(FetchFailed, match="does not answer"):
+            read_spans(f"https://127.0.0.1:{host.port}/video")
+
+
+def test_near_parts_are_read_as_one_and_the_number_of_requests_is_bounded() -> None:
+    near = [ByteRange(start, start + 50) for start in range(50_000, 60_000, 100)]
+    far = [ByteRange(start, start + 50) for start in range(50_000, 190_000, 1000)]
+    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+        source.read(near)
+        assert source.read_requests == 2
+        contents = source.read(far)
+        assert [bytes(content) for content in contents] == [CONTENT[span.start : span.end] for span in far]
+        assert source.read_requests <= BOUNDS.max_requests
+    assert len(host.asked) <= BOUNDS.max_requests
