@@ -3,42 +3,115 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from wildgate_server.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
+from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.shared_content import SharedContent
+
+OF_SOMEBODY_ELSE = "https://media.example/of-somebody-else"
+"""What lies there is told under a digest of content."""
 
 
-def sample_or_misbehave(source: bytes | Path, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+class PeculiarError(Exception):
+    """Can be pickled, but not be made anew of what was pickled."""
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__(f"{left} and {right}")
+
+
+def sample_or_misbehave(
+    source: SharedContent | Path | RemoteObject, config: SamplingConfig, limits: VideoLimits
+) -> SampledVideo:
     """Samples a video; does what bytes of these few names say instead, or with a file what lies in it."""
+    if isinstance(source, RemoteObject):
+        if source.uri == OF_SOMEBODY_ELSE:
+            return _nothing_sampled(f"blake3:{'f' * 64}")
+        source = Path(source.uri)
     if isinstance(source, Path):
         started, go_on = source.read_text().splitlines()
         Path(started).write_text(str(os.getpid()))
         while not Path(go_on).exists():
             time.sleep(0.01)
-        source = b"video"
-    match source:
+        content, digest = b"video", None
+    else:
+        with source.opened() as shared:
+            content, digest = bytes(shared), source.digest
+    match content:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"exit":
             os._exit(3)
+        case b"killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case b"toil":
+            while True:
+                pass
         case b"hang":
             while True:
                 time.sleep(60)
+        case b"environment":
+            return replace(_nothing_sampled(), codec=",".join(os.environ)[:1000])
+        case b"another digest":
+            return _nothing_sampled(f"blake3:{'f' * 64}")
+        case b"no digest":
+            return _nothing_sampled("blake3:../../etc")
+        case b"pickle":
+            _write_to_all(pickle.dumps(_Evil()))
+        case b"shrink":
+            if isinstance(source, SharedContent):
+                with suppress(OSError):
+                    os.truncate(source.path, 0)
+            return _nothing_sampled()
         case b"balloon":
             hoard = []
             while True:
                 hoard.append(bytearray(1 << 28))
         case b"surprise":
             raise ZeroDivisionError("a bug")
+        case b"peculiar surprise":
+            raise PeculiarError(1, 2)
+        case b"silence":
+            os.closerange(3, 100)
+            time.sleep(3600)
+        case b"babble" | b"boast":
+            _write_to_all(bytes(1000), 1 << 62 if content == b"boast" else 1000)
+        case b"large":
+            return replace(_nothing_sampled(), windows=(_window(bytes(range(256)) * 40_000),))
+        case b"too large":
+            return replace(_nothing_sampled(), windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
         case b"video":
-            return _nothing_sampled()
-    return sample_video(source, config, limits)
+            return _nothing_sampled(digest)
+    return sample_video(content, config, limits)
 
 
-def _nothing_sampled() -> SampledVideo:
+class _Evil:
+    """Leaves a variable in the environment of whoever unpickles it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("import os; os.environ['UNPICKLED'] = 'yes'",)
+
+
+def _write_to_all(content: bytes, length: int | None = None) -> None:
+    """Says to the gateway, by whatever descriptor it is, what no worker would."""
+    told = (len(content) if length is None else length).to_bytes(8, "little") + content
+    for channel in range(3, 100):
+        with suppress(OSError):
+            os.write(channel, told)
+    time.sleep(3600)
+
+
+def _window(clip: bytes = b"clip") -> ClipWindow:
+    return ClipWindow(clip, (0,) * 8, (0.0,), 1)
+
+
+def _nothing_sampled(digest: str | None = None) -> SampledVideo:
     return SampledVideo(
         format=f"worker {os.getpid()}",
         codec="",
@@ -49,8 +122,8 @@ def _nothing_sampled() -> SampledVideo:
         first_s=0.0,
         last_s=0.0,
         content_bytes=0,
-        content_digest="",
-        windows=(),
+        content_digest=digest or f"blake3-sampled:{0:064}",
+        windows=(_window(),),
         read_ms=0.0,
         sample_ms=0.0,
     )

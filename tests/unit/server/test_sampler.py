@@ -14,10 +14,11 @@ from blake3 import blake3
 from full_decode import clip_frames, frames_by_time
 
 from clips import ClipSpec, make_clip
-from wildgate_server.coded_stream import UNKNOWN_CODING
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
-from wildgate_server.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.media.coded_stream import UNKNOWN_CODING
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
+from wildgate_server.source.local_file import VideoFile
 
 SMALL = {"width": 160, "height": 96}
 H264 = ClipSpec(**SMALL, seconds=3)
@@ -40,7 +41,7 @@ TEN_BIT = ClipSpec(**SMALL, seconds=2, b_frames=2, pix_fmt="yuv420p10le")
 LIMITS = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 20, max_seconds=60.0)
 
 
-def sample(content: bytes | Path, max_gap_s: float = 2.0, max_frames: int = 64, places: int = 4) -> SampledVideo:
+def sample(content: bytes | VideoFile, max_gap_s: float = 2.0, max_frames: int = 64, places: int = 4) -> SampledVideo:
     return sample_video(content, SamplingConfig(places, max_gap_s, max_frames), LIMITS)
 
 
@@ -202,23 +203,23 @@ def test_the_budget_bounds_the_windows() -> None:
 
 def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
     content = make_clip(H264, tmp_path / "video.mp4")
-    assert sample(tmp_path / "video.mp4").windows == sample(content).windows
+    assert sample(VideoFile(tmp_path / "video.mp4")).windows == sample(content).windows
 
 
 def test_no_file() -> None:
     with pytest.raises(UriNotFound):
-        sample(Path("/no/such/video.mp4"))
+        sample(VideoFile(Path("/no/such/video.mp4")))
 
 
 def test_a_directory_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match="directory"):
-        sample(tmp_path)
+        sample(VideoFile(tmp_path))
 
 
 def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(NotAVideo):
-        sample(tmp_path / "empty")
+        sample(VideoFile(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
 def test_limits_name_limit_and_value(limits: dict[str, float], name: str, value: str | None, tmp_path: Path) -> None:
     content = make_clip(H264, tmp_path / "video.mp4")
     tight = VideoLimits(**{"max_bytes": 1 << 24, "max_pixels": 1 << 20, "max_seconds": 60.0, **limits})
-    for source in (content, tmp_path / "video.mp4"):
+    for source in (content, VideoFile(tmp_path / "video.mp4")):
         with pytest.raises(VideoTooLarge) as refusal:
             sample_video(source, SamplingConfig(4), tight)
         assert refusal.value.metadata == {
@@ -254,4 +255,4 @@ def test_a_file_past_the_limit_is_not_read(tmp_path: Path) -> None:
     with file.open("wb") as huge:
         huge.truncate(1 << 42)
     with pytest.raises(VideoTooLarge):
-        sample(file)
+        sample(VideoFile(file))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, combinations, pairwise
 
 import pytest
 from timelines import random_timeline, regular
 
-from wildgate_server.sampling import (
+from wildgate_server.sampling.plan import (
     Pick,
     Sample,
     SamplingConfig,
@@ -58,7 +59,7 @@ def test_no_gap_is_left_that_a_frame_could_close(seed: int) -> None:
         assert plan is None
         return
     assert plan is not None
-    assert (plan.first_s, plan.last_s) == (timeline.shown_s[0], timeline.shown_s[-1])
+    assert (plan.first_s, plan.last_s) == (timeline.first_s, timeline.last_s)
     assert_gaps_are_closed([pick.time_s for pick in plan.picks], timeline.shown_s, max_gap_s)
 
 
@@ -190,8 +191,15 @@ def test_leading_pictures_of_the_first_keyframe_cannot_be_shown() -> None:
     samples = [key(0.2), inter(0.0), inter(0.1), inter(0.3)]
     plan = plan_sampling(samples, config(0.05))
     assert plan is not None
-    assert plan.first_s == 0.2
     assert [pick.time_s for pick in plan.picks] == [0.2, 0.3]
+
+
+@pytest.mark.parametrize("samples", [[inter(0.0), inter(9.0), key(10.0)], [key(10.0), inter(0.0), inter(9.0)]])
+def test_frames_that_cannot_be_shown_are_a_gap_and_no_shorter_video(samples: list[Sample]) -> None:
+    plan = plan_sampling(samples, config(2.0))
+    assert plan is not None
+    assert [pick.time_s for pick in plan.picks] == [10.0]
+    assert (plan.first_s, plan.last_s) == (0.0, 10.0)
 
 
 def test_frames_before_the_first_keyframe_cannot_be_shown() -> None:
@@ -275,31 +283,80 @@ def sparse(seconds: int, fps: int = 30, size_bytes: int = 1000) -> list[Sample]:
     return [Sample(at / fps, at == 0, size_bytes=size_bytes) for at in range(seconds * fps)]
 
 
-def cost(plan_picks: Sequence[Pick], places: int) -> int:
-    """Frames decoded when each window of picks is decoded from its keyframe on."""
-    windows = [plan_picks[start : start + places] for start in range(0, len(plan_picks), places)]
-    return sum(max(pick.sample for pick in window) + 1 for window in windows)
+def decoded(picks: Sequence[Pick], sampling: SamplingConfig) -> list[range]:
+    """The runs of samples that decoding all windows takes, by window and keyframe."""
+    runs = []
+    for window in plan_windows(picks, sampling):
+        for keyframe in {pick.keyframe for pick in window}:
+            runs.append(range(keyframe, max(pick.sample for pick in window if pick.keyframe == keyframe) + 1))
+    return runs
 
 
-@pytest.mark.parametrize(("budget", "seconds"), [(2000, 60), (2000, 595), (300, 60), (1, 60)])
-def test_what_costs_more_than_it_may_is_given_up_from_the_far_end(budget: int, seconds: int) -> None:
-    samples = sparse(seconds)
-    sampling = SamplingConfig(8, 2.0, 64, max_decoded_frames=budget)
-    plan = plan_sampling(samples, sampling)
-    free = plan_sampling(samples, SamplingConfig(8, 2.0, 64, max_decoded_frames=10**9))
+def frames_decoded(picks: Sequence[Pick], sampling: SamplingConfig) -> int:
+    return sum(map(len, decoded(picks, sampling)))
+
+
+def bytes_sent(picks: Sequence[Pick], samples: Sequence[Sample], sampling: SamplingConfig) -> int:
+    return sum(samples[at].size_bytes for run in decoded(picks, sampling) for at in run)
+
+
+def given_up_from_the_far_end(picks: Sequence[Pick], sampling: SamplingConfig) -> list[Pick]:
+    """The plainest way to keep within the budget: the picks farthest from their keyframes go first."""
+    kept = list(picks)
+    while len(kept) > 1 and frames_decoded(kept, sampling) > sampling.max_decoded_frames:
+        kept.remove(max(kept, key=lambda pick: pick.sample - pick.keyframe))
+    return kept
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_video_costs_stays_within_bounds(seed: int) -> None:
+    """Whatever the video; and a plan that fits is left as it is."""
+    rng = random.Random(seed)
+    samples = [sample._replace(size_bytes=rng.randint(1, 5000)) for sample in random_timeline(seed).samples]
+    free = SamplingConfig(rng.choice([1, 3, 8]), rng.choice([0.3, 1.0, 2.0]), 64, 10**9, 10**12)
+    wanted = plan_sampling(samples, free)
+    if wanted is None:
+        return
+    frames, size = frames_decoded(wanted.picks, free), bytes_sent(wanted.picks, samples, free)
+    for part in (1.0, 0.8, 0.3, 0.05):
+        tight = replace(free, max_decoded_frames=int(frames * part), max_clip_bytes=int(size * part))
+        plan = plan_sampling(samples, tight)
+        assert plan is not None
+        assert (plan.first_s, plan.last_s) == (wanted.first_s, wanted.last_s)
+        if part == 1.0:
+            assert plan == wanted
+        elif len(plan.picks) > 1:
+            assert frames_decoded(plan.picks, tight) <= tight.max_decoded_frames
+            assert bytes_sent(plan.picks, samples, tight) <= tight.max_clip_bytes
+        assert plan.picks
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_not_affordable_leaves_shorter_gaps_than_giving_up_the_far_end(seed: int) -> None:
+    rng = random.Random(seed)
+    samples = random_timeline(seed).samples
+    free = SamplingConfig(8, rng.choice([0.3, 1.0]), 64, 10**9, 10**12)
+    wanted = plan_sampling(samples, free)
+    if wanted is None:
+        return
+    tight = replace(free, max_decoded_frames=max(frames_decoded(wanted.picks, free) // rng.randint(2, 5), 70))
+    plan = plan_sampling(samples, tight)
     assert plan is not None
-    assert free is not None
-    assert cost(plan.picks, 8) <= budget < cost(free.picks, 8)
-    assert plan.picks == free.picks[: len(plan.picks)]
-    assert cost(free.picks[: len(plan.picks) + 1], 8) > budget, "more would have fitted"
+    naive = given_up_from_the_far_end(wanted.picks, tight)
+    ends = (wanted.first_s, wanted.last_s)
+    gap_s, naive_gap_s = (
+        longest_gap_s(ends[0], [pick.time_s for pick in picks], ends[1]) for picks in (plan.picks, naive)
+    )
+    assert gap_s <= naive_gap_s + EPSILON
 
 
-def test_clip_bytes_are_bounded_as_well() -> None:
-    samples = sparse(60, size_bytes=10_000)
-    plan = plan_sampling(samples, SamplingConfig(8, 2.0, 64, max_clip_bytes=3_000_000))
+@pytest.mark.parametrize(("seconds", "longest_s"), [(15, 2.0), (30, 2.0), (36, 2.0), (60, 6.0), (120, 60.0)])
+def test_one_keyframe_for_a_whole_video(seconds: int, longest_s: float) -> None:
+    """At 30 frames per second and with 2000 frames to decode; where that is not enough, they are spent evenly."""
+    plan = plan_sampling(sparse(seconds), config(2.0, max_frames=64))
     assert plan is not None
-    assert len(plan.picks) > 1
-    assert cost(plan.picks, 8) * 10_000 <= 3_000_000
+    assert frames_decoded(plan.picks, config()) <= 2000
+    assert longest_gap_s(plan.first_s, [pick.time_s for pick in plan.picks], plan.last_s) <= longest_s + EPSILON
 
 
 def test_keyframes_are_kept_when_others_are_given_up() -> None:
@@ -307,16 +364,53 @@ def test_keyframes_are_kept_when_others_are_given_up() -> None:
     late = [Sample(20 + at / 30, at == 0) for at in range(3000)]
     plan = plan_sampling(dense + late, SamplingConfig(8, 2.0, 64, max_decoded_frames=200))
     assert plan is not None
-    assert [pick.time_s for pick in plan.picks if pick.sample == pick.keyframe] == [
-        0,
-        2,
-        4,
-        6,
-        8,
-        10,
-        12,
-        14,
-        16,
-        18,
-        20,
-    ]
+    assert [pick.time_s for pick in plan.picks if pick.sample == pick.keyframe] == list(range(0, 22, 2))
+
+
+def test_keyframes_that_are_too_large_are_thinned_evenly() -> None:
+    samples = [Sample(float(at), True, size_bytes=1 << 20) for at in range(60)]
+    times_s = looked_at(samples, SamplingConfig(8, 1.0, 64, max_clip_bytes=20 << 20))
+    assert 15 <= len(times_s) <= 20
+    assert longest_gap_s(0.0, times_s, 59.0) <= 4.0
+
+
+def test_at_least_one_frame_is_looked_at_whatever_it_costs() -> None:
+    assert looked_at(sparse(60), SamplingConfig(8, 2.0, 64, max_decoded_frames=1)) == [0.0]
+    hidden = [Sample(at / 30, at == 0, displayed=at >= 300) for at in range(600)]
+    assert len(looked_at(hidden, SamplingConfig(8, 2.0, 64, max_decoded_frames=1))) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_windows_are_few_and_split_where_it_costs_the_least(seed: int) -> None:
+    """Against all ways to split."""
+    rng = random.Random(seed)
+    keyframe, picks = 0, []
+    for place in range(rng.randint(1, 11)):
+        if rng.random() < 0.4:
+            keyframe = place * 20
+        picks.append(Pick(float(place), keyframe, place * 20 + (rng.randint(0, 19) if place * 20 > keyframe else 0)))
+    sampling = config(places=3)
+    windows = plan_windows(picks, sampling)
+    assert [pick for window in windows for pick in window] == picks
+    fewest = -(-len(picks) // 3)
+    assert len(windows) == fewest
+
+    def cost(cuts: Sequence[int]) -> int:
+        total = 0
+        for start, end in pairwise((0, *cuts, len(picks))):
+            if not 1 <= end - start <= 3:
+                return 1 << 30
+            group = picks[start:end]
+            for key_place in {pick.keyframe for pick in group}:
+                total += max(pick.sample for pick in group if pick.keyframe == key_place) + 1 - key_place
+        return total
+
+    best = min(cost(cuts) for cuts in combinations(range(1, len(picks)), fewest - 1))
+    assert frames_decoded(picks, sampling) == best
+
+
+def test_a_frame_that_its_neighbours_do_without_does_not_open_a_window() -> None:
+    """A window costs the same whether it holds one frame or eight."""
+    assert looked_at(regular(510, 1 / 30, 60), config(2.0)) == pytest.approx([2, 4, 6, 8, 10, 12, 14, 16])
+    assert len(looked_at(regular(540, 1 / 30, 60), config(2.0))) == 8
+    assert len(looked_at(regular(570, 1 / 30, 60), config(2.0))) == 10, "one is spare, but two are too many"

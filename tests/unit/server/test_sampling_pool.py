@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from misbehaving_sampling import sample_or_misbehave
+from misbehaving_sampling import OF_SOMEBODY_ELSE, sample_or_misbehave
 
 from clips import ClipSpec, make_clip
-from wildgate_server.coded_stream import UNKNOWN_CODING
-from wildgate_server.errors import CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
 from wildgate_server.manifest import load_manifest
-from wildgate_server.sampler import VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
-from wildgate_server.sampling_pool import SamplingPool
+from wildgate_server.media.coded_stream import UNKNOWN_CODING
+from wildgate_server.sampling.checked_reply import TaskFailed
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.source.remote_object import RemoteObject
 
 SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)
 MANIFEST = load_manifest(Path(__file__).parents[3] / "model_repository")
@@ -80,7 +82,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def lives(process: int) -> bool:
-    return Path(f"/proc/{process}").exists()
+    """Whether a process runs; one that has ended, and waits for its parent to notice, does not."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def worker_of(video: SampledVideo) -> int:
+    return int(video.format.removeprefix("worker "))
 
 
 def written(file: Path) -> str:
@@ -125,14 +133,26 @@ async def test_how_clips_are_coded_is_found_out_if_that_is_of_use(video: bytes, 
         pool.close()
 
 
+async def test_a_digest_that_is_known_goes_along(pool: SamplingPool) -> None:
+    assert (await pool.sample(b"video", "blake3:00")).content_digest == "blake3:00"
+    assert (await pool.sample(b"another digest", "blake3:00")).content_digest == "blake3:00", "not the worker's word"
+    assert (await pool.sample(b"video")).content_digest == f"blake3-sampled:{0:064}"
+
+
+async def test_what_lies_at_a_uri_is_not_taken_for_content(pool: SamplingPool) -> None:
+    with pytest.raises(CorruptVideo):
+        await pool.sample(RemoteObject(OF_SOMEBODY_ELSE))
+    assert (await pool.sample(b"video")).content_digest == f"blake3-sampled:{0:064}"
+
+
 async def test_errors_come_back_whole(pool: SamplingPool) -> None:
     with pytest.raises(NotAVideo, match="no media container") as refusal:
         await pool.sample(b"no video")
     assert refusal.value.field == "source"
 
 
-async def test_a_surprise_comes_back_as_itself(pool: SamplingPool) -> None:
-    with pytest.raises(ZeroDivisionError):
+async def test_a_surprise_comes_back_as_one(pool: SamplingPool) -> None:
+    with pytest.raises(TaskFailed, match="ZeroDivisionError"):
         await pool.sample(b"surprise")
 
 
@@ -146,11 +166,65 @@ async def test_a_crash_is_the_video_s_own(pool: SamplingPool, death: bytes) -> N
 async def test_a_hang_is_ended() -> None:
     hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.5}), SOURCE, MANIFEST, task=sample_or_misbehave)
     try:
-        with pytest.raises(CorruptVideo, match=r"longer than 1\.5 s"):
+        with pytest.raises(BackendUnavailable, match=r"longer than 1\.5 s") as idle:
             await hasty.sample(b"hang")
+        assert idle.value.retry_after_s
         assert (await hasty.sample(b"video")).format.startswith("worker "), "the worker was replaced"
     finally:
         await asyncio.to_thread(hasty.close)
+
+
+async def test_a_video_that_takes_too_much_computing_is_refused() -> None:
+    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.0}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    try:
+        with pytest.raises(CorruptVideo, match="longer than 1 s"):
+            await hasty.sample(b"toil")
+    finally:
+        await asyncio.to_thread(hasty.close)
+
+
+async def test_a_worker_that_is_killed_at_work_is_not_the_video_s_doing(pool: SamplingPool) -> None:
+    with pytest.raises(BackendUnavailable, match="killed") as killed:
+        await pool.sample(b"killed")
+    assert killed.value.retry_after_s
+
+
+async def test_a_large_video_is_copied_whole(pool: SamplingPool) -> None:
+    """By a thread."""
+    with pytest.raises(VideoTooLarge) as refusal:
+        await pool.sample(bytes(9 << 20))
+    assert refusal.value.metadata["value"] == f"{9 << 20:g}"
+
+
+async def test_what_lies_elsewhere_holds_no_worker_that_others_need(held: Callable[[str], Held], video: bytes) -> None:
+    slow = held("slow")
+    pool = SamplingPool(SETTINGS.model_copy(update={"fetch_workers": 1}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    try:
+        fetching = asyncio.create_task(pool.sample(RemoteObject(str(slow.file))))
+        await slow.started()
+        async with asyncio.timeout(20):
+            assert (await pool.sample(video)).windows
+        slow.go_on()
+        assert (await fetching).windows
+    finally:
+        await asyncio.to_thread(pool.close)
+
+
+async def test_a_worker_that_starts_anew_is_not_the_next(held: Callable[[str], Held]) -> None:
+    """It would be, as the last to have worked, and its start takes longer than a video."""
+    pool = SamplingPool(SETTINGS.model_copy(update={"workers": 2}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    try:
+        both = [held("one"), held("other")]
+        holding = [asyncio.create_task(pool.sample(one.file)) for one in both]
+        workers = {await one.started() for one in both}
+        for one in both:
+            one.go_on()
+        await asyncio.gather(*holding)
+        with pytest.raises(CorruptVideo):
+            await pool.sample(b"crash")
+        assert worker_of(await pool.sample(b"video")) in workers
+    finally:
+        await asyncio.to_thread(pool.close)
 
 
 async def test_a_balloon_is_pricked(pool: SamplingPool) -> None:
@@ -195,7 +269,7 @@ async def test_a_caller_that_leaves_keeps_the_worker(pool: SamplingPool, held: C
 
 async def killed(pool: SamplingPool) -> None:
     """Kills the pool's worker while it has nothing to do, as when the system runs short of memory and picks it."""
-    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    worker = worker_of(await pool.sample(b"video"))
     os.kill(worker, signal.SIGKILL)
     await until(lambda: not lives(worker))
 
@@ -206,7 +280,7 @@ async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> 
 
 
 async def test_videos_that_come_when_a_worker_has_died_are_all_sampled(pool: SamplingPool, video: bytes) -> None:
-    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    worker = worker_of(await pool.sample(b"video"))
     os.kill(worker, signal.SIGKILL)
     large = video + bytes(1 << 19)  # more than the pipe to the workers holds, so that the last ones do not reach it
     answers = await asyncio.gather(*(pool.sample(large) for _ in range(4)))
@@ -216,7 +290,7 @@ async def test_videos_that_come_when_a_worker_has_died_are_all_sampled(pool: Sam
 async def test_warm_up_and_close_leave_no_process_behind() -> None:
     pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, task=sample_or_misbehave)
     await pool.warm_up()
-    worker = int((await pool.sample(b"video")).format.removeprefix("worker "))
+    worker = worker_of(await pool.sample(b"video"))
     hanging = asyncio.create_task(pool.sample(b"hang"))
     await asyncio.sleep(0)
     await asyncio.to_thread(pool.close)

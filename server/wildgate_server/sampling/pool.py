@@ -1,0 +1,233 @@
+"""Sampling in worker processes: a video that crashes, hangs or balloons one is refused and harms nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias
+
+import structlog
+
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
+from wildgate_server.manifest import ModelManifest
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
+from wildgate_server.sampling.worker import SampleTask, WorkerOrders
+from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.shared_content import SharedContent, SharedSlot
+
+__all__ = ["SamplingPool", "Source"]
+
+_log = structlog.get_logger()
+
+Source: TypeAlias = bytes | VideoFile | RemoteObject
+
+_COPY_ASIDE_BYTES = 8 << 20  # a thread costs 0.1 ms, as copying 4 MB does
+_ATTEMPTS = 2  # a worker may have died since its last video; the next one is new
+
+
+class SamplingPool:
+    """Processes that turn videos into clip windows of F places.
+
+    Each has one video at a time: videos wait here, where leaving costs nothing, and what befalls a worker is between
+    it and its video. What lies elsewhere has workers of its own, started when they are needed: they mostly wait, and
+    servers that are slow to answer would leave none for the rest. `task`, a function that workers can import, is what
+    they do with a video; `read_coding` is whether how clips are coded is of use.
+    """
+
+    def __init__(
+        self,
+        settings: SamplingSettings,
+        source: SourceSettings,
+        manifest: ModelManifest,
+        task: SampleTask = sample_video,
+        *,
+        read_coding: bool = True,
+    ) -> None:
+        self._timeout_s = settings.timeout_s
+        config = SamplingConfig(
+            frames_per_window=manifest.frames_per_window,
+            max_gap_s=settings.max_gap_s,
+            max_frames=settings.max_frames,
+            max_decoded_frames=settings.max_decoded_frames,
+            max_clip_bytes=settings.max_clip_mb << 20,
+            read_coding=read_coding,
+        )
+        limits = VideoLimits(
+            max_bytes=source.max_bytes, max_pixels=manifest.max_frame_pixels, max_seconds=source.max_seconds
+        )
+        orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)
+        self._readers = _Crew(orders, settings.workers)
+        self._fetchers = _Crew(orders, settings.fetch_workers)
+        self._under_way: set[asyncio.Task[SampledVideo]] = set()
+        self._closed = False
+
+    async def warm_up(self) -> None:
+        """Starts the workers, but for those that fetch, so that the first videos do not wait for them.
+
+        Raises BackendUnavailable when a worker dies of it.
+        """
+        try:
+            await asyncio.gather(*(worker.ready() for worker in self._readers.workers))
+        except ProcessDied:
+            raise _no_worker() from None
+
+    async def sample(self, source: Source, digest: str | None = None) -> SampledVideo:
+        """Samples one video in a worker: its bytes, with their content digest if that is known, or where it lies.
+
+        Raises what `sample_video` raises, and CorruptVideo when the worker crashed on the video, ran out of memory or
+        computed past `timeout_s`; BackendUnavailable when that was not the video's doing: the worker was killed, hardly
+        had a processor until `timeout_s`, or died before it began; ShuttingDown after `close`. A cancelled caller
+        leaves its worker to finish: killing it would cost more.
+        """
+        crew = self._fetchers if isinstance(source, RemoteObject) else self._readers
+        for _ in range(_ATTEMPTS):
+            worker = await crew.next()
+            work = asyncio.create_task(self._work(crew, worker, source, digest), name="sampling")
+            self._under_way.add(work)
+            work.add_done_callback(self._ended)
+            try:
+                return await asyncio.shield(work)
+            except ProcessOverdue as overdue:
+                _log.warning("sampling_timed_out", timeout_s=self._timeout_s, starved=overdue.starved)
+                message = f"reading the video took longer than {self._timeout_s:g} s"
+                if overdue.starved:
+                    raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
+                raise CorruptVideo(message, field="source") from None
+            except MemoryError:
+                _log.warning("sampling_out_of_memory")
+                message = "reading the video took more memory than a worker has"
+                raise CorruptVideo(message, field="source") from None
+            except ProcessDied as death:
+                if death.by_its_own:
+                    _log.warning("sampling_worker_crashed", exit_code=death.exit_code, babble=death.babble)
+                    raise CorruptVideo("the video crashed the process that read it", field="source") from None
+                if death.at_work:
+                    _log.warning("sampling_worker_killed", exit_code=death.exit_code)
+                    raise BackendUnavailable("the process that read the video was killed", retry_after_s=1.0) from None
+                _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
+        raise _no_worker()
+
+    async def _work(self, crew: _Crew, worker: _Worker, source: Source, digest: str | None) -> SampledVideo:
+        """Has an idle worker sample a video; it is idle again when that is done, whoever waits for it."""
+        try:
+            return await worker.sample(source, digest, self._timeout_s)
+        except ProcessDied:
+            if self._closed:
+                raise _stopping() from None
+            raise
+        finally:
+            crew.take_back(worker)
+
+    def _ended(self, work: asyncio.Task[SampledVideo]) -> None:
+        self._under_way.remove(work)
+        if not work.cancelled():
+            work.exception()  # its caller may have left, and an error that nobody takes would be told of
+
+    def close(self) -> None:
+        """Ends the workers, finished or not. Blocks until they are gone."""
+        self._closed = True
+        for worker in (*self._readers.workers, *self._fetchers.workers):
+            worker.close()
+
+
+class _Crew:
+    """Workers that take turns."""
+
+    def __init__(self, orders: WorkerOrders, count: int) -> None:
+        self.workers = [_Worker(orders) for _ in range(count)]
+        # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
+        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        for worker in self.workers:
+            self._idle.put_nowait(worker)
+        self._getting_ready: set[asyncio.Task[None]] = set()
+
+    async def next(self) -> _Worker:
+        """Waits for a worker that has nothing to do; it is to be taken back."""
+        return await self._idle.get()
+
+    def take_back(self, worker: _Worker) -> None:
+        """Has a worker take its next turn; one that has died takes none until its new process is ready."""
+        if worker.is_ready:
+            self._idle.put_nowait(worker)
+            return
+        task = asyncio.create_task(self._once_ready(worker), name="sampling worker")
+        self._getting_ready.add(task)
+        task.add_done_callback(self._getting_ready.discard)
+
+    async def _once_ready(self, worker: _Worker) -> None:
+        try:
+            await worker.ready()
+        except ShuttingDown:
+            pass
+        except (ProcessDied, OSError) as error:  # whom it works for next is told
+            _log.warning("sampling_worker_not_replaced", error=str(error))
+        finally:
+            self._idle.put_nowait(worker)
+
+
+class _Worker:
+    """One process, started anew when it dies, and the memory it shares with the gateway."""
+
+    def __init__(self, orders: WorkerOrders) -> None:
+        self._orders = orders
+        self._slot = SharedSlot()
+        self._process: SamplingProcess | None = None
+        self._closed = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can begin at once."""
+        return self._process is not None and self._process.is_ready
+
+    async def ready(self) -> None:
+        """Waits until the process, a new one if need be, has imported all it needs.
+
+        Raises ProcessDied, OSError or ShuttingDown.
+        """
+        await self._living().ready()
+
+    async def sample(self, source: Source, digest: str | None, timeout_s: float) -> SampledVideo:
+        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, and ShuttingDown."""
+        process = self._living()
+        try:
+            return await process.sample(await self._where(source, digest), timeout_s, digest)
+        finally:
+            self._slot.trim()
+
+    async def _where(self, source: Source, digest: str | None) -> SharedContent | VideoFile | RemoteObject:
+        """Where the process finds it."""
+        if not isinstance(source, bytes):
+            return source
+        if len(source) <= _COPY_ASIDE_BYTES:
+            return self._slot.put(source, digest)
+        return await asyncio.to_thread(self._slot.put, source, digest)
+
+    def close(self) -> None:
+        """Ends the process and waits for it. May be called in any thread."""
+        self._closed = True
+        if self._process:
+            self._process.end()
+
+    def _living(self) -> SamplingProcess:
+        """The process; a new one if there is none that lives. Raises ShuttingDown."""
+        if self._closed:
+            raise _stopping()
+        if self._process is None or not self._process.lives:
+            if self._process:
+                self._process.end()
+            self._process = SamplingProcess(self._orders, self._slot)
+            if self._closed:  # since, by another thread, which may have missed this process
+                self._process.end()
+                raise _stopping()
+        return self._process
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown("this server is stopping")
+
+
+def _no_worker() -> BackendUnavailable:
+    return BackendUnavailable("sampling workers die before they begin", retry_after_s=1.0)

@@ -1,0 +1,239 @@
+"""A sampling worker seen from the gateway: a process that is started, asked and, if need be, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from wildgate_server import allocator
+from wildgate_server.sampling.checked_reply import Babble, ReplyBounds, check_ready, sampled_of
+from wildgate_server.sampling.reply import LENGTH_BYTES
+from wildgate_server.sampling.sampler import SampledVideo
+from wildgate_server.sampling.worker import WorkerOrders, message
+from wildgate_server.source.content_digest import CONTENT_DIGEST
+from wildgate_server.source.shared_content import SharedContent, SharedSlot
+
+__all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
+
+_PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
+_START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
+_BUSY_SHARE = 0.1  # of its time: who computed for less is not overdue by its own fault; a usual video takes 0.03 s
+
+# What of the gateway's environment a worker gets: none of the gateway's own settings, which may hold passwords.
+# WILDGATE_MARK is an operator's own, to find all processes of one server by.
+_VARIABLES = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TZ", "WILDGATE_MARK"),
+        *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy"),
+    }
+)
+_VARIABLES_BEGIN = ("AWS_", "GOOGLE_", "LC_", "MALLOC_", "PYTHON", "SSL_CERT_")
+
+_CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
+)
+
+
+class ProcessDied(Exception):
+    """The process is no more; `at_work` is whether it had taken the source that it leaves unsampled.
+
+    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `babble` is what
+    was wrong with what it said.
+    """
+
+    def __init__(self, exit_code: int | None = None, *, at_work: bool, babble: str = "") -> None:
+        super().__init__(babble or f"the process ended with {exit_code}")
+        self.exit_code = exit_code
+        self.at_work = at_work
+        self.babble = babble
+
+    @property
+    def by_its_own(self) -> bool:
+        """Whether what it worked on did it: not so where a signal came from elsewhere, as when memory runs short."""
+        return self.at_work and (self.exit_code is None or self.exit_code >= 0 or -self.exit_code in _CRASHES)
+
+
+class ProcessOverdue(Exception):
+    """The process took longer than it may, and is no more; `starved` is whether it hardly had a processor."""
+
+    def __init__(self, *, starved: bool) -> None:
+        super().__init__("the process took too long")
+        self.starved = starved
+
+
+class SamplingProcess:
+    """One process, that takes one source at a time and reads in `slot`; to be used in one event loop, but for `end`.
+
+    It is a new program, never a fork: a fork of a process that has used gRPC may hang, and multiprocessing's "spawn"
+    would import the gateway's main module into it.
+    """
+
+    def __init__(self, orders: WorkerOrders, slot: SharedSlot) -> None:
+        self._channel, workers_end = socket.socketpair()
+        with workers_end:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"{_PROGRAM}({workers_end.fileno()})"],
+                pass_fds=[workers_end.fileno(), slot.descriptor],
+                stdin=subprocess.DEVNULL,
+                env={
+                    **allocator.ENVIRONMENT,  # a seventh of a worker's time
+                    **_inherited(os.environ),
+                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+                    "PYTHONSAFEPATH": "1",  # or the working directory would come before all these
+                },
+            )
+        self._channel.sendall(message(orders))
+        self._channel.setblocking(False)
+        self._bounds = ReplyBounds.of(orders.config)
+        self._ready = False
+        self._getting_ready = asyncio.Lock()
+        self._users = 0  # of the channel
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.poll() is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can begin at once, as far as is known."""
+        return self._ready and self.lives
+
+    async def ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Waits until it has imported all it needs.
+
+        Raises ProcessDied, also after `timeout_s`, when it was killed.
+        """
+        if self._ready:
+            return
+        async with self._getting_ready:
+            if self._ready:
+                return
+            with self._using_channel():
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        check_ready(await self._received())
+                except (ProcessDied, Babble, TimeoutError) as failure:
+                    await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
+                    raise ProcessDied(self._process.returncode, at_work=False) from None
+                self._ready = True
+
+    async def sample(self, source: object, timeout_s: float, digest: str | None = None) -> SampledVideo:
+        """What its task makes of `source`, or raises; the time runs from when the process is ready.
+
+        `digest` is the content's, where that is known. Raises ProcessDied, and ProcessOverdue after `timeout_s`.
+        After these, and when cancelled, the process is gone.
+        """
+        with self._using_channel():
+            reply = await self._reply(source, timeout_s)
+            try:
+                video = sampled_of(reply, self._bounds, digest)
+                # What lies at a URI is never filed under the digest of content: that would be somebody else's verdict.
+                if not isinstance(source, SharedContent) and video.content_digest.startswith(CONTENT_DIGEST):
+                    raise Babble("the digest of content that it was not given")
+                return video
+            except Babble as babble:
+                await asyncio.to_thread(self.end)
+                raise ProcessDied(at_work=True, babble=str(babble)) from None
+
+    def end(self, grace_s: float = 0.0) -> int | None:
+        """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
+
+        May be called in any thread; who waits for an answer gets ProcessDied. Returns its exit code, None if it had
+        to be killed.
+        """
+        exit_code = None
+        with suppress(subprocess.TimeoutExpired):
+            exit_code = self._process.wait(grace_s)
+        self._process.kill()
+        self._process.wait()
+        if not self._users:
+            self._channel.close()
+        return exit_code
+
+    @contextmanager
+    def _using_channel(self) -> Iterator[None]:
+        """Keeps others from closing the channel; the last to use that of a dead process closes it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users and not self.lives:
+                self._channel.close()
+
+    def _processor_s(self) -> float:
+        """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
+        try:
+            return time.clock_gettime((~self._process.pid << 3) | 2)
+        except OSError:
+            return 0.0
+
+    async def _reply(self, source: object, timeout_s: float) -> bytearray:
+        """What is answered, not yet looked into; whatever comes in between is the end of the process."""
+        try:
+            await self.ready()
+            worked_s = self._processor_s()
+            async with asyncio.timeout(timeout_s):
+                await self._send(message(source))
+                return await self._received()
+        except ProcessDied as death:
+            exit_code = await asyncio.to_thread(self.end, grace_s=1.0)
+            raise ProcessDied(exit_code, at_work=death.at_work) from None
+        except TimeoutError:
+            starved = self._processor_s() - worked_s < _BUSY_SHARE * timeout_s
+            await asyncio.to_thread(self.end)
+            raise ProcessOverdue(starved=starved) from None
+        except BaseException as ending:
+            await asyncio.to_thread(self.end)
+            if isinstance(ending, Babble):
+                raise ProcessDied(at_work=True, babble=str(ending)) from None
+            raise
+
+    async def _send(self, content: bytes) -> None:
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._channel, content)
+        except ConnectionError:
+            raise ProcessDied(at_work=False) from None
+
+    async def _received(self) -> bytearray:
+        """The next reply, not yet looked into. Raises ProcessDied, and Babble for one that is larger than may be.
+
+        Linux tells whether the process had read what was sent to it: if not, the channel is reset, not just at its end.
+        """
+        try:
+            length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
+            if length > self._bounds.max_bytes:
+                raise Babble("a reply larger than may be")
+            return await self._exactly(length)
+        except ConnectionResetError:
+            raise ProcessDied(at_work=False) from None
+        except EOFError:
+            raise ProcessDied(at_work=True) from None
+
+    async def _exactly(self, size: int) -> bytearray:
+        loop = asyncio.get_running_loop()
+        content = bytearray(size)
+        with memoryview(content) as whole:
+            at = 0
+            while at < size:
+                with whole[at:] as rest:
+                    received = await loop.sock_recv_into(self._channel, rest)
+                if not received:
+                    raise EOFError
+                at += received
+        return content
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a worker gets."""
+    return {
+        name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
+    }

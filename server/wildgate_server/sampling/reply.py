@@ -1,0 +1,85 @@
+"""What a sampling worker answers, as it goes through the channel: a header of JSON and, as they are, the clips.
+
+A message is its length, the header's length, the header and the clips one after the other. It is no pickle: what a
+hostile video has made of a worker must not decide what the gateway runs. `checked_reply` reads it there.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from wildgate_server.errors import VideoTooLarge, WildgateError
+
+if TYPE_CHECKING:
+    from wildgate_server.sampling.sampler import SampledVideo
+
+__all__ = [
+    "HEADER_ROOM_BYTES",
+    "LENGTH_BYTES",
+    "MAX_METADATA",
+    "MAX_TEXT",
+    "MAX_TRACEBACK",
+    "error_reply",
+    "ready_reply",
+    "sampled_reply",
+]
+
+LENGTH_BYTES = 8  # of each message, that say how long the rest of it is; and of each reply's header
+HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
+MAX_TEXT = 1000  # characters of one text
+MAX_TRACEBACK = 20_000
+MAX_METADATA = 16  # entries of an error's metadata
+
+
+def ready_reply() -> bytes:
+    """The worker has imported all it needs."""
+    return _reply({"kind": "ready"})
+
+
+def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
+    """A sampled video; the error for one that is larger than a reply may be."""
+    about = {name: getattr(video, name) for name in video.__slots__ if name not in ("windows", "coding")}
+    for name in ("format", "codec", "profile", "content_digest"):
+        about[name] = _text(about[name])
+    windows = [(len(window.clip), window.frame_index, window.times_s, window.coded_frames) for window in video.windows]
+    header = {"kind": "sampled", "about": about, "windows": windows, "coding": asdict(video.coding)}
+    reply = _reply(header, [window.clip for window in video.windows])
+    if len(reply) > max_clip_bytes + HEADER_ROOM_BYTES:
+        return error_reply(VideoTooLarge.past("max_clip_bytes", max_clip_bytes, video.clip_bytes))
+    return reply
+
+
+def error_reply(error: Exception) -> bytes:
+    """What the task raised, which is to be called in its handler; the traceback of what is a surprise."""
+    if isinstance(error, WildgateError):
+        metadata = list(error.metadata.items())[:MAX_METADATA]
+        return _reply(
+            {
+                "kind": "refused",
+                "error": type(error).__name__,
+                "message": _text(error.message),
+                "metadata": {_text(name): _text(value) for name, value in metadata},
+                "field": None if error.field is None else _text(error.field),
+                "retry_after_s": error.retry_after_s,
+            }
+        )
+    if isinstance(error, MemoryError):
+        return _reply({"kind": "out of memory"})
+    told = "".join(traceback.format_exception_only(error)).strip()
+    trace = "".join(traceback.format_exception(error))
+    return _reply({"kind": "surprise", "message": _text(told), "traceback": _text(trace[-MAX_TRACEBACK:], None)})
+
+
+def _text(text: str, limit: int | None = MAX_TEXT) -> str:
+    """A text that the gateway will take: of bounded length, and Unicode."""
+    return text[:limit].encode(errors="replace").decode()
+
+
+def _reply(header: dict[str, Any], clips: list[bytes] | None = None) -> bytes:
+    head = json.dumps(header, separators=(",", ":")).encode()
+    clips = clips or []
+    size = LENGTH_BYTES + len(head) + sum(map(len, clips))
+    return b"".join((size.to_bytes(LENGTH_BYTES, "little"), len(head).to_bytes(LENGTH_BYTES, "little"), head, *clips))

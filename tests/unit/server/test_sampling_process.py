@@ -1,0 +1,219 @@
+"""The channel to one worker, and how its death shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import pytest_asyncio
+from misbehaving_sampling import sample_or_misbehave
+
+from wildgate_server.errors import VideoTooLarge
+from wildgate_server.sampling.checked_reply import TaskFailed
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
+from wildgate_server.sampling.reply import LENGTH_BYTES
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits
+from wildgate_server.sampling.worker import WorkerOrders, message
+from wildgate_server.source.shared_content import SharedContent, SharedSlot
+
+ORDERS = WorkerOrders(sample_or_misbehave, SamplingConfig(8), VideoLimits(1 << 20, 1 << 20, 60.0), 1 << 30)
+TIMEOUT_S = 60.0
+
+Put = Callable[[bytes], SharedContent]
+
+
+@pytest.fixture
+def slot() -> SharedSlot:
+    return SharedSlot()
+
+
+@pytest.fixture
+def put(slot: SharedSlot) -> Put:
+    return slot.put
+
+
+@pytest_asyncio.fixture
+async def process(slot: SharedSlot) -> AsyncIterator[SamplingProcess]:
+    started = SamplingProcess(ORDERS, slot)
+    yield started
+    await asyncio.to_thread(started.end)
+
+
+async def worker_of(process: SamplingProcess, put: Put) -> int:
+    return int((await process.sample(put(b"video"), TIMEOUT_S)).format.removeprefix("worker "))
+
+
+async def test_answers_of_any_size_come_back(process: SamplingProcess, put: Put) -> None:
+    """Larger than the channel holds, and small again."""
+    for _ in range(2):
+        assert (await process.sample(put(b"large"), TIMEOUT_S)).windows[0].clip == bytes(range(256)) * 40_000
+        assert (await process.sample(put(b"video"), TIMEOUT_S)).windows[0].clip == b"clip"
+
+
+async def test_a_sample_that_is_too_large_is_refused(process: SamplingProcess, put: Put) -> None:
+    """It would be no reply that the gateway takes; the worker lives."""
+    worker = await worker_of(process, put)
+    with pytest.raises(VideoTooLarge, match="max_clip_bytes"):
+        await process.sample(put(b"too large"), TIMEOUT_S)
+    assert await worker_of(process, put) == worker
+
+
+async def test_a_worker_is_what_the_kernel_takes_first(process: SamplingProcess, put: Put) -> None:
+    worker = await worker_of(process, put)
+    assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "1000\n"
+
+
+async def test_the_gateway_s_secrets_are_not_inherited(slot: SharedSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WILDGATE_CACHE__REDIS_URL", "redis://user:password@host")
+    monkeypatch.setenv("AWS_REGION", "here")
+    process = SamplingProcess(ORDERS, slot)
+    try:
+        names = (await process.sample(slot.put(b"environment"), TIMEOUT_S)).codec.split(",")
+    finally:
+        await asyncio.to_thread(process.end)
+    assert not [name for name in names if name.startswith("WILDGATE")]
+    assert {"AWS_REGION", "PATH", "PYTHONPATH"} <= set(names)
+
+
+async def test_a_start_that_takes_too_long_is_given_up(process: SamplingProcess) -> None:
+    os.kill(process._process.pid, signal.SIGSTOP)
+    with pytest.raises(ProcessDied) as told:
+        await process.ready(0.05)
+    assert not told.value.at_work
+    await asyncio.to_thread(process.end)
+    assert not process.lives
+
+
+async def test_what_a_worker_does_to_the_shared_memory_harms_only_its_video(process: SamplingProcess, put: Put) -> None:
+    """A file that is cut off beneath a mapping ends whoever touches it, which would be the gateway."""
+    await process.sample(put(b"shrink"), TIMEOUT_S)
+    assert await worker_of(process, put)
+
+
+async def test_a_surprise_brings_its_traceback(process: SamplingProcess, put: Put) -> None:
+    with pytest.raises(TaskFailed, match="ZeroDivisionError: a bug") as surprise:
+        await process.sample(put(b"surprise"), TIMEOUT_S)
+    assert "sample_or_misbehave" in surprise.value.__notes__[0]
+    with pytest.raises(TaskFailed, match="PeculiarError: 1 and 2"):
+        await process.sample(put(b"peculiar surprise"), TIMEOUT_S)
+    assert await worker_of(process, put), "it serves on"
+
+
+@pytest.mark.parametrize(
+    ("death", "exit_code"), [(b"crash", -signal.SIGSEGV), (b"exit", 3), (b"killed", -signal.SIGKILL)]
+)
+async def test_a_death_at_work(process: SamplingProcess, put: Put, death: bytes, exit_code: int) -> None:
+    with pytest.raises(ProcessDied) as told:
+        await process.sample(put(death), TIMEOUT_S)
+    assert (told.value.at_work, told.value.exit_code) == (True, exit_code)
+    assert told.value.by_its_own is (death != b"killed"), "who killed it is not known"
+    assert not process.lives
+
+
+@pytest.mark.parametrize("nonsense", [b"silence", b"babble", b"boast", b"pickle", b"no digest"])
+async def test_a_process_that_answers_nonsense_is_ended(process: SamplingProcess, put: Put, nonsense: bytes) -> None:
+    with pytest.raises(ProcessDied) as told:
+        await process.sample(put(nonsense), TIMEOUT_S)
+    assert (told.value.at_work, told.value.exit_code) == (True, None)
+    assert told.value.by_its_own
+    assert not process.lives
+    assert "UNPICKLED" not in os.environ
+
+
+async def test_a_death_before_the_source_was_taken_is_not_the_source_s(process: SamplingProcess, put: Put) -> None:
+    """Killed while stopped, so that it certainly has not read what was sent."""
+    worker = await worker_of(process, put)
+    os.kill(worker, signal.SIGSTOP)
+    asking = asyncio.create_task(process.sample(put(b"video"), TIMEOUT_S))
+    await asyncio.sleep(0)
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(ProcessDied) as told:
+        await asking
+    assert (told.value.at_work, told.value.exit_code) == (False, -signal.SIGKILL)
+
+
+async def test_a_process_that_cannot_begin_says_so(slot: SharedSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its task is in a module that only this process has."""
+
+    def task(source: object, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+        raise AssertionError
+
+    here_alone = ModuleType("here_alone")
+    here_alone.task = task
+    task.__module__, task.__qualname__ = "here_alone", "task"
+    monkeypatch.setitem(sys.modules, "here_alone", here_alone)
+    with pytest.raises(ProcessDied) as told:
+        await SamplingProcess(replace(ORDERS, task=task), slot).sample(Path("video"), TIMEOUT_S)
+    assert (told.value.at_work, told.value.exit_code) == (False, 1)
+
+
+async def test_the_time_runs_out(process: SamplingProcess, put: Put) -> None:
+    await process.ready()
+    with pytest.raises(ProcessOverdue) as overdue:
+        await process.sample(put(b"hang"), 0.05)
+    assert overdue.value.starved
+    assert not process.lives
+
+
+async def test_a_cancelled_caller_leaves_no_process(process: SamplingProcess, put: Put) -> None:
+    await process.ready()
+    asking = asyncio.create_task(process.sample(put(b"hang"), TIMEOUT_S))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not process.lives
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+async def test_only_the_gateway_ends_a_process(process: SamplingProcess, put: Put, ending: signal.Signals) -> None:
+    """A gateway that is told to stop, with all its group, still answers what is under way."""
+    worker = await worker_of(process, put)
+    os.kill(worker, ending)
+    assert await worker_of(process, put) == worker
+
+
+async def test_the_process_ends_when_the_gateway_s_end_is_closed(process: SamplingProcess, put: Put) -> None:
+    worker = await worker_of(process, put)
+    process._channel.close()
+    async with asyncio.timeout(TIMEOUT_S):
+        while process.lives:
+            await asyncio.sleep(0.01)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def test_a_message_says_how_long_it_is() -> None:
+    content = message([bytes(100_000), "text", bytes(10)])
+    assert int.from_bytes(content[:LENGTH_BYTES], "little") == len(content) - LENGTH_BYTES
+
+
+def test_a_worker_imports_only_what_sampling_needs() -> None:
+    """What it imports costs every worker start-up time and memory, and every crash again."""
+    program = "import json, sys; from wildgate_server.sampling import sampler; print(json.dumps([*sys.modules]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    listed = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True).stdout
+    packages = {module.partition(".")[0] for module in json.loads(listed)}
+    third_party = {package for package in packages if package in {"av", "blake3", "wildgate_server"}}
+    assert third_party == {"av", "blake3", "wildgate_server"}
+    heavy = {
+        "asyncio",
+        "grpc",
+        "google",
+        "multiprocessing",
+        "numpy",
+        "obstore",
+        "pydantic",
+        "structlog",
+        "tritonclient",
+    }
+    assert not packages & {*heavy, "wildgate_proto", "wildgate_client"}
