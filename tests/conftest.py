@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The async client of wildgate: typed verdicts, typed errors, one deadline, bounded retry."""
 
 from wildgate_client._client import ClientOptions, ScoringClient
+from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy
 from wildgate_client._source import Content, Source, StreamItem, Uri
 from wildgate_client._stream import StreamResult
@@ -30,6 +31,7 @@ from wildgate_client.errors import (
     Unauthenticated,
     Unavailable,
     UnexpectedAnswer,
+    VerdictNotCached,
 )
 
 __all__ = [
@@ -64,5 +66,7 @@ __all__ = [
     "UnexpectedAnswer",
     "Uri",
     "Verdict",
+    "VerdictNotCached",
     "VideoInfo",
+    "content_digest",
 ]

@@ -14,7 +14,7 @@ import grpc
 
 from wildgate_client.errors import InvalidVideo, SourceUnreadable
 
-__all__ = ["Content", "Source", "StreamItem", "Uri", "read_source"]
+__all__ = ["Content", "Source", "StreamItem", "Uri", "check_size", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,18 @@ class StreamItem:
     source: Source
 
 
+def check_size(source: Content | Path, max_content_bytes: int) -> None:
+    """Raises `InvalidVideo` (VIDEO_TOO_LARGE) past the limit and `SourceUnreadable` where there is no such file."""
+    if isinstance(source, Content):
+        _check_size(len(source.data), max_content_bytes)
+        return
+    try:
+        size = source.stat().st_size
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    _check_size(size, max_content_bytes)
+
+
 async def read_source(source: Source, *, max_content_bytes: int) -> Content | Uri:
     """The source as it is sent: a path becomes its content.
 
@@ -72,9 +84,13 @@ def _read_file(path: Path, max_content_bytes: int) -> Content:
             data = file.read(max_content_bytes + 1)
             size = max(len(data), path.stat().st_size if len(data) > max_content_bytes else 0)
     except OSError as error:
-        raise SourceUnreadable(f"{path}: {error.strerror or error}", code=None, reason="SOURCE_UNREADABLE") from error
+        raise _unreadable(path, error) from error
     _check_size(size, max_content_bytes)
     return Content(data)
+
+
+def _unreadable(path: Path, error: OSError) -> SourceUnreadable:
+    return SourceUnreadable(f"{path}: {error.strerror or error}", code=None, reason="SOURCE_UNREADABLE")
 
 
 def _check_size(size: int, max_content_bytes: int) -> None:

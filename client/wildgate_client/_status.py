@@ -70,6 +70,8 @@ def _error(code: grpc.StatusCode, message: str, details: status_pb2.Status) -> e
     kind = _BY_CODE.get(code, errors.UnexpectedAnswer)
     if kind is errors.InvalidRequest and info.domain == DOMAIN and info.reason in _VIDEO_REASONS:
         kind = errors.InvalidVideo
+    if kind is errors.NotFound and info.domain == DOMAIN and info.reason == "VERDICT_NOT_CACHED":
+        kind = errors.VerdictNotCached
     return kind(
         message,
         code=code,

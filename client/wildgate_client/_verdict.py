@@ -107,7 +107,8 @@ class VideoInfo:
     """The video as it was given, under FFmpeg's names.
 
     `width` and `height` are the stored picture's, before it is turned by `rotation` degrees counter-clockwise
-    for display. `content_bytes` is what the caller gave, `clip_bytes` what was sent on to the detector.
+    for display. `content_bytes` is the size of the media file, `clip_bytes` what was sent on to the detector, and
+    `read_bytes` in `read_requests` requests what was read from where the file lies: by URI, only what is needed.
     """
 
     format: str
@@ -117,6 +118,8 @@ class VideoInfo:
     rotation: int
     content_bytes: int
     clip_bytes: int
+    read_bytes: int
+    read_requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ class Verdict:
     """What the server says about one video.
 
     `labels` are ordered by gravest action, then highest score; `detections` by time. `content_digest` is
-    "blake3:<hex>" of the video's bytes; `cached` says whether the verdict came from the server's cache.
+    "blake3:<hex>" of the video's bytes, or "blake3-sampled:<hex>" of all that the verdict rests on where the server
+    read the video in parts; `cached` says whether the verdict came from the server's cache.
     """
 
     action: Action

@@ -18,10 +18,15 @@ from wildgate_client._verdict import (
 )
 from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["score_request", "verdict_from"]
+__all__ = ["digest_request", "score_request", "verdict_from"]
 
 _ACTIONS = {scoring_pb2.Action.Value(f"ACTION_{action}"): action for action in Action}
 _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group in LabelGroup}
+
+
+def digest_request(video_id: str, content_digest: str) -> scoring_pb2.ScoreRequest:
+    """The request for what the server's cache has on a video."""
+    return scoring_pb2.ScoreRequest(video_id=video_id, content_digest=content_digest)
 
 
 def score_request(video_id: str, source: Content | Uri, *, max_evidence_frames: int) -> scoring_pb2.ScoreRequest:
@@ -61,6 +66,8 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
             rotation=video.rotation,
             content_bytes=video.content_bytes,
             clip_bytes=video.clip_bytes,
+            read_bytes=video.read_bytes,
+            read_requests=video.read_requests,
         ),
         model_version=message.model_version,
         policy_version=message.policy_version,

@@ -69,16 +69,28 @@ def score(
     ] = DEFAULT_SERVER,
     annotate: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", file_okay=False, help="Write frames with boxes and labels drawn there."),
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Write frames with boxes and labels drawn there; every file is sent for that.",
+        ),
     ] = None,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="Seconds for one video, all attempts together.")] = 60.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Videos under way at a time.")] = 4,
+    digest_first: Annotated[
+        bool,
+        typer.Option(
+            "--digest-first",
+            help="Ask by digest, and send a file only where that has no verdict yet. --annotate switches it off.",
+        ),
+    ] = False,
 ) -> None:
     """Score videos. Exits 0 when all were scored, 1 when some were not."""
     options = ScoreOptions(
         concurrency=concurrency,
         deadline_s=deadline_s,
         max_evidence_frames=EVIDENCE_FRAMES if annotate else 0,
+        digest_first=digest_first,
     )
     try:
         annotator = Annotator(annotate) if annotate else None
@@ -99,14 +111,29 @@ def serve(context: typer.Context) -> None:
     try:
         from wildgate_server.main import serve_command
     except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("wildgate"):
-            raise  # a broken installation, not a missing extra
-        print(
-            f"wildgate serve: needs {missing.name}; install it with: pip install 'wildgate[server]'",
-            file=sys.stderr,
-        )
-        raise typer.Exit(2) from None
+        raise _exit_without("server", missing, context) from None
     raise typer.Exit(serve_command(context.args))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def capacity(context: typer.Context) -> None:
+    """Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options."""
+    try:
+        from wildgate_perf.capacity.command import capacity_command
+    except ModuleNotFoundError as missing:
+        raise _exit_without("perf", missing, context) from None
+    raise typer.Exit(capacity_command(context.args))
+
+
+def _exit_without(extra: str, missing: ModuleNotFoundError, context: typer.Context) -> typer.Exit:
+    """The exit of a command whose libraries belong to an extra that is not installed; says so."""
+    if (missing.name or "").startswith("wildgate"):
+        raise missing  # a broken installation, not a missing extra
+    print(
+        f"wildgate {context.info_name}: needs {missing.name}; install it with: pip install 'wildgate[{extra}]'",
+        file=sys.stderr,
+    )
+    return typer.Exit(2)
 
 
 async def _score(

@@ -7,6 +7,7 @@ ScoringError               status                          reason
  ├─ Unauthenticated        UNAUTHENTICATED
  ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED
  ├─ NotFound               NOT_FOUND                       FETCH_FAILED
+ │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
  ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
  ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, SHUTTING_DOWN, FETCH_FAILED
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
@@ -38,6 +39,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",
+    "VerdictNotCached",
 ]
 
 
@@ -108,6 +110,10 @@ class NotAllowed(ScoringError):
 
 class NotFound(ScoringError):
     """Nothing lies at the URI."""
+
+
+class VerdictNotCached(NotFound):
+    """The server keeps no verdict on content with this digest; send the video itself."""
 
 
 class Overloaded(ScoringError):

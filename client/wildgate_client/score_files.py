@@ -24,6 +24,7 @@ class ScoreOptions:
     concurrency: int = 4
     deadline_s: float = 60.0
     max_evidence_frames: int = 0
+    digest_first: bool = False
 
 
 def source_of(name: str) -> Source:
@@ -58,6 +59,7 @@ async def _score_one(client: ScoringClient, item: StreamItem, options: ScoreOpti
             video_id=item.video_id,
             deadline_s=options.deadline_s,
             max_evidence_frames=options.max_evidence_frames,
+            digest_first=options.digest_first,
         )
     except ScoringError as error:
         return StreamResult(item.video_id, error=error)

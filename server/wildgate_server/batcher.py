@@ -20,7 +20,7 @@ import structlog
 
 from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import Answer, ClipRow
+from wildgate_server.triton.client import Answer, ClipRow
 
 __all__ = ["Batcher", "RowResult"]
 

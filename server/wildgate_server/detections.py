@@ -70,13 +70,18 @@ def read_detections(
     """
     if not np.isfinite(rows).all():
         raise BackendUnavailable("the detector gave values that are no numbers", retry_after_s=1.0)
-    found = []
-    for time_s, frame in zip(times_s, rows, strict=False):
-        used = frame[frame[:, 4] > 0]
-        used = used[np.argsort(-used[:, 4], kind="stable")]
-        for box, score, index in zip(letterbox.to_frame(used[:, :4]), used[:, 4], used[:, 5], strict=True):
-            if not 0 <= int(index) < len(labels):
-                raise ValueError(f"the detector answered class {int(index)}, the manifest has {len(labels)} labels")
-            x1, y1, x2, y2 = (float(edge) for edge in box)
-            found.append(Detection(labels[int(index)], float(score), time_s, (x1, y1, x2, y2)))
-    return found
+    rows = rows[: len(times_s)]
+    places, slots = np.nonzero(rows[..., 4] > 0)
+    used = rows[places, slots]
+    order = np.lexsort((-used[:, 4], places))  # stable: equal scores stay in the detector's order
+    places, used = places[order], used[order]
+    classes = used[:, 5].astype(np.int64)
+    if (unknown := classes[(classes < 0) | (classes >= len(labels))]).size:
+        raise ValueError(f"the detector answered class {unknown[0]}, the manifest has {len(labels)} labels")
+    boxes = letterbox.to_frame(used[:, :4])
+    return [
+        Detection(labels[index], score, times_s[place], (x1, y1, x2, y2))
+        for index, score, place, (x1, y1, x2, y2) in zip(
+            classes.tolist(), used[:, 4].tolist(), places.tolist(), boxes.tolist(), strict=True
+        )
+    ]

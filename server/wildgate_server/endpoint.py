@@ -10,7 +10,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
-from wildgate_proto.v1.scoring_pb2_grpc import add_ScoringServiceServicer_to_server
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
@@ -41,7 +40,7 @@ def grpc_server(settings: ServerSettings, service: ScoringService, readiness: Re
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         ],
     )
-    add_ScoringServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    service.join(server)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
     names = (
         SERVICE_NAME,

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from wildgate_server.detections import Detection, Letterbox
-from wildgate_server.sampler import ClipWindow
-from wildgate_server.triton import ClipRow
+from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.triton.client import ClipRow
 
 __all__ = ["EvidenceFrame", "EvidenceMaker", "Looked"]
 

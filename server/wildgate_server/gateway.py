@@ -7,30 +7,37 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from wildgate_server.admission import Admission
-from wildgate_server.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache, VerdictStore
+from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
+from wildgate_server.caching.verdicts import Verdicts
 from wildgate_server.decoder_routing import DecoderRouting
-from wildgate_server.endpoint import grpc_server, listen, metrics_server
-from wildgate_server.engine_key import check_repository_engines
+from wildgate_server.endpoint import StartError, grpc_server, listen, metrics_server
 from wildgate_server.evidence import EvidenceMaker
-from wildgate_server.machine import probe_machine
 from wildgate_server.manifest import ModelManifest, load_manifest
 from wildgate_server.metrics import Metrics
-from wildgate_server.model_healer import ModelHealer
 from wildgate_server.policy import SHIPPED_POLICY, Policy, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
-from wildgate_server.releases import Releases, load_release, load_rollout, verify_files
-from wildgate_server.rollout_follower import Backend, RolloutFollower, RolloutState
+from wildgate_server.rollout.releases import Releases, load_release, load_rollout, verify_files
+from wildgate_server.rollout.rollout_follower import Backend, RolloutFollower, RolloutState
 from wildgate_server.routes import Routes
-from wildgate_server.sampling_pool import SamplingPool
+from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.settings import ServerSettings
-from wildgate_server.sources import Sources
-from wildgate_server.triton import TritonClient
+from wildgate_server.settings import CacheSettings, ServerSettings
+from wildgate_server.source.sources import Sources
+from wildgate_server.triton.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.engine_key import check_repository_engines
+from wildgate_server.triton.machine import probe_machine
+from wildgate_server.triton.model_healer import ModelHealer
+
+if TYPE_CHECKING:
+    from wildgate_server.caching.redis_verdicts import RedisStore
 
 __all__ = ["Gateway", "SettingsConflict", "run_gateway"]
 
@@ -54,6 +61,7 @@ class Gateway:
         sampling: SamplingPool,
         triton: TritonClient,
         backend: Backend,
+        redis: RedisStore | None,
     ) -> None:
         self.address = ""
         self.backend_ended = asyncio.Event()
@@ -67,6 +75,7 @@ class Gateway:
         )
         self._admission = Admission(settings.admission)
         self.metrics = self._metrics()
+        cache = _verdict_cache(settings.cache, redis, self.metrics)
         self._scorer = Scorer(
             manifest=manifest,
             policy=load_policy(self._policy_file),
@@ -79,13 +88,28 @@ class Gateway:
         )
         self.readiness = Readiness((SERVICE_NAME,), self._ready)
         self._triton = triton
-        service = ScoringService(
+        self.verdicts = Verdicts(
             scorer=self._scorer,
+            cache=cache,
+            basis=VerdictBasis(
+                manifest=manifest,
+                decoders=decoder_digests(settings.backend.model_repository),
+                profile=settings.backend.profile,
+                sampling=settings.sampling,
+                source=settings.source,
+            ),
+            metrics=self.metrics,
+            max_gap_s=settings.sampling.max_gap_s,
+        )
+        self.metrics.gauge(
+            "wildgate_flights", "Scorings under way that equal videos may share.", lambda: self.verdicts.flights
+        )
+        service = ScoringService(
+            verdicts=self.verdicts,
             sources=Sources(settings.source),
             admission=self._admission,
             metrics=self.metrics,
             admission_settings=settings.admission,
-            sampling_settings=settings.sampling,
         )
         self.server = grpc_server(settings, service, self.readiness)
 
@@ -159,6 +183,9 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     """
     manifest, releases = _checked_models(settings)
     async with AsyncExitStack() as stack:
+        redis = _redis_store(settings.cache, lookups=settings.admission.max_in_flight)
+        if redis:
+            stack.push_async_callback(redis.close)
         sampling = SamplingPool(
             settings.sampling, settings.source, manifest, read_coding=settings.backend.profile != "cpu"
         )
@@ -175,16 +202,17 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             triton = await stack.enter_async_context(
                 TritonClient(target, profile=settings.backend.profile, on_dead=healer.dead)
             )
-            gateway = Gateway(settings, manifest, releases, sampling, triton, embedded)
+            gateway = Gateway(settings, manifest, releases, sampling, triton, embedded, redis)
             watches += [healer.run, partial(_tell_end, embedded, gateway)]
         else:
             triton = await stack.enter_async_context(
                 TritonClient(settings.backend.target, profile=settings.backend.profile)
             )
             external = ExternalBackend(triton, settings.backend.profile)
-            gateway = Gateway(settings, manifest, releases, sampling, triton, external)
+            gateway = Gateway(settings, manifest, releases, sampling, triton, external, redis)
         watches += [gateway.readiness.watch, partial(gateway.follower.run, settings.backend.follow_rollout_s)]
         await stack.enter_async_context(gateway.routes)
+        stack.push_async_callback(gateway.verdicts.close)
         await warming_up
         if settings.endpoint.metrics:
             stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
@@ -197,6 +225,46 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
             stack.push_async_callback(_cancelled, watched)
         yield gateway
+
+
+def _redis_store(settings: CacheSettings, *, lookups: int) -> RedisStore | None:
+    """The Redis of the settings, for so many lookups at once.
+
+    Raises StartError for a URL that is none, and where Redis's client is not installed. A Redis that is away does not
+    keep the gateway from starting.
+    """
+    if settings.redis_url is None:
+        return None
+    try:
+        from wildgate_server.caching.redis_verdicts import BadRedisUrl, RedisStore
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("wildgate"):
+            raise  # a broken installation, not a missing extra
+        raise StartError(
+            f"cache.redis_url: needs {missing.name}; install it with: pip install 'wildgate[redis]'"
+        ) from None
+    try:
+        return RedisStore(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1e3, lookups=lookups)
+    except BadRedisUrl as error:
+        raise StartError(f"cache.redis_url: {error}") from error
+
+
+def _verdict_cache(settings: CacheSettings, redis: RedisStore | None, metrics: Metrics) -> VerdictCache | None:
+    """The cache with what there is to keep verdicts in, or None where there is nothing."""
+    stores: list[VerdictStore] = []
+    if settings.max_entries:
+        memory = MemoryStore(settings.max_entries, settings.max_mb << 20)
+        metrics.gauge("wildgate_cache_entries", "Verdicts kept in memory.", lambda: memory.entries)
+        metrics.gauge("wildgate_cache_bytes", "Bytes that these take.", lambda: memory.size_bytes)
+        stores.append(memory)
+    if redis:
+        metrics.gauge(
+            "wildgate_cache_redis_left_alone",
+            "1 while Redis has failed so often that it is hardly asked.",
+            lambda: redis.left_alone,
+        )
+        stores.append(redis)
+    return VerdictCache(stores, settings.ttl_s, metrics.cache) if stores else None
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

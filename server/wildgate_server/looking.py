@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from wildgate_server.detections import Detection, Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.manifest import ModelManifest
-from wildgate_server.model_configs import ensemble
-from wildgate_server.releases import Release
+from wildgate_server.rollout.releases import Release
 from wildgate_server.routes import Routes
-from wildgate_server.sampler import ClipWindow, SampledVideo
-from wildgate_server.triton import ClipRow, DecoderRefused
+from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
+from wildgate_server.triton.client import ClipRow, DecoderRefused
+from wildgate_server.triton.model_configs import ensemble
 
 __all__ = ["Look", "Looker"]
 

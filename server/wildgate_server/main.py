@@ -12,13 +12,14 @@ import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from wildgate_server.embedded_triton import TritonStartError
+from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.endpoint import StartError
-from wildgate_server.engine_key import EngineDoesNotFit
 from wildgate_server.gateway import SettingsConflict, run_gateway
 from wildgate_server.manifest import ManifestError
 from wildgate_server.policy import PolicyError
 from wildgate_server.settings import ServerSettings
+from wildgate_server.triton.embedded import TritonStartError
+from wildgate_server.triton.engine_key import EngineDoesNotFit
 from wildgate_server.yaml_document import faults
 
 __all__ = ["serve_command"]
@@ -41,6 +42,7 @@ def serve_command(args: list[str]) -> int:
         print(f"wildgate serve: {_described(error)}", file=sys.stderr)
         return _USAGE
     _configure_log(settings.log_level)
+    keep_freed_memory()
     try:
         return asyncio.run(_serve(settings))
     except (SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit) as error:

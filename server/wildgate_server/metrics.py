@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from wildgate_server.stages import Stage, Timings
+from wildgate_server.stages import Stage
 
-__all__ = ["CanaryMetrics", "Metrics"]
+__all__ = ["CacheMetrics", "CanaryMetrics", "Metrics", "SourceMetrics"]
 
 _SCORE_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -62,6 +62,52 @@ class CanaryMetrics:
         self._failures.labels(version, reason.lower()).inc()
 
 
+class CacheMetrics:
+    """What was found in the cache and what was shared."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lookups = Counter(
+            "wildgate_cache_lookups",
+            "Verdicts looked for, by tier (memory, redis) and outcome (hit, miss, failed, skipped).",
+            ["tier", "outcome"],
+            registry=registry,
+        )
+        self._shared = Counter(
+            "wildgate_cache_shared",
+            "Requests answered with what an equal video's scoring, which was under way, came to.",
+            registry=registry,
+        )
+
+    def looked_up(self, tier: str, outcome: str) -> None:
+        """Counts one look into one tier."""
+        self._lookups.labels(tier, outcome).inc()
+
+    def shared(self) -> None:
+        """Counts one request that another one's scoring answered."""
+        self._shared.inc()
+
+
+class SourceMetrics:
+    """How much of the videos that were sampled had to be read; `kind` is content, file, http, s3 or gs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._read = Counter(
+            "wildgate_source_read_bytes", "Bytes read of videos that were sampled.", ["kind"], registry=registry
+        )
+        self._size = Counter(
+            "wildgate_source_file_bytes", "Bytes that these videos' files have.", ["kind"], registry=registry
+        )
+        self._requests = Counter(
+            "wildgate_source_read_requests", "Requests by which they were read.", ["kind"], registry=registry
+        )
+
+    def sampled(self, kind: str, *, file_bytes: int, read_bytes: int, read_requests: int) -> None:
+        """Counts one video."""
+        self._size.labels(kind).inc(file_bytes)
+        self._read.labels(kind).inc(read_bytes)
+        self._requests.labels(kind).inc(read_requests)
+
+
 class Metrics:
     """Counters and gauges of one gateway, in a registry of its own."""
 
@@ -75,7 +121,7 @@ class Metrics:
         )
         self._stages = Histogram(
             "wildgate_stage_seconds",
-            "Time a scored video spent in a stage.",
+            "Time an answered video spent in a stage.",
             ["stage"],
             buckets=_STAGE_BUCKETS_S,
             registry=self.registry,
@@ -83,9 +129,11 @@ class Metrics:
         for stage in Stage:
             self._stages.labels(stage)
         self.canary = CanaryMetrics(self.registry)
+        self.cache = CacheMetrics(self.registry)
+        self.source = SourceMetrics(self.registry)
 
-    def answered(self, outcome: str, timings: Timings | None = None) -> None:
-        """Counts one video; `outcome` is the action's name or the error's reason."""
+    def answered(self, outcome: str, timings: Mapping[str, float] | None = None) -> None:
+        """Counts one video; `outcome` is the action's name or the error's reason, `timings` milliseconds by stage."""
         self._videos.labels(outcome.lower()).inc()
         for stage, duration_ms in (timings or {}).items():
             self._stages.labels(stage).observe(duration_ms / 1e3)

@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from wildgate_server.triton_runtime import TritonStartError, find_libpython
+from wildgate_server.triton.runtime import TritonStartError, find_libpython
 
 __all__ = ["main", "problems"]
 

@@ -1,41 +1,48 @@
-"""One video's way through the gateway: sample, ask, judge."""
+"""One video scored: sample, ask, judge."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 
-from wildgate_server.canary import Opinion, answers_of_both, compare, on_trial, reason_of
 from wildgate_server.detections import Detection
 from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
 from wildgate_server.looking import Look, Looker
 from wildgate_server.manifest import ModelManifest
 from wildgate_server.metrics import CanaryMetrics
-from wildgate_server.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.policy import Judgement, Policy, Sighting
-from wildgate_server.releases import Releases
+from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
+from wildgate_server.rollout.releases import Release, Releases
 from wildgate_server.routes import Routes
-from wildgate_server.sampler import SampledVideo
-from wildgate_server.sampling import longest_gap_s
-from wildgate_server.sampling_pool import SamplingPool
+from wildgate_server.sampling.plan import longest_gap_s
+from wildgate_server.sampling.pool import SamplingPool, Source
+from wildgate_server.sampling.sampler import SampledVideo
 from wildgate_server.stages import Stage, Timings
+from wildgate_server.triton.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 
-__all__ = ["ScoredVideo", "Scorer"]
+__all__ = ["Sampled", "ScoredVideo", "Scorer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A video that can be asked about, and how long it took to get there, in milliseconds."""
+
+    video: SampledVideo
+    timings: Timings = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredVideo:
-    """A verdict and all it rests on. Times are presentation seconds, timings milliseconds."""
+    """A verdict and all it rests on. Times are presentation seconds, timings milliseconds, sampling's included."""
 
     video: SampledVideo
     looked_at_s: tuple[float, ...]
     longest_gap_s: float
     detections: tuple[Detection, ...]
     judgement: Judgement
-    policy_version: str
-    model_version: str
+    policy: Policy
+    release: Release
     evidence: tuple[EvidenceFrame, ...]
     timings: Timings = field(repr=False)
 
@@ -68,15 +75,35 @@ class Scorer:
         self._canary_patience_s = canary_patience_s
         self.policy = policy
 
-    async def score(self, source: bytes | Path, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
-        """Scores one video, to be answered before `deadline` (monotonic seconds).
+    @property
+    def releases(self) -> Releases:
+        """The releases in force now."""
+        return self._routes.releases
 
-        Raises the errors of `sample_video`, CorruptVideo when Triton can decode no frame of it, UnsupportedCodec,
-        BackendUnavailable and DeadlineExceeded.
+    async def sample(self, source: Source, digest: str | None = None) -> Sampled:
+        """Samples one video; `digest` is its content digest where that is known already.
+
+        Raises the errors of `SamplingPool.sample`.
         """
         started = monotonic()
-        video = await self._sampling.sample(source)
-        sampled = monotonic()
+        video = await self._sampling.sample(source, digest)
+        taken_ms = (monotonic() - started) * 1e3
+        return Sampled(
+            video,
+            {
+                Stage.READ: video.read_ms,
+                Stage.SAMPLE: video.sample_ms,
+                Stage.HANDOVER: max(taken_ms - video.read_ms - video.sample_ms, 0.0),
+            },
+        )
+
+    async def score(self, sampled: Sampled, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+        """Scores one sampled video, to be answered before `deadline` (monotonic seconds).
+
+        Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec, BackendUnavailable and
+        DeadlineExceeded.
+        """
+        video = sampled.video
         software = self._software(video)
         with self._routes.held() as releases:
             answers = await self._look(video, software, releases, deadline)
@@ -97,25 +124,22 @@ class Scorer:
             decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
         )
         evidence = await self._evidence.make(looked, max_evidence_frames, deadline)
-        ended = monotonic()
+        made = monotonic()
         return ScoredVideo(
             video=video,
             looked_at_s=look.looked_at_s,
             longest_gap_s=longest_gap_s(video.first_s, look.looked_at_s, video.last_s),
             detections=look.detections,
             judgement=opinion.judgement,
-            policy_version=policy.version,
-            model_version=look.release.model_version,
+            policy=policy,
+            release=look.release,
             evidence=tuple(evidence),
             timings={
-                Stage.READ: video.read_ms,
-                Stage.SAMPLE: video.sample_ms,
-                Stage.HANDOVER: max((sampled - started) * 1e3 - video.read_ms - video.sample_ms, 0.0),
+                **sampled.timings,
                 Stage.QUEUE: look.queue_ms,
                 Stage.INFER: look.infer_ms,
                 Stage.POLICY: (judged - judging) * 1e3,
-                Stage.EVIDENCE: (ended - judged) * 1e3,
-                Stage.TOTAL: (ended - started) * 1e3,
+                Stage.EVIDENCE: (made - judged) * 1e3,
             },
         )
 

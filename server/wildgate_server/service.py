@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from time import monotonic
 from typing import Any
@@ -12,15 +12,15 @@ import grpc
 import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
-from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceServicer
 from wildgate_server.admission import Admission
-from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, WildgateError
+from wildgate_server.caching.verdicts import Asked, Verdicts
+from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, VerdictNotCached, WildgateError
 from wildgate_server.interceptor import expected
 from wildgate_server.metrics import Metrics
-from wildgate_server.scoring import Scorer
-from wildgate_server.settings import AdmissionSettings, SamplingSettings
-from wildgate_server.sources import Sources
-from wildgate_server.wire import status_of, verdict_of
+from wildgate_server.settings import AdmissionSettings
+from wildgate_server.source.received import Received, received_item, received_request
+from wildgate_server.source.sources import Sources
+from wildgate_server.wire import status_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
 
@@ -32,34 +32,51 @@ _LOGGED_ID_LENGTH = 128
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ScoringService(ScoringServiceServicer):
+class ScoringService:
     """`wildgate.v1.ScoringService` over the parts it is given."""
 
     def __init__(
         self,
         *,
-        scorer: Scorer,
+        verdicts: Verdicts,
         sources: Sources,
         admission: Admission,
         metrics: Metrics,
         admission_settings: AdmissionSettings,
-        sampling_settings: SamplingSettings,
     ) -> None:
-        self._scorer = scorer
+        self._verdicts = verdicts
         self._sources = sources
         self._admission = admission
         self._metrics = metrics
         self._settings = admission_settings
-        self._max_gap_s = sampling_settings.max_gap_s
 
-    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
+    def join(self, server: grpc.aio.Server) -> None:
+        """Has the server serve this.
+
+        In place of the generated function, whose messages would hold each video for as long as its call lasts.
+        """
+        handlers = {
+            "Score": grpc.unary_unary_rpc_method_handler(
+                self.score,
+                request_deserializer=received_request,
+                response_serializer=pb.ScoreResponse.SerializeToString,
+            ),
+            "ScoreStream": grpc.stream_stream_rpc_method_handler(
+                self.score_stream,
+                request_deserializer=received_item,
+                response_serializer=pb.ScoreStreamResponse.SerializeToString,
+            ),
+        }
+        server.add_registered_method_handlers(SERVICE_NAME, handlers)
+
+    async def score(self, request: Received, context: Context) -> pb.ScoreResponse:
         """Scores one video, or refuses at once when the server is full."""
-        with self._accounted(request):
-            with self._admission.admit(request.ByteSize()):
+        with self._accounted(request.message):
+            with self._admission.admit(request.size):
                 verdict = await self._verdict(request, self._deadline(context))
-            return pb.ScoreResponse(video_id=request.video_id, verdict=verdict)
+            return pb.ScoreResponse(video_id=request.message.video_id, verdict=verdict)
 
-    async def ScoreStream(self, requests: AsyncIterator[pb.ScoreStreamRequest], context: Context) -> None:
+    async def score_stream(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores videos as they come and answers as they finish.
 
         The next video is read only when the one before has a place, so a stream holds one video without a place.
@@ -67,7 +84,7 @@ class ScoringService(ScoringServiceServicer):
         turns = asyncio.Semaphore(self._settings.stream_concurrency)
         writing = asyncio.Lock()
 
-        async def answer(request: pb.ScoreRequest, held: AsyncExitStack) -> None:
+        async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
                     response = await self._item(request, self._deadline(context))
@@ -78,37 +95,49 @@ class ScoringService(ScoringServiceServicer):
 
         async with asyncio.TaskGroup() as videos:
             await turns.acquire()
-            async for item in requests:
+            async for request in requests:
                 held = AsyncExitStack()
-                await held.enter_async_context(self._admission.admit_when_free(item.request.ByteSize()))
-                videos.create_task(answer(item.request, held), name="stream video")
+                await held.enter_async_context(self._admission.admit_when_free(request.size))
+                videos.create_task(answer(request, held), name="stream video")
                 await turns.acquire()
 
-    async def _item(self, request: pb.ScoreRequest, deadline: float) -> pb.ScoreStreamResponse:
+    async def _item(self, request: Received, deadline: float) -> pb.ScoreStreamResponse:
+        video_id = request.message.video_id
         try:
-            with self._accounted(request):
+            with self._accounted(request.message):
                 verdict = await self._verdict(request, deadline)
         except Exception as error:
-            return pb.ScoreStreamResponse(video_id=request.video_id, error=status_of(expected(error)))
-        return pb.ScoreStreamResponse(video_id=request.video_id, verdict=verdict)
+            return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
+        return pb.ScoreStreamResponse(video_id=video_id, verdict=verdict)
 
-    async def _verdict(self, request: pb.ScoreRequest, deadline: float) -> pb.Verdict:
-        if not 0 <= request.max_evidence_frames <= _MAX_EVIDENCE_FRAMES:
-            raise InvalidRequest(
-                f"max_evidence_frames is {request.max_evidence_frames}, not 0 to {_MAX_EVIDENCE_FRAMES}",
-                field="max_evidence_frames",
-            )
-        source = self._sources.resolve(request)
-        request.ClearField("source")  # the message's own copy of the video is not needed any more
+    async def _verdict(self, request: Received, deadline: float) -> pb.Verdict:
+        finding = self._finding(request, deadline)
         try:
             async with asyncio.timeout(deadline - monotonic()):
-                scored = await self._scorer.score(
-                    source, deadline=deadline, max_evidence_frames=request.max_evidence_frames
-                )
+                verdict = await finding
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the video was scored") from None
-        self._metrics.answered(scored.judgement.action.name, scored.timings)
-        return verdict_of(scored, self._max_gap_s)
+        timings = {timing.stage: timing.duration_ms for timing in verdict.timings}
+        self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), timings)
+        return verdict
+
+    def _finding(self, request: Received, deadline: float) -> Coroutine[Any, Any, pb.Verdict]:
+        message = request.message
+        evidence = message.max_evidence_frames
+        if not 0 <= evidence <= _MAX_EVIDENCE_FRAMES:
+            raise InvalidRequest(
+                f"max_evidence_frames is {evidence}, not 0 to {_MAX_EVIDENCE_FRAMES}", field="max_evidence_frames"
+            )
+        asked = Asked(deadline, message.uri, evidence)
+        match message.WhichOneof("source"):
+            case "content":
+                return self._verdicts.about(self._sources.checked(request.take_content()), asked)
+            case "content_digest":
+                return self._verdicts.about_digest(message.content_digest, max_evidence_frames=evidence)
+            case "uri":
+                return self._verdicts.about(self._sources.resolve(message.uri), asked)
+            case _:
+                raise InvalidRequest("neither content nor uri nor content_digest is given", field="source")
 
     def _deadline(self, context: Context) -> float:
         """The caller's deadline or the server's own cap, whichever is earlier, in monotonic seconds."""
@@ -125,6 +154,8 @@ class ScoringService(ScoringServiceServicer):
             except asyncio.CancelledError:
                 self._metrics.answered("CANCELLED")
                 raise
+            except VerdictNotCached:
+                raise  # no failure, and no video yet: the cache counts what it was asked for and did not have
             except Exception as error:
                 self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
                 raise

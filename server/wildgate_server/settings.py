@@ -7,10 +7,11 @@ Precedence: command line > environment (`WILDGATE_...`) > YAML file (named by `W
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,12 +21,15 @@ from pydantic_settings import (
 )
 
 from wildgate_server.cores import available_cores
-from wildgate_server.triton_launch import EmbeddedTritonConfig
+from wildgate_server.source.http_url import Scheme
+from wildgate_server.source.remote_object import FetchConfig
+from wildgate_server.triton.launch import EmbeddedTritonConfig
 
 __all__ = [
     "AdmissionSettings",
     "BackendSettings",
     "BatchSettings",
+    "CacheSettings",
     "EndpointSettings",
     "SamplingSettings",
     "ServerSettings",
@@ -34,6 +38,7 @@ __all__ = [
 ]
 
 _CONFIG_VARIABLE = "WILDGATE_CONFIG"
+_FETCHING = FetchConfig()
 
 
 def host_and_port(text: str) -> str:
@@ -45,6 +50,7 @@ def host_and_port(text: str) -> str:
 
 
 HostPort = Annotated[str, AfterValidator(host_and_port)]
+Bucket = Annotated[str, Field(pattern=r"^(s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Section(BaseModel):
@@ -67,6 +73,30 @@ class SourceSettings(_Section):
 
     file_roots: tuple[Path, ...] = ()
     """Directories below which `file:` URIs may be read; none by default, which turns them off."""
+    schemes: tuple[Scheme, ...] = _FETCHING.schemes
+    """Schemes of the URIs, and of redirects, that may be fetched from public hosts; none turns that off."""
+    private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks, such as 10.1.0.0/16, whose hosts may be fetched from although they are not public, on any port.
+    The addresses where clouds hand out credentials, such as 169.254.169.254, have to be named by themselves."""
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = _FETCHING.ports
+    """Ports of public hosts that may be fetched from."""
+    buckets: tuple[Bucket, ...] = ()
+    """Buckets that may be read, as `s3://NAME` or `gs://NAME`; none by default. Credentials, region and endpoint are
+    those that the environment gives (`AWS_...`, `GOOGLE_...`)."""
+    fetch_timeout_s: float = Field(_FETCHING.timeout_s, gt=0)
+    """The longest that one video may take to come from elsewhere; less than `sampling.timeout_s`, which ends all."""
+    fetch_stall_s: float = Field(_FETCHING.stall_s, gt=0)
+    """A request without an answer, or without its next byte, for so long is given up and tried again."""
+    fetch_attempts: int = Field(_FETCHING.attempts, ge=1)
+    """How often a request is tried."""
+    fetch_parallel: int = Field(_FETCHING.parallel, ge=1)
+    """Requests for one video under way at once."""
+    fetch_max_requests: int = Field(_FETCHING.bounds.max_requests, ge=2)
+    """Requests for one video; when they do not suffice, the last reads the rest of it."""
+    fetch_step_kb: int = Field(_FETCHING.bounds.step_bytes >> 10, ge=4)
+    """Kilobytes to fetch at once where it is not known yet what is needed."""
+    fetch_merge_gap_kb: int = Field(_FETCHING.bounds.max_gap_bytes >> 10, ge=0)
+    """Parts that are so many kilobytes apart, or less, are fetched as one."""
     max_bytes: int = Field(64 << 20, ge=1)
     """Largest media file."""
     max_seconds: float = Field(600.0, gt=0)
@@ -86,6 +116,9 @@ class SamplingSettings(_Section):
     """Megabytes sent to Triton per video, at most."""
     workers: int = Field(default_factory=available_cores, ge=1)
     """Sampling processes."""
+    fetch_workers: int = Field(default_factory=lambda: min(4 * available_cores(), 16), ge=1)
+    """As many more, at most, for what lies behind http, https, s3 and gs URIs: so many are read at once. Each is
+    started when all others are busy, and then takes some 36 MB."""
     timeout_s: float = Field(10.0, gt=0)
     """A worker busy with one video for longer is killed, and the video refused."""
     worker_memory_mb: int = Field(2048, ge=512)
@@ -107,13 +140,30 @@ class AdmissionSettings(_Section):
     """The longest a request may take, whatever its caller allows."""
 
 
+class CacheSettings(_Section):
+    """Verdicts that are kept, and equal videos that are scored once."""
+
+    max_entries: int = Field(100_000, ge=0)
+    """Verdicts kept in memory, at most. With 0 and without Redis every video is scored by itself, equal ones too."""
+    max_mb: int = Field(256, ge=1)
+    """Megabytes that these may take."""
+    ttl_s: float = Field(3600.0, gt=0)
+    """How long a verdict is kept."""
+    redis_url: SecretStr | None = None
+    """Redis that a fleet shares its verdicts in: `redis://[user:password@]HOST[:PORT][/DATABASE]`, `rediss://` (TLS) or
+    `unix://`. It may hold a password: better given by the environment than on the command line."""
+    redis_timeout_ms: float = Field(50.0, gt=0)
+    """How long Redis may take; one that takes longer is done without."""
+
+
 class BatchSettings(_Section):
     """How clip windows become Triton requests."""
 
     max_rows: int = Field(8, ge=1)
     """Windows in one Triton request, at most."""
-    max_wait_ms: float = Field(2.0, ge=0)
-    """How long the first window of a batch waits for company."""
+    max_wait_ms: float = Field(0.0, ge=0)
+    """How long the first window of a batch waits for company. Without waiting, a batch is what gathered while all
+    requests were under way, so batches grow with the load; on CPUs that measured best."""
     max_batch_mb: int = Field(64, ge=1)
     """Largest Triton request, padding included."""
     max_in_flight: int = Field(4, ge=1)
@@ -186,9 +236,21 @@ class ServerSettings(BaseSettings):
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
     admission: AdmissionSettings = AdmissionSettings()
+    cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
     backend: BackendSettings = BackendSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     """Least severe log line that is written."""
+
+    @field_validator("sampling")
+    @classmethod
+    def _outlasts_fetching(cls, sampling: SamplingSettings, info: ValidationInfo) -> SamplingSettings:
+        source: SourceSettings | None = info.data.get("source")  # none when it has faults of its own
+        if source is not None and source.fetch_timeout_s >= sampling.timeout_s:
+            raise ValueError(
+                f"source.fetch_timeout_s ({source.fetch_timeout_s:g}) must be less than "
+                f"sampling.timeout_s ({sampling.timeout_s:g})"
+            )
+        return sampling

@@ -8,8 +8,15 @@ __all__ = ["Stage", "Timings"]
 
 
 class Stage(StrEnum):
-    """A stage of scoring one video. All but TOTAL add up to about TOTAL; windows of a video go in parallel."""
+    """A stage of a video's way. An answer has those that it went through; all but TOTAL add up to about TOTAL.
 
+    Windows of a video go in parallel.
+    """
+
+    CACHE = "cache"
+    """Digest of the content, and looking for a verdict on it."""
+    SHARED = "shared"
+    """Waiting for the verdict on an equal video that another request asked for; no later stage comes with it."""
     READ = "read"
     """Reading the file; nothing for content given as bytes."""
     SAMPLE = "sample"

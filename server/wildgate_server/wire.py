@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import WildgateError
+from wildgate_server.evidence import EvidenceFrame
 from wildgate_server.policy import Action, LabelGroup, LabelJudgement
 from wildgate_server.scoring import ScoredVideo
+from wildgate_server.stages import Stage, Timings
 
-__all__ = ["ERROR_DOMAIN", "status_of", "verdict_of"]
+__all__ = ["ERROR_DOMAIN", "answer_of", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
@@ -27,7 +31,10 @@ _GROUPS = {
 
 
 def verdict_of(scored: ScoredVideo, max_gap_s: float) -> pb.Verdict:
-    """The answer for a scored video; `max_gap_s` is the gap the server aims at."""
+    """What is known of a scored video, whoever asks; `max_gap_s` is the gap the server aims at.
+
+    `answer_of` makes it one request's answer.
+    """
     video = scored.video
     return pb.Verdict(
         action=_ACTIONS[scored.judgement.action],
@@ -57,13 +64,26 @@ def verdict_of(scored: ScoredVideo, max_gap_s: float) -> pb.Verdict:
             rotation=video.rotation,
             content_bytes=video.content_bytes,
             clip_bytes=video.clip_bytes,
+            read_bytes=video.read_bytes,
+            read_requests=video.read_requests,
         ),
-        model_version=scored.model_version,
-        policy_version=scored.policy_version,
+        model_version=scored.release.model_version,
+        policy_version=scored.policy.version,
         content_digest=video.content_digest,
-        timings=[pb.StageTiming(stage=stage, duration_ms=duration_ms) for stage, duration_ms in scored.timings.items()],
-        evidence=[pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in scored.evidence],
     )
+
+
+def answer_of(
+    verdict: pb.Verdict, timings: Timings, *, cached: bool = False, evidence: Sequence[EvidenceFrame] = ()
+) -> pb.Verdict:
+    """A verdict as one request is answered with it; `verdict` itself stays as it is, for others."""
+    answer = pb.Verdict(
+        cached=cached,
+        timings=[pb.StageTiming(stage=stage, duration_ms=timings[stage]) for stage in Stage if stage in timings],
+        evidence=[pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in evidence],
+    )
+    answer.MergeFrom(verdict)
+    return answer
 
 
 def _label(judged: LabelJudgement) -> pb.LabelVerdict:

@@ -115,7 +115,8 @@ def gateway(target: str | None) -> Iterator[tuple[str, LocalServer | None]]:
         yield target, None
         return
     logs = ROOT / "out" / "conformance"
-    environment = {"WILDGATE_BACKEND__LOG_DIR": str(logs)}
+    # Without the cache: what is asked again afterwards has to be scored again.
+    environment = {"WILDGATE_BACKEND__LOG_DIR": str(logs), "WILDGATE_CACHE__MAX_ENTRIES": "0"}
     options = LocalServerOptions(logs / "server.log", environment=environment, directory=ROOT)
     with LocalServer(options) as server:
         yield server.target, server

@@ -11,8 +11,8 @@ import pytest_asyncio
 from gateway_under_test import GatewayUnderTest, MakeSettings, running
 from patch_detector import POLICY, patch_repository
 
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
 from wildgate_server.settings import ServerSettings
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))  # for triton_seam
 
@@ -50,6 +50,7 @@ def make_settings(patch_triton: EmbeddedTriton, patch_models: Path, policy_file:
             "endpoint": {"address": "127.0.0.1:0"},
             "sampling": {"workers": 1, "timeout_s": 60},
             "backend": {"target": patch_triton.endpoints.grpc, "model_repository": patch_models},
+            "cache": {"max_entries": 0},  # the same clips are sent again and again, and each time to be scored
         }
         merged = {name: {**defaults.get(name, {}), **sections.get(name, {})} for name in (*defaults, *sections)}
         return ServerSettings(policy=policy_file, log_level="warning", **merged)

@@ -46,8 +46,8 @@ def garbage_packets(seed: int) -> bytes:
     return bytes(content)
 
 
-def endless_work(packets: int = 500_000) -> bytes:
-    """A small Matroska file of one picture and very many tiny packets after it: seconds of work for the sampler."""
+def endless_work(packets: int = 140_000) -> bytes:
+    """A small Matroska file of one picture and as many tiny packets after it as are taken: a second of work."""
     buffer = io.BytesIO()
     with av.open(io.BytesIO(make_clip(ClipSpec(width=64, height=64, seconds=0.1)))) as source:
         stream = source.streams.video[0]

@@ -16,8 +16,8 @@ from onnx import parser
 
 from wildgate_build.standard_file import Properties, file_digest, write_properties
 from wildgate_server.manifest import MANIFEST_NAME, ModelManifest, load_manifest
-from wildgate_server.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, write_configs
-from wildgate_server.releases import DETECTOR, RELEASE_NAME, ROLLOUT_NAME, Rollout
+from wildgate_server.rollout.releases import DETECTOR, RELEASE_NAME, ROLLOUT_NAME, Rollout
+from wildgate_server.triton.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, write_configs
 
 LABEL = "yellow_patch"
 OTHER_LABEL = "purple_patch"

@@ -20,7 +20,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from clips import ClipSpec, frame_number, make_clip
-from wildgate_server.embedded_triton import (
+from wildgate_server.triton.embedded import (
     EmbeddedTriton,
     EmbeddedTritonConfig,
     TritonEndpoints,
@@ -174,7 +174,7 @@ def select(prefix: str, matches: Callable[[str], bool]) -> list[int]:
 GATEWAY = """
 import asyncio, sys
 from pathlib import Path
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 
 async def main():
     config = EmbeddedTritonConfig(Path(sys.argv[1]), Path(sys.argv[2]), instances=1)

@@ -43,6 +43,7 @@ async def test_killed_processes_come_back(patch_models: Path, policy_file: Path,
         endpoint={"address": "127.0.0.1:0"},
         sampling={"workers": 1, "timeout_s": 60},
         backend={"model_repository": patch_models, "log_dir": tmp_path, "instances": 1},
+        cache={"max_entries": 0},
         policy=policy_file,
         log_level="warning",
     )

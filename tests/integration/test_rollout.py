@@ -24,14 +24,14 @@ from wildgate_build.publish.repository import Repository, read_policy
 from wildgate_build.publish.rollout_change import change_rollout
 from wildgate_build.publish.rollout_steps import promote, roll_back, start_canary, stop_canary
 from wildgate_build.standard_file import StandardFile
-from wildgate_client import Verdict
-from wildgate_server.canary import on_trial
+from wildgate_client import Content, Verdict
 from wildgate_server.manifest import load_manifest
-from wildgate_server.releases import Rollout
+from wildgate_server.rollout.canary import on_trial
+from wildgate_server.rollout.releases import Rollout
 from wildgate_server.settings import ServerSettings
-from wildgate_server.triton import TritonClient
-from wildgate_server.triton_launch import models_to_load
-from wildgate_server.triton_runtime import find_triton_runtime
+from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.launch import models_to_load
+from wildgate_server.triton.runtime import find_triton_runtime
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
@@ -46,7 +46,9 @@ def repository(model_repository: Path, tmp_path: Path) -> Repository:
     return Repository(patch_repository(model_repository, directory, version=1))
 
 
-def own_settings(repository: Repository, policy_file: Path, log_dir: Path, target: str | None = None) -> ServerSettings:
+def own_settings(
+    repository: Repository, policy_file: Path, log_dir: Path, target: str | None = None, *, kept_verdicts: int = 0
+) -> ServerSettings:
     return ServerSettings(
         endpoint={"address": "127.0.0.1:0"},
         sampling={"workers": 1, "timeout_s": 60},
@@ -58,6 +60,7 @@ def own_settings(repository: Repository, policy_file: Path, log_dir: Path, targe
             "follow_rollout_s": 0.1,
             "canary_patience_s": 60,
         },
+        cache={"max_entries": kept_verdicts},
         policy=policy_file,
         log_level="warning",
     )
@@ -165,6 +168,49 @@ async def test_from_published_to_rolled_back_without_a_lost_video(
 
         assert flow.failures == []
         assert set(check_verdicts(flow.verdicts, digests)) == {"patch/1", "patch/2"}
+
+
+async def test_kept_verdicts_are_those_of_the_version_in_force(
+    repository: Repository, policy_file: Path, tmp_path: Path
+) -> None:
+    settings = own_settings(repository, policy_file, tmp_path, kept_verdicts=100)
+    async with running(settings) as gateway:
+
+        async def scored() -> list[Verdict]:
+            videos = [Content(video) for video in VIDEOS]
+            return list(await asyncio.gather(*(gateway.client.score(video) for video in videos)))
+
+        def cached(verdicts: list[Verdict], version: str) -> set[bool]:
+            check_verdicts([*enumerate(first), *enumerate(verdicts)], {})
+            assert {verdict.model_version for verdict in verdicts} == {version}
+            return {verdict.cached for verdict in verdicts}
+
+        first = await scored()
+        assert cached(first, "patch/1") == {False}
+        assert cached(await scored(), "patch/1") == {True}
+
+        # On trial: those videos are looked at again each time and compared, the others are not.
+        file = write_detector(tmp_path / "half.onnx", load_manifest(repository.path), gain=0.5)
+        await asyncio.to_thread(published, repository, file, policy_file)
+        await asyncio.to_thread(changed, repository, policy_file, lambda rollout: start_canary(rollout, 2, 0.5))
+        await until_gauge(gateway.metrics, "wildgate_rollout_canary", 2)
+        for _ in range(2):
+            trial = await scored()
+            for verdict in trial:
+                tried = on_trial(verdict.content_digest, 0.5)
+                assert (verdict.model_version, verdict.cached) == (("patch/2", False) if tried else ("patch/1", True))
+        compared = samples(gateway.metrics, "wildgate_canary_verdicts_total")
+        assert sum(compared.values()) == 2 * sum(verdict.model_version == "patch/2" for verdict in trial) > 0
+
+        # What the trial said is known when its version serves; the rest is not.
+        await asyncio.to_thread(changed, repository, policy_file, lambda rollout: promote(rollout, None))
+        await until_gauge(gateway.metrics, "wildgate_rollout_serving", 2)
+        assert cached(await scored(), "patch/2") == {True, False}
+        assert cached(await scored(), "patch/2") == {True}
+
+        await asyncio.to_thread(changed, repository, policy_file, roll_back)
+        await until_gauge(gateway.metrics, "wildgate_rollout_serving", 1)
+        assert cached(await scored(), "patch/1") == {True}, "kept from before"
 
 
 @contextmanager

@@ -23,14 +23,14 @@ from triton_requests import shared_memory_of
 from clips import ClipSpec, make_clip
 from wildgate_client import Action, Content, ScoringClient, StreamItem
 from wildgate_client.local_server import LocalServer, LocalServerOptions
-from wildgate_server.embedded_triton import EmbeddedTriton
-from wildgate_server.triton import TritonClient
+from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
 ROOT = Path(__file__).parents[2]
 CLI = (sys.executable, "-m", "wildgate_client.cli")
-MARK = "INTEGRATION_TEST_MARK"
+MARK = "WILDGATE_MARK"
 GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(3)]
 
 
@@ -129,18 +129,19 @@ async def test_sigkill_of_the_gateway_takes_everything_along(
         commands = list(serving.processes().values())
         counts = {
             part: sum(part in command for command in commands)
-            for part in ("tritonserver", "python_backend_stub", "spawn_main")
+            for part in ("tritonserver", "python_backend_stub", "sampling.worker")
         }
         assert counts["tritonserver"] >= 1, commands
         assert counts["python_backend_stub"] >= 2, commands
-        assert counts["spawn_main"] >= 2, commands
+        assert counts["sampling.worker"] >= 2, commands
         gateway = serving.gateway
         server_id = f"wildgate-{gateway}-"
         assert shared_memory_of(server_id)
         assert any(entry.name.startswith(server_id) for entry in scratch.iterdir())
 
         # A worker that hangs does not notice that its pipe was closed.
-        os.kill(next(pid for pid, command in serving.processes().items() if "spawn_main" in command), signal.SIGSTOP)
+        worker = next(pid for pid, command in serving.processes().items() if "sampling.worker" in command)
+        os.kill(worker, signal.SIGSTOP)
         os.kill(gateway, signal.SIGKILL)
         await until(lambda: not serving.processes(), "the end of every process")
         assert not shared_memory_of(server_id)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from wildgate_build.failures import BuildError
 from wildgate_server.manifest import ModelManifest
-from wildgate_server.sampler import ClipWindow
+from wildgate_server.sampling.sampler import ClipWindow
 
 __all__ = ["ClipDecoder", "DecoderError", "WindowRefused"]
 

@@ -13,9 +13,10 @@ from wildgate_build.failures import BuildError
 from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
 from wildgate_server.errors import NotAVideo, WildgateError
 from wildgate_server.manifest import ManifestError, load_manifest
-from wildgate_server.sampler import VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import VideoLimits, sample_video
 from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.source import local_file
 
 __all__ = ["FrameSource", "UnreadableVideoError", "VideoFile", "VideoFrames", "video_files"]
 
@@ -64,7 +65,7 @@ class FrameSource:
     def look(self, path: Path) -> VideoFrames:
         """The looked-at frames of one video. Raises UnreadableVideoError, naming it."""
         try:
-            video = sample_video(path, self._sampling, self._limits)
+            video = sample_video(local_file.VideoFile(path), self._sampling, self._limits)
             frames = np.concatenate([self._decoder.frames(window, video.rotation) for window in video.windows])
         except WildgateError as error:
             raise UnreadableVideoError(f"{path}: {error.message}") from error

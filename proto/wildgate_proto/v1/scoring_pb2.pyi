@@ -29,16 +29,18 @@ LABEL_GROUP_LIVE_ANIMAL: LabelGroup
 LABEL_GROUP_PRODUCT: LabelGroup
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("video_id", "content", "uri", "max_evidence_frames")
+    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames")
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     MAX_EVIDENCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     video_id: str
     content: bytes
     uri: str
+    content_digest: str
     max_evidence_frames: int
-    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ...) -> None: ...
+    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("video_id", "verdict")
@@ -159,7 +161,7 @@ class Coverage(_message.Message):
     def __init__(self, frames_looked_at: _Optional[int] = ..., first_frame_s: _Optional[float] = ..., last_frame_s: _Optional[float] = ..., longest_gap_s: _Optional[float] = ..., max_gap_s: _Optional[float] = ..., looked_at_s: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class VideoInfo(_message.Message):
-    __slots__ = ("format", "codec", "width", "height", "rotation", "content_bytes", "clip_bytes")
+    __slots__ = ("format", "codec", "width", "height", "rotation", "content_bytes", "clip_bytes", "read_bytes", "read_requests")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +169,8 @@ class VideoInfo(_message.Message):
     ROTATION_FIELD_NUMBER: _ClassVar[int]
     CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     CLIP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READ_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     format: str
     codec: str
     width: int
@@ -174,7 +178,9 @@ class VideoInfo(_message.Message):
     rotation: int
     content_bytes: int
     clip_bytes: int
-    def __init__(self, format: _Optional[str] = ..., codec: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., rotation: _Optional[int] = ..., content_bytes: _Optional[int] = ..., clip_bytes: _Optional[int] = ...) -> None: ...
+    read_bytes: int
+    read_requests: int
+    def __init__(self, format: _Optional[str] = ..., codec: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., rotation: _Optional[int] = ..., content_bytes: _Optional[int] = ..., clip_bytes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., read_requests: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
     __slots__ = ("stage", "duration_ms")

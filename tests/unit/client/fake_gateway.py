@@ -48,6 +48,7 @@ class Refusal:
 
 
 NOT_A_VIDEO = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "no media container", "NOT_A_VIDEO")
+NOT_CACHED = Refusal(grpc.StatusCode.NOT_FOUND, "none is kept", "VERDICT_NOT_CACHED", field_at_fault="content_digest")
 OVERLOADED = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "OVERLOADED", retry_after_s=1.5)
 
 
@@ -91,6 +92,8 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
             rotation=90,
             content_bytes=1000,
             clip_bytes=100,
+            read_bytes=300,
+            read_requests=2,
         ),
         model_version="demonstrator/1",
         policy_version="p1",
@@ -106,10 +109,14 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
 
 @dataclass
 class FakeGateway:
-    """Gives `answers` first; then refuses content that begins with b"garbage" and scores the rest."""
+    """Gives `answers` first; then refuses content that begins with b"garbage" and scores the rest.
+
+    Asked by digest it has a verdict on those in `known`.
+    """
 
     answers: deque[scoring_pb2.Verdict | Refusal | scoring_pb2.ScoreResponse] = field(default_factory=deque)
     verdict: scoring_pb2.Verdict = field(default_factory=a_verdict)
+    known: set[str] = field(default_factory=set)
     requests: list[scoring_pb2.ScoreRequest] = field(default_factory=list)
     # With `hold` set, requests wait; `arrived` and `cancelled` tell that one came and that its caller left.
     hold: bool = False
@@ -123,6 +130,8 @@ class FakeGateway:
         self.requests.append(request)
         if self.answers:
             return self.answers.popleft()
+        if request.content_digest and request.content_digest not in self.known:
+            return NOT_CACHED
         return NOT_A_VIDEO if request.content.startswith(b"garbage") else self.verdict
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from fake_gateway import NOT_A_VIDEO, OVERLOADED, FakeGateway, Refusal, a_verdict
+from fake_gateway import NOT_A_VIDEO, NOT_CACHED, OVERLOADED, FakeGateway, Refusal, a_verdict
 
 from wildgate_client import (
     Action,
@@ -30,6 +30,7 @@ from wildgate_client import (
     Unavailable,
     UnexpectedAnswer,
     Uri,
+    VerdictNotCached,
 )
 from wildgate_proto.v1 import scoring_pb2
 
@@ -50,6 +51,7 @@ async def test_a_verdict_comes_back_whole(gateway: FakeGateway, target: str):
     assert verdict.detections[0].box == Box(0.25, 0.25, 0.75, 0.75)
     assert verdict.coverage.looked_at_s == (0.0, 1.0, 3.0)
     assert (verdict.video.codec, verdict.video.rotation, verdict.video.clip_bytes) == ("h264", 90, 100)
+    assert (verdict.video.read_bytes, verdict.video.read_requests) == (300, 2)
     assert [(timing.stage, timing.duration_ms) for timing in verdict.timings] == [
         ("sample", 5.0),
         ("infer", 40.0),
@@ -119,6 +121,7 @@ async def test_what_cannot_be_read_is_not_sent(gateway: FakeGateway, target: str
             "URI_NOT_ALLOWED",
         ),
         (Refusal(grpc.StatusCode.NOT_FOUND, reason="FETCH_FAILED"), NotFound, "FETCH_FAILED"),
+        (NOT_CACHED, VerdictNotCached, "VERDICT_NOT_CACHED"),
         (OVERLOADED, Overloaded, "OVERLOADED"),
         (
             Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUOTA_EXCEEDED"),

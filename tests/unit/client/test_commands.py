@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 from fake_gateway import FakeGateway
 from typer.testing import CliRunner, Result
 from verdicts import with_evidence
@@ -99,6 +100,16 @@ def test_uris_are_sent_as_uris(gateway: FakeGateway, command_target: str, good: 
     assert gateway.requests[-1].content == b"video"
 
 
+def test_digest_first_sends_only_what_is_not_known(gateway: FakeGateway, command_target: str, good: Path):
+    arguments = ("score", "--digest-first", "--server", command_target, good)
+    assert run(*arguments).exit_code == 0
+    assert [bool(request.content) for request in gateway.requests] == [False, True]
+    gateway.known = {gateway.requests[0].content_digest}
+    gateway.requests.clear()
+    assert run(*arguments).exit_code == 0
+    assert [bool(request.content) for request in gateway.requests] == [False]
+
+
 def test_annotate_writes_frames(gateway: FakeGateway, command_target: str, good: Path, tmp_path: Path):
     gateway.verdict = with_evidence(1.0, 3.0)
     result = run("score", "--server", command_target, "--annotate", tmp_path / "frames", good)
@@ -178,3 +189,9 @@ def test_the_client_needs_no_extra():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_help_says_which_options_do_not_go_together():
+    score = typer.main.get_command(app).commands["score"]
+    (digest_first,) = [option for option in score.params if option.name == "digest_first"]
+    assert "--annotate switches it off" in digest_first.help

@@ -6,7 +6,7 @@ import io
 
 import av
 
-from wildgate_server.coded_stream import DeclaredStream
+from wildgate_server.media.coded_stream import DeclaredStream
 
 
 def stream_of(content: bytes) -> tuple[DeclaredStream, list[tuple[bool, bytes]], av.VideoFrame]:

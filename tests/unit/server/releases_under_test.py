@@ -9,7 +9,7 @@ import yaml
 from blake3 import blake3
 
 from wildgate_server.manifest import ModelManifest
-from wildgate_server.releases import Canary, Release, Releases, Rollout
+from wildgate_server.rollout.releases import Canary, Release, Releases, Rollout
 
 LABELS = ("live_bear", "rhino_horn")
 SHAPES = {"frames_per_window": 4, "frame_side_px": 320, "detections_per_frame": 2}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from releases_under_test import releases
+
 from wildgate_server.detections import Detection
 from wildgate_server.evidence import EvidenceFrame
 from wildgate_server.policy import Judgement, Policy, Sighting
-from wildgate_server.sampler import ClipWindow, SampledVideo
+from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
 
@@ -47,6 +49,8 @@ def sampled_video(**changes: Any) -> SampledVideo:
         "last_s": 4.25,
         "content_bytes": 1000,
         "content_digest": "blake3:00",
+        "read_bytes": 300,
+        "read_requests": 2,
         "windows": (ClipWindow(b"clip", (0, 1, 2, 2), LOOKED_AT_S, 3),),
         "read_ms": 0.5,
         "sample_ms": 4.0,
@@ -71,9 +75,9 @@ def scored_video(**changes: Any) -> ScoredVideo:
         "longest_gap_s": 2.0,
         "detections": (Detection("rhino_horn", 0.75, 2.0, (0.125, 0.25, 0.5, 1.0)),),
         "judgement": judgement(),
-        "policy_version": "p1",
-        "model_version": "m/1",
+        "policy": POLICY,
+        "release": releases(1).serving,
         "evidence": (EvidenceFrame(2.0, b"jpeg"),),
-        "timings": {Stage.SAMPLE: 4.0, Stage.TOTAL: 20.0},
+        "timings": {Stage.SAMPLE: 4.0, Stage.INFER: 20.0},
     }
     return ScoredVideo(**{**fields, **changes})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wildgate_server.backend import ExternalBackend, scorers
-from wildgate_server.releases import Canary, Rollout
-from wildgate_server.rollout_follower import NotReadyYet
+from wildgate_server.rollout.releases import Canary, Rollout
+from wildgate_server.rollout.rollout_follower import NotReadyYet
+from wildgate_server.triton.backend import ExternalBackend, scorers
 
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 

@@ -13,7 +13,7 @@ import pytest
 from wildgate_server.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import Answer, ClipRow
+from wildgate_server.triton.client import Answer, ClipRow
 
 FAR = 3600.0
 MB = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from wildgate_server.canary import on_trial
+from wildgate_server.rollout.canary import on_trial
 
 DIGESTS = [f"blake3:{blake3(str(number).encode()).hexdigest()}" for number in range(4000)]
 

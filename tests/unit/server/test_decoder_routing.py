@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from clips import ClipSpec, make_clip
-from wildgate_server.coded_stream import Coding
 from wildgate_server.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
-from wildgate_server.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.media.coded_stream import Coding
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
 

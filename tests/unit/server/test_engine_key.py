@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from wildgate_server.engine_key import (
+from wildgate_server.triton.engine_key import (
     EngineDoesNotFit,
     EngineKey,
     EngineKeyError,
@@ -18,7 +18,7 @@ from wildgate_server.engine_key import (
     check_engine,
     check_repository_engines,
 )
-from wildgate_server.machine import Gpu, Machine
+from wildgate_server.triton.machine import Gpu, Machine
 
 ONNX, ENGINE = b"an ONNX file", b"an engine"
 NEEDS = EngineNeeds(frames=8, side=320, detections=16, max_batch=16)

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from wildgate_server import errors
-from wildgate_server.errors import InternalError, VideoTooLarge, WildgateError
+from wildgate_server.errors import InternalError, Status, VideoTooLarge, WildgateError
 
 KINDS = [kind for name in errors.__all__ if issubclass(kind := getattr(errors, name), WildgateError)]
 
@@ -32,8 +32,13 @@ def test_the_drawing_is_true() -> None:
     for kind in KINDS:
         if kind is not WildgateError:
             status, reason = table[kind.__name__]
-            assert kind.status is grpc.StatusCode[status]
+            assert kind.status is Status[status]
             assert getattr(kind, "reason", "") == reason
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_grpc_s_own(status: Status) -> None:
+    assert status.value == grpc.StatusCode[status.name].value
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not InternalError], ids=lambda kind: kind.__name__)

@@ -13,8 +13,8 @@ from PIL import Image
 from wildgate_server.detections import Detection, Letterbox
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
-from wildgate_server.sampler import ClipWindow
-from wildgate_server.triton import ClipRow
+from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.triton.client import ClipRow
 
 SIDE = 64
 LETTERBOX = Letterbox.of(128, 64, 0, SIDE)  # bars of 16 above and below

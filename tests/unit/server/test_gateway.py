@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from releases_under_test import write_repository
 
+from wildgate_server.endpoint import StartError
 from wildgate_server.gateway import SettingsConflict, run_gateway
-from wildgate_server.releases import ReleaseError
-from wildgate_server.settings import ServerSettings
+from wildgate_server.rollout.releases import ReleaseError
+from wildgate_server.settings import CacheSettings, ServerSettings
 
 POLICY = """
 version: test
@@ -69,6 +71,18 @@ async def test_a_broken_version_that_serves_does(repository: Path, tmp_path: Pat
     (repository / "wildlife_detector" / "1" / "model.onnx").write_text("another")
     with pytest.raises(ReleaseError, match="not the file that was published"):
         async with run_gateway(settings(repository, tmp_path, target=NOBODY)):
+            pass
+
+
+async def test_a_redis_without_its_client_is_named_with_its_remedy(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "wildgate_server.caching.redis_verdicts", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    configured = settings(repository, tmp_path, target=NOBODY)
+    configured = configured.model_copy(update={"cache": CacheSettings(redis_url="redis://localhost")})
+    with pytest.raises(StartError, match=r"cache\.redis_url: needs redis.*wildgate\[redis\]"):
+        async with run_gateway(configured):
             pass
 
 

@@ -11,12 +11,12 @@ import pytest
 from releases_under_test import manifest, releases
 from scored_videos import sampled_video
 
-from wildgate_server.errors import CorruptVideo, RowRefused
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused
 from wildgate_server.looking import Look, Looker
 from wildgate_server.routes import Routes
-from wildgate_server.sampler import ClipWindow
+from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import Answer, ClipRow, DecoderRefused
+from wildgate_server.triton.client import Answer, ClipRow, DecoderRefused
 
 GOOD = ClipWindow(b"good", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4)
 HARD = ClipWindow(b"hard", (0, 1, 1, 1), (4.0, 5.0), 2)
@@ -28,10 +28,13 @@ class FakeTriton:
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[bytes]]] = []
         self.bad: set[int] = set()
+        self.away: Exception | None = None
 
     async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
         self.batches.append((ensemble, [row.clip for row in rows]))
         hard = [row for row in rows if row.clip == b"hard"]
+        if hard and self.away:
+            raise self.away
         if hard and "_software" not in ensemble:
             raise DecoderRefused("DALI said no")
         if any(index in self.bad for row in hard for index in row.frame_index):
@@ -81,3 +84,11 @@ async def test_what_neither_decodes_is_corrupt() -> None:
     async with looking(triton) as looker:
         with pytest.raises(CorruptVideo):
             await looker.look(sampled_video(windows=(HARD,)), "video_scorer", monotonic() + 60)
+
+
+async def test_a_window_that_could_not_be_asked_for_is_never_left_out() -> None:
+    """A verdict with fewer windows than were sampled would be kept as if it were the video's fault."""
+    triton = FakeTriton()
+    triton.away = BackendUnavailable("clip_decoder failed: MemoryError")
+    with pytest.raises(BackendUnavailable):
+        await seen(triton)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.machine import Gpu, probe_machine
+from wildgate_server.triton.machine import Gpu, probe_machine
 
 PROPRIETARY = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  Wed Aug 27 17:52:14 UTC 2025"
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.82.07  Release Build  (builder)  Wed Aug 27 2025"

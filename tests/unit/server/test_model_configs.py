@@ -11,8 +11,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from wildgate_server.manifest import ModelManifest, load_manifest
-from wildgate_server.model_configs import check_configs, ensemble, ensembles, main, render_configs, write_configs
-from wildgate_server.releases import Canary, Rollout, load_rollout
+from wildgate_server.rollout.releases import Canary, Rollout, load_rollout
+from wildgate_server.triton.model_configs import check_configs, ensemble, ensembles, main, render_configs, write_configs
 
 REPOSITORY = Path(__file__).parents[3] / "model_repository"
 SERVING = Rollout(serving=3)

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from wildgate_server import model_healer
-from wildgate_server.model_healer import ModelHealer
-from wildgate_server.model_rollout import NotLoaded
+from wildgate_server.rollout.model_rollout import NotLoaded
+from wildgate_server.triton import model_healer
+from wildgate_server.triton.model_healer import ModelHealer
 
 
 class FakeTriton:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server import model_rollout
-from wildgate_server.model_configs import ensembles
-from wildgate_server.model_rollout import ModelRollout, NotLoaded
-from wildgate_server.releases import DETECTOR, Canary, Rollout
-from wildgate_server.triton import ModelControlError
+from wildgate_server.rollout import model_rollout
+from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
+from wildgate_server.rollout.releases import DETECTOR, Canary, Rollout
+from wildgate_server.triton.client import ModelControlError
+from wildgate_server.triton.model_configs import ensembles
 
 SERVING = {"clip_decoder": (1,), DETECTOR: (1,), "video_scorer": (1,)}
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))

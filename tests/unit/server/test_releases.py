@@ -8,7 +8,7 @@ import pytest
 from releases_under_test import manifest, releases, write_repository
 
 from wildgate_server.manifest import load_manifest
-from wildgate_server.releases import (
+from wildgate_server.rollout.releases import (
     Canary,
     ChangingRollout,
     ReleaseError,

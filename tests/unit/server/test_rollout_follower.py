@@ -12,11 +12,11 @@ import yaml
 from releases_under_test import manifest, releases, write_repository
 from structlog.testing import capture_logs
 
-from wildgate_server import rollout_follower
-from wildgate_server.model_rollout import NotLoaded
 from wildgate_server.policy import PolicyError
-from wildgate_server.releases import Releases, Rollout
-from wildgate_server.rollout_follower import NotReadyYet, RolloutFollower, RolloutState
+from wildgate_server.rollout import rollout_follower
+from wildgate_server.rollout.model_rollout import NotLoaded
+from wildgate_server.rollout.releases import Releases, Rollout
+from wildgate_server.rollout.rollout_follower import NotReadyYet, RolloutFollower, RolloutState
 from wildgate_server.routes import Routes
 from wildgate_server.settings import BatchSettings
 

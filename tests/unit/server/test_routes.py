@@ -13,7 +13,7 @@ from releases_under_test import releases
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.routes import Routes
 from wildgate_server.settings import BatchSettings
-from wildgate_server.triton import Answer, ClipRow
+from wildgate_server.triton.client import Answer, ClipRow
 
 ROW = ClipRow(b"clip", (0,), 0)
 LONG_WAIT_MS = 3_600_000.0

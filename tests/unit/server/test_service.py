@@ -1,4 +1,4 @@
-"""The service behind a real in-process server, with a scripted scorer at the seam."""
+"""The service behind a real in-process server, with scripted verdicts at the seam."""
 
 from __future__ import annotations
 
@@ -14,36 +14,42 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from scored_videos import scored_video
 from structlog.testing import capture_logs
 
 from wildgate_proto.v1 import scoring_pb2 as pb
-from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub, add_ScoringServiceServicer_to_server
+from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission
-from wildgate_server.errors import InternalError, NotAVideo
+from wildgate_server.caching.verdicts import Asked
+from wildgate_server.errors import InternalError, NotAVideo, VerdictNotCached
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
-from wildgate_server.scoring import ScoredVideo
+from wildgate_server.sampling.pool import Source
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.settings import AdmissionSettings, SamplingSettings, SourceSettings
-from wildgate_server.sources import Sources
+from wildgate_server.settings import AdmissionSettings, SourceSettings
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.sources import Sources
 
 PATIENCE_S = 30.0
 
 
 @dataclass
-class FakeScorer:
+class FakeVerdicts:
     """Scores by content: `bad...` is no video, `bug...` a surprise, `hold...` waits until told to go on."""
 
-    calls: list[tuple[bytes | Path, float, int]] = field(default_factory=list)
+    calls: list[tuple[Source, Asked]] = field(default_factory=list)
     held: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     inside: int = 0
     most_inside: int = 0
     cancelled: int = 0
 
-    async def score(self, source: bytes | Path, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
-        self.calls.append((source, deadline, max_evidence_frames))
+    async def about_digest(self, digest: str, *, max_evidence_frames: int = 0) -> pb.Verdict:
+        if digest != "blake3:known":
+            raise VerdictNotCached("not here", field="content_digest")
+        return pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}", cached=True)
+
+    async def about(self, source: Source, asked: Asked) -> pb.Verdict:
+        self.calls.append((source, asked))
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         try:
@@ -55,7 +61,11 @@ class FakeScorer:
                 raise UnicodeDecodeError("utf-8", content, 0, 1, "a secret, in an attribute called reason")
             if content.startswith(b"hold"):
                 await self.held.wait()
-            return scored_video(model_version=content.decode())
+            return pb.Verdict(
+                action=pb.ACTION_BLOCK,
+                model_version=content.decode(),
+                timings=[pb.StageTiming(stage="total", duration_ms=250)],
+            )
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -76,7 +86,7 @@ class FakeScorer:
 @dataclass
 class Served:
     stub: ScoringServiceStub
-    scorer: FakeScorer
+    verdicts: FakeVerdicts
     admission: Admission
     metrics: Metrics
 
@@ -88,21 +98,20 @@ class Served:
 @asynccontextmanager
 async def serving(root: Path | None = None, **admission_settings: float) -> AsyncIterator[Served]:
     settings = AdmissionSettings(**admission_settings)
-    scorer, admission, metrics = FakeScorer(), Admission(settings), Metrics()
+    verdicts, admission, metrics = FakeVerdicts(), Admission(settings), Metrics()
     service = ScoringService(
-        scorer=scorer,
+        verdicts=verdicts,
         sources=Sources(SourceSettings(file_roots=(root,) if root else (), max_bytes=1000)),
         admission=admission,
         metrics=metrics,
         admission_settings=settings,
-        sampling_settings=SamplingSettings(max_gap_s=1.25),
     )
     server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
-    add_ScoringServiceServicer_to_server(service, server)
+    service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Served(ScoringServiceStub(channel), scorer, admission, metrics)
+        yield Served(ScoringServiceStub(channel), verdicts, admission, metrics)
     await server.stop(None)
 
 
@@ -130,35 +139,74 @@ async def test_a_video_is_scored_and_answered() -> None:
     async with serving(max_deadline_s=60) as served:
         before = monotonic()
         response = await served.stub.Score(video(b"fine", "my id", max_evidence_frames=3))
-        ((source, deadline, evidence),) = served.scorer.calls
+        ((source, asked),) = served.verdicts.calls
         counted = served.counted()
     assert (response.video_id, response.verdict.model_version) == ("my id", "fine")
     assert response.verdict.action == pb.ACTION_BLOCK
-    assert response.verdict.coverage.max_gap_s == 1.25
-    assert (source, evidence) == (b"fine", 3)
-    assert before + 60 <= deadline <= monotonic() + 60
+    assert (source, asked.uri, asked.max_evidence_frames) == (b"fine", "", 3)
+    assert before + 60 <= asked.deadline <= monotonic() + 60
     assert counted == {"block": 1}
 
 
-async def test_a_file_is_handed_on_as_a_path(tmp_path: Path) -> None:
+async def test_a_file_is_handed_on_unread(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     async with serving(tmp_path) as served:
         await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
-        assert served.scorer.calls[0][0] == tmp_path / "a.mp4"
+        assert served.verdicts.calls[0][0] == VideoFile(tmp_path / "a.mp4")
+
+
+async def test_where_a_uri_leads_and_what_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    async with serving(tmp_path) as served:
+        await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
+        assert served.verdicts.calls[0][1].uri == f"file://{tmp_path}/a.mp4"
+
+
+async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() -> None:
+    async with serving(max_in_flight=1) as served:
+        known = pb.ScoreRequest(video_id="a", content_digest="blake3:known")
+        response = await served.stub.Score(known)
+        assert (response.video_id, response.verdict.cached) == ("a", True)
+        error = await refusal(served.stub.Score(pb.ScoreRequest(content_digest="blake3:other")))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "VERDICT_NOT_CACHED")
+        held = served.stub.Score(video(b"hold"))
+        await served.verdicts.until(1)
+        assert reason_of(await refusal(served.stub.Score(known))) == "OVERLOADED"
+        served.verdicts.held.set()
+        await held
+        assert served.counted() == {"review": 1, "block": 1, "overloaded": 1}, (
+            "what is not kept is no video that failed"
+        )
+
+
+async def test_digests_in_a_stream() -> None:
+    async with serving() as served:
+        asked = [pb.ScoreRequest(video_id=name, content_digest=f"blake3:{name}") for name in ("known", "other")]
+        answers = {answer.video_id: answer async for answer in served.stub.ScoreStream(items(*asked))}
+        counted = served.counted()
+    assert answers["known"].verdict.cached
+    assert reason(answers["other"].error) == "VERDICT_NOT_CACHED"
+    assert counted == {"review": 1}
+
+
+async def test_stages_of_the_answer_are_those_of_the_metrics() -> None:
+    async with serving() as served:
+        await served.stub.Score(video(b"fine"))
+        assert served.metrics.registry.get_sample_value("wildgate_stage_seconds_sum", {"stage": "total"}) == 0.25
 
 
 async def test_a_full_server_refuses_at_once() -> None:
     async with serving(max_in_flight=2, retry_after_ms=750) as served:
         held = [served.stub.Score(video(b"hold")) for _ in range(2)]
-        await served.scorer.until(2)
+        await served.verdicts.until(2)
         error = await refusal(served.stub.Score(video(b"fine")))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_of(error) == "OVERLOADED"
         retry = error_details_pb2.RetryInfo()
         assert rpc_status.from_call(error).details[1].Unpack(retry)
         assert retry.retry_delay.nanos == 750_000_000
-        assert len(served.scorer.calls) == 2, "no work was done for it"
-        served.scorer.held.set()
+        assert len(served.verdicts.calls) == 2, "no work was done for it"
+        served.verdicts.held.set()
         await asyncio.gather(*held)
         assert (await served.stub.Score(video(b"fine"))).verdict.model_version == "fine"
         assert served.counted() == {"block": 3, "overloaded": 1}
@@ -171,10 +219,10 @@ async def test_bad_requests_are_refused_before_any_work() -> None:
             (video(b"x", max_evidence_frames=-1), "INVALID_REQUEST"),
             (video(b"x", max_evidence_frames=65), "INVALID_REQUEST"),
             (video(b"x" * 1001), "VIDEO_TOO_LARGE"),
-            (pb.ScoreRequest(uri="http://host/a"), "URI_NOT_ALLOWED"),
+            (pb.ScoreRequest(uri="ftp://host/a"), "URI_NOT_ALLOWED"),
         ):
             assert reason_of(await refusal(served.stub.Score(request))) == expected
-        assert served.scorer.calls == []
+        assert served.verdicts.calls == []
         assert served.admission.in_flight == 0
         await served.stub.Score(video(b"x", max_evidence_frames=64))
 
@@ -195,8 +243,8 @@ async def test_the_server_s_own_cap_on_time() -> None:
     async with serving(max_deadline_s=0.05) as served:
         error = await refusal(served.stub.Score(video(b"hold")))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
-        await served.scorer.until(0)
-        assert served.scorer.cancelled == 1
+        await served.verdicts.until(0)
+        assert served.verdicts.cancelled == 1
 
 
 async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
@@ -205,19 +253,19 @@ async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
         sent = monotonic()
         error = await refusal(call)
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await served.scorer.until(0)
-        assert served.scorer.cancelled == 1
-        assert served.scorer.calls[0][1] < sent + 500, "not the server's cap"
+        await served.verdicts.until(0)
+        assert served.verdicts.cancelled == 1
+        assert served.verdicts.calls[0][1].deadline < sent + 500, "not the server's cap"
         assert served.admission.in_flight == 0
 
 
 async def test_a_caller_that_leaves_ends_the_work() -> None:
     async with serving() as served:
         call = served.stub.Score(video(b"hold"))
-        await served.scorer.until(1)
+        await served.verdicts.until(1)
         call.cancel()
-        await served.scorer.until(0)
-        assert served.scorer.cancelled == 1
+        await served.verdicts.until(0)
+        assert served.verdicts.cancelled == 1
         async with asyncio.timeout(PATIENCE_S):
             await served.admission.drained()
         assert served.counted() == {"cancelled": 1}
@@ -226,11 +274,11 @@ async def test_a_caller_that_leaves_ends_the_work() -> None:
 async def test_a_draining_server_sends_callers_elsewhere() -> None:
     async with serving() as served:
         held = served.stub.Score(video(b"hold"))
-        await served.scorer.until(1)
+        await served.verdicts.until(1)
         served.admission.close()
         error = await refusal(served.stub.Score(video(b"fine")))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-        served.scorer.held.set()
+        served.verdicts.held.set()
         assert (await held).verdict.model_version == "hold", "work under way is finished"
 
 
@@ -269,7 +317,7 @@ async def test_answers_come_as_they_finish() -> None:
         call = served.stub.ScoreStream(items(video(b"hold"), video(b"fine")))
         first = await call.read()
         assert first.video_id == "fine"
-        served.scorer.held.set()
+        served.verdicts.held.set()
         assert (await call.read()).video_id == "hold"
         assert await call.read() is grpc.aio.EOF
 
@@ -277,34 +325,34 @@ async def test_answers_come_as_they_finish() -> None:
 async def test_a_stream_is_read_no_faster_than_it_is_worked_on() -> None:
     async with serving(stream_concurrency=3, max_in_flight=10) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(12))))
-        await served.scorer.until(3)
-        served.scorer.held.set()
+        await served.verdicts.until(3)
+        served.verdicts.held.set()
         assert len([answer async for answer in call]) == 12
-        assert served.scorer.most_inside == 3
+        assert served.verdicts.most_inside == 3
 
 
 async def test_a_stream_waits_for_places_where_a_single_video_is_refused() -> None:
     async with serving(stream_concurrency=8, max_in_flight=2) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(6))))
-        await served.scorer.until(2)
+        await served.verdicts.until(2)
         assert reason_of(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
-        served.scorer.held.set()
+        served.verdicts.held.set()
         answers = [answer async for answer in call]
         assert len(answers) == 6
         assert all(answer.HasField("verdict") for answer in answers)
-        assert served.scorer.most_inside == 2
+        assert served.verdicts.most_inside == 2
 
 
 async def test_a_stream_that_its_caller_leaves_ends_all_its_work() -> None:
     async with serving(stream_concurrency=4) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(9))))
-        await served.scorer.until(4)
+        await served.verdicts.until(4)
         call.cancel()
-        await served.scorer.until(0)
-        assert served.scorer.cancelled == 4
+        await served.verdicts.until(0)
+        assert served.verdicts.cancelled == 4
         async with asyncio.timeout(PATIENCE_S):
             await served.admission.drained()
-        assert len(served.scorer.calls) == 4, "nothing was begun after it left"
+        assert len(served.verdicts.calls) == 4, "nothing was begun after it left"
 
 
 async def test_each_video_of_a_stream_has_its_own_time() -> None:
@@ -317,7 +365,7 @@ async def test_each_video_of_a_stream_has_its_own_time() -> None:
         await call.write(pb.ScoreStreamRequest(request=video(b"second")))
         await call.read()
         await call.done_writing()
-        first, second = (deadline for _, deadline, _ in served.scorer.calls)
+        first, second = (asked.deadline for _, asked in served.verdicts.calls)
     assert first <= between + 40 <= second
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,24 @@ def test_what_is_wrong_is_named_with_its_value(args: tuple[str, ...], field: str
     assert fault(*args) == (field, value)
 
 
+@pytest.mark.parametrize("args", [("--sampling.timeout-s", "8"), ("--source.fetch-timeout-s", "10")])
+def test_fetching_has_to_end_before_sampling_does(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve_command(list(args)) == 2
+    printed = capsys.readouterr().err
+    assert re.search(r"source\.fetch_timeout_s \(\d+\) must be less than sampling\.timeout_s \(\d+\)", printed)
+    assert args[1] in printed
+    assert parsed("--sampling.timeout-s", "8", "--source.fetch-timeout-s", "7.9").sampling.timeout_s == 8
+
+
+def test_a_fault_in_one_section_is_told_alone() -> None:
+    assert fault("--source.fetch-timeout-s", "0", "--sampling.timeout-s", "8") == ("source.fetch_timeout_s", "0")
+
+
+@pytest.mark.parametrize("port", [0, 65536, "ssh"])
+def test_what_is_no_port(port: object) -> None:
+    assert fault("--source.ports", str(port)) == ("source.ports.0", port)
+
+
 def test_a_misspelled_name_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WILDGATE_SAMPLING__MAX_FRAME", "10")
     assert fault() == ("sampling.max_frame", "10")
@@ -130,6 +149,14 @@ def test_settings_cannot_be_changed() -> None:
         settings.log_level = "debug"
     with pytest.raises(ValidationError, match="frozen"):
         settings.sampling.max_frames = 3
+
+
+def test_the_redis_s_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WILDGATE_CACHE__REDIS_URL", "redis://user:secret@host")
+    settings = parsed()
+    assert settings.cache.redis_url is not None
+    assert settings.cache.redis_url.get_secret_value() == "redis://user:secret@host"
+    assert "secret" not in repr(settings) + settings.model_dump_json()
 
 
 SECTIONS = [getattr(module, name) for name in module.__all__ if name.endswith("Settings")]

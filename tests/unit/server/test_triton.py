@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
-from wildgate_server.triton import ClipRow, DecoderRefused, TritonClient
+from wildgate_server.triton.client import ClipRow, DecoderRefused, TritonClient
 
 ROWS = [ClipRow(b"clip", (0, 1), 0)]
 STUB_DIED = "Failed to process the request(s), message: Stub process 'clip_decoder_0_0' is not healthy."

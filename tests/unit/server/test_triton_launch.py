@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.releases import Canary, ChangingRollout, Rollout
-from wildgate_server.triton_launch import (
+from wildgate_server.rollout.releases import Canary, ChangingRollout, Rollout
+from wildgate_server.triton.launch import (
     EmbeddedTritonConfig,
     Launch,
     TritonEndpoints,
@@ -20,7 +20,7 @@ from wildgate_server.triton_launch import (
     starting_rollout,
     touch_model,
 )
-from wildgate_server.triton_runtime import TritonRuntime, TritonStartError
+from wildgate_server.triton.runtime import TritonRuntime, TritonStartError
 
 REPOSITORY = Path(__file__).parents[3] / "model_repository"
 SERVING = Rollout(serving=1)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.triton_runtime import TritonStartError, find_libpython, find_triton_runtime
+from wildgate_server.allocator import ENVIRONMENT
+from wildgate_server.triton.runtime import TritonStartError, find_libpython, find_triton_runtime
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -36,7 +37,8 @@ def test_the_environment_adds_and_drops_nothing(monkeypatch: pytest.MonkeyPatch)
     assert libraries == [*map(str, runtime.library_directories), "/somewhere"]
     monkeypatch.delenv("LD_LIBRARY_PATH")
     assert not runtime.environment()["LD_LIBRARY_PATH"].endswith(":"), "an empty entry means the working directory"
-    assert {**environment, "PATH": "", "LD_LIBRARY_PATH": ""} == {**os.environ, "PATH": "", "LD_LIBRARY_PATH": ""}
+    own = {"PATH": "", "LD_LIBRARY_PATH": ""}
+    assert environment | own == {**ENVIRONMENT, **os.environ, **own}
 
 
 def test_a_missing_libpython_is_named_with_the_package_that_brings_it(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from scored_videos import scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
+from wildgate_server.evidence import EvidenceFrame
 from wildgate_server.policy import Action, Judgement, LabelGroup
-from wildgate_server.wire import status_of, verdict_of
+from wildgate_server.stages import Stage
+from wildgate_server.wire import answer_of, status_of, verdict_of
 
 Detail = TypeVar("Detail", bound=Message)
 
@@ -61,22 +63,43 @@ def test_a_verdict_carries_everything() -> None:
             looked_at_s=[0.0, 2.0, 3.5],
         ),
         video=pb.VideoInfo(
-            format="mov", codec="h264", width=320, height=240, rotation=90, content_bytes=1000, clip_bytes=4
+            format="mov",
+            codec="h264",
+            width=320,
+            height=240,
+            rotation=90,
+            content_bytes=1000,
+            clip_bytes=4,
+            read_bytes=300,
+            read_requests=2,
         ),
         model_version="m/1",
         policy_version="p1",
         content_digest="blake3:00",
-        cached=False,
-        timings=[pb.StageTiming(stage="sample", duration_ms=4.0), pb.StageTiming(stage="total", duration_ms=20.0)],
-        evidence=[pb.EvidenceFrame(time_s=2.0, jpeg=b"jpeg")],
     )
 
 
-def test_every_field_of_the_messages_is_set() -> None:
-    """A field added to the API must be filled here; `cached` has no cache yet."""
+def test_a_request_s_own_part_is_added_and_the_verdict_stays_as_it_is() -> None:
     verdict = verdict_of(scored_video(), max_gap_s=2.5)
-    unset = {field.name for field in pb.Verdict.DESCRIPTOR.fields} - {field.name for field, _ in verdict.ListFields()}
-    assert unset == {"cached"}
+    bare = verdict.SerializeToString()
+    timings = {Stage.TOTAL: 20.0, Stage.CACHE: 1.5}
+    answer = answer_of(verdict, timings, cached=True, evidence=[EvidenceFrame(2.0, b"jpeg")])
+    assert verdict.SerializeToString() == bare
+    assert answer.cached
+    assert [(each.stage, each.duration_ms) for each in answer.timings] == [("cache", 1.5), ("total", 20.0)]
+    assert [(each.time_s, each.jpeg) for each in answer.evidence] == [(2.0, b"jpeg")]
+    for name in ("cached", "timings", "evidence"):
+        answer.ClearField(name)
+    assert answer == verdict
+
+
+def test_every_field_of_the_messages_is_set() -> None:
+    """A field added to the API must be filled here."""
+    scored = scored_video()
+    answer = answer_of(verdict_of(scored, max_gap_s=2.5), scored.timings, cached=True, evidence=scored.evidence)
+    for message in (answer, answer.video, answer.coverage):
+        unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
+        assert unset - {"first_frame_s"} == set()
 
 
 @pytest.mark.parametrize("action", Action)

@@ -5,15 +5,26 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from wildgate_server.sampling import Sample
+from wildgate_server.sampling.plan import Sample
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """`shown_s` are the times, ascending, of the frames that can be decoded and are displayed."""
+    """`shown_s` are the times, ascending, of the frames that can be decoded and are displayed.
+
+    `first_s` and `last_s` are the times of the first and last frame that is displayed, if a decoder can have it or not.
+    """
 
     samples: list[Sample]
     shown_s: list[float]
+
+    @property
+    def first_s(self) -> float:
+        return min(sample.time_s for sample in self.samples if sample.displayed)
+
+    @property
+    def last_s(self) -> float:
+        return max(sample.time_s for sample in self.samples if sample.displayed)
 
 
 def random_timeline(seed: int) -> Timeline:

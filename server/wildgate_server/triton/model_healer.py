@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from wildgate_server.model_rollout import NotLoaded
+from wildgate_server.rollout.model_rollout import NotLoaded
 
 __all__ = ["ModelHealer"]
 

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wildgate_server import allocator
+
 __all__ = ["TritonRuntime", "TritonStartError", "find_libpython", "find_triton_runtime"]
 
 _DISTRIBUTION = "nvidia-pytriton"
@@ -46,6 +48,7 @@ class TritonRuntime:
         # first.
         executables = Path(sys.executable).parent
         return {
+            **allocator.ENVIRONMENT,
             **os.environ,
             "PATH": _joined(executables, os.environ.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*self.library_directories, os.environ.get("LD_LIBRARY_PATH", "")),

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig
-from wildgate_server.model_configs import ensembles
-from wildgate_server.model_rollout import ModelRollout
-from wildgate_server.releases import Rollout
-from wildgate_server.rollout_follower import NotReadyYet
+from wildgate_server.rollout.model_rollout import ModelRollout
+from wildgate_server.rollout.releases import Rollout
+from wildgate_server.rollout.rollout_follower import NotReadyYet
 from wildgate_server.settings import BackendSettings, BatchSettings
-from wildgate_server.triton import TritonClient
-from wildgate_server.triton_launch import models_to_load
+from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.launch import models_to_load
+from wildgate_server.triton.model_configs import ensembles
 
 __all__ = ["EmbeddedBackend", "ExternalBackend", "embedded_backend", "scorers"]
 

@@ -21,10 +21,10 @@ from types import TracebackType
 
 import structlog
 
-from wildgate_server import triton_guard
-from wildgate_server.releases import Rollout
-from wildgate_server.triton import ModelControl
-from wildgate_server.triton_launch import (
+from wildgate_server.rollout.releases import Rollout
+from wildgate_server.triton import triton_guard
+from wildgate_server.triton.client import ModelControl
+from wildgate_server.triton.launch import (
     EmbeddedTritonConfig,
     Launch,
     TritonEndpoints,
@@ -34,7 +34,7 @@ from wildgate_server.triton_launch import (
     server_command,
     starting_rollout,
 )
-from wildgate_server.triton_runtime import TritonRuntime, TritonStartError, find_triton_runtime
+from wildgate_server.triton.runtime import TritonRuntime, TritonStartError, find_triton_runtime
 
 __all__ = ["EmbeddedTriton", "EmbeddedTritonConfig", "TritonEndpoints", "TritonStartError"]
 

@@ -16,9 +16,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wildgate_server.machine import Gpu, Machine, Target
 from wildgate_server.manifest import ModelManifest, load_manifest
-from wildgate_server.releases import DETECTOR, file_digest
+from wildgate_server.rollout.releases import DETECTOR, file_digest
+from wildgate_server.triton.machine import Gpu, Machine, Target
 from wildgate_server.yaml_document import faults
 
 __all__ = [

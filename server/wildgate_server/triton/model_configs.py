@@ -1,6 +1,6 @@
 """Triton's model configs, rendered from the model manifest and the rollout.
 
-    python -m wildgate_server.model_configs --write|--check [REPOSITORY]
+    python -m wildgate_server.triton.model_configs --write|--check [REPOSITORY]
 
 `--write` writes them, `--check` exits 1 and says where a committed config disagrees with the manifest.
 Each model has the `config.pbtxt` of the `cpu` profile and, where a profile differs, a `configs/<profile>.pbtxt`
@@ -22,7 +22,9 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from wildgate_server.config_text import (
+from wildgate_server.manifest import ManifestError, ModelManifest, load_manifest
+from wildgate_server.rollout.releases import DETECTOR, ROLLOUT_NAME, Rollout, load_rollout
+from wildgate_server.triton.config_text import (
     Interface,
     batching,
     head,
@@ -32,8 +34,6 @@ from wildgate_server.config_text import (
     tensors,
     version_policy,
 )
-from wildgate_server.manifest import ManifestError, ModelManifest, load_manifest
-from wildgate_server.releases import DETECTOR, ROLLOUT_NAME, Rollout, load_rollout
 
 __all__ = [
     "CLIP_DECODER",
@@ -230,7 +230,7 @@ def _wildlife_detector(manifest: ModelManifest, rollout: Rollout) -> dict[Path, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes or checks the configs of a repository; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m wildgate_server.model_configs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m wildgate_server.triton.model_configs", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the configs")
     action.add_argument("--check", action="store_true", help="say where they disagree with the manifest")

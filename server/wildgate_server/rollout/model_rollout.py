@@ -15,11 +15,11 @@ from pathlib import Path
 import structlog
 
 from wildgate_server.manifest import ManifestError
-from wildgate_server.model_configs import VIDEO_SCORER, ensemble, ensembles
-from wildgate_server.releases import DETECTOR, Canary, ChangingRollout, Rollout
-from wildgate_server.triton import ModelControl, ModelControlError
-from wildgate_server.triton_launch import models_to_load, touch_model
-from wildgate_server.triton_runtime import TritonStartError
+from wildgate_server.rollout.releases import DETECTOR, Canary, ChangingRollout, Rollout
+from wildgate_server.triton.client import ModelControl, ModelControlError
+from wildgate_server.triton.launch import models_to_load, touch_model
+from wildgate_server.triton.model_configs import VIDEO_SCORER, ensemble, ensembles
+from wildgate_server.triton.runtime import TritonStartError
 
 __all__ = ["ModelRollout", "NotLoaded"]
 

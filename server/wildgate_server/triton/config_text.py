@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wildgate_server.manifest import MANIFEST_NAME, ModelManifest
-from wildgate_server.releases import ROLLOUT_NAME
+from wildgate_server.rollout.releases import ROLLOUT_NAME
 
 __all__ = ["Interface", "Tensor", "batching", "head", "instances", "parameters", "step", "tensors", "version_policy"]
 
 _RENDERED = (
     f"# Rendered from {MANIFEST_NAME} and {ROLLOUT_NAME} by `make configs`\n"
-    "# (python -m wildgate_server.model_configs --write).\n"
+    "# (python -m wildgate_server.triton.model_configs --write).\n"
 )
 
 

@@ -1,0 +1,151 @@
+"""Verdicts that are kept: a video that was scored is not scored again.
+
+Stores are interchangeable: in memory for one gateway, shared for a fleet. What they keep is a serialised `Verdict`
+without what belongs to one request alone (timings, evidence), sealed with its key, so that a value that was damaged,
+cut short or came for another key is a miss and never a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+from typing import Protocol
+
+from blake3 import blake3
+from cachetools import Cache, TLRUCache
+from google.protobuf.message import DecodeError
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.metrics import CacheMetrics
+
+__all__ = ["Kept", "Lookup", "MemoryStore", "VerdictCache", "VerdictStore"]
+
+_ENTRY_BYTES = 480  # measured: what an entry takes in TLRUCache besides its value
+_SEAL_BYTES = 16
+
+
+class Lookup(StrEnum):
+    """What a store said."""
+
+    HIT = "hit"
+    MISS = "miss"
+    FAILED = "failed"
+    """It could not be asked, or its answer is no verdict."""
+    SKIPPED = "skipped"
+    """It was not asked, because it has failed too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value and how long it may be kept, in seconds."""
+
+    value: bytes
+    left_s: float
+
+
+class VerdictStore(Protocol):
+    """Where values are kept. It never raises: what it cannot find or keep is gone."""
+
+    tier: str
+
+    async def get(self, key: str) -> Kept | Lookup:
+        """What was kept under the key, or why there is nothing."""
+
+    async def put(self, key: str, kept: Kept) -> None:
+        """Keeps a value; others may have to go."""
+
+
+class VerdictCache:
+    """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds."""
+
+    def __init__(self, stores: Sequence[VerdictStore], ttl_s: float, metrics: CacheMetrics) -> None:
+        self._stores = tuple(stores)
+        self._ttl_s = ttl_s
+        self._metrics = metrics
+
+    async def find(self, key: str) -> pb.Verdict | None:
+        """The verdict kept under the key; one that a slower store has is kept in the faster ones as well."""
+        for place, store in enumerate(self._stores):
+            found = await store.get(key)
+            verdict = None
+            if isinstance(found, Kept):
+                verdict = _unsealed(key, found.value)
+                outcome = Lookup.FAILED if verdict is None else Lookup.HIT
+            else:
+                outcome = found
+            self._metrics.looked_up(store.tier, outcome)
+            if verdict is not None and isinstance(found, Kept):
+                for faster in self._stores[:place]:
+                    await faster.put(key, found)
+                return verdict
+        return None
+
+    async def keep(self, key: str, verdict: pb.Verdict) -> None:
+        """Keeps a verdict that is bare of timings and evidence."""
+        kept = Kept(_sealed(key, verdict.SerializeToString()), self._ttl_s)
+        for store in self._stores:
+            await store.put(key, kept)
+
+
+class MemoryStore:
+    """Keeps values in this process: at most `max_entries` of them and `max_bytes` in all.
+
+    The least recently used one goes first, and each when its time is over. `clock` answers monotonic seconds. `entries`
+    and `size_bytes` are figures for other threads: they say what was there after the last value came.
+    """
+
+    tier = "memory"
+
+    def __init__(self, max_entries: int, max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
+        self._max_entries = max_entries
+        self._clock = clock
+        self._kept: Cache[str, _Entry] = TLRUCache(
+            max_bytes, ttu=_expiry, timer=clock, getsizeof=lambda entry: len(entry.value) + _ENTRY_BYTES
+        )
+        self.entries = 0
+        self.size_bytes = 0
+
+    async def get(self, key: str) -> Kept | Lookup:
+        """What was kept under the key."""
+        entry = self._kept.get(key)
+        return Kept(entry.value, entry.expires - self._clock()) if entry else Lookup.MISS
+
+    async def put(self, key: str, kept: Kept) -> None:
+        """Keeps a value; one larger than all the room there is, not."""
+        if len(kept.value) + _ENTRY_BYTES > self._kept.maxsize:
+            return
+        while key not in self._kept and len(self._kept) >= self._max_entries:
+            self._kept.popitem()
+        self._kept[key] = _Entry(kept.value, self._clock() + kept.left_s)
+        # Cache's own len() and currsize clear up what is over, which a thread that scrapes metrics must not do.
+        self.entries, self.size_bytes = len(self._kept), int(self._kept.currsize)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    value: bytes
+    expires: float
+
+
+def _expiry(key: str, entry: _Entry, now: float) -> float:
+    return entry.expires
+
+
+def _sealed(key: str, verdict: bytes) -> bytes:
+    return _seal(key, verdict) + verdict
+
+
+def _unsealed(key: str, value: bytes) -> pb.Verdict | None:
+    seal, verdict = value[:_SEAL_BYTES], value[_SEAL_BYTES:]
+    if seal != _seal(key, verdict):
+        return None
+    try:
+        return pb.Verdict.FromString(verdict)
+    except DecodeError:
+        return None
+
+
+def _seal(key: str, verdict: bytes) -> bytes:
+    return blake3(key.encode() + verdict).digest(_SEAL_BYTES)

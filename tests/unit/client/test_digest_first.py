@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from fake_gateway import NOT_A_VIDEO, OVERLOADED, FakeGateway, Refusal
+
+from wildgate_client import (
+    Action,
+    ClientOptions,
+    Clock,
+    Content,
+    DeadlineExceeded,
+    InvalidVideo,
+    ScoringClient,
+    SourceUnreadable,
+    Uri,
+    VerdictNotCached,
+    content_digest,
+)
+from wildgate_client._source import Source
+
+VIDEO = b"abc"
+# printf abc | b3sum
+DIGEST = "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+
+
+@pytest.fixture(params=["content", "path"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(VIDEO)
+    return path if request.param == "path" else Content(VIDEO)
+
+
+def sent(gateway: FakeGateway) -> list[str | None]:
+    return [request.WhichOneof("source") for request in gateway.requests]
+
+
+def test_the_digest_is_what_servers_call_the_content(source: Content | Path):
+    assert content_digest(source) == DIGEST
+
+
+def test_a_file_that_is_not_there_has_none(tmp_path: Path):
+    with pytest.raises(SourceUnreadable, match=r"missing\.mp4: No such file"):
+        content_digest(tmp_path / "missing.mp4")
+
+
+async def test_a_digest_alone_gives_the_kept_verdict(gateway: FakeGateway, target: str):
+    gateway.known = {DIGEST}
+    async with ScoringClient(target) as client:
+        verdict = await client.score_digest(DIGEST, video_id="v1")
+        with pytest.raises(VerdictNotCached) as missing:
+            await client.score_digest("blake3:00")
+    assert verdict.action is Action.BLOCK
+    assert (gateway.requests[0].video_id, gateway.requests[0].content_digest) == ("v1", DIGEST)
+    assert (missing.value.reason, missing.value.field) == ("VERDICT_NOT_CACHED", "content_digest")
+    assert len(gateway.requests) == 2, "asking again would not help"
+
+
+async def test_what_the_server_knows_is_not_sent(gateway: FakeGateway, target: str, source: Source):
+    gateway.known = {DIGEST}
+    async with ScoringClient(target) as client:
+        await client.score(source, video_id="v1", digest_first=True)
+    assert sent(gateway) == ["content_digest"]
+    assert gateway.requests[0].video_id == "v1"
+
+
+async def test_what_it_does_not_know_is_sent_after_all(gateway: FakeGateway, target: str, source: Source):
+    async with ScoringClient(target) as client:
+        await client.score(source, video_id="v1", digest_first=True)
+    assert sent(gateway) == ["content_digest", "content"]
+    assert (gateway.requests[1].video_id, gateway.requests[1].content) == ("v1", VIDEO)
+
+
+async def test_a_server_that_knows_no_digests_is_sent_the_video(gateway: FakeGateway, target: str, source: Source):
+    """To one from before them the request has no source."""
+    gateway.answers.append(
+        Refusal(grpc.StatusCode.INVALID_ARGUMENT, "no source", "INVALID_REQUEST", field_at_fault="source")
+    )
+    async with ScoringClient(target) as client:
+        verdict = await client.score(source, video_id="v1", digest_first=True)
+    assert verdict.action is Action.BLOCK
+    assert sent(gateway) == ["content_digest", "content"]
+
+
+async def test_what_is_too_large_to_be_sent_is_not_asked_for(gateway: FakeGateway, target: str, source: Source):
+    gateway.known = {DIGEST}
+    async with ScoringClient(target, ClientOptions(max_content_bytes=2)) as client:
+        with pytest.raises(InvalidVideo) as refusal:
+            await client.score(source, digest_first=True)
+    assert (refusal.value.reason, refusal.value.metadata["value"]) == ("VIDEO_TOO_LARGE", "3")
+    assert sent(gateway) == []
+
+
+async def test_a_file_that_is_not_there_is_not_asked_for(gateway: FakeGateway, target: str, tmp_path: Path):
+    async with ScoringClient(target) as client:
+        with pytest.raises(SourceUnreadable, match=r"missing\.mp4: No such file"):
+            await client.score(tmp_path / "missing.mp4", digest_first=True)
+    assert sent(gateway) == []
+
+
+async def test_other_failures_are_no_reason_to_send(gateway: FakeGateway, target: str):
+    gateway.answers.append(NOT_A_VIDEO)
+    async with ScoringClient(target) as client:
+        with pytest.raises(InvalidVideo):
+            await client.score(Content(VIDEO), digest_first=True)
+    assert sent(gateway) == ["content_digest"]
+
+
+async def test_by_default_and_for_evidence_and_uris_no_digest_is_asked_for(gateway: FakeGateway, target: str):
+    async with ScoringClient(target) as client:
+        await client.score(Content(VIDEO))
+        await client.score(Content(VIDEO), digest_first=True, max_evidence_frames=1)
+        await client.score(Uri("s3://bucket/clip.mp4"), digest_first=True)
+    assert sent(gateway) == ["content", "content", "uri"]
+
+
+async def test_a_str_is_no_source_here_either(target: str):
+    async with ScoringClient(target) as client:
+        with pytest.raises(TypeError, match="not str"):
+            await client.score(__file__, digest_first=True)  # type: ignore[arg-type]
+
+
+async def test_one_deadline_is_for_both(gateway: FakeGateway, target: str):
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    gateway.answers.append(OVERLOADED)  # asks for 1.5 s
+    clock = Clock(now_s=lambda: now[0], sleep=sleep, uniform=lambda low, high: 8.5)
+    async with ScoringClient(target, clock=clock) as client:
+        await client.score(Content(VIDEO), digest_first=True, deadline_s=10.5)
+        assert (now[0], sent(gateway)) == (10.0, ["content_digest", "content_digest", "content"])
+
+
+async def test_a_deadline_that_the_digest_used_up(gateway: FakeGateway, target: str):
+    moments = iter([0.0, 11.0, 11.0])
+    async with ScoringClient(target, clock=Clock(now_s=lambda: next(moments, 11.0))) as client:
+        with pytest.raises(DeadlineExceeded):
+            await client.score(Content(VIDEO), digest_first=True, deadline_s=10.5)
+    assert sent(gateway) == []
+
+
+def test_a_missing_blake3_is_named_with_its_remedy():
+    program = (
+        "import sys; sys.modules['blake3'] = None\n"
+        "import wildgate_client\n"
+        "try: wildgate_client.content_digest(wildgate_client.Content(b''))\n"
+        "except ModuleNotFoundError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "digests need blake3; install it with: pip install 'wildgate[digest]'"

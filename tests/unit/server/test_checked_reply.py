@@ -1,0 +1,238 @@
+"""What the gateway takes from a sampling worker, and all that it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from wildgate_server import errors
+from wildgate_server.media.coded_stream import Coding
+from wildgate_server.sampling.checked_reply import Babble, ReplyBounds, TaskFailed, check_ready, sampled_of
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
+from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
+
+CONFIG = SamplingConfig(frames_per_window=4, max_frames=3)
+BOUNDS = ReplyBounds.of(CONFIG)
+DIGEST = "blake3-sampled:" + "0f" * 32
+VIDEO = SampledVideo(
+    format="mov,mp4",
+    codec="h264",
+    profile="High",
+    width=720,
+    height=1280,
+    rotation=90,
+    first_s=-0.1,
+    last_s=10.0 / 3,
+    windows=(
+        ClipWindow(b"first clip", (0, 2, 4, 4), (0.0, 1 / 3, 0.7), 5),
+        ClipWindow(b"", (0, 1, 2, 3), (0.7, 0.7, 2.0, 10.0 / 3), 4),
+    ),
+    content_bytes=1 << 40,
+    content_digest=DIGEST,
+    read_bytes=1000,
+    read_requests=3,
+    read_ms=0.1,
+    sample_ms=12.5,
+    coding=Coding("4:2:0", 8, False, 1, True, None, True, True, 2),
+)
+
+
+def content_of(reply: bytes) -> bytearray:
+    """What is left to look into when the length was read."""
+    assert int.from_bytes(reply[:LENGTH_BYTES], "little") == len(reply) - LENGTH_BYTES
+    return bytearray(reply[LENGTH_BYTES:])
+
+
+def told(header: object, clips: bytes = b"first clip") -> bytearray:
+    head = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return bytearray(len(head).to_bytes(LENGTH_BYTES, "little") + head + clips)
+
+
+def header_of(reply: bytes) -> dict[str, Any]:
+    size = int.from_bytes(reply[LENGTH_BYTES : 2 * LENGTH_BYTES], "little")
+    header: dict[str, Any] = json.loads(reply[2 * LENGTH_BYTES : 2 * LENGTH_BYTES + size])
+    return header
+
+
+def refusal_of(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as raised:
+        sampled_of(content_of(error_reply(error)), BOUNDS)
+    return raised.value
+
+
+def test_a_video_comes_back_as_it_was() -> None:
+    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), BOUNDS) == VIDEO
+    unknown = replace(VIDEO, coding=Coding())
+    assert sampled_of(content_of(sampled_reply(unknown, 1000)), BOUNDS) == unknown
+
+
+def test_a_digest_that_is_known_goes_before_what_is_said() -> None:
+    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), BOUNDS, "blake3:known").content_digest == "blake3:known"
+
+
+def test_readiness() -> None:
+    check_ready(content_of(ready_reply()))
+    with pytest.raises(Babble):
+        check_ready(content_of(sampled_reply(VIDEO, 1000)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.NotAVideo,
+        errors.CorruptVideo,
+        errors.NoVideoStream,
+        errors.UnsupportedCodec,
+        errors.VideoTooLarge,
+        errors.InvalidRequest,
+        errors.UriNotAllowed,
+        errors.UriNotFound,
+        errors.FetchFailed,
+    ],
+)
+def test_a_refusal_comes_back_whole(kind: type[errors.WildgateError]) -> None:
+    refusal = refusal_of(kind("why: ü", metadata={"limit": "max"}, field="source", retry_after_s=0.5))
+    assert type(refusal) is kind
+    assert vars(refusal) == {"message": "why: ü", "metadata": {"limit": "max"}, "field": "source", "retry_after_s": 0.5}
+    assert refusal_of(kind("no more than that")).field is None
+
+
+def test_texts_are_cut_where_the_gateway_would_not_take_them() -> None:
+    refusal = refusal_of(errors.CorruptVideo("x" * 5000 + "\udcff", metadata={"codec": "\udcff"}))
+    assert (len(refusal.message), refusal.metadata) == (1000, {"codec": "?"})
+
+
+def test_what_is_no_refusal() -> None:
+    refusal_of(MemoryError())
+    with pytest.raises(TaskFailed, match="KeyError: 'lost'") as failure:
+        sampled_of(content_of(error_reply(KeyError("lost"))), BOUNDS)
+    assert "lost" in failure.value.__notes__[0]
+
+
+def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
+    """Sets a value in the header: `path` has the names and places that lead to it."""
+
+    def change(header: dict[str, Any]) -> None:
+        *way, last = (int(step) if step.isdigit() else step for step in path.split("/"))
+        place: Any = header
+        for step in way:
+            place = place[step]
+        place[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("kind", "else"),
+        changed("kind", None),
+        changed("about", {}),
+        changed("about", None),
+        changed("windows", []),
+        changed("windows", "none"),
+        changed("windows", [[0, [0] * 4, [0.0], 1]] * 4),
+        changed("windows/0/0", 9),
+        changed("windows/0/0", 11),
+        changed("windows/0/0", -1),
+        changed("windows/0/0", True),
+        changed("windows/0/1", [0, 2, 4]),
+        changed("windows/0/1", [0, 2, 4, 4, 4]),
+        changed("windows/0/1", [0, 2, 5, 5]),
+        changed("windows/0/1", [0, 2, -1, -1]),
+        changed("windows/0/1", [0, 2, 4, 3]),
+        changed("windows/0/1", [0, 2, 4.0, 4.0]),
+        changed("windows/0/2", []),
+        changed("windows/0/2", [0.0] * 5),
+        changed("windows/0/2", [0.5, 0.4, 0.7]),
+        changed("windows/0/2", [-0.2, 0.4, 0.7]),
+        changed("windows/0/2", [0.0, 0.4, 9.0]),
+        changed("windows/0/2", [0.0, "0.4", 0.7]),
+        changed("windows/0/2", [0.0, float("nan"), 0.7]),
+        changed("windows/0/3", 0),
+        changed("windows/0/3", 1 << 31),
+        changed("windows/0", [10]),
+        changed("about/first_s", float("-inf")),
+        changed("about/last_s", -1.0),
+        changed("about/last_s", None),
+        changed("about/width", -1),
+        changed("about/height", 1 << 31),
+        changed("about/rotation", 45),
+        changed("about/format", "x" * 1001),
+        changed("about/codec", 5),
+        changed("about/profile", "\ud800"),
+        changed("about/content_bytes", 1 << 63),
+        changed("about/content_digest", "blake3:00"),
+        changed("about/content_digest", "blake3:" + "F" * 64),
+        changed("about/content_digest", DIGEST + "\n"),
+        changed("about/content_digest", None),
+        changed("about/read_requests", -1),
+        changed("about/read_ms", float("nan")),
+        changed("coding", {}),
+        changed("coding/more", 1),
+        changed("coding/delay", -1),
+        changed("coding/steady", "yes"),
+        changed("coding/chroma", ["4:2:0"]),
+    ],
+)
+def test_anything_else_is_babble(change: Callable[[dict[str, Any]], None]) -> None:
+    header = header_of(sampled_reply(VIDEO, 1000))
+    assert sampled_of(told(header), BOUNDS) == VIDEO, "or the test shows nothing"
+    change(header)
+    with pytest.raises(Babble):
+        sampled_of(told(header), BOUNDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("error", "WildgateError"),
+        changed("error", "InternalError"),
+        changed("error", ["NotAVideo"]),
+        changed("message", None),
+        changed("message", "x" * 1001),
+        changed("metadata", {str(number): "" for number in range(17)}),
+        changed("metadata", {"limit": 5}),
+        changed("metadata", None),
+        changed("field", 5),
+        changed("retry_after_s", -1),
+        changed("retry_after_s", 1e300),
+    ],
+)
+def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> None:
+    header = header_of(error_reply(errors.NotAVideo("no video")))
+    change(header)
+    with pytest.raises(Babble):
+        sampled_of(told(header, b""), BOUNDS)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        bytearray(),
+        bytearray(b"1234"),
+        bytearray(b"\xff" * 100),
+        told(b"", b""),
+        told(b"[1]", b""),
+        told(b"\xff\xfe", b""),
+        told(b"[" * 100_000, b""),
+        told(b'{"kind":' + b"9" * 10_000 + b"}", b""),
+        told({"kind": "out of memory"}, b"clip"),
+    ],
+    ids=lambda reply: repr(bytes(reply[:20])),
+)
+def test_what_is_no_reply_at_all(reply: bytearray) -> None:
+    with pytest.raises(Babble):
+        sampled_of(reply, BOUNDS)
+
+
+def test_every_part_of_a_video_is_sent() -> None:
+    """A field that is added has to be added to the replies as well."""
+    header = header_of(sampled_reply(VIDEO, 1000))
+    assert {*header["about"], "windows", "coding"} == {field.name for field in fields(SampledVideo)}
+    assert all(getattr(VIDEO, field.name) != field.default for field in fields(SampledVideo)), "each shows when lost"
