@@ -28,12 +28,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpu_clips import KINDS, ClipKind, clips_of
-from gpu_load import LoadPlan, Measured, Stages, closed_loop
-from gpu_results import KindResult, result_of, result_table, results_file, stage_table, write_results
-from gpu_usage import GpuUsage, watched
 from rich.console import Console
 
+from gpu_clips import KINDS, ClipKind, clips_of
+from gpu_results import KindResult, result_of, result_table, results_file, stage_table, write_results
+from gpu_usage import GpuUsage, watched
 from wildgate_build.engine.architectures import CURRENT
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.builder import EnginePlan, build_engine
@@ -46,16 +45,19 @@ from wildgate_build.publish.rollout_steps import promote
 from wildgate_build.standard_file import StandardFile
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Uri
 from wildgate_client.local_server import LocalServer, LocalServerOptions, ServerStartFailed
-from wildgate_server.embedded_triton import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
-from wildgate_server.engine_key import ENGINE_NAMES, EngineKey, engine_source
-from wildgate_server.machine import Gpu, Machine, probe_machine
+from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_server.manifest import ManifestError, load_manifest
-from wildgate_server.model_configs import CLIP_DECODER
 from wildgate_server.policy import load_policy
-from wildgate_server.releases import load_rollout, version_directory
-from wildgate_server.sampler import VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
-from wildgate_server.triton import ClipRow, TritonClient
+from wildgate_server.rollout.releases import load_rollout, version_directory
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import VideoLimits, sample_video
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.stages import Stage
+from wildgate_server.triton.client import ClipRow, TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.engine_key import ENGINE_NAMES, EngineKey, engine_source
+from wildgate_server.triton.machine import Gpu, Machine, probe_machine
+from wildgate_server.triton.model_configs import CLIP_DECODER
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "rtx"
@@ -139,7 +141,7 @@ def check(onnx: Path, engine: Path, plan: ReportPlan) -> Any:
 
 def rows_of(clips: Sequence[Path], frames: int) -> list[ClipRow]:
     """The clips as the gateway would send them to Triton."""
-    sampled = [sample_video(clip, SamplingConfig(frames_per_window=frames), LIMITS) for clip in clips]
+    sampled = [sample_video(VideoFile(clip), SamplingConfig(frames_per_window=frames), LIMITS) for clip in clips]
     return [ClipRow(window.clip, window.frame_index, video.rotation) for video in sampled for window in video.windows]
 
 
@@ -175,8 +177,8 @@ async def measure_scoring(
 
             async def ask(number: int, uris: list[Uri] = uris) -> Stages:
                 verdict = await client.score(uris[number % len(uris)])
-                if verdict.cached:
-                    raise ReportFailed("the verdict came from the cache, which measures nothing")
+                if verdict.cached or any(timing.stage == Stage.SHARED for timing in verdict.timings):
+                    raise ReportFailed("the verdict came from the cache or another's scoring, which measures nothing")
                 return {timing.stage: timing.duration_ms for timing in verdict.timings}
 
             with watched() as gpu:
@@ -194,6 +196,7 @@ def server_options(plan: ReportPlan, clips: Path) -> LocalServerOptions:
         "BACKEND__LOG_DIR": str(plan.out / "logs" / "scoring"),
         "SOURCE__FILE_ROOTS": json.dumps([str(clips)]),
         "ADMISSION__MAX_IN_FLIGHT": str(2 * plan.load.askers),
+        "CACHE__MAX_ENTRIES": "0",  # the same clips come again and again, and are to be scored again
     }
     environment = {f"WILDGATE_{name}": value for name, value in settings.items()}
     return LocalServerOptions(plan.out / "logs" / "server.log", environment=environment, directory=ROOT)

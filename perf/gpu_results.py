@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu_load import Measured
-from gpu_usage import GpuUsage
 from rich import box
 from rich.table import Table
+
+from gpu_usage import GpuUsage
+from wildgate_perf.loops import Measured
 
 __all__ = ["KindResult", "result_of", "result_table", "results_file", "stage_table", "write_results"]
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from detector_runtimes import GRAPH, Contender, Instances
 
+from detector_runtimes import GRAPH, Contender, Instances
 from wildgate_build.check.comparison import Grounds, compare_files
 from wildgate_build.check.verdicts import read_policy
 from wildgate_build.failures import BuildError

@@ -18,8 +18,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from clips import ClipSpec, cut_clip, make_clip
 from wildgate_server.decoder_routing import DecoderRouting
-from wildgate_server.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))
 

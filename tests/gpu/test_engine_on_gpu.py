@@ -16,8 +16,8 @@ import pytest
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.builder import EnginePlan, build_engine
 from wildgate_build.engine.runtime import EngineRunner
-from wildgate_server.engine_key import PORTABLE_ARCHITECTURES
-from wildgate_server.machine import Gpu, Machine
+from wildgate_server.triton.engine_key import PORTABLE_ARCHITECTURES
+from wildgate_server.triton.machine import Gpu, Machine
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 WINDOWS, FRAMES, SIDE = 5, 8, 320

@@ -2,103 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import math
 import time
 from pathlib import Path
 
 import av
-import gpu_report
 import pytest
+from rich.console import Console
+
+import gpu_report
 from gpu_clips import ClipKind, clips_of
-from gpu_load import Answered, LoadPlan, Measured, Stages, closed_loop, percentile
 from gpu_report import ReportPlan, lay_out_repository
 from gpu_results import result_of, result_table, results_file, stage_table, write_results
 from gpu_usage import GpuUsage, watched
-from rich.console import Console
-
-from wildgate_server.engine_key import engine_source
-from wildgate_server.machine import Gpu, Machine
+from wildgate_perf.loops import Answered, LoadPlan, Measured
 from wildgate_server.manifest import load_manifest
-from wildgate_server.releases import load_releases, verify_files, version_directory
-from wildgate_server.sampler import VideoLimits, sample_video
-from wildgate_server.sampling import SamplingConfig
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "wanted"),
-    [
-        ([3, 1, 2], 0.5, 2),
-        ([1, 2, 3, 4], 0.5, 2),
-        ([1, 2, 3, 4], 0.51, 3),
-        (list(range(1, 101)), 0.99, 99),
-        ([7], 0, 7),
-    ],
-)
-def test_percentiles_are_nearest_ranks(values: list[float], share: float, wanted: float) -> None:
-    assert percentile(values, share) == wanted
-
-
-def test_no_values_have_no_percentile() -> None:
-    assert math.isnan(percentile([], 0.5))
-
-
-class Clock:
-    """Time that passes only while somebody is asked."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-async def test_answers_count_between_warm_up_and_end() -> None:
-    clock = Clock()
-    asked = []
-
-    async def ask(number: int) -> Stages:
-        asked.append(number)
-        clock.seconds += 1
-        return {"infer": float(number)}
-
-    measured = await closed_loop(ask, LoadPlan(askers=1, warm_up_s=2, seconds=3), now=clock)
-    assert asked == [0, 1, 2, 3, 4]
-    assert [answer.stages_ms["infer"] for answer in measured.answers] == [1, 2, 3, 4]  # the one at the brink counts
-    assert {answer.took_ms for answer in measured.answers} == {1000}
-
-
-async def test_failures_are_kept_and_are_no_videos() -> None:
-    clock = Clock()
-
-    async def ask(number: int) -> Stages:
-        clock.seconds += 1
-        if number % 2:
-            raise ConnectionError("gone")
-        return {}
-
-    measured = await closed_loop(ask, LoadPlan(1, 0, 10), now=clock, weight=8)
-    assert measured.failures == ("ConnectionError: gone",) * 5
-    assert measured.per_s == 5 * 8 / 10
-
-
-async def test_all_askers_are_under_way_at_once() -> None:
-    clock = Clock()
-    under_way: list[int] = []
-    most: list[int] = []
-
-    async def ask(number: int) -> Stages:
-        under_way.append(number)
-        most.append(len(under_way))
-        await asyncio.sleep(0)
-        under_way.remove(number)
-        clock.seconds += 1
-        return {}
-
-    await closed_loop(ask, LoadPlan(3, 0, 30), now=clock)
-    assert max(most) == 3
+from wildgate_server.rollout.releases import load_releases, verify_files, version_directory
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import VideoLimits, sample_video
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.triton.engine_key import engine_source
+from wildgate_server.triton.machine import Gpu, Machine
 
 
 def measured(count: int, seconds: float, failures: tuple[str, ...] = (), weight: int = 1) -> Measured:
@@ -193,12 +118,18 @@ def test_a_clip_is_eight_keyframes_to_the_sampler(tmp_path: Path, encoder: str, 
         assert (stream.codec_context.name, stream.width, stream.height) == (codec, 128, 72)
         assert container.duration / av.time_base == pytest.approx(15, abs=0.2)
     limits = VideoLimits(max_bytes=1 << 30, max_pixels=1 << 28, max_seconds=3600)
-    [window] = sample_video(first, SamplingConfig(frames_per_window=8), limits).windows
+    [window] = sample_video(VideoFile(first), SamplingConfig(frames_per_window=8), limits).windows
     assert window.times_s == pytest.approx(tuple(range(0, 16, 2)))
     assert window.coded_frames == 8
     before = first.stat().st_mtime_ns
     assert clips_of(kind, tmp_path, variants=1) == [first]
     assert first.stat().st_mtime_ns == before
+
+
+def test_the_server_keeps_no_verdicts(tmp_path: Path) -> None:
+    """The same clips are asked for again and again: from the cache, nothing would be measured."""
+    options = gpu_report.server_options(ReportPlan(None, tmp_path, tmp_path, LoadPlan(1, 0, 1), 1), tmp_path)
+    assert options.environment["WILDGATE_CACHE__MAX_ENTRIES"] == "0"
 
 
 def test_another_precision_is_published_in_the_reports_own_copy(tmp_path: Path, model_repository: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import int8_against_fp32
 import pytest
+
+import int8_against_fp32
 
 
 @pytest.mark.parametrize("missing", ["--detector", "--int8"])

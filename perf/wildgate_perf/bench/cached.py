@@ -1,0 +1,85 @@
+"""What an identical video costs: processor time of all the server's processes, of a cached verdict over a first one.
+
+A first video is one that the server has never seen: the 5 MB videos again and again, each time with a few other bytes
+in a box of padding at the end, so that the work is the same and the digest another. Then the same videos are asked for
+again, by their digest alone (the headline: what a caller who knows digests pays) and by sending the whole content.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from blake3 import blake3
+
+from wildgate_perf.bench.phase import Bench, Findings, all_answered
+from wildgate_perf.load_process import LoadProcess
+from wildgate_perf.loops import LoadPlan
+from wildgate_perf.questions import Questions, by_content, by_digest
+from wildgate_perf.server_process import ServerProcess, serving
+
+__all__ = ["cached_over_first", "padded"]
+
+_ASKERS = 4
+
+
+def padded(content: bytes, number: int) -> bytes:
+    """An MP4 with a `free` box of 16 bytes more (ISO/IEC 14496-12, 8.1.2): other bytes, the same video."""
+    return content + struct.pack(">I4sQ", 16, b"free", number)
+
+
+def cached_over_first(bench: Bench) -> Findings:
+    """The cost by digest over that of first videos; by content beside."""
+    contents = [file.read_bytes() for file in bench.videos()]
+    firsts = [padded(contents[number % len(contents)], number) for number in range(bench.plan.cached_firsts)]
+    digests = [f"blake3:{blake3(content).hexdigest()}" for content in firsts]
+    folder = bench.logs("cached_over_first")
+    with (
+        serving(log_folder=folder, backend__model_repository=bench.repository) as server,
+        LoadProcess() as load,
+    ):
+        load.once(by_content(server.target, [padded(contents[0], len(firsts) + n) for n in range(_ASKERS)]), _ASKERS)
+        first_ms = _once(load, server, by_content(server.target, firsts))
+        costs = {
+            "by_digest": _over_and_over(load, server, by_digest(server.target, digests), bench.plan.cached_s),
+            "by_content": _over_and_over(
+                load, server, by_content(server.target, firsts, cached=True), bench.plan.cached_s
+            ),
+        }
+    first = sum(first_ms.values())
+    ratios = {way: sum(cost["cpu_ms"].values()) / first for way, cost in costs.items()}
+    bench.say(f"cached_over_first: {ratios['by_digest']:.5f} by digest, {ratios['by_content']:.4f} by content")
+    return Findings(
+        {"cached_over_first": ratios["by_digest"]},
+        {
+            "cached_over_first": {
+                "ratios": ratios,
+                "first": {"videos": len(firsts), "cpu_ms": first_ms},
+                **costs,
+                "settings": {},
+            }
+        },
+    )
+
+
+def _once(load: LoadProcess, server: ServerProcess, questions: Questions) -> dict[str, float]:
+    """Processor milliseconds for each video by kind of process, of asking each question once."""
+    before = server.cpu_times()
+    loaded = load.once(questions, _ASKERS)
+    used = server.cpu_times().since(before)
+    all_answered(loaded)
+    return used.per(loaded.answered)
+
+
+def _over_and_over(load: LoadProcess, server: ServerProcess, questions: Questions, seconds: float) -> dict[str, Any]:
+    """The same of a closed loop, and its latency."""
+    before = server.cpu_times()
+    loaded = load.closed(questions, LoadPlan(_ASKERS, 0.2, seconds))
+    used = server.cpu_times().since(before)
+    measured = all_answered(loaded)
+    return {
+        "per_s": round(measured.per_s, 1),
+        "p50_ms": round(measured.took_ms(0.5), 3),
+        "p99_ms": round(measured.took_ms(0.99), 3),
+        "cpu_ms": used.per(loaded.answered),
+    }

@@ -1,0 +1,176 @@
+"""How the server bears load: latency and goodput against offered load, from next to none to three times its peak.
+
+The peak is what a closed loop with many askers gets out of the server, measured again in every round, because the
+machine's own limit drifts. All else is an open loop: videos of 5 MB by `file:` URI, due on a timetable, each to be
+answered within the deadline, none asked again. An answer counts as good when it is a verdict in time; a refusal
+(RESOURCE_EXHAUSTED) is honest, but not good.
+
+- `p99_at_70pct_over_unloaded_p50`: in each round, the p99 at 0.7 of the peak over the median of one asker at a time;
+  uniform arrivals, so that the spread is the server's own and not the callers'. Poisson arrivals are measured beside
+  (`poisson_...`). What was refused or failed took for ever: more than 1 % of that, and the target is missed, with no
+  figure (null).
+- `goodput_at_3x_over_peak`: in each round, good answers a second at three times the peak, over the mean of the peaks
+  before and after. What came during the first seconds, while queues fill, does not count.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from wildgate_perf.bench.against_offline import SETTINGS
+from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
+from wildgate_perf.load_process import Loaded, LoadProcess
+from wildgate_perf.loops import Arrivals, LoadPlan, Offered
+from wildgate_perf.questions import Questions, by_uri
+from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.spread import Spread
+
+__all__ = ["latency_over_load"]
+
+_DEADLINE_S = 10.0
+_SETTLE_S, _SETTLE_STEP_S, _RESTING_CORES = 10.0, 0.3, 0.15
+_STEADY, _OVERLOAD = 0.7, 3.0
+
+
+@dataclass
+class _Rounds:
+    """What each round found."""
+
+    peaks: list[float] = field(default_factory=list)
+    unloaded: list[float] = field(default_factory=list)
+    steady: list[dict[str, Any]] = field(default_factory=list)
+    overload: list[dict[str, Any]] = field(default_factory=list)
+
+    def goodput(self) -> Spread:
+        """Goodput at overload over the peaks around it."""
+        around = [(before + after) / 2 for before, after in pairwise(self.peaks)]
+        return Spread.ratios([point["good_per_s"] for point in self.overload], around)
+
+    def tail(self) -> Spread:
+        """The p99 at steady load over the unloaded median."""
+        return Spread.ratios([point["p99_or_failed_ms"] for point in self.steady], self.unloaded)
+
+
+def latency_over_load(bench: Bench) -> Findings:
+    """Both figures, and the whole curve."""
+    plan, budget = bench.plan, bench.budget(bench.plan.load_budget_s)
+    rounds = _Rounds()
+    with ExitStack() as stack:
+        load = stack.enter_context(LoadProcess())
+        server = stack.enter_context(
+            serving(
+                log_folder=bench.logs("latency_over_load"),
+                source__file_roots=[bench.video_folder],
+                backend__model_repository=bench.repository,
+                **SETTINGS,
+            )
+        )
+        questions = replace(by_uri(server.target, [file.as_uri() for file in bench.videos()]), deadline_s=_DEADLINE_S)
+        offer = _Offer(bench, load, server, questions)
+        load.closed(questions, LoadPlan(bench.askers, 0.0, plan.warm_up_s))
+        first = offer.peak()
+        curve = [offer.point(share, first, plan.point_s) for share in plan.points]
+        poisson = offer.point(_STEADY, first, plan.steady_s, arrivals="poisson")
+        rounds.peaks.append(offer.peak())
+        for _ in budget.rounds(plan.load_rounds, at_least=1):
+            peak = rounds.peaks[-1]
+            rounds.unloaded.append(offer.unloaded())
+            rounds.steady.append(offer.point(_STEADY, peak, plan.steady_s))
+            rounds.overload.append(offer.point(_OVERLOAD, peak, plan.overload_s, warm_up_s=plan.overload_warm_up_s))
+            rounds.peaks.append(offer.peak())
+    tail, goodput = rounds.tail(), rounds.goodput()
+    poisson_tail = poisson["p99_or_failed_ms"] / rounds.unloaded[0]
+    return Findings(
+        {
+            "p99_at_70pct_over_unloaded_p50": tail.median,
+            "poisson_p99_at_70pct_over_unloaded_p50": poisson_tail,
+            "goodput_at_3x_over_peak": goodput.median,
+        },
+        {
+            "latency_over_load": {
+                "p99_at_70pct_over_unloaded_p50": tail.as_json(),
+                "goodput_at_3x_over_peak": goodput.as_json(),
+                "peaks_per_s": Spread.of([first, *rounds.peaks]).as_json(),
+                "unloaded_p50_ms": Spread.of(rounds.unloaded).as_json(),
+                "points": sorted([*curve, *rounds.steady, *rounds.overload], key=lambda point: point["of_peak"]),
+                "poisson_at_70pct": poisson | {"p99_over_unloaded_p50": poisson_tail},
+                "deadline_s": _DEADLINE_S,
+                "askers_at_peak": bench.askers,
+                "settings": SETTINGS,
+            }
+        },
+    )
+
+
+class _Offer:
+    """The loops of this phase, against one server."""
+
+    def __init__(self, bench: Bench, load: LoadProcess, server: ServerProcess, questions: Questions) -> None:
+        self._bench, self._load, self._server, self._questions = bench, load, server, questions
+
+    def peak(self) -> float:
+        """Videos/s of a closed loop with many askers."""
+        self._settle()
+        plan = self._bench.plan
+        loaded = self._load.closed(self._questions, LoadPlan(self._bench.askers, plan.warm_up_s, plan.peak_s))
+        peak = all_answered(loaded).steady_per_s
+        self._bench.say(f"latency_over_load: peak {peak:.2f} videos/s")
+        return peak
+
+    def unloaded(self) -> float:
+        """The median latency of one asker at a time, in milliseconds."""
+        self._settle()
+        loaded = self._load.closed(self._questions, LoadPlan(1, 0.5, self._bench.plan.unloaded_s))
+        return all_answered(loaded).took_ms(0.5)
+
+    def point(
+        self, of_peak: float, peak: float, seconds: float, arrivals: Arrivals = "uniform", *, warm_up_s: float = 1.0
+    ) -> dict[str, Any]:
+        """What comes of offering a share of the peak for a while."""
+        self._settle()
+        began = time.perf_counter()
+        watch, before = Bystanders(time.perf_counter), self._server.cpu_times()
+        loaded = self._load.open(self._questions, of_peak * peak, seconds, arrivals, warm_up_s=warm_up_s)
+        server_s, elapsed_s = self._server.cpu_times().since(before).total_s, time.perf_counter() - began
+        found = {
+            "of_peak": of_peak,
+            "arrivals": arrivals,
+            **_json(loaded),
+            "server_cores": round(server_s / elapsed_s, 3),
+            **watch.cores(server_s + loaded.cpu_s),
+        }
+        self._bench.say(
+            f"latency_over_load: {of_peak:g} of the peak ({arrivals}): {found['good_per_s']:.2f} good/s of "
+            f"{found['offered_per_s']:.2f}, p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms"
+        )
+        return found
+
+    def _settle(self) -> None:
+        """Waits until the server rests: what callers gave up may still be under way in it."""
+        gives_up, before = time.monotonic() + _SETTLE_S, self._server.cpu_times().total_s
+        while time.monotonic() < gives_up:
+            time.sleep(_SETTLE_STEP_S)
+            now = self._server.cpu_times().total_s
+            if now - before < _RESTING_CORES * _SETTLE_STEP_S:
+                return
+            before = now
+
+
+def _json(loaded: Loaded[Offered]) -> dict[str, Any]:
+    offered = loaded.result
+    return {
+        "offered_per_s": round(offered.rate_per_s, 3),
+        "good_per_s": round(offered.good_per_s(_DEADLINE_S * 1e3), 3),
+        "asked": len(offered.counted),
+        "failures": offered.failures,
+        "p50_ms": round(offered.took_ms(0.5), 1),
+        "p90_ms": round(offered.took_ms(0.9), 1),
+        "p99_ms": round(offered.took_ms(0.99), 1),
+        "p99_or_failed_ms": round(offered.took_or_failed_ms(0.99), 1),
+        "sent_late_p99_ms": round(offered.late_ms(0.99), 2),
+        "load_generator_core_share": round(loaded.core_share, 4),
+    }

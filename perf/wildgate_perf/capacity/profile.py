@@ -1,0 +1,167 @@
+"""What was measured of one node: how many videos it answers, what cached ones cost, and latency under load.
+
+From `make bench` (`perf/results/latest.json`) or from a YAML file with the fields of `Profile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wildgate_perf.capacity.errors import BadProfile
+from wildgate_perf.results import read
+from wildgate_server.yaml_document import faults, read_document
+
+__all__ = ["LoadPoint", "Peaks", "Profile", "profile_of_bench", "read_profile"]
+
+_SATURATED = 0.98  # of the peak; beyond, latency depends on how long the overload lasts
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Peaks(_Section):
+    """Videos a second that a node answers at most, by how they come; None: not measured."""
+
+    uri: float | None = Field(None, gt=0)
+    content: float | None = Field(None, gt=0)
+
+
+class CachedCost(_Section):
+    """Work of a cached video over that of a first one."""
+
+    by_digest: float = Field(ge=0, le=1)
+    """Asked by digest, with nothing sent."""
+    by_content: float = Field(ge=0, le=1)
+    """Sent whole."""
+    by_uri: float | None = Field(None, ge=0, le=1)
+    """Given by URI; None: not measured, and taken to cost as much as a first one, since it is read and sampled."""
+
+
+class LoadPoint(_Section):
+    """Open-loop load on one node: what was offered, what came of it."""
+
+    offered_per_s: float = Field(gt=0)
+    answered_per_s: float = Field(ge=0)
+    p50_ms: float = Field(gt=0)
+    p99_ms: float = Field(gt=0)
+    arrivals: str = "uniform"
+    server_cores: float | None = Field(None, ge=0)
+    """Cores that the server kept busy meanwhile; None: not measured."""
+
+
+class Profile(_Section):
+    """One node, measured with videos of `video_seconds` and `video_bytes`."""
+
+    cores: int = Field(ge=1)
+    peak_per_s: Peaks
+    unloaded_p50_ms: float = Field(gt=0)
+    """Median latency of a video by URI on an idle node."""
+    cached_over_first: CachedCost | None = None
+    uri_bytes_fraction: float = Field(1.0, ge=0)
+    """Of a video's bytes, how many are read where it is given by URI."""
+    answer_bytes: float = Field(6500, gt=0)
+    """Size of an answer; what is assumed where it was not measured is a verdict on eight frames full of detections."""
+    video_seconds: float = Field(15.0, gt=0)
+    video_bytes: float = Field(gt=0)
+    max_gap_s: float = Field(2.0, gt=0)
+    max_frames: int = Field(64, ge=1)
+    frames_per_window: int = Field(8, ge=1)
+    service_variability: float = Field(1.0, ge=0)
+    """Squared coefficient of variation of the time that a video keeps a core busy; 1 is on the safe side where videos
+    are alike."""
+    points: tuple[LoadPoint, ...] = ()
+    """Latency by URI under load; `peak_per_s.uri` is the peak of the same run."""
+    machine: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_peak(self) -> Profile:
+        if self.peak_per_s.uri is None and self.peak_per_s.content is None:
+            raise ValueError("peak_per_s has neither uri nor content")
+        return self
+
+    @property
+    def curve_peak_per_s(self) -> float:
+        """The peak that `points` are to be held against."""
+        peak = self.peak_per_s.uri or self.peak_per_s.content
+        assert peak is not None  # checked when it was made
+        return peak
+
+    @property
+    def steady_points(self) -> tuple[LoadPoint, ...]:
+        """The points below saturation, by load."""
+        steady = [point for point in self.points if point.offered_per_s < _SATURATED * self.curve_peak_per_s]
+        return tuple(sorted(steady, key=lambda point: point.offered_per_s))
+
+    def windows(self, seconds: float) -> int:
+        """Windows of frames that a video of this length is looked at in."""
+        frames = min(self.max_frames, max(1, -int(-seconds / self.max_gap_s // 1)))
+        return -(-frames // self.frames_per_window)
+
+
+def read_profile(file: Path) -> Profile:
+    """The profile in a results file of `make bench` (`.json`) or in a YAML file; raises `BadProfile`."""
+    if file.suffix == ".json":
+        try:
+            content = read(file)
+        except (OSError, ValueError) as error:
+            raise BadProfile(f"{file}: cannot be read: {error}") from error
+        if not content:
+            raise BadProfile(f"{file}: there are no results; `make bench` writes them")
+        return profile_of_bench(content, str(file))
+    return read_document(file, Profile, BadProfile)
+
+
+def profile_of_bench(content: Mapping[str, Any], name: str = "results") -> Profile:
+    """The profile in the results of `make bench`; raises `BadProfile` naming what they lack.
+
+    Videos as content are measured with larger videos and with the load generator on the same cores, so their peak is
+    on the safe side.
+    """
+    details = _entry(content, "details", name)
+    load = _entry(details, "latency_over_load", f"{name}: details")
+    uri = _entry(details, "served_over_offline_uri", f"{name}: details")
+    sent = details.get("served_over_offline_content") or {}
+    cached = details.get("cached_over_first") or {}
+    try:
+        poisson = [load["poisson_at_70pct"]] if "poisson_at_70pct" in load else []
+        fields: dict[str, Any] = {
+            "cores": content["machine"]["cores"],
+            "peak_per_s": {
+                "uri": load["peaks_per_s"]["median"],
+                "content": sent["served_per_s"]["median"] if sent else None,
+            },
+            "unloaded_p50_ms": load["unloaded_p50_ms"]["median"],
+            "cached_over_first": cached.get("ratios"),
+            "uri_bytes_fraction": (content.get("uri_bytes_fraction") or {}).get("mp4_index_first") or 1.0,
+            "video_bytes": uri["videos"]["bytes"],
+            "points": [_point(point) for point in (*load["points"], *poisson) if point["p50_ms"] is not None],
+            "machine": content["machine"],
+        }
+        return Profile.model_validate(fields)
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise BadProfile(f"{name}: no results of `make bench`: {type(cause).__name__}: {cause}") from cause
+    except ValidationError as cause:
+        raise BadProfile("\n".join(f"{name}: {fault}" for fault in faults(cause))) from cause
+
+
+def _entry(content: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    value = content.get(key)
+    if not isinstance(value, Mapping) or not value:
+        raise BadProfile(f"{name}: {key} was not measured")
+    return value
+
+
+def _point(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "offered_per_s": found["offered_per_s"],
+        "answered_per_s": found["good_per_s"],
+        "p50_ms": found["p50_ms"],
+        "p99_ms": found["p99_ms"],
+        "arrivals": found["arrivals"],
+        "server_cores": found.get("server_cores"),
+    }

@@ -1,0 +1,73 @@
+"""What figures depend on and may be told anybody: hardware, kernel, versions. No host name, no path."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from wildgate_server.cores import available_cores
+
+__all__ = ["PACKAGES", "machine_facts", "same_machine"]
+
+PACKAGES = (
+    "av",
+    "grpcio",
+    "numpy",
+    "nvidia-pytriton",
+    "obstore",
+    "onnxruntime",
+    "protobuf",
+    "tritonclient",
+    "wildgate",
+)
+"""The distributions whose versions matter to every measurement."""
+
+_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8")
+
+
+def machine_facts(
+    packages: tuple[str, ...] = PACKAGES, *, cpuinfo: Path = Path("/proc/cpuinfo")
+) -> dict[str, str | int | float]:
+    """Processor, cores this process may use, memory in GiB, load (1 minute) before measuring, kernel, versions.
+
+    A distribution of `packages` that is not installed has no entry; others are called `version_<name>`.
+    """
+    processor = _first_processor(cpuinfo)
+    flags = processor.get("flags", processor.get("Features", "")).split()
+    facts: dict[str, str | int | float] = {
+        "cpu": processor.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": " ".join(flag for flag in _FLAGS if flag in flags),
+        "cores": available_cores(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    for package in packages:
+        try:
+            facts[f"version_{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    return facts
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two `machine_facts` tell of the same processor, cores and versions; kernel and load may differ.
+
+    Facts that name no processor are those of no machine.
+    """
+    compared = {"cpu", "cpu_flags", "cores", "python"}
+    compared |= {name for facts in (one, other) for name in facts if name.startswith("version_")}
+    return bool(one.get("cpu")) and all(one.get(name) == other.get(name) for name in compared)
+
+
+def _first_processor(cpuinfo: Path) -> dict[str, str]:
+    try:
+        first = cpuinfo.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -1,0 +1,26 @@
+"""BentoML: a service with one worker process per core; the body is the one ("root") argument of its API."""
+
+import bentoml
+
+from wildgate_perf.peers.detector import Answer, open_detector
+from wildgate_perf.peers.peer_setup import PeerSetup
+
+_SETUP = PeerSetup.from_environment()
+
+
+@bentoml.service(
+    workers=_SETUP.tuning.workers,
+    threads=_SETUP.tuning.front_ends,
+    traffic={"timeout": 60},
+    logging={"access": {"enabled": "access_log" in _SETUP.tuning.switches}},
+)
+class VideoScorer:
+    """The detector behind one API."""
+
+    def __init__(self) -> None:
+        self._scorer = open_detector(_SETUP.graph, _SETUP.letterbox_value, _SETUP.tuning.intra_threads)
+
+    @bentoml.api(route="/score")  # type: ignore[untyped-decorator]
+    def score(self, video: bytes, /) -> Answer:
+        """The answer to one video."""
+        return self._scorer.score(video)

@@ -1,0 +1,89 @@
+"""A `wildgate serve` of its own processes, for as long as something is measured on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wildgate_client.local_server import LocalServer, LocalServerOptions
+from wildgate_perf.cpu_time import CpuTimes, read_cpu_times
+from wildgate_server.triton.launch import free_endpoints
+
+__all__ = ["MODEL_REPOSITORY", "ServerProcess", "ServerStoppedBadly", "serving", "settings_environment"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+MODEL_REPOSITORY = _ROOT / "model_repository"
+"""The repository that is served unless the settings name another."""
+
+_MARK = "WILDGATE_MARK"
+_PROC = Path("/proc")
+
+
+class ServerStoppedBadly(Exception):
+    """The server did not stop when it was asked, or left processes behind; the text says how, and names its log."""
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running server: its gRPC target, where it serves metrics (both `host:port`), and where its log lies."""
+
+    target: str
+    metrics: str
+    log: Path
+    mark: str
+
+    @property
+    def pids(self) -> list[int]:
+        """All its processes at this moment: gateway, sampling workers, Triton and what Triton started."""
+        wanted = f"{_MARK}={self.mark}".encode()
+        found = []
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                try:
+                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+                except OSError:  # gone meanwhile, or another user's
+                    continue
+        return found
+
+    def cpu_times(self) -> CpuTimes:
+        """Processor time that its processes have used so far, by kind."""
+        return read_cpu_times(self.pids)
+
+
+@contextmanager
+def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[ServerProcess]:
+    """Runs `wildgate serve` on free loopback ports until the context ends; yields when it is healthy.
+
+    `settings` are the server's own, sections and fields joined by two underscores: `sampling__workers=2`,
+    `backend__target="host:port"` (without that, an embedded Triton is started along), `source__file_roots=[folder]`.
+    Logs stay in `log_folder` (by default a new temporary one).
+
+    Raises wildgate_client.local_server.ServerStartFailed, which quotes the log, and ServerStoppedBadly.
+    """
+    folder = log_folder or Path(tempfile.mkdtemp(prefix="wildgate-perf-"))
+    mark, metrics = uuid.uuid4().hex, free_endpoints().metrics
+    given = {"backend__model_repository": MODEL_REPOSITORY, "backend__log_dir": folder / "triton", **settings}
+    environment = settings_environment({**given, "endpoint__metrics": metrics}) | {_MARK: mark}
+    options = LocalServerOptions(log_path=folder / "server.log", environment=environment)
+    with LocalServer(options) as server:
+        yield ServerProcess(server.target, metrics, options.log_path, mark)
+    if server.stop_report and not server.stop_report.clean:
+        raise ServerStoppedBadly(f"{server.stop_report}; its log: {options.log_path}")
+
+
+def settings_environment(settings: dict[str, object]) -> dict[str, str]:
+    """Settings as the environment variables the server reads; None leaves one at its default."""
+    return {f"WILDGATE_{name.upper()}": _text(value) for name, value in settings.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    return json.dumps(value, default=os.fspath)
