@@ -9,7 +9,7 @@ MEDIA ?= media
 PROTOS := proto/wildgate_proto/v1/scoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench bench-peers perf evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ proto: setup ## Regenerates the committed gRPC stubs
 		--python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
 
 configs: setup ## Renders Triton's configs from the model manifest
-	$(BIN)/python -m wildgate_server.model_configs --write model_repository
+	$(BIN)/python -m wildgate_server.triton.model_configs --write model_repository
 
 check-generated: proto configs ## Fails when committed stubs or configs differ from what is generated
 	git diff --exit-code -- proto model_repository
@@ -53,8 +53,15 @@ check-generated: proto configs ## Fails when committed stubs or configs differ f
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
 	$(BIN)/python tests/conformance/run_conformance.py $(MEDIA)
 
-bench: setup ## Measures sampling against a full decode
-	$(BIN)/python perf/sampling_against_decode.py
+bench: setup ## Measures served against offline, the gateway, bytes read, load and cache (10 minutes), writes perf/results/
+	$(BIN)/python -m wildgate_perf.bench
+
+bench-peers: setup ## Measures the same videos in LitServe, BentoML, mosec, Ray Serve, bare Triton and a plain script
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[peers]' --constraint constraints.txt
+	$(BIN)/python -m wildgate_perf.peers
+
+perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
+	$(BIN)/python -m wildgate_perf.locust_load $(PERF)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/wildgate-build evaluate
