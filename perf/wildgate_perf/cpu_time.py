@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CpuTimes", "descendants", "kind_of", "machine_cpu_s", "process_cpu_s", "read_cpu_times"]
+__all__ = ["CpuTimes", "descendants", "kind_of", "machine_cpu_s", "marked_processes", "process_cpu_s", "read_cpu_times"]
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
@@ -54,6 +54,20 @@ def process_cpu_s(pid: int) -> float:
     fields = _stat(pid)
     # utime, stime, cutime and cstime are fields 14 to 17 of proc_pid_stat(5); the list begins with field 3.
     return sum(int(field) for field in fields[11:15]) * _TICK_S
+
+
+def marked_processes(variable: str, value: str) -> list[int]:
+    """The processes that were started with this variable in their environment, as far as it may be read."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:  # gone meanwhile, or another user's
+                continue
+    return found
 
 
 def machine_cpu_s(stat: Path = _PROC / "stat") -> tuple[float, float]:

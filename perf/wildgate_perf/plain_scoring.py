@@ -33,19 +33,8 @@ _TRITON_MODULE = "triton_python_backend_utils"
 def sampling_arguments(repository: Path) -> tuple[SamplingConfig, VideoLimits]:
     """How `wildgate serve` samples with its default settings and profile."""
     manifest = load_manifest(repository)
-    settings, source = SamplingSettings(), SourceSettings()
-    config = SamplingConfig(
-        frames_per_window=manifest.frames_per_window,
-        max_gap_s=settings.max_gap_s,
-        max_frames=settings.max_frames,
-        max_decoded_frames=settings.max_decoded_frames,
-        max_clip_bytes=settings.max_clip_mb << 20,
-        read_coding=False,
-    )
-    limits = VideoLimits(
-        max_bytes=source.max_bytes, max_pixels=manifest.max_frame_pixels, max_seconds=source.max_seconds
-    )
-    return config, limits
+    config = SamplingSettings().config(manifest.frames_per_window, read_coding=False)
+    return config, SourceSettings().limits(manifest.max_frame_pixels)
 
 
 def file_source(file: Path) -> VideoFile:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildgate_client.local_server import LocalServer, LocalServerOptions
-from wildgate_perf.cpu_time import CpuTimes, read_cpu_times
+from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_server.triton.launch import free_endpoints
 
 __all__ = ["MODEL_REPOSITORY", "ServerProcess", "ServerStoppedBadly", "serving", "settings_environment"]
@@ -22,7 +22,6 @@ MODEL_REPOSITORY = _ROOT / "model_repository"
 """The repository that is served unless the settings name another."""
 
 _MARK = "WILDGATE_MARK"
-_PROC = Path("/proc")
 
 
 class ServerStoppedBadly(Exception):
@@ -41,16 +40,7 @@ class ServerProcess:
     @property
     def pids(self) -> list[int]:
         """All its processes at this moment: gateway, sampling workers, Triton and what Triton started."""
-        wanted = f"{_MARK}={self.mark}".encode()
-        found = []
-        for entry in _PROC.iterdir():
-            if entry.name.isdigit():
-                try:
-                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-                except OSError:  # gone meanwhile, or another user's
-                    continue
-        return found
+        return marked_processes(_MARK, self.mark)
 
     def cpu_times(self) -> CpuTimes:
         """Processor time that its processes have used so far, by kind."""

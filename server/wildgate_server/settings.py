@@ -21,6 +21,8 @@ from pydantic_settings import (
 )
 
 from wildgate_server.cores import available_cores
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import VideoLimits
 from wildgate_server.source.http_url import Scheme
 from wildgate_server.source.remote_object import FetchConfig
 from wildgate_server.triton.launch import EmbeddedTritonConfig
@@ -102,6 +104,10 @@ class SourceSettings(_Section):
     max_seconds: float = Field(600.0, gt=0)
     """Longest video."""
 
+    def limits(self, max_pixels: int) -> VideoLimits:
+        """What a video may hold, a picture at most `max_pixels`."""
+        return VideoLimits(max_bytes=self.max_bytes, max_pixels=max_pixels, max_seconds=self.max_seconds)
+
 
 class SamplingSettings(_Section):
     """How a video is looked at, and the processes that do it."""
@@ -123,6 +129,17 @@ class SamplingSettings(_Section):
     """A worker busy with one video for longer is killed, and the video refused."""
     worker_memory_mb: int = Field(2048, ge=512)
     """Address space of one worker; a video that needs more is refused."""
+
+    def config(self, frames_per_window: int, *, read_coding: bool) -> SamplingConfig:
+        """How the sampler is to look at a video, for clip windows of F = `frames_per_window` places."""
+        return SamplingConfig(
+            frames_per_window=frames_per_window,
+            max_gap_s=self.max_gap_s,
+            max_frames=self.max_frames,
+            max_decoded_frames=self.max_decoded_frames,
+            max_clip_bytes=self.max_clip_mb << 20,
+            read_coding=read_coding,
+        )
 
 
 class AdmissionSettings(_Section):

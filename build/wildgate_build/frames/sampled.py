@@ -13,8 +13,7 @@ from wildgate_build.failures import BuildError
 from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
 from wildgate_server.errors import NotAVideo, WildgateError
 from wildgate_server.manifest import ManifestError, load_manifest
-from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits, sample_video
+from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source import local_file
 
@@ -51,15 +50,8 @@ class FrameSource:
             manifest = load_manifest(repository)
         except ManifestError as error:
             raise UnreadableVideoError(f"videos are decoded by the manifest: {error}") from error
-        sampling, source = SamplingSettings(), SourceSettings()
-        self._sampling = SamplingConfig(
-            frames_per_window=frames,
-            max_gap_s=sampling.max_gap_s,
-            max_frames=sampling.max_frames,
-            max_decoded_frames=sampling.max_decoded_frames,
-            max_clip_bytes=sampling.max_clip_mb << 20,
-        )
-        self._limits = VideoLimits(source.max_bytes, manifest.max_frame_pixels, source.max_seconds)
+        self._sampling = SamplingSettings().config(frames, read_coding=False)
+        self._limits = SourceSettings().limits(manifest.max_frame_pixels)
         self._decoder = ClipDecoder(repository, manifest, side)
 
     def look(self, path: Path) -> VideoFrames:

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildgate_perf.cpu_time import CpuTimes, read_cpu_times
+from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.peers.peer_setup import PeerFailed
 
 __all__ = ["Running", "running"]
 
 _MARK = "WILDGATE_PEER_MARK"
-_PROC = Path("/proc")
 _STOP_S = 15.0
 _TAIL_LINES = 15
 
@@ -36,7 +35,7 @@ class Running:
     @property
     def pids(self) -> list[int]:
         """All its processes at this moment, whatever sessions they made for themselves."""
-        return _marked(self.mark)
+        return marked_processes(_MARK, self.mark)
 
     def cpu_times(self) -> CpuTimes:
         """Processor time that its processes have used so far."""
@@ -86,22 +85,9 @@ def _stop(process: subprocess.Popen[bytes], mark: str) -> None:
         process.wait(_STOP_S)
     deadline = time.monotonic() + _STOP_S
     # What stopped gracefully takes its children along; some of Ray's live on for a while.
-    while (left := _marked(mark)) and time.monotonic() < deadline:
+    while (left := marked_processes(_MARK, mark)) and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
     process.wait()
-
-
-def _marked(mark: str) -> list[int]:
-    wanted = f"{_MARK}={mark}".encode()
-    found = []
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:  # gone meanwhile, or another user's
-                continue
-    return found

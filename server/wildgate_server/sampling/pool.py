@@ -9,9 +9,8 @@ import structlog
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.manifest import ModelManifest
-from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
+from wildgate_server.sampling.sampler import SampledVideo, sample_video
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
 from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
@@ -47,17 +46,8 @@ class SamplingPool:
         read_coding: bool = True,
     ) -> None:
         self._timeout_s = settings.timeout_s
-        config = SamplingConfig(
-            frames_per_window=manifest.frames_per_window,
-            max_gap_s=settings.max_gap_s,
-            max_frames=settings.max_frames,
-            max_decoded_frames=settings.max_decoded_frames,
-            max_clip_bytes=settings.max_clip_mb << 20,
-            read_coding=read_coding,
-        )
-        limits = VideoLimits(
-            max_bytes=source.max_bytes, max_pixels=manifest.max_frame_pixels, max_seconds=source.max_seconds
-        )
+        config = settings.config(manifest.frames_per_window, read_coding=read_coding)
+        limits = source.limits(manifest.max_frame_pixels)
         orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)
         self._readers = _Crew(orders, settings.workers)
         self._fetchers = _Crew(orders, settings.fetch_workers)
