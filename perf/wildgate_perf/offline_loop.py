@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wildgate_perf.plain_scoring import PlainScorer
+from wildgate_server.allocator import keep_freed_memory
 
 __all__ = ["OfflineFailed", "OfflineLoop", "OfflineRound", "total"]
 
@@ -108,6 +109,7 @@ class OfflineLoop:
 
 
 def _work(orders: Connection, repository: Path, sources: tuple[Any, ...], number: int) -> None:
+    keep_freed_memory()  # as the server's processes do: the ratio is to be that of the way, not of an allocator
     try:
         scorer = PlainScorer(repository)
         scorer.score(sources[number % len(sources)])
