@@ -2,8 +2,8 @@
 
 A quantised body begins by quantising scaled pixels. Where the scaling is a line and the whole range was seen in
 calibration, that undoes the scaling exactly: pixel 114 becomes the number 114 again. Cast, scaling and quantisation of
-two and a half million values then say nothing, and cost a twentieth of a window's time (ONNX Runtime 1.31, one core with
-AVX2: 3.6 of 74 ms, in turns).
+two and a half million values then say nothing, and cost a twentieth of a window's time (ONNX Runtime 1.31, one core
+with AVX2: 3.6 of 74 ms, in turns).
 """
 
 from __future__ import annotations
