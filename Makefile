@@ -45,7 +45,7 @@ proto: setup ## Regenerates the committed gRPC stubs
 		--python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
 
 configs: setup ## Renders Triton's configs from the model manifest
-	$(BIN)/python -m wildgate_server.triton.model_configs --write model_repository
+	$(BIN)/python -m wildgate_server.repository.model_configs --write model_repository
 
 check-generated: proto configs ## Fails when committed stubs or configs differ from what is generated
 	git diff --exit-code -- proto model_repository

@@ -46,18 +46,18 @@ from wildgate_build.standard_file import StandardFile
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Uri
 from wildgate_client.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
-from wildgate_server.manifest import ManifestError, load_manifest
 from wildgate_server.policy import load_policy
-from wildgate_server.rollout.releases import load_rollout, version_directory
+from wildgate_server.repository.engine_key import ENGINE_NAMES, EngineKey, engine_source
+from wildgate_server.repository.machine import Gpu, Machine, probe_machine
+from wildgate_server.repository.manifest import ManifestError, load_manifest
+from wildgate_server.repository.model_configs import CLIP_DECODER
+from wildgate_server.repository.releases import load_rollout, version_directory
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import VideoLimits, sample_video
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
 from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
-from wildgate_server.triton.engine_key import ENGINE_NAMES, EngineKey, engine_source
-from wildgate_server.triton.machine import Gpu, Machine, probe_machine
-from wildgate_server.triton.model_configs import CLIP_DECODER
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "rtx"

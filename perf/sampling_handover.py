@@ -26,7 +26,7 @@ from typing import Protocol
 
 from sampling_answers import answer
 from wildgate_perf.machine_facts import machine_facts
-from wildgate_server.manifest import load_manifest
+from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from wildgate_build.failures import BuildError
-from wildgate_server.rollout.releases import file_digest
+from wildgate_server.repository.releases import file_digest
 
 __all__ = [
     "PRECISIONS",

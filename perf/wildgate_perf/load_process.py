@@ -31,7 +31,7 @@ from wildgate_perf.loops import (
 from wildgate_perf.questions import SCORE, Questions, cost_nothing, triton_request
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.allocator import keep_freed_memory
-from wildgate_server.manifest import load_manifest
+from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from wildgate_server.rollout.releases import RELEASE_NAME, file_digest, load_rollout, version_directory
-from wildgate_server.triton.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE
+from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE
+from wildgate_server.repository.releases import RELEASE_NAME, file_digest, load_rollout, version_directory
 
 __all__ = ["null_repository"]
 

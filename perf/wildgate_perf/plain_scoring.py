@@ -16,14 +16,14 @@ from types import ModuleType
 from typing import Any
 
 from wildgate_server.detections import Detection, Letterbox, read_detections
-from wildgate_server.manifest import load_manifest
 from wildgate_server.policy import Judgement, Sighting, load_policy
-from wildgate_server.rollout.releases import load_release, load_rollout, version_directory
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.model_configs import CLIP_DECODER
+from wildgate_server.repository.releases import load_release, load_rollout, version_directory
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import VideoLimits, sample_video
 from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
-from wildgate_server.triton.model_configs import CLIP_DECODER
 
 __all__ = ["PlainScorer", "file_source", "model_module", "sampling_arguments"]
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from tritonclient.grpc import service_pb2
 
 from wildgate_proto.v1 import scoring_pb2
+from wildgate_server.repository.model_configs import VIDEO_SCORER
 from wildgate_server.stages import Stage
-from wildgate_server.triton.model_configs import VIDEO_SCORER
 
 __all__ = [
     "INFER",

@@ -18,11 +18,15 @@ from wildgate_server.caching.verdicts import Verdicts
 from wildgate_server.decoder_routing import DecoderRouting
 from wildgate_server.endpoint import StartError, grpc_server, listen, metrics_server
 from wildgate_server.evidence import EvidenceMaker
-from wildgate_server.manifest import ModelManifest, load_manifest
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import SHIPPED_POLICY, Policy, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
-from wildgate_server.rollout.releases import Releases, load_release, load_rollout, verify_files
+from wildgate_server.repository.engine_key import check_repository_engines
+from wildgate_server.repository.machine import probe_machine
+from wildgate_server.repository.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.releases import Releases, load_release, load_rollout, verify_files
+from wildgate_server.rollout.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.rollout.model_healer import ModelHealer
 from wildgate_server.rollout.rollout_follower import Backend, RolloutFollower, RolloutState
 from wildgate_server.routes import Routes
 from wildgate_server.sampling.pool import SamplingPool
@@ -30,11 +34,7 @@ from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import CacheSettings, ServerSettings
 from wildgate_server.source.sources import Sources
-from wildgate_server.triton.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
 from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.engine_key import check_repository_engines
-from wildgate_server.triton.machine import probe_machine
-from wildgate_server.triton.model_healer import ModelHealer
 
 if TYPE_CHECKING:
     from wildgate_server.caching.redis_verdicts import RedisStore

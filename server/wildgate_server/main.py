@@ -15,12 +15,12 @@ from pydantic_settings import SettingsError
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.endpoint import StartError
 from wildgate_server.gateway import SettingsConflict, run_gateway
-from wildgate_server.manifest import ManifestError
 from wildgate_server.policy import PolicyError
+from wildgate_server.repository.engine_key import EngineDoesNotFit
+from wildgate_server.repository.manifest import ManifestError
+from wildgate_server.repository.yaml_document import faults
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.embedded import TritonStartError
-from wildgate_server.triton.engine_key import EngineDoesNotFit
-from wildgate_server.yaml_document import faults
 
 __all__ = ["serve_command"]
 

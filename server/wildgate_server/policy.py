@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from wildgate_server.yaml_document import read_document
+from wildgate_server.repository.yaml_document import read_document
 
 __all__ = [
     "Action",

@@ -15,10 +15,10 @@ from types import TracebackType
 
 from wildgate_server.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.rollout.releases import Release, Releases
+from wildgate_server.repository.model_configs import ensembles
+from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.settings import BatchSettings
 from wildgate_server.triton.client import Answer, ClipRow
-from wildgate_server.triton.model_configs import ensembles
 
 __all__ = ["Routes"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.rollout.releases import load_rollout, version_directory
-from wildgate_server.triton.engine_key import engine_source
-from wildgate_server.triton.machine import Gpu, Machine, probe_machine
+from wildgate_server.repository.engine_key import engine_source
+from wildgate_server.repository.machine import Gpu, Machine, probe_machine
+from wildgate_server.repository.releases import load_rollout, version_directory
 
 
 @pytest.fixture(scope="session")

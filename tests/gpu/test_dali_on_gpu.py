@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from clips import ClipSpec, cut_clip, make_clip
+from decoded_rows import Row, by_cpu_decoder, numbers, pixels, scene
+from decoder_triton import ask, decoder_triton
 from tritonclient.grpc.aio import InferenceServerClient
 
-from clips import ClipSpec, cut_clip, make_clip
 from wildgate_server.decoder_routing import DecoderRouting
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))
-
-from decoded_rows import Row, by_cpu_decoder, numbers, pixels, scene
-from decoder_triton import ask, decoder_triton
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 24, max_seconds=60.0)
 MEAN_DIFFERENCE = 2  # grey levels

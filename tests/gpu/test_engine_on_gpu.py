@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from checkout import SAMPLES
 
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.builder import EnginePlan, build_engine
 from wildgate_build.engine.runtime import EngineRunner
-from wildgate_server.triton.engine_key import PORTABLE_ARCHITECTURES
-from wildgate_server.triton.machine import Gpu, Machine
+from wildgate_server.repository.engine_key import PORTABLE_ARCHITECTURES
+from wildgate_server.repository.machine import Gpu, Machine
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 WINDOWS, FRAMES, SIDE = 5, 8, 320
 LARGEST = 4
 # TF32 products and another order of sums; a detection whose score lies near another's may change places with it.

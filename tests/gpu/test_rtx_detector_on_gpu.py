@@ -20,7 +20,7 @@ import pytest
 
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.builder import EnginePlan, build_engine
-from wildgate_server.triton.machine import Machine
+from wildgate_server.repository.machine import Machine
 
 MODEL = "rtx_model.py"
 WINDOW, BATCH = (8, 320, 320, 3), 4

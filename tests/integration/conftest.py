@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from patch_detector import POLICY, patch_repository
 
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))  # for triton_seam
 
 
 @pytest.fixture(scope="session")

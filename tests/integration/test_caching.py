@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from clips import ClipSpec, make_clip
 from gateway_under_test import (
     NO_RETRY,
     PATIENCE_S,
@@ -25,9 +25,9 @@ from gateway_under_test import (
     without_timings,
 )
 from patch_detector import POLICY
+from redis_under_test import RealRedis, pretending, real_redis, silence
 from traffic import samples
 
-from clips import ClipSpec, make_clip
 from wildgate_client import (
     Action,
     Content,
@@ -45,10 +45,6 @@ from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.endpoint import StartError
 from wildgate_server.gateway import Gateway, run_gateway
-
-sys.path.append(str(Path(__file__).parents[1] / "unit" / "server"))  # for redis_under_test
-
-from redis_under_test import RealRedis, pretending, real_redis, silence
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 

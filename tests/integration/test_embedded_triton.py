@@ -15,11 +15,11 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from clips import ClipSpec, frame_number, make_clip
 from triton_requests import clip_inputs, processes_with, shared_memory_of
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from clips import ClipSpec, frame_number, make_clip
 from wildgate_server.triton.embedded import (
     EmbeddedTriton,
     EmbeddedTritonConfig,

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from clips import ClipSpec, make_clip
 from gateway_under_test import GatewayUnderTest, MakeSettings, paused, running, until_in_flight
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from clips import ClipSpec, make_clip
 from wildgate_client import Content, DeadlineExceeded, Overloaded, StreamItem, Unavailable
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]

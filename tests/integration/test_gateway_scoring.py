@@ -11,13 +11,13 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from clips import ClipSpec, grey_of, make_clip, picture
 from gateway_under_test import GatewayUnderTest, without_timings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from patch_detector import LABEL
 from PIL import Image
 
-from clips import ClipSpec, grey_of, make_clip, picture
 from wildgate_client import Action, Content, InvalidRequest, InvalidVideo, LabelGroup, NotAllowed, NotFound, Uri
 from wildgate_server.stages import Stage
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from clips import make_clip
 from gateway_under_test import PATIENCE_S, GatewayUnderTest, running, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from triton_requests import processes_with
 
-from clips import make_clip
 from wildgate_client import Content, Unavailable
 from wildgate_server.settings import ServerSettings
 

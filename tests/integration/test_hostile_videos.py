@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from clips import ClipSpec, make_clip
 from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time, running, until, videos_in_flight
 from hostile_videos import endless_work
 
-from clips import ClipSpec, make_clip
 from wildgate_client import Content, InvalidVideo
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import grpc
 import pytest
+from clips import ClipSpec, make_clip
 from gateway_under_test import GatewayUnderTest, without_timings
 from hostile_videos import audio_only, garbage_packets, random_bytes, truncated_mp4
 
-from clips import ClipSpec, make_clip
 from wildgate_client import Content, InvalidVideo, StreamItem, StreamResult
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]

@@ -12,15 +12,15 @@ import av
 import numpy as np
 import pytest
 import pytest_asyncio
+from clips import ClipSpec, make_clip
 from triton_seam import load_model
 
-from clips import ClipSpec, make_clip
-from wildgate_server.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
-from wildgate_server.triton.model_configs import CLIP_DECODER
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 

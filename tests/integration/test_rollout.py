@@ -25,9 +25,9 @@ from wildgate_build.publish.rollout_change import change_rollout
 from wildgate_build.publish.rollout_steps import promote, roll_back, start_canary, stop_canary
 from wildgate_build.standard_file import StandardFile
 from wildgate_client import Content, Verdict
-from wildgate_server.manifest import load_manifest
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.canary import on_trial
-from wildgate_server.rollout.releases import Rollout
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.launch import models_to_load

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
+from clips import ClipSpec, make_clip
 from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_in_flight
 from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
-from clips import ClipSpec, make_clip
 from wildgate_client import Action, Content, ScoringClient, StreamItem
 from wildgate_client.local_server import LocalServer, LocalServerOptions
 from wildgate_server.triton.client import TritonClient
@@ -28,7 +29,6 @@ from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
-ROOT = Path(__file__).parents[2]
 CLI = (sys.executable, "-m", "wildgate_client.cli")
 MARK = "WILDGATE_MARK"
 GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(3)]

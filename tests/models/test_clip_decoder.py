@@ -8,9 +8,8 @@ from types import ModuleType
 import av
 import numpy as np
 import pytest
-from triton_seam import InferenceRequest, InferenceResponse, load_model, model_config
-
 from clips import ClipSpec, cut_clip, frame_number, make_clip
+from triton_seam import InferenceRequest, InferenceResponse, load_model, model_config
 
 # In the square, a 320x240 picture lies between these rows.
 PICTURE = slice(40, 280)

@@ -9,9 +9,9 @@ from types import ModuleType
 import av
 import numpy as np
 import pytest
+from clips import ClipSpec, cut_clip, make_clip, picture
 from triton_seam import load_model
 
-from clips import ClipSpec, cut_clip, make_clip, picture
 from wildgate_server.detections import Letterbox as GatewayLetterbox
 
 SIDE, GREY = 320, 114

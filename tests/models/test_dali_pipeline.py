@@ -13,17 +13,18 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from checkout import ROOT
+from clips import ClipSpec, cut_clip, make_clip
 from decoded_rows import GREY, SIDE, Row, by_cpu_decoder, letterbox, numbers, padded, pixels, vp9
 from google.protobuf import text_format
 from nvidia.dali._utils.autoserialize import _discover_autoserialize
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from clips import ClipSpec, cut_clip, make_clip
 from wildgate_server.media.container import open_video
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import VideoLimits, sample_video
 
-CLIP_DECODER = Path(__file__).parents[2] / "model_repository" / "clip_decoder"
+CLIP_DECODER = ROOT / "model_repository" / "clip_decoder"
 LIMITS = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)
 
 

@@ -13,12 +13,11 @@ import av
 import numpy as np
 import pytest
 import pytest_asyncio
+from clips import make_clip
 from decoded_rows import Row, by_cpu_decoder, numbers, padded, vp9
 from decoder_triton import ask, decoder_triton
 from triton_seam import InferenceRequest, InferenceResponse, load_model, model_config
 from tritonclient.grpc.aio import InferenceServerClient
-
-from clips import make_clip
 
 GOOD = make_clip(vp9())
 OTHER = make_clip(vp9(360, 640, seconds=1.5))

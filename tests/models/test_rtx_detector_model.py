@@ -12,9 +12,9 @@ import pytest
 from rtx_seam import ENGINE, VERSION, Gpu, GpuTensor, HostTensor, aligned, load_model
 from triton_seam import InferenceRequest, model_config
 
-from wildgate_server.triton.engine_key import EngineDoesNotFit, EngineNeeds, check_engine
-from wildgate_server.triton.machine import Gpu as PresentGpu
-from wildgate_server.triton.machine import Machine
+from wildgate_server.repository.engine_key import EngineDoesNotFit, EngineNeeds, check_engine
+from wildgate_server.repository.machine import Gpu as PresentGpu
+from wildgate_server.repository.machine import Machine
 
 F, S, K, BATCH = 2, 4, Gpu.detections, 4
 CONFIG = {

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from wildgate_build.engine.errors import ArchitectureError, CudaMissingError
 from wildgate_build.engine.tensorrt_api import TensorRt
-from wildgate_server.triton.engine_key import PORTABLE_ARCHITECTURES
-from wildgate_server.triton.machine import Machine
+from wildgate_server.repository.engine_key import PORTABLE_ARCHITECTURES
+from wildgate_server.repository.machine import Machine
 
 __all__ = ["CURRENT", "choose_architectures", "nameable_architectures", "set_architectures"]
 

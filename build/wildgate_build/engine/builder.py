@@ -19,8 +19,8 @@ from wildgate_build.engine.errors import BuildFailedError, CudaMissingError, Unp
 from wildgate_build.engine.tensorrt_api import TensorRt, load_tensorrt
 from wildgate_build.engine.timing_cache import attach_timing_cache, save_timing_cache
 from wildgate_build.standard_file import INPUT, StandardFile
-from wildgate_server.triton.engine_key import RUNTIME_NAMES, EngineKey, engine_digest
-from wildgate_server.triton.machine import Machine, Target, probe_machine
+from wildgate_server.repository.engine_key import RUNTIME_NAMES, EngineKey, engine_digest
+from wildgate_server.repository.machine import Machine, Target, probe_machine
 
 __all__ = ["BuiltEngine", "EnginePlan", "build_engine"]
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from wildgate_build.facts import print_facts
 from wildgate_build.failures import BuildError, fail
-from wildgate_server.manifest import MANIFEST_NAME, ManifestError, load_manifest
-from wildgate_server.rollout.releases import load_rollout, version_directory
-from wildgate_server.triton.engine_key import ENGINE_NAMES, RUNTIME_NAMES, engine_source, key_path
+from wildgate_server.repository.engine_key import ENGINE_NAMES, RUNTIME_NAMES, engine_source, key_path
+from wildgate_server.repository.manifest import MANIFEST_NAME, ManifestError, load_manifest
+from wildgate_server.repository.releases import load_rollout, version_directory
 
 __all__ = ["engine"]
 

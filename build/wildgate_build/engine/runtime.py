@@ -18,8 +18,8 @@ from wildgate_build.engine.cuda import Cuda, PyCuda
 from wildgate_build.engine.errors import EngineUnusableError, FramesError
 from wildgate_build.engine.tensorrt_api import TensorRt, load_tensorrt
 from wildgate_build.standard_file import INPUT, OUTPUT
-from wildgate_server.triton.engine_key import RUNTIME_NAMES, EngineKey, EngineKeyError, engine_digest
-from wildgate_server.triton.machine import Machine, Target, probe_machine
+from wildgate_server.repository.engine_key import RUNTIME_NAMES, EngineKey, EngineKeyError, engine_digest
+from wildgate_server.repository.machine import Machine, Target, probe_machine
 
 __all__ = ["EngineRunner", "batches"]
 

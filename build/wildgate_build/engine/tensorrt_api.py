@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wildgate_build.engine.errors import TensorRtMissingError
-from wildgate_server.triton.engine_key import RUNTIME_NAMES
-from wildgate_server.triton.machine import Target
+from wildgate_server.repository.engine_key import RUNTIME_NAMES
+from wildgate_server.repository.machine import Target
 
 __all__ = ["TensorRt", "load_tensorrt"]
 

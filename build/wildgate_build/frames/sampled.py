@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wildgate_build.failures import BuildError
 from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
 from wildgate_server.errors import NotAVideo, WildgateError
-from wildgate_server.manifest import ManifestError, load_manifest
+from wildgate_server.repository.manifest import ManifestError, load_manifest
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source import local_file

@@ -96,7 +96,7 @@ def _sizes(repository: Path, side: int | None, frames: int | None, detections: i
     """S, F and K: as told, else as the manifest has them; it is read only where it is needed."""
     if side is not None and frames is not None and detections is not None:
         return side, frames, detections
-    from wildgate_server.manifest import MANIFEST_NAME, ManifestError, load_manifest
+    from wildgate_server.repository.manifest import MANIFEST_NAME, ManifestError, load_manifest
 
     try:
         held = load_manifest(repository / MANIFEST_NAME)

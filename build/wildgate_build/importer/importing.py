@@ -23,7 +23,7 @@ from wildgate_build.importer.standard import check_labels, check_sizes, is_stand
 from wildgate_build.output_files import check_writable
 from wildgate_build.standard_file import Properties, StandardFile, write_properties
 from wildgate_build.standard_graph import GraphShape
-from wildgate_server.rollout.releases import NAME_PATTERN
+from wildgate_server.repository.releases import NAME_PATTERN
 
 __all__ = ["ImportPlan", "import_detector"]
 

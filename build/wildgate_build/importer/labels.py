@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from wildgate_build.importer.errors import LabelsError
-from wildgate_server.rollout.releases import LABEL_PATTERN
+from wildgate_server.repository.releases import LABEL_PATTERN
 
 __all__ = ["LabelMap", "read_labels"]
 

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from wildgate_build.failures import BuildError, fail
 from wildgate_server.policy import SHIPPED_POLICY
-from wildgate_server.rollout.releases import Rollout
+from wildgate_server.repository.releases import Rollout
 
 __all__ = ["canary", "load", "promote", "publish", "releases", "rollback"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from wildgate_build.publish.errors import PublishError
 from wildgate_build.publish.repository import Repository
 from wildgate_build.publish.rollout_change import write_stages
+from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
-from wildgate_server.rollout.releases import Rollout
 from wildgate_server.triton.client import ModelControl
 
 __all__ = ["LoadFailed", "TritonToLoad", "load"]

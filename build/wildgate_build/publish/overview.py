@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from wildgate_build.publish.errors import PublishError
 from wildgate_build.publish.repository import Repository
-from wildgate_server.rollout.releases import Release, Rollout
+from wildgate_server.repository.releases import Release, Rollout
 
 __all__ = ["Comparison", "MetricsUnreadable", "PublishedVersion", "comparisons", "published_versions"]
 

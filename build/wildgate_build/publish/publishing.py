@@ -17,9 +17,9 @@ from wildgate_build.publish.errors import NotReleasable, RepositoryBroken, Shape
 from wildgate_build.publish.repository import Repository, check_labels
 from wildgate_build.standard_file import StandardFile, file_digest
 from wildgate_server.policy import Policy
-from wildgate_server.rollout.releases import RELEASE_NAME, Release, version_directory
-from wildgate_server.triton.engine_key import ENGINE_SOURCE
-from wildgate_server.yaml_document import faults
+from wildgate_server.repository.engine_key import ENGINE_SOURCE
+from wildgate_server.repository.releases import RELEASE_NAME, Release, version_directory
+from wildgate_server.repository.yaml_document import faults
 
 __all__ = ["Publication", "publish"]
 

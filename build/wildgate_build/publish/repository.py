@@ -16,9 +16,9 @@ from wildgate_build.publish.errors import (
     WriteFailed,
 )
 from wildgate_build.publish.file_operations import FileOperations
-from wildgate_server.manifest import ManifestError, ModelManifest, load_manifest
 from wildgate_server.policy import Policy, PolicyError, load_policy
-from wildgate_server.rollout.releases import DETECTOR, Release, Rollout, load_release, load_rollout, verify_files
+from wildgate_server.repository.manifest import ManifestError, ModelManifest, load_manifest
+from wildgate_server.repository.releases import DETECTOR, Release, Rollout, load_release, load_rollout, verify_files
 
 __all__ = ["Repository", "check_labels", "read_policy"]
 

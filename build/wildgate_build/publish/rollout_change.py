@@ -13,10 +13,10 @@ from pathlib import Path
 import yaml
 
 from wildgate_build.publish.repository import Repository, check_labels
-from wildgate_server.manifest import ModelManifest
 from wildgate_server.policy import Policy
-from wildgate_server.rollout.releases import ROLLOUT_NAME, ChangingRollout, Rollout
-from wildgate_server.triton.model_configs import VIDEO_SCORER, check_configs, ensembles, render_configs
+from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.repository.model_configs import VIDEO_SCORER, check_configs, ensembles, render_configs
+from wildgate_server.repository.releases import ROLLOUT_NAME, ChangingRollout, Rollout
 
 __all__ = ["change_rollout", "unsettled", "write_stages"]
 

@@ -1,7 +1,7 @@
 """The steps a rollout can take, and from where each of them can be taken."""
 
 from wildgate_build.publish.errors import StepRefused
-from wildgate_server.rollout.releases import Canary, Rollout
+from wildgate_server.repository.releases import Canary, Rollout
 
 __all__ = ["promote", "roll_back", "start_canary", "stop_canary"]
 

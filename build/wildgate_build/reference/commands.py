@@ -42,7 +42,7 @@ def _stamps() -> Stamps:
 
 def _serving_model() -> Path:
     """The graph that serves on CPUs, as the repository's rollout says."""
-    from wildgate_server.rollout.releases import ReleaseError, load_rollout, version_directory
+    from wildgate_server.repository.releases import ReleaseError, load_rollout, version_directory
 
     try:
         return version_directory(REPOSITORY, load_rollout(REPOSITORY).serving) / "model.onnx"

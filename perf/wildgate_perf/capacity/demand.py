@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wildgate_perf.capacity.errors import BadDemand
-from wildgate_server.yaml_document import faults, read_document
+from wildgate_server.repository.yaml_document import faults, read_document
 
 __all__ = ["Demand", "demand_of"]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from wildgate_perf.capacity.errors import BadProfile
 from wildgate_perf.results import read
-from wildgate_server.yaml_document import faults, read_document
+from wildgate_server.repository.yaml_document import faults, read_document
 
 __all__ = ["LoadPoint", "Peaks", "Profile", "profile_of_bench", "read_profile"]
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from wildgate_perf.locust_load.figures import FiguresBy
 from wildgate_perf.locust_load.kinds import REQUEST_KINDS
 from wildgate_perf.locust_load.load_shapes import SHAPES
-from wildgate_server.yaml_document import read_document
+from wildgate_server.repository.yaml_document import read_document
 
 __all__ = ["DEFAULT_FILE", "Judged", "Objective", "Objectives", "ObjectivesInvalid", "judge", "read_objectives"]
 

@@ -31,8 +31,8 @@ from wildgate_perf.results import LATEST, RESULTS, TARGETS, figure_of, merge, re
 from wildgate_perf.server_process import MODEL_REPOSITORY
 from wildgate_perf.videos import VIDEOS, bench_videos
 from wildgate_server.cores import available_cores
-from wildgate_server.manifest import load_manifest
-from wildgate_server.rollout.releases import load_releases, version_directory
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.releases import load_releases, version_directory
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CHECKED_SAMPLES = ("elephant_then_tusk.mp4", "tiger_passing.mp4", "tusks_on_a_table.mp4")

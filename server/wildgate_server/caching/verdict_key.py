@@ -17,11 +17,11 @@ from typing import Any
 from blake3 import blake3
 from pydantic import BaseModel
 
-from wildgate_server.manifest import ModelManifest
 from wildgate_server.policy import Policy
-from wildgate_server.rollout.releases import Release, file_digest
+from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.repository.model_configs import CLIP_DECODER
+from wildgate_server.repository.releases import Release, file_digest
 from wildgate_server.settings import SamplingSettings, SourceSettings
-from wildgate_server.triton.model_configs import CLIP_DECODER
 
 __all__ = ["WITHOUT_EFFECT", "VerdictBasis", "decoder_digests"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import structlog
 
-from wildgate_server.manifest import ManifestError
-from wildgate_server.rollout.releases import DETECTOR, Canary, ChangingRollout, Rollout
+from wildgate_server.repository.manifest import ManifestError
+from wildgate_server.repository.model_configs import VIDEO_SCORER, ensemble, ensembles
+from wildgate_server.repository.releases import DETECTOR, Canary, ChangingRollout, Rollout
 from wildgate_server.triton.client import ModelControl, ModelControlError
 from wildgate_server.triton.launch import models_to_load, touch_model
-from wildgate_server.triton.model_configs import VIDEO_SCORER, ensemble, ensembles
 from wildgate_server.triton.runtime import TritonStartError
 
 __all__ = ["ModelRollout", "NotLoaded"]

@@ -17,12 +17,12 @@ from typing import Protocol
 
 import structlog
 
-from wildgate_server.manifest import ManifestError, ModelManifest
 from wildgate_server.policy import PolicyError
+from wildgate_server.repository.engine_key import EngineDoesNotFit
+from wildgate_server.repository.manifest import ManifestError, ModelManifest
+from wildgate_server.repository.releases import Releases, Rollout, load_releases, load_rollout, verify_files
 from wildgate_server.rollout.model_rollout import NotLoaded
-from wildgate_server.rollout.releases import Releases, Rollout, load_releases, load_rollout, verify_files
 from wildgate_server.routes import Routes
-from wildgate_server.triton.engine_key import EngineDoesNotFit
 
 __all__ = ["Backend", "NotReadyYet", "RolloutFollower", "RolloutState"]
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import structlog
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
-from wildgate_server.manifest import ModelManifest
+from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
 from wildgate_server.sampling.sampler import SampledVideo, sample_video
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders

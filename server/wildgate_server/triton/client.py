@@ -16,8 +16,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
-from wildgate_server.rollout.releases import DETECTOR
-from wildgate_server.triton.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
+from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
+from wildgate_server.repository.releases import DETECTOR
 
 __all__ = ["Answer", "ClipRow", "DecoderRefused", "ModelControl", "ModelControlError", "TritonClient"]
 

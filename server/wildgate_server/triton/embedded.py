@@ -21,7 +21,7 @@ from types import TracebackType
 
 import structlog
 
-from wildgate_server.rollout.releases import Rollout
+from wildgate_server.repository.releases import Rollout
 from wildgate_server.triton import triton_guard
 from wildgate_server.triton.client import ModelControl
 from wildgate_server.triton.launch import (

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wildgate_server.cores import available_cores
-from wildgate_server.manifest import ManifestError, ModelManifest, load_manifest
-from wildgate_server.rollout.releases import DETECTOR, Canary, Rollout, load_rollout
-from wildgate_server.triton.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble, ensembles, write_configs
+from wildgate_server.repository.manifest import ManifestError, ModelManifest, load_manifest
+from wildgate_server.repository.model_configs import (
+    CLIP_DECODER,
+    CLIP_DECODER_SOFTWARE,
+    ensemble,
+    ensembles,
+    write_configs,
+)
+from wildgate_server.repository.releases import DETECTOR, Canary, Rollout, load_rollout
 from wildgate_server.triton.runtime import TritonRuntime, TritonStartError
 
 __all__ = [

@@ -1,15 +1,15 @@
 """The committed sample clips: what the truth file says about them is so."""
 
 import json
-from pathlib import Path
 
 import av
 import pytest
+from checkout import ROOT
 
 from wildgate_build.reference.labels import LABELS
 from wildgate_build.reference.samples import MOST_BYTES, SAMPLES, expected_action
 
-FOLDER = Path(__file__).parents[3] / "samples"
+FOLDER = ROOT / "samples"
 TRUTH = json.loads((FOLDER / "truth.json").read_text())["clips"]
 
 

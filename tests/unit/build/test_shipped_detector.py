@@ -6,12 +6,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from checkout import ROOT
 from onnx import TensorProto
 
 from wildgate_build.reference.labels import LABELS
 from wildgate_build.standard_file import StandardFile
 
-VERSION = Path(__file__).parents[3] / "model_repository/wildlife_detector/1"
+VERSION = ROOT / "model_repository/wildlife_detector/1"
 MOST_BYTES = 10_000_000
 _FIRST = {
     "engine.onnx": ["Cast", "Reshape", "Transpose"],  # TensorRT takes uint8 into a Cast only

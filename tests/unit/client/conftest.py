@@ -1,16 +1,9 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-# The demo and the conformance run are programs, not packages; their pure parts are tested here.
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "demo"), str(ROOT / "tests" / "conformance")]
-
-from fake_gateway import FakeGateway, serving_aio, serving_sync  # noqa: E402
+from fake_gateway import FakeGateway, serving_aio, serving_sync
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import av
 from blake3 import blake3
+from checkout import ROOT
 
 from wildgate_perf.bench.cached import padded
 
-SAMPLE = Path(__file__).resolve().parents[3] / "samples" / "tiger_passing.mp4"
+SAMPLE = ROOT / "samples" / "tiger_passing.mp4"
 
 
 def packets(content: bytes) -> list[bytes]:

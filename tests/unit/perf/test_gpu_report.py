@@ -17,13 +17,13 @@ from gpu_report import ReportPlan, lay_out_repository
 from gpu_results import result_of, result_table, results_file, stage_table, write_results
 from gpu_usage import GpuUsage, watched
 from wildgate_perf.loops import Answered, LoadPlan, Measured
-from wildgate_server.manifest import load_manifest
-from wildgate_server.rollout.releases import load_releases, verify_files, version_directory
+from wildgate_server.repository.engine_key import engine_source
+from wildgate_server.repository.machine import Gpu, Machine
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.releases import load_releases, verify_files, version_directory
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import VideoLimits, sample_video
 from wildgate_server.source.local_file import VideoFile
-from wildgate_server.triton.engine_key import engine_source
-from wildgate_server.triton.machine import Gpu, Machine
 
 
 def measured(count: int, seconds: float, failures: tuple[str, ...] = (), weight: int = 1) -> Measured:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from wildgate_perf.null_models import null_repository
-from wildgate_server.manifest import load_manifest
-from wildgate_server.rollout.releases import load_releases, load_rollout, verify_files
-from wildgate_server.triton.model_configs import check_configs
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.model_configs import check_configs
+from wildgate_server.repository.releases import load_releases, load_rollout, verify_files
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from checkout import SAMPLES
 
 from wildgate_perf.offline_loop import OfflineFailed, OfflineLoop, OfflineRound, total
 from wildgate_perf.plain_scoring import file_source
-
-SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 
 def test_processes_together_are_one() -> None:

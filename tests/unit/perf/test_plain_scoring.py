@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from checkout import SAMPLES
 
 from wildgate_perf.plain_scoring import PlainScorer, file_source, sampling_arguments
 from wildgate_server.errors import NotAVideo
 from wildgate_server.policy import Action
-
-SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from clips import ClipSpec, make_clip
+
 from wildgate_server.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
 from wildgate_server.media.coded_stream import Coding
 from wildgate_server.sampling.plan import SamplingConfig

@@ -12,7 +12,7 @@ from releases_under_test import write_repository
 
 from wildgate_server.endpoint import StartError
 from wildgate_server.gateway import SettingsConflict, run_gateway
-from wildgate_server.rollout.releases import ReleaseError
+from wildgate_server.repository.releases import ReleaseError
 from wildgate_server.settings import CacheSettings, ServerSettings
 
 POLICY = """

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from checkout import ROOT
 from colour_detector import FRAMES, LABELS, SHAPE, SIDE, colour_detector, write_detector, write_video
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ from wildgate_build.check.verdicts import PolicyUnfitError, judge, read_policy, 
 from wildgate_build.frames.sampled import VideoFrames
 from wildgate_build.standard_file import StandardFile, file_digest
 from wildgate_server.policy import Action
-from wildgate_server.triton.engine_key import EngineKey, engine_digest, key_path
+from wildgate_server.repository.engine_key import EngineKey, engine_digest, key_path
 
 app = typer.Typer()
 app.command()(check)
@@ -44,7 +45,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(reference: Path, candidate: Path, videos: Path, *more: str) -> tuple[int, str]:
-    repository = Path(__file__).parents[4] / "model_repository"
+    repository = ROOT / "model_repository"
     arguments = [str(reference), str(candidate), "--videos", str(videos), "--repository", str(repository), *more]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "40"})
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -177,7 +178,7 @@ def write_engine(onnx_file: Path, **changes: object) -> Path:
 
 
 def compare_with_engine(reference: Path, engine: Path, videos: Path) -> Comparison:
-    grounds = Grounds([videos], Path(__file__).parents[4] / "model_repository", read_policy(None))
+    grounds = Grounds([videos], ROOT / "model_repository", read_policy(None))
     opened = partial(open_candidate, open_engine=StandInEngine)
     return compare_files(reference, engine, grounds, opened)
 
@@ -210,7 +211,7 @@ def test_an_answer_without_a_label_is_named(tmp_path: Path, videos: Path) -> Non
 
 def test_lines_are_not_folded(tmp_path: Path, videos: Path) -> None:
     model = write_detector(tmp_path / "model.onnx")
-    repository = str(Path(__file__).parents[4] / "model_repository")
+    repository = str(ROOT / "model_repository")
     arguments = [str(model), str(model), "--videos", str(videos), "--repository", repository]
     lines = CliRunner().invoke(app, arguments, env={"COLUMNS": "40"}).output.splitlines()
     assert "only by the reference  0, 0 of them near the threshold" in lines

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from engine_detectors import write_means
 
-from wildgate_server.triton.machine import Gpu, Machine
+from wildgate_server.repository.machine import Gpu, Machine
 
 BARE = Machine(None, None)
 ADA = Machine(Gpu("NVIDIA L4", "8.9"), "580.82.07", {"tensorrt": "11.1.0.5", "rtx": "1.7.1.116"})

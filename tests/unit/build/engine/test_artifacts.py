@@ -6,30 +6,13 @@ import resource
 from pathlib import Path
 
 import pytest
+from engine_detectors import key_of
 
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.output_files import OutputError, check_writable
-from wildgate_server.triton.engine_key import EngineKey, engine_digest
+from wildgate_server.repository.engine_key import EngineKey
 
 FIRST, SECOND = b"the first engine", b"the second engine"
-
-
-def key_of(engine: bytes) -> EngineKey:
-    return EngineKey(
-        onnx_digest=f"blake3:{'1' * 64}",
-        target="rtx",
-        tensorrt_version="1.7.1.116",
-        architectures=("8.0+",),
-        precision="fp32",
-        min_batch=1,
-        opt_batch=4,
-        max_batch=4,
-        frames=8,
-        side=320,
-        detections=16,
-        engine_digest=engine_digest(engine),
-        engine_bytes=len(engine),
-    )
 
 
 @pytest.fixture

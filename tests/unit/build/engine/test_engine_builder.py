@@ -21,7 +21,7 @@ from wildgate_build.engine.errors import (
     UnparsableError,
 )
 from wildgate_build.standard_file import NotStandardError, StandardFile
-from wildgate_server.triton.machine import Machine
+from wildgate_server.repository.machine import Machine
 
 pytestmark = pytest.mark.usefixtures("tensorrt_rtx")
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from wildgate_build.engine.commands import engine
 from wildgate_build.standard_file import file_digest
-from wildgate_server.triton.engine_key import EngineKey
+from wildgate_server.repository.engine_key import EngineKey
 
 pytestmark = pytest.mark.usefixtures("tensorrt_rtx")
 

@@ -20,9 +20,9 @@ from wildgate_build.precision.body import NetworkBody
 from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method, Quantiser
 from wildgate_build.standard_file import StandardFile, file_digest, write_properties
-from wildgate_server.manifest import ModelManifest, load_manifest
-from wildgate_server.triton.engine_key import engine_digest
-from wildgate_server.triton.machine import Machine, probe_machine
+from wildgate_server.repository.engine_key import engine_digest
+from wildgate_server.repository.machine import Machine, probe_machine
+from wildgate_server.repository.manifest import ModelManifest, load_manifest
 
 
 def fp32(body: NetworkBody) -> ModelProto:

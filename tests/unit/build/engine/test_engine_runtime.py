@@ -12,14 +12,14 @@ from typing import Self
 
 import numpy as np
 import pytest
-from test_artifacts import key_of
+from engine_detectors import key_of
 
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.cuda import PyCuda
 from wildgate_build.engine.errors import CudaMissingError, EngineUnusableError, FramesError
 from wildgate_build.engine.runtime import EngineRunner, batches
 from wildgate_build.engine.tensorrt_api import TensorRt
-from wildgate_server.triton.machine import Machine
+from wildgate_server.repository.machine import Machine
 
 ENGINE = b"an engine"
 F, S, K = 2, 4, 3

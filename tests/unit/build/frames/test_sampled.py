@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import ROOT
+from clips import ClipSpec, frame_number, make_clip
 from colour_detector import FRAMES, SIDE, write_video
 
-from clips import ClipSpec, frame_number, make_clip
 from wildgate_build.frames.decoder import DecoderError
 from wildgate_build.frames.sampled import FrameSource, UnreadableVideoError, VideoFile, video_files
 from wildgate_build.frames.sets import LEAST_FRAMES, TooFewFramesError, choose_frames, evenly
@@ -118,7 +119,7 @@ def test_a_few_short_videos_are_shared_out_frame_by_frame(source: FrameSource, t
 
 
 def test_the_sample_clips_are_enough(source: FrameSource) -> None:
-    sets = choose_frames(source, video_files([Path(__file__).parents[4] / "samples"]), 256)
+    sets = choose_frames(source, video_files([ROOT / "samples"]), 256)
     assert min(len(sets.calibration), len(sets.held_out)) >= LEAST_FRAMES
 
 

@@ -6,6 +6,7 @@ import networks
 import onnx
 import pytest
 import typer
+from checkout import MODEL_REPOSITORY
 from typer.testing import CliRunner
 
 from wildgate_build.importer.commands import import_detector
@@ -13,8 +14,6 @@ from wildgate_build.standard_file import StandardFile
 
 app = typer.Typer()
 app.command()(import_detector)
-
-REPOSITORY = Path(__file__).parents[4] / "model_repository"
 
 
 def invoked(folder: Path, *options: str) -> tuple[int, str]:
@@ -42,7 +41,7 @@ def test_families_are_spelt_as_their_documentation_spells_them(tmp_path: Path) -
 
 
 def test_sizes_come_from_the_manifest(tmp_path: Path) -> None:
-    code, _ = invoked(tmp_path, "--repository", str(REPOSITORY), "--frames", "1")
+    code, _ = invoked(tmp_path, "--repository", str(MODEL_REPOSITORY), "--frames", "1")
     assert code == 0
     written = StandardFile.read(tmp_path / "out.onnx")
     assert (written.side, written.frames, written.detections) == (320, 1, 16)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import typer
+from checkout import ROOT
 from colour_detector import colour_detector, write_detector, write_video
 from typer.testing import CliRunner
 
@@ -51,7 +52,7 @@ def folder(output: Path) -> Path:
 
 
 def run(command: str, detector: Path, videos: Path, output: Path, *more: str) -> tuple[int, str]:
-    repository = Path(__file__).parents[4] / "model_repository"
+    repository = ROOT / "model_repository"
     places = ["--videos", str(videos), "--output", str(output), "--repository", str(repository)]
     result = CliRunner().invoke(app, [command, str(detector), *places, *more], env={"COLUMNS": "40"})
     if result.exception and not isinstance(result.exception, SystemExit):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
+from checkout import MODEL_REPOSITORY, ROOT, SAMPLES
 
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import OnnxRunner, detect
@@ -20,9 +19,7 @@ from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method
 from wildgate_build.standard_file import StandardFile
 
-ROOT = Path(__file__).parents[4]
 MODEL = ROOT / "model_repository/wildlife_detector/1/engine.onnx"  # the shipped detector in fp32
-SAMPLES = ROOT / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def rule(detector: StandardFile) -> MatchRule:
 
 @pytest.fixture(scope="module")
 def source(detector: StandardFile) -> FrameSource:
-    return FrameSource(ROOT / "model_repository", detector.frames, detector.side)
+    return FrameSource(MODEL_REPOSITORY, detector.frames, detector.side)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from wildgate_build.publish import commands
 from wildgate_build.publish.repository import Repository
 from wildgate_server.metrics import Metrics
-from wildgate_server.rollout.releases import Canary, Rollout
+from wildgate_server.repository.releases import Canary, Rollout
 
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.25))
 

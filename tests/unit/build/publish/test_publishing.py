@@ -34,7 +34,7 @@ from wildgate_build.publish.file_operations import FileOperations
 from wildgate_build.publish.publishing import publish
 from wildgate_build.publish.repository import Repository
 from wildgate_build.standard_file import NotStandardError, StandardFile, file_digest
-from wildgate_server.rollout.releases import Rollout
+from wildgate_server.repository.releases import Rollout
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from wildgate_build.publish.errors import (
 from wildgate_build.publish.repository import Repository
 from wildgate_build.publish.rollout_change import change_rollout, unsettled, write_stages
 from wildgate_build.publish.rollout_steps import promote, roll_back, start_canary, stop_canary
-from wildgate_server.rollout.releases import Canary, Rollout, load_rollout
-from wildgate_server.triton.model_configs import check_configs
+from wildgate_server.repository.model_configs import check_configs
+from wildgate_server.repository.releases import Canary, Rollout, load_rollout
 
 Step = Callable[[Rollout], Rollout]
 STEPS: dict[str, tuple[list[Step], Step]] = {

@@ -6,7 +6,7 @@ import pytest
 
 from wildgate_build.publish.errors import StepRefused
 from wildgate_build.publish.rollout_steps import promote, roll_back, start_canary, stop_canary
-from wildgate_server.rollout.releases import Canary, Rollout
+from wildgate_server.repository.releases import Canary, Rollout
 
 FRESH = Rollout(serving=1)
 TRIAL = Rollout(serving=2, previous=1, canary=Canary(version=3, share=0.05))

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, SUPPORT
 
 from wildgate_perf.locust_load.record import read_record
 
-ROOT = Path(__file__).resolve().parents[4]
 LOCUSTFILE = ROOT / "perf/wildgate_perf/locust_load/locustfile.py"
 SOURCES = os.pathsep.join(str(ROOT / name) for name in ("proto", "server", "client", "build", "perf"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCES}
@@ -24,7 +24,7 @@ ROOMY = "objectives: [{failed_share: 0.0, refused_share: 0.0, answered_per_s: 0.
 
 @contextmanager
 def fake_server(*arguments: str) -> Iterator[str]:
-    program = Path(__file__).with_name("fake_server.py")
+    program = SUPPORT / "fake_server.py"
     with subprocess.Popen(
         [sys.executable, str(program), *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     ) as process:

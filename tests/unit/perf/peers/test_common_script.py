@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import ROOT
 
 from wildgate_perf.peers.agreement import check, reference
 from wildgate_perf.peers.common_script import CommonScript, frames_each_second, score_file
@@ -12,7 +13,7 @@ from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_perf.videos import Composition, compose
 
 SHAPE = WindowShape(frames=4, side=64, letterbox_value=114)
-SAMPLES: Sequence[Path] = [Path(__file__).parents[4] / "samples" / "tiger_passing.mp4"]
+SAMPLES: Sequence[Path] = [ROOT / "samples" / "tiger_passing.mp4"]
 
 
 @pytest.fixture(scope="module")

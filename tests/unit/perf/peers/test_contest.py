@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from checkout import SUPPORT
 
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.peers.contest import Contest, Material, PeerTurn, Round, hold
@@ -13,7 +14,7 @@ from wildgate_perf.peers.http_asker import HttpAsker
 from wildgate_perf.peers.peer import Peer
 from wildgate_perf.peers.peer_setup import PeerFailed, PeerSetup, Tuning
 
-SERVER = Path(__file__).with_name("fake_peer_server.py")
+SERVER = SUPPORT / "fake_peer_server.py"
 ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 3]]}
 PLAN = LoadPlan(askers=2, warm_up_s=0.05, seconds=0.3)
 

@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from checkout import SAMPLES
 
 from wildgate_build.frames.decoder import ClipDecoder
 from wildgate_perf.peers.keyframes import (
@@ -16,11 +17,10 @@ from wildgate_perf.peers.keyframes import (
 )
 from wildgate_perf.plain_scoring import sampling_arguments
 from wildgate_perf.videos import Composition, compose
-from wildgate_server.manifest import load_manifest
+from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.sampler import sample_video
 
 SHAPE = WindowShape(frames=4, side=64, letterbox_value=114)
-SAMPLES = Path(__file__).parents[4] / "samples"
 
 
 @pytest.fixture(scope="module")

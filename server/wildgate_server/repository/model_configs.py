@@ -1,0 +1,254 @@
+"""Triton's model configs, rendered from the model manifest and the rollout.
+
+    python -m wildgate_server.repository.model_configs --write|--check [REPOSITORY]
+
+`--write` writes them, `--check` exits 1 and says where a committed config disagrees with the manifest.
+Each model has the `config.pbtxt` of the `cpu` profile and, where a profile differs, a `configs/<profile>.pbtxt`
+(Triton's `--model-config-name`). `clip_decoder/frames.json` tells the DALI pipeline what its config tells a model.
+
+Ensembles pin the detector's version and have its number as their own, so that every answer names the version that
+made it. The version on trial has ensembles of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from wildgate_server.repository.config_text import (
+    Interface,
+    batching,
+    head,
+    instances,
+    parameters,
+    step,
+    tensors,
+    version_policy,
+)
+from wildgate_server.repository.manifest import ManifestError, ModelManifest, load_manifest
+from wildgate_server.repository.releases import DETECTOR, ROLLOUT_NAME, Rollout, load_rollout
+
+__all__ = [
+    "CLIP_DECODER",
+    "CLIP_DECODER_SOFTWARE",
+    "VIDEO_SCORER",
+    "check_configs",
+    "ensemble",
+    "ensembles",
+    "render_configs",
+    "write_configs",
+]
+
+VIDEO_SCORER = "video_scorer"
+CLIP_DECODER = "clip_decoder"
+CLIP_DECODER_SOFTWARE = "clip_decoder_software"
+"""Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
+
+_SOFTWARE, _CANARY = "_software", "_canary"
+_CPU_CONFIG = "config.pbtxt"
+_PYTHON = 'backend: "python"'
+_RTX_MODEL = f'{_PYTHON}\ndefault_model_filename: "rtx_model.py"'
+# How many instances share one GPU, and how many threads of a decoder keep NVDEC's engines busy. To be measured.
+_DECODERS_PER_GPU = 2
+_DETECTORS_PER_GPU = 1
+_DECODER_THREADS = 8
+
+
+def ensemble(*, canary: bool = False, software: bool = False) -> str:
+    """The ensemble that asks the serving version or the one on trial, decoding as the profile does or on the CPU."""
+    return VIDEO_SCORER + _SOFTWARE * software + _CANARY * canary
+
+
+def ensembles(rollout: Rollout) -> dict[str, int]:
+    """Every ensemble of the repository, and the detector's version that it asks."""
+    versions = {False: rollout.serving} | ({True: rollout.canary.version} if rollout.canary else {})
+    return {
+        ensemble(canary=canary, software=software): version
+        for canary, version in versions.items()
+        for software in (False, True)
+    }
+
+
+def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
+    """Every file of the repository that the manifest decides, by its path relative to the repository."""
+    return {
+        **_clip_decoder(manifest),
+        Path(CLIP_DECODER_SOFTWARE, _CPU_CONFIG): _software_decoder(CLIP_DECODER_SOFTWARE, manifest),
+        **_wildlife_detector(manifest, rollout),
+        **{
+            Path(name, _CPU_CONFIG): _video_scorer(name, version, manifest)
+            for name, version in ensembles(rollout).items()
+        },
+    }
+
+
+def _profile_config(model: str, profile: str) -> Path:
+    return Path(model, "configs", f"{profile}.pbtxt")
+
+
+def write_configs(manifest: ModelManifest, rollout: Rollout, repository: Path) -> None:
+    """Writes every config into `repository`, and the version directories of ensembles, which are empty.
+
+    A file is replaced at once: whoever reads it meanwhile finds the old one or the new one. Ensembles that the rollout
+    no longer has are removed.
+    """
+    for name, version in ensembles(rollout).items():
+        (repository / name / str(version)).mkdir(parents=True, exist_ok=True)
+        (repository / name / str(version) / ".gitkeep").touch()  # Triton wants the directory, git drops empty ones.
+    for relative, text in render_configs(manifest, rollout).items():
+        _replace(repository / relative, text)
+    for name in _strangers(repository, rollout):
+        shutil.rmtree(repository / name)
+
+
+def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
+    ) as new:
+        try:
+            new.write(text)
+            new.flush()
+            os.fsync(new.fileno())
+            Path(new.name).chmod(0o644)
+            os.replace(new.name, file)
+        except BaseException:
+            Path(new.name).unlink(missing_ok=True)
+            raise
+
+
+def _strangers(repository: Path, rollout: Rollout) -> list[str]:
+    """Ensembles in `repository` that the rollout does not have."""
+    return sorted(path.name for path in repository.glob(f"{VIDEO_SCORER}*") if path.name not in ensembles(rollout))
+
+
+def check_configs(manifest: ModelManifest, rollout: Rollout, repository: Path) -> list[str]:
+    """Where the configs in `repository` disagree with the manifest: at most one line for each file."""
+    complaints = [f"{name}: is not in {ROLLOUT_NAME}" for name in _strangers(repository, rollout)]
+    for relative, wanted in render_configs(manifest, rollout).items():
+        file = repository / relative
+        if not file.is_file():
+            complaints.append(f"{relative}: is missing")
+            continue
+        pairs = zip_longest(file.read_text(encoding="utf-8").splitlines(), wanted.splitlines())
+        for number, (found, rendered) in enumerate(pairs, start=1):
+            if found != rendered:
+                complaints.append(f"{relative}:{number}: has {_quoted(found)}, the manifest says {_quoted(rendered)}")
+                break
+    return complaints
+
+
+def _quoted(line: str | None) -> str:
+    return "no such line" if line is None else f"`{line.strip()}`"
+
+
+def _video_scorer(name: str, version: int, manifest: ModelManifest) -> str:
+    interface = Interface.of(manifest)
+    inputs = [interface.clip, interface.frame_index, interface.rotation]
+    decoder = CLIP_DECODER_SOFTWARE if _SOFTWARE in name else CLIP_DECODER
+    steps = [
+        step(decoder, -1, inputs, [interface.frames]),
+        step(DETECTOR, version, [interface.frames], [interface.detections]),
+    ]
+    return (
+        head(name, 'platform: "ensemble"', manifest)
+        + version_policy(version)
+        + tensors("input", inputs, may_be_ragged=False)
+        + tensors("output", [interface.detections])
+        + "ensemble_scheduling {\n  step [\n"
+        + ",\n".join(steps)
+        + "\n  ]\n}\n"
+    )
+
+
+def _clip_decoder(manifest: ModelManifest) -> dict[Path, str]:
+    shared = _decoder_interface(manifest) + batching(manifest) + instances(_DECODERS_PER_GPU, "KIND_GPU")
+    threads = {"num_threads": _DECODER_THREADS}
+    # The DALI backend finds 1/dali.py by itself; clips and indices reach the Python backend on the host.
+    rtx = _software_parameters(manifest) | {"device": "gpu"} | threads | {"FORCE_CPU_ONLY_INPUT_TENSORS": "yes"}
+    sizes = {
+        "frame_side_px": manifest.frame_side_px,
+        "letterbox_value": manifest.letterbox_value,
+        "max_batch_size": manifest.serving.max_batch_size,
+    }
+    return {
+        Path(CLIP_DECODER, _CPU_CONFIG): _software_decoder(CLIP_DECODER, manifest),
+        _profile_config(CLIP_DECODER, "gpu"): (
+            head(CLIP_DECODER, 'backend: "dali"', manifest) + shared + parameters(threads)
+        ),
+        _profile_config(CLIP_DECODER, "rtx"): head(CLIP_DECODER, _RTX_MODEL, manifest) + shared + parameters(rtx),
+        Path(CLIP_DECODER, "frames.json"): json.dumps(sizes, indent=2) + "\n",
+    }
+
+
+def _software_decoder(name: str, manifest: ModelManifest) -> str:
+    return (
+        head(name, _PYTHON, manifest)
+        + _decoder_interface(manifest)
+        + batching(manifest)
+        + instances(manifest.serving.instances, "KIND_CPU")
+        + parameters(_software_parameters(manifest))
+    )
+
+
+def _decoder_interface(manifest: ModelManifest) -> str:
+    interface = Interface.of(manifest)
+    return tensors("input", [interface.clip, interface.frame_index, interface.rotation]) + tensors(
+        "output", [interface.frames]
+    )
+
+
+def _software_parameters(manifest: ModelManifest) -> dict[str, object]:
+    return {"letterbox_value": manifest.letterbox_value, "max_frame_pixels": manifest.max_frame_pixels}
+
+
+def _wildlife_detector(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
+    interface = Interface.of(manifest)
+    shared = (
+        version_policy(*sorted(rollout.versions))
+        + tensors("input", [interface.frames])
+        + tensors("output", [interface.detections])
+        + batching(manifest)
+    )
+    on_cpu = instances(manifest.serving.instances, "KIND_CPU")
+    on_gpu = instances(_DETECTORS_PER_GPU, "KIND_GPU")
+    plan = 'platform: "tensorrt_plan"\ndefault_model_filename: "model.plan"'
+    frames_stay = parameters({"FORCE_CPU_ONLY_INPUT_TENSORS": "no"})
+    return {
+        Path(DETECTOR, _CPU_CONFIG): head(DETECTOR, _PYTHON, manifest) + shared + on_cpu,
+        _profile_config(DETECTOR, "gpu"): head(DETECTOR, plan, manifest) + shared + on_gpu,
+        _profile_config(DETECTOR, "rtx"): head(DETECTOR, _RTX_MODEL, manifest) + shared + on_gpu + frames_stay,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes or checks the configs of a repository; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m wildgate_server.repository.model_configs", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="write the configs")
+    action.add_argument("--check", action="store_true", help="say where they disagree with the manifest")
+    parser.add_argument("repository", type=Path, nargs="?", default=Path("model_repository"))
+    options = parser.parse_args(arguments)
+    try:
+        manifest, rollout = load_manifest(options.repository), load_rollout(options.repository)
+    except ManifestError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.write:
+        write_configs(manifest, rollout, options.repository)
+        return 0
+    complaints = check_configs(manifest, rollout, options.repository)
+    for complaint in complaints:
+        print(f"{options.repository}/{complaint}; run `make configs`", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,500 @@
+"""From the cache, from an equal video's scoring, or by scoring: with a scripted scorer at the seam."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from blake3 import blake3
+from releases_under_test import manifest, releases
+from scored_videos import POLICY, sampled_video, scored_video
+
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache
+from wildgate_server.caching.verdict_key import VerdictBasis
+from wildgate_server.caching.verdicts import Asked, Verdicts
+from wildgate_server.errors import (
+    BackendUnavailable,
+    CorruptVideo,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotAVideo,
+    VerdictNotCached,
+)
+from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.metrics import Metrics
+from wildgate_server.policy import Policy
+from wildgate_server.repository.releases import Releases
+from wildgate_server.rollout.canary import on_trial
+from wildgate_server.sampling.sampler import SampledVideo
+from wildgate_server.scoring import Sampled, ScoredVideo
+from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.stages import Stage
+
+PATIENCE_S = 30.0
+VIDEO = b"a video"
+DIGEST = f"blake3:{blake3(VIDEO).hexdigest()}"
+FILE = VideoFile(Path("/a.mp4"))
+URI = "file:///a.mp4"
+SAMPLED_DIGEST = "blake3-sampled:" + "5" * 64
+
+
+@dataclass
+class FakeScorer:
+    """Scores with the release that serves, or the one on trial; waits while it is held, fails while it has an error."""
+
+    releases: Releases = field(default_factory=lambda: releases(1))
+    policy: Policy = POLICY
+    sampled: list[object] = field(default_factory=list)
+    scored: list[float] = field(default_factory=list)
+    cancelled: int = 0
+    error: Exception | None = None
+    sampling: asyncio.Event = field(default_factory=asyncio.Event)
+    scoring: asyncio.Event = field(default_factory=asyncio.Event)
+    file_digest: str = SAMPLED_DIGEST
+    claimed_digest: str = ""
+
+    def __post_init__(self) -> None:
+        self.sampling.set()
+        self.scoring.set()
+
+    async def sample(self, source: object, digest: str | None = None) -> Sampled:
+        self.sampled.append(source)
+        await self._waits(self.sampling)
+        return Sampled(self._video(source, digest), {Stage.READ: 0.5, Stage.SAMPLE: 4.0, Stage.HANDOVER: 1.0})
+
+    async def score(self, sampled: Sampled, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+        self.scored.append(deadline)
+        await self._waits(self.scoring)
+        if self.error:
+            raise self.error
+        canary = self.releases.rollout.canary
+        trial = canary and on_trial(sampled.video.content_digest, canary.share)
+        return scored_video(
+            video=sampled.video,
+            policy=self.policy,
+            release=self.releases.by_version[canary.version] if canary and trial else self.releases.serving,
+            evidence=(EvidenceFrame(2.0, b"jpeg"),) * max_evidence_frames,
+            timings={**sampled.timings, Stage.INFER: 30.0},
+        )
+
+    def _video(self, source: object, digest: str | None) -> SampledVideo:
+        if isinstance(source, bytes):
+            size = len(source)
+            digest = digest or self.claimed_digest or f"blake3:{blake3(source).hexdigest()}"
+            return sampled_video(content_digest=digest, content_bytes=size, read_bytes=size, read_requests=0)
+        reads = len(self.sampled)
+        return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
+
+    async def _waits(self, event: asyncio.Event) -> None:
+        try:
+            await event.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+class Parts:
+    def __init__(self, *, cached: bool = True) -> None:
+        self.scorer = FakeScorer()
+        self.metrics = Metrics()
+        self.store = MemoryStore(100, 1 << 20)
+        self.cache = VerdictCache([self.store], 3600, self.metrics.cache) if cached else None
+        self.verdicts = Verdicts(
+            scorer=self.scorer,
+            cache=self.cache,
+            basis=VerdictBasis(
+                manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=SourceSettings()
+            ),
+            metrics=self.metrics,
+            max_gap_s=2.5,
+        )
+
+    def content(self, content: bytes = VIDEO, patience_s: float = PATIENCE_S, evidence: int = 0) -> Answer:
+        asked = Asked(monotonic() + patience_s, max_evidence_frames=evidence)
+        return self.verdicts.about(content, asked)
+
+    def uri(self, uri: str = URI, patience_s: float = PATIENCE_S) -> Answer:
+        return self.verdicts.about(FILE, Asked(monotonic() + patience_s, uri))
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds():
+                await asyncio.sleep(0)
+
+
+Answer = Coroutine[Any, Any, pb.Verdict]
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+def stages(verdict: pb.Verdict) -> set[str]:
+    return {timing.stage for timing in verdict.timings}
+
+
+def reads(verdict: pb.Verdict) -> tuple[int, int]:
+    return verdict.video.read_bytes, verdict.video.read_requests
+
+
+def bare(verdict: pb.Verdict) -> pb.Verdict:
+    copy = pb.Verdict()
+    copy.CopyFrom(verdict)
+    for name in ("cached", "timings", "evidence"):
+        copy.ClearField(name)
+    return copy
+
+
+SCORED = {"cache", "read", "sample", "handover", "infer", "total"}
+
+
+class TestContent:
+    async def test_the_second_time_it_is_the_same_verdict_at_once(self, parts: Parts) -> None:
+        first, second = await parts.content(), await parts.content()
+        assert (first.cached, second.cached) == (False, True)
+        assert bare(first) == bare(second)
+        assert (first.content_digest, first.coverage.max_gap_s) == (DIGEST, 2.5)
+        assert len(parts.scorer.scored) == len(parts.scorer.sampled) == 1
+        assert stages(first) == SCORED
+        assert stages(second) == {"cache", "total"}, "this request's own times, not those of the first"
+
+    async def test_another_video_is_another(self, parts: Parts) -> None:
+        await parts.content()
+        assert not (await parts.content(b"another")).cached
+
+    async def test_errors_are_not_kept(self, parts: Parts) -> None:
+        parts.scorer.error = NotAVideo("no")
+        for _ in range(2):
+            with pytest.raises(NotAVideo):
+                await parts.content()
+        parts.scorer.error = None
+        assert not (await parts.content()).cached
+
+    async def test_without_a_cache_every_video_is_scored_by_itself(self) -> None:
+        parts = Parts(cached=False)
+        verdicts = await asyncio.gather(parts.content(), parts.content())
+        assert [verdict.cached for verdict in verdicts] == [False, False]
+        assert len(parts.scorer.scored) == 2
+        assert stages(verdicts[0]) == SCORED - {"cache"}
+        with pytest.raises(VerdictNotCached):
+            await parts.verdicts.about_digest(DIGEST)
+
+    async def test_what_was_read_is_counted(self, parts: Parts) -> None:
+        await parts.content()
+        await parts.content()
+        for name in ("file", "read"):
+            assert parts.metric(f"wildgate_source_{name}_bytes_total", kind="content") == len(VIDEO)
+
+
+class TestWhatAVerdictRestsOn:
+    async def test_a_new_policy_is_not_answered_with_an_old_one_s_verdict(self, parts: Parts) -> None:
+        await parts.content()
+        strict = POLICY.model_copy(update={"labels": {"live_bear": POLICY.labels["live_bear"]}})
+        assert strict.version == POLICY.version
+        parts.scorer.policy = strict
+        assert not (await parts.content()).cached
+        assert (await parts.content()).cached
+        parts.scorer.policy = POLICY
+        assert (await parts.content()).cached, "and back"
+
+    async def test_a_flight_under_the_old_policy_is_not_boarded_under_the_new_one(self, parts: Parts) -> None:
+        parts.scorer.scoring.clear()
+        old = asyncio.create_task(parts.content())
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
+        new = asyncio.create_task(parts.content())
+        await parts.until(lambda: len(parts.scorer.scored) == 2)
+        parts.scorer.scoring.set()
+        await asyncio.gather(old, new)
+
+    async def test_a_verdict_is_kept_under_the_policy_that_made_it(self, parts: Parts) -> None:
+        """Not under the one that was in force when the request came."""
+        parts.scorer.scoring.clear()
+        asking = asyncio.create_task(parts.content())
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
+        parts.scorer.scoring.set()
+        assert (await asking).policy_version == "p2"
+        assert (await parts.content()).cached
+        parts.scorer.policy = POLICY
+        assert not (await parts.content()).cached
+
+    async def test_promoting_and_rolling_back(self, parts: Parts) -> None:
+        assert (await parts.content()).model_version == "m/1"
+        parts.scorer.releases = releases(2)
+        promoted = await parts.content()
+        assert (promoted.model_version, promoted.cached) == ("m/2", False)
+        parts.scorer.releases = releases(1)
+        back = await parts.content()
+        assert (back.model_version, back.cached) == ("m/1", True)
+
+    async def test_a_video_on_trial_is_looked_at_each_time(self, parts: Parts) -> None:
+        await parts.content()
+        parts.scorer.releases = releases(1, canary=2, share=1.0)
+        for _ in range(3):
+            verdict = await parts.content()
+            assert (verdict.model_version, verdict.cached) == ("m/2", False)
+        assert len(parts.scorer.scored) == 4
+        with pytest.raises(VerdictNotCached):
+            await parts.verdicts.about_digest(DIGEST)
+
+    async def test_a_video_that_is_not_on_trial_is_answered_as_ever(self, parts: Parts) -> None:
+        await parts.content()
+        parts.scorer.releases = releases(1, canary=2, share=1e-9)
+        verdict = await parts.content()
+        assert (verdict.model_version, verdict.cached) == ("m/1", True)
+
+    async def test_what_a_trial_said_counts_once_its_version_serves(self, parts: Parts) -> None:
+        parts.scorer.releases = releases(1, canary=2, share=1.0)
+        await parts.content()
+        parts.scorer.releases = releases(1)
+        assert (await parts.content()).model_version == "m/1", "never while another one serves"
+        parts.scorer.releases = releases(2)
+        verdict = await parts.content()
+        assert (verdict.model_version, verdict.cached) == ("m/2", True)
+
+    async def test_a_scoring_from_before_the_trial_is_not_joined(self, parts: Parts) -> None:
+        for ask in (parts.content, parts.uri):
+            parts.scorer.releases = releases(1)
+            parts.scorer.scored.clear()
+            parts.scorer.scoring.clear()
+            before = asyncio.create_task(ask())
+            await parts.until(lambda: len(parts.scorer.scored) == 1)
+            parts.scorer.releases = releases(1, canary=2, share=1.0)
+            on_it = asyncio.create_task(ask())
+            await parts.until(lambda: len(parts.scorer.scored) == 2)
+            parts.scorer.scoring.set()
+            await asyncio.gather(before, on_it)
+
+    async def test_equal_videos_on_trial_at_one_time_are_compared_once(self, parts: Parts) -> None:
+        parts.scorer.releases = releases(1, canary=2, share=1.0)
+        await asyncio.gather(*(parts.content() for _ in range(4)))
+        assert len(parts.scorer.scored) == 1
+
+
+class TestEvidence:
+    async def test_evidence_needs_the_frames_themselves(self, parts: Parts) -> None:
+        await parts.content()
+        verdict = await parts.content(evidence=2)
+        assert (verdict.cached, len(verdict.evidence)) == (False, 2)
+        assert stages(verdict) == SCORED - {"cache"}
+
+    async def test_the_verdict_is_kept_without_them(self, parts: Parts) -> None:
+        asked = await parts.content(evidence=2)
+        kept = await parts.content()
+        assert kept.cached
+        assert not kept.evidence
+        assert bare(kept) == bare(asked)
+
+    async def test_a_worker_s_word_does_not_decide_what_a_verdict_is_kept_for(self, parts: Parts) -> None:
+        """A hostile video could otherwise have its verdict given to another."""
+        parts.scorer.claimed_digest = f"blake3:{'f' * 64}"
+        asked = await parts.content(evidence=2)
+        assert asked.content_digest == DIGEST
+        assert (await parts.content()).cached
+
+    async def test_nobody_is_given_another_one_s_evidence(self, parts: Parts) -> None:
+        plain, with_frames = await asyncio.gather(parts.content(), parts.content(evidence=1))
+        assert (len(plain.evidence), len(with_frames.evidence)) == (0, 1)
+
+
+class TestDigestAlone:
+    async def test_a_kept_verdict(self, parts: Parts) -> None:
+        scored = await parts.content()
+        verdict = await parts.verdicts.about_digest(DIGEST)
+        assert verdict.cached
+        assert (verdict.video.read_bytes, verdict.video.content_bytes) == (0, len(VIDEO)), "nothing came along"
+        verdict.video.read_bytes = len(VIDEO)
+        assert bare(verdict) == bare(scored)
+        assert stages(verdict) == {"cache", "total"}
+
+    async def test_none_is_kept(self, parts: Parts) -> None:
+        with pytest.raises(VerdictNotCached) as refusal:
+            await parts.verdicts.about_digest(DIGEST)
+        assert refusal.value.field == "content_digest"
+
+    async def test_a_verdict_under_another_policy_is_none(self, parts: Parts) -> None:
+        await parts.content()
+        parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
+        with pytest.raises(VerdictNotCached):
+            await parts.verdicts.about_digest(DIGEST)
+
+    async def test_what_is_no_digest(self, parts: Parts) -> None:
+        with pytest.raises(InvalidRequest) as refusal:
+            await parts.verdicts.about_digest("blake3:00")
+        assert refusal.value.field == "content_digest"
+
+    async def test_evidence_cannot_come_from_a_digest(self, parts: Parts) -> None:
+        with pytest.raises(InvalidRequest) as refusal:
+            await parts.verdicts.about_digest(DIGEST, max_evidence_frames=1)
+        assert refusal.value.field == "max_evidence_frames"
+
+
+class TestTogether:
+    async def test_equal_videos_at_one_time_are_scored_once(self, parts: Parts) -> None:
+        verdicts = await asyncio.gather(*(parts.content() for _ in range(5)))
+        assert len(parts.scorer.scored) == 1
+        assert len({bare(verdict).SerializeToString(deterministic=True) for verdict in verdicts}) == 1
+        assert [verdict.cached for verdict in verdicts] == [False] * 5, "it was scored for them"
+        assert stages(verdicts[0]) == SCORED
+        assert all(stages(verdict) == {"cache", "shared", "total"} for verdict in verdicts[1:])
+        assert parts.metric("wildgate_cache_shared_total") == 4
+        assert parts.verdicts.flights == 0
+
+    async def test_each_answer_is_its_own(self, parts: Parts) -> None:
+        first, second = await asyncio.gather(parts.content(), parts.content())
+        first.action = pb.ACTION_UNSPECIFIED
+        assert second.action == pb.ACTION_BLOCK
+        assert (await parts.content()).action == pb.ACTION_BLOCK
+
+    async def test_what_is_wrong_with_the_video_is_told_to_all(self, parts: Parts) -> None:
+        parts.scorer.error = CorruptVideo("no frame")
+        outcomes = await asyncio.gather(*(parts.content() for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [CorruptVideo] * 3
+        assert len(parts.scorer.scored) == 1
+
+    async def test_a_backend_that_is_away_is_not_asked_once_for_each(self, parts: Parts) -> None:
+        parts.scorer.error = BackendUnavailable("away")
+        outcomes = await asyncio.gather(*(parts.content() for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [BackendUnavailable] * 3
+        assert len(parts.scorer.scored) == 1
+
+    @pytest.mark.parametrize("by", ["content", "uri"])
+    async def test_who_has_more_time_does_not_fail_with_the_first_one_s_deadline(self, parts: Parts, by: str) -> None:
+        ask = {"content": parts.content, "uri": parts.uri}[by]
+        parts.scorer.scoring.clear()
+        hasty = asyncio.create_task(ask(patience_s=1))
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        patient = asyncio.create_task(ask(patience_s=1000))
+        await asyncio.sleep(0.01)
+        parts.scorer.error = DeadlineExceeded("the hasty one's")
+        parts.scorer.scoring.set()
+        with pytest.raises(DeadlineExceeded):
+            await hasty
+        parts.scorer.error = None
+        assert (await patient).action == pb.ACTION_BLOCK
+        first, second = parts.scorer.scored
+        assert second - first > 900, "scored within its own deadline"
+
+    async def test_who_began_and_leaves_does_not_end_it_for_others(self, parts: Parts) -> None:
+        parts.scorer.scoring.clear()
+        leaving, staying = (asyncio.create_task(parts.content()) for _ in range(2))
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        parts.scorer.scoring.set()
+        assert (await staying).action == pb.ACTION_BLOCK
+        assert (len(parts.scorer.scored), parts.scorer.cancelled) == (1, 0)
+
+    @pytest.mark.parametrize("by", ["content", "uri"])
+    async def test_when_all_leave_the_work_ends(self, parts: Parts, by: str) -> None:
+        ask = {"content": parts.content, "uri": parts.uri}[by]
+        parts.scorer.scoring.clear()
+        callers = [asyncio.create_task(ask()) for _ in range(3)]
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+        await parts.until(lambda: parts.scorer.cancelled == 1)
+        assert parts.verdicts.flights == 0
+
+    async def test_who_follows_holds_no_second_copy_of_the_video(self, parts: Parts) -> None:
+        gone: list[int] = []
+
+        class Video(bytes):
+            number = 0
+
+            def __del__(self) -> None:
+                gone.append(self.number)
+
+        def caller(number: int) -> asyncio.Task[pb.Verdict]:
+            video = Video(VIDEO)
+            video.number = number
+            return asyncio.create_task(parts.content(video))
+
+        parts.scorer.scoring.clear()
+        callers = [caller(1), caller(2), caller(3)]
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        await asyncio.sleep(0.01)
+        assert sorted(gone) == [2, 3]
+        parts.scorer.scoring.set()
+        await asyncio.gather(*callers)
+        parts.scorer.sampled.clear()
+        assert sorted(gone) == [1, 2, 3]
+
+    async def test_closing_ends_what_is_under_way(self, parts: Parts) -> None:
+        parts.scorer.scoring.clear()
+        callers = [asyncio.create_task(parts.content()) for _ in range(2)]
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        await parts.verdicts.close()
+        assert parts.scorer.cancelled == 1
+        await asyncio.wait(callers)
+
+
+class TestUri:
+    async def test_a_file_is_known_once_it_is_sampled(self, parts: Parts) -> None:
+        first, second = await parts.uri(), await parts.uri()
+        assert (first.cached, second.cached) == (False, True)
+        assert first.content_digest == second.content_digest == SAMPLED_DIGEST
+        assert (len(parts.scorer.sampled), len(parts.scorer.scored)) == (2, 1)
+        assert stages(first) == SCORED
+        assert stages(second) == {"cache", "read", "sample", "handover", "total"}
+        assert (first.video.read_bytes, second.video.read_bytes, second.video.read_requests) == (100, 200, 2)
+
+    async def test_a_file_that_changed_is_another_video(self, parts: Parts) -> None:
+        await parts.uri()
+        parts.scorer.file_digest = "blake3-sampled:" + "6" * 64
+        assert not (await parts.uri()).cached
+
+    async def test_one_uri_at_one_time_is_sampled_once(self, parts: Parts) -> None:
+        first, second = await asyncio.gather(parts.uri(), parts.uri())
+        assert (len(parts.scorer.sampled), len(parts.scorer.scored)) == (1, 1)
+        assert bare(first) == bare(second)
+        assert (stages(first), stages(second)) == (SCORED, {"shared", "total"})
+
+    async def test_two_uris_of_equal_files_are_sampled_each_and_scored_once(self, parts: Parts) -> None:
+        first, second = await asyncio.gather(parts.uri(), parts.uri("file:///copy.mp4"))
+        assert (len(parts.scorer.sampled), len(parts.scorer.scored)) == (2, 1)
+        assert stages(second) == {"cache", "read", "sample", "handover", "shared", "total"}
+        assert (first.video.read_requests, second.video.read_requests) == (1, 2), "what it took to read each"
+        assert parts.metric("wildgate_cache_shared_total") == 1
+
+    async def test_a_file_that_was_read_whole_is_known_as_content(self, parts: Parts) -> None:
+        parts.scorer.file_digest = DIGEST
+        by_uri = await parts.uri()
+        content, digest = await parts.content(), await parts.verdicts.about_digest(DIGEST)
+        assert (content.cached, digest.cached) == (True, True)
+        assert reads(by_uri) == (100, 1)
+        assert (reads(content), reads(digest)) == ((len(VIDEO), 0), (0, 0)), "their own, not those of who came first"
+
+    async def test_content_that_joins_a_file_s_scoring_says_its_own_reads(self, parts: Parts) -> None:
+        parts.scorer.file_digest = DIGEST
+        parts.scorer.scoring.clear()
+        by_uri = asyncio.create_task(parts.uri())
+        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        by_content = asyncio.create_task(parts.content())
+        await asyncio.sleep(0.01)
+        parts.scorer.scoring.set()
+        assert (reads(await by_uri), reads(await by_content)) == ((100, 1), (len(VIDEO), 0))
+        assert len(parts.scorer.scored) == 1
+
+    @pytest.mark.parametrize(
+        ("uri", "kind"),
+        [(URI, "file"), ("https://host/a", "http"), ("http://host/a", "http"), ("s3://b/a", "s3"), ("gs://b/a", "gs")],
+    )
+    async def test_what_was_read_is_counted_by_kind(self, parts: Parts, uri: str, kind: str) -> None:
+        await parts.uri(uri)
+        assert parts.metric("wildgate_source_read_bytes_total", kind=kind) == 100
+        assert parts.metric("wildgate_source_file_bytes_total", kind=kind) == 1000
+        assert parts.metric("wildgate_source_read_requests_total", kind=kind) == 1

@@ -1,0 +1,236 @@
+"""Files that say of themselves what is not so: what is looked at is what is played, or the answer says otherwise."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import pytest
+from clips import ClipSpec, make_clip
+from laid_out_mp4 import LaidOut, box
+from laid_out_webm import block, cluster, packets_of, void, webm_of
+
+from wildgate_server.errors import UnsupportedCodec, VideoTooLarge
+from wildgate_server.media.container import open_video
+from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
+from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.local_file import VideoFile
+
+LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
+CONFIG = SamplingConfig(8)
+BY_INDEX, *_, WHOLE = WAYS_TO_READ
+
+
+def sample(content: bytes) -> SampledVideo:
+    return sample_video(content, CONFIG, LIMITS)
+
+
+def sample_file(content: bytes, tmp_path: Path) -> SampledVideo:
+    (tmp_path / "film").write_bytes(content)
+    return sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+
+
+def looked_at(video: SampledVideo) -> list[float]:
+    return [time_s for window in video.windows for time_s in window.times_s]
+
+
+@cache
+def film(codec: str = "libx264", interval: int = 100) -> bytes:
+    return make_clip(ClipSpec(codec, width=160, height=160, seconds=6, keyframe_interval=interval))
+
+
+def with_sync_samples(mp4: bytes, sync: int) -> bytes:
+    """The same file, whose list of keyframes names but one sample, counted from 1."""
+    at = mp4.index(b"stss") + 8
+    (count,) = struct.unpack_from(">I", mp4, at)
+    return mp4[:at] + struct.pack(">2I", 1, sync) + mp4[at + 8 :].ljust(4 * (count - 1), b"\0")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_frames_that_a_list_of_keyframes_makes_keyframes_are_none(codec: str) -> None:
+    truth = sample(film(codec))
+    lying = sample(film(codec).replace(b"stss", b"free"))
+    assert lying.windows == truth.windows
+    assert lying.windows[0].coded_frames > len(looked_at(truth)), "frames between keyframes come with what they need"
+
+
+def test_frames_before_the_only_keyframe_that_is_listed_are_of_the_video() -> None:
+    truth = sample(film())
+    lying = sample(with_sync_samples(film(), 60))
+    assert (lying.first_s, lying.last_s) == (truth.first_s, truth.last_s) == (0.0, 5.9)
+    assert lying.windows == truth.windows
+
+
+def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
+    """They are no IDR pictures; a message before them says that decoding can begin there."""
+    options = {"x264-params": "open-gop=1:keyint=10:bframes=2:b-adapt=0:scenecut=0"}
+    content = make_clip(ClipSpec(width=160, height=160, seconds=6, b_frames=2, options=options))
+    with BY_INDEX(MemorySource(content), CONFIG) as reading:
+        keyframes = [at for at, one in enumerate(reading.samples) if one.is_keyframe]
+        assert len(keyframes) > 4
+        with reading.open(keyframes) as video:
+            assert video.codec == "h264"
+
+
+@pytest.mark.parametrize("way", [BY_INDEX, WHOLE])
+def test_a_file_that_promises_frames_without_end_is_too_large(way: object) -> None:
+    track = LaidOut.of(film())
+    track.samples = track.samples[:10]
+    endless = replace(track, repeated=20_000)
+    with pytest.raises(VideoTooLarge, match="max_coded_frames"), way(MemorySource(endless.file()), CONFIG):  # type: ignore[operator]
+        pass
+
+
+def test_more_boxes_than_an_index_has_are_read_as_they_are() -> None:
+    content = film()
+    boxes = box(b"free") * 5000
+    at = content.index(b"moov") - 4
+    crowded = content[:at] + boxes + content[at:]
+    with pytest.raises(UnfitIndex), BY_INDEX(MemorySource(crowded), CONFIG):
+        pass
+    assert sample(crowded).windows == sample(content).windows
+
+
+def test_a_frame_that_is_not_in_the_file_is_no_end_of_it() -> None:
+    track = LaidOut.of(film(interval=10))
+    truth, video = sample(track.file()), sample(replace(track, away=[15]).file())
+    assert looked_at(video) == looked_at(truth) == [0.0, 2.0, 4.0]
+    assert video.last_s >= truth.last_s
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_a_video_cut_short_is_as_long_as_it_says(container: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (10, 160, 160, 3), np.uint8)
+    spec = ClipSpec(container=container, width=160, height=160, seconds=6, paint=lambda number, *_: noise[number % 10])
+    content = make_clip(replace(spec, options={"movflags": "faststart"} if container == "mp4" else {}))
+    if container == "mp4":
+        content = LaidOut.of(content).file()  # which has its index first
+    video = sample(content[: len(content) // 2])
+    assert looked_at(video)[-1] < 4
+    assert video.last_s == pytest.approx(6.0, abs=0.2)
+
+
+@pytest.mark.parametrize("switch_at", [30, 35])
+def test_a_change_of_the_codec_s_parameters_is_told(switch_at: int) -> None:
+    first = LaidOut.of(film(interval=10))
+    other_spec = ClipSpec(width=160, height=160, seconds=6, options={"x264-params": "cabac=0:ref=1"})
+    second = LaidOut.of(make_clip(other_spec))
+    assert first.entries != second.entries
+    samples = [
+        (data, is_key, 1 if at < switch_at else 2)
+        for at, (data, is_key, _) in enumerate(first.samples[:30] + second.samples[30:])
+    ]
+    changing = LaidOut(first.entries + second.entries, samples, 160)
+    assert sample(first.file()).windows
+    with pytest.raises(UnsupportedCodec, match="parameters change"):
+        sample(changing.file())
+
+
+@pytest.mark.parametrize("called", ["open", "demux"])
+def test_out_of_memory_is_no_fault_of_the_file(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starved:
+        """A media file whose packets there is no memory for."""
+
+        def __init__(self, container: object) -> None:
+            self._container = container
+
+        def demux(self, stream: object) -> None:
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._container, name)
+
+        def __enter__(self) -> Starved:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._container.close()  # type: ignore[attr-defined]
+
+    really_open = av.open
+
+    def starved_open(*arguments: object, **options: object) -> Starved:
+        if called == "open":
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+        return Starved(really_open(*arguments, **options))  # type: ignore[call-overload]
+
+    content = io.BytesIO(film())
+    monkeypatch.setattr(av, "open", starved_open)
+    with pytest.raises(MemoryError) as raised, open_video(content):
+        pass
+    assert type(raised.value) is MemoryError
+
+
+def test_a_sampled_digest_tells_apart_what_decoders_are_chosen_by(tmp_path: Path) -> None:
+    (tmp_path / "film").write_bytes(film())
+    read, unread = (
+        sample_video(VideoFile(tmp_path / "film"), replace(CONFIG, read_coding=reads), LIMITS)
+        for reads in (True, False)
+    )
+    assert read.windows == unread.windows
+    assert read.content_digest != unread.content_digest
+
+
+SIDE = 160
+
+
+def grey_frames(level: int, count: int) -> list[bytes]:
+    """VP8 keyframes of one grey."""
+    spec = ClipSpec("libvpx", "webm", SIDE, SIDE, seconds=count / 10, keyframe_interval=1, options={"b": "1M"})
+    return packets_of(make_clip(replace(spec, paint=lambda *_: np.full((SIDE, SIDE, 3), level, np.uint8))))
+
+
+def test_cues_that_lead_past_what_is_played_are_not_followed(tmp_path: Path) -> None:
+    """A player goes past a void element, whatever is in it."""
+    real, decoy = grey_frames(220, 9), grey_frames(40, 9)
+    parts = [cluster(at * 1000, block(frame)) for at, frame in enumerate(real)]
+    decoys = [cluster(at * 1000, block(frame)) for at, frame in enumerate(decoy)][1:]
+    hidden = void(b"".join(decoys))
+    places = [0]
+    at = len(parts[0]) + len(hidden) - sum(map(len, decoys))
+    for one in decoys:
+        places.append(at)
+        at += len(one)
+    content = webm_of(
+        [parts[0], hidden, *parts[1:]], [(at * 1000, place, None) for at, place in enumerate(places)], SIDE
+    )
+    video = sample_file(content, tmp_path)
+    assert looked_at(video) == [0.0, 2.0, 4.0, 6.0]
+    clip = video.windows[0].clip
+    assert all(real[at] in clip for at in (0, 2, 4, 6))
+    assert not any(frame in clip for frame in decoy)
+
+
+def test_cues_that_lead_into_a_frame_are_not_followed(tmp_path: Path) -> None:
+    """The decoys lie in void elements, within the clusters."""
+    real, decoy = grey_frames(220, 9), grey_frames(40, 9)
+    parts, cues, at = [], [], 0
+    for second, (frame, other) in enumerate(zip(real, decoy, strict=True)):
+        part = cluster(second * 1000, void(block(other)), block(frame))
+        cues.append((second * 1000, at, part.index(block(other)) - 12))
+        parts.append(part)
+        at += len(part)
+    video = sample_file(webm_of(parts, cues, SIDE), tmp_path)
+    clip = video.windows[0].clip
+    assert all(real[at] in clip for at in (0, 2, 4, 6))
+    assert not any(frame in clip for frame in decoy)
+
+
+def test_a_tail_that_looks_like_blocks_everywhere_takes_no_time(tmp_path: Path) -> None:
+    frames = grey_frames(220, 2)
+    tail = b"\xa3\x80" * 100_000 + b"\xa3"
+    parts = [cluster(0, block(frames[0]), tail)]
+    (tmp_path / "film").write_bytes(webm_of(parts, [(0, 0, None)], SIDE))
+    started = time.process_time()
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert time.process_time() - started < 5
+    assert looked_at(video) == [0.0]

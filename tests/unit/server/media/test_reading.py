@@ -1,0 +1,345 @@
+"""What is read of a file: little where the container allows it, and never at the price of another result."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from dataclasses import replace
+from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import av
+import numpy as np
+import pytest
+from checkout import MEDIA
+from clips import ClipSpec, make_clip
+from media_host import Handler, MediaHost, serving
+
+from wildgate_server.errors import FetchFailed, InvalidVideo, WildgateError
+from wildgate_server.media.reading import WAYS_TO_READ, Reading
+from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
+from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
+from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+
+LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
+CONFIG = SamplingConfig(8)
+HERE = FetchConfig(timeout_s=30.0, private_networks=(ip_network("127.0.0.0/8"),))
+# The same variable that `make conformance` takes.
+MEDIA_FILES = sorted(MEDIA.iterdir()) if MEDIA.is_dir() else []
+
+FORMATS = {
+    "index first": ("mp4", {"movflags": "faststart"}),
+    "index last": ("mp4", {}),
+    "fragmented": ("mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
+    "fragmented with an index": ("mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof+global_sidx"}),
+    "quicktime": ("mov", {}),
+    "matroska": ("matroska", {}),
+    "matroska, cues first": ("matroska", {"reserve_index_space": "10000"}),
+    "transport stream": ("mpegts", {}),
+}
+# What may be read of a file, as parts of it: eight keyframes are 0.018, and each costs some looking for.
+FRACTIONS = {
+    "index first": (0.08, 0.10),
+    "index last": (0.08, 0.10),
+    "fragmented": (0.08, 0.15),
+    "fragmented with an index": (0.08, 0.15),
+    "quicktime": (0.08, 0.10),
+    "matroska": (0.08, 0.20),
+    "matroska, cues first": (0.08, 0.20),
+    "transport stream": (0.25, 0.25),
+}
+
+
+def noise(number: int, width: int, height: int) -> np.ndarray:
+    """A picture that takes as many bytes as any other, whatever was before."""
+    return (
+        np.random.default_rng(number).integers(0, 256, (height // 8, width // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    )
+
+
+@cache
+def film(b_frames: int = 0, interval: int = 60) -> bytes:
+    """15 s in about 5 MB with, by default, a keyframe every 2 s."""
+    spec = ClipSpec(
+        width=320, height=320, seconds=15, fps=30, keyframe_interval=interval, b_frames=b_frames, paint=noise
+    )
+    return make_clip(replace(spec, options={"preset": "ultrafast", "crf": "26"}))
+
+
+def remuxed(content: bytes, container: str, options: dict[str, str], sound: bool = True) -> bytes:
+    """The same packets in another container, with sound between them."""
+    with (
+        NamedTemporaryFile() as file,  # an index first is written by reading the file anew
+        av.open(io.BytesIO(content)) as source,
+        av.open(file.name, "w", format=container, options=options) as target,
+    ):
+        stream = source.streams.video[0]
+        video = target.add_stream_from_template(stream, opaque=True)
+        audio = target.add_stream("aac", rate=48000, layout="mono") if sound else None
+        heard = 0
+        for packet in source.demux(stream):
+            if not packet.size:
+                continue
+            while audio is not None and heard / 48000 < float(packet.dts * packet.time_base):
+                samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                samples.sample_rate, samples.pts = 48000, heard
+                heard += 1024
+                target.mux(audio.encode(samples))
+            packet.stream = video
+            target.mux(packet)
+        if audio is not None:
+            target.mux(audio.encode(None))
+        target.close()
+        return Path(file.name).read_bytes()
+
+
+@cache
+def in_format(name: str, b_frames: int = 0, interval: int = 60) -> bytes:
+    return remuxed(film(b_frames, interval), *FORMATS[name])
+
+
+def sampled_whole(content: bytes, config: SamplingConfig = CONFIG) -> SampledVideo:
+    """As sampled from memory, where every frame is looked at but for ISO media."""
+    return sample_video(content, config, LIMITS)
+
+
+def same(parts: SampledVideo, whole: SampledVideo) -> bool:
+    """Whether two samples of a video differ in nothing but what it took to take them."""
+    costs = {"content_digest": "", "read_bytes": 0, "read_requests": 0, "read_ms": 0.0, "sample_ms": 0.0}
+    return replace(parts, **costs) == replace(whole, **costs)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_local_file_is_read_in_parts(name: str, b_frames: int, tmp_path: Path) -> None:
+    content = in_format(name, b_frames)
+    (tmp_path / "film").write_bytes(content)
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    assert video.content_bytes == len(content)
+    assert video.clip_bytes < video.read_bytes <= FRACTIONS[name][0] * len(content)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_object_behind_http_is_read_in_parts(name: str) -> None:
+    content = in_format(name)
+    with serving(MediaHost(content)) as host:
+        video = sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+        asked = len(host.asked)
+    assert same(video, sampled_whole(content))
+    assert video.read_requests == asked <= 48
+    assert video.clip_bytes < video.read_bytes <= FRACTIONS[name][1] * len(content)
+    assert video.read_ms > 0
+
+
+def test_a_host_without_ranges_gives_the_same_result() -> None:
+    content = in_format("index last")
+    with serving(MediaHost(content, serves_ranges=False)) as host:
+        video = sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    assert (video.read_bytes, video.read_requests) == (len(content), 1)
+    assert video.content_digest.startswith("blake3-sampled:"), "as of what is read in parts elsewhere"
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_host_that_fails_halfway_is_no_shorter_video(name: str, answers: int) -> None:
+    def fail(number: int, handler: Handler) -> bool:
+        if number >= answers:
+            handler.say(403, b"")
+        return number >= answers
+
+    with serving(MediaHost(in_format(name), misbehave=fail)) as host, pytest.raises(FetchFailed, match="403"):
+        sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+
+
+def test_what_was_read_in_parts_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    content = in_format("index first")
+    files = {"film": content, "same": content, "other": in_format("index first", b_frames=2)}
+    digests = {}
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(text)
+        digests[name] = sample_video(VideoFile(tmp_path / name), CONFIG, LIMITS).content_digest
+    assert digests["film"] == digests["same"] != digests["other"]
+    assert digests["film"].startswith("blake3-sampled:")
+    assert sampled_whole(content).content_digest.startswith("blake3:")
+
+
+def test_a_sampled_digest_tells_apart_what_only_coverage_tells_apart(tmp_path: Path) -> None:
+    """The second shows the same, and half a second more that nobody looked at."""
+    videos = []
+    for seconds in (1.5, 2.0):
+        make_clip(ClipSpec(seconds=seconds, keyframe_interval=10), tmp_path / "film")
+        videos.append(sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS))
+    assert videos[0].windows[0].times_s == videos[1].windows[0].times_s == (0.0,)
+    assert videos[0].content_digest != videos[1].content_digest
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("interval", "max_gap_s"), [(60, 2.0), (1000, 2.0), (10, 2.0), (5, 2.0), (13, 2.0), (20, 0.7)])
+def test_keyframes_at_other_distances(name: str, interval: int, max_gap_s: float, tmp_path: Path) -> None:
+    """Sparse ones take the frames between them; of dense ones some are left out."""
+    content = remuxed(short_film(interval), *FORMATS[name])
+    (tmp_path / "film").write_bytes(content)
+    config = SamplingConfig(8, max_gap_s)
+    video = sample_video(VideoFile(tmp_path / "film"), config, LIMITS)
+    assert same(video, sampled_whole(content, config))
+    looked_at = [time_s for window in video.windows for time_s in window.times_s]
+    assert longest_gap_s(video.first_s, looked_at, video.last_s) <= max_gap_s + 1e-3
+
+
+@cache
+def short_film(interval: int) -> bytes:
+    spec = ClipSpec(width=320, height=320, seconds=9, keyframe_interval=interval, b_frames=1, paint=noise)
+    return make_clip(replace(spec, options={"preset": "ultrafast", "crf": "20"}))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("budget", [{"max_frames": 3}, {"max_clip_bytes": 100_000}, {"max_decoded_frames": 2}], ids=str)
+def test_budgets_hold_however_a_file_is_read(name: str, budget: dict[str, int], tmp_path: Path) -> None:
+    content = in_format(name)
+    (tmp_path / "film").write_bytes(content)
+    config = SamplingConfig(8, **budget)
+    assert same(sample_video(VideoFile(tmp_path / "film"), config, LIMITS), sampled_whole(content, config))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_sound_that_goes_on_for_longer_is_not_the_video_s_end(name: str, tmp_path: Path) -> None:
+    content = remuxed(with_long_sound(), *FORMATS[name], sound=False)
+    (tmp_path / "film").write_bytes(content)
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+
+
+@cache
+def with_long_sound() -> bytes:
+    return remuxed(short_film(20), "matroska", {})
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_webm(codec: str, tmp_path: Path) -> None:
+    spec = ClipSpec(width=320, height=320, seconds=9, keyframe_interval=20, codec=codec, container="webm", paint=noise)
+    content = make_clip(replace(spec, options={"deadline": "realtime", "cpu-used": "8", "b": "4M", "g": "20"}))
+    (tmp_path / "film").write_bytes(content)
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    assert video.read_bytes < 0.5 * len(content)
+
+
+def read_in_vain(content: bytes, tmp_path: Path) -> bool:
+    """Whether a file is read whole after all, with the result that has to have."""
+    (tmp_path / "film").write_bytes(content)
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    return video.read_bytes == len(content)
+
+
+def test_cues_that_lie_are_not_believed(tmp_path: Path) -> None:
+    content = in_format("matroska")
+    cue = b"\xb3\x82\x07\xd0\xb7"  # CueTime 2000, and the positions
+    assert content.count(cue) == 1
+    assert not read_in_vain(content, tmp_path)
+    assert read_in_vain(content.replace(cue, b"\xb3\x82\x07\xd1\xb7"), tmp_path)
+
+
+def test_without_cues_all_is_read(tmp_path: Path) -> None:
+    assert read_in_vain(in_format("matroska").replace(b"\x1c\x53\xbb\x6b", b"\xec\x53\xbb\x6b"), tmp_path)
+
+
+def test_a_transport_stream_that_does_not_say_where_keyframes_are(tmp_path: Path) -> None:
+    content = bytearray(in_format("transport stream"))
+    assert not read_in_vain(bytes(content), tmp_path)
+    for packet in range(0, len(content), 188):
+        if content[packet + 3] & 0x20 and content[packet + 4]:
+            content[packet + 5] &= ~0x40
+    assert read_in_vain(bytes(content), tmp_path)
+
+
+@pytest.mark.parametrize("start_s", [1000, 95430, 95440])
+def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
+    """They do so after 2 ** 33 ticks, at 95443.7 s."""
+    content = remuxed(film(), "mpegts", {"output_ts_offset": str(start_s)})
+    (tmp_path / "film").write_bytes(content)
+    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    assert video.last_s - video.first_s == pytest.approx(14.967, abs=0.01)
+
+
+def outcome(source: bytes | VideoFile | RemoteObject, max_gap_s: float) -> SampledVideo | str:
+    try:
+        return sample_video(source, SamplingConfig(8, max_gap_s), LIMITS)
+    except WildgateError as error:
+        return f"{type(error).__name__}: {error.message}"
+    except MemoryError:  # a size that damage made absurd
+        return "out of memory"
+
+
+@pytest.mark.skipif(not MEDIA_FILES, reason="no media files in MEDIA")
+@pytest.mark.parametrize("file", MEDIA_FILES, ids=lambda file: file.name)
+def test_real_media_in_parts_and_whole(file: Path) -> None:
+    content = file.read_bytes()
+    with serving(MediaHost(content)) as host:
+        for max_gap_s in (2.0, 0.3):
+            whole = outcome(content, max_gap_s)
+            for source in (VideoFile(file), RemoteObject(host.uri, HERE)):
+                parts = outcome(source, max_gap_s)
+                assert parts == whole or same(parts, whole)
+
+
+@pytest.mark.skipif(not MEDIA_FILES, reason="no media files in MEDIA")
+@pytest.mark.parametrize("file", MEDIA_FILES, ids=lambda file: file.name)
+def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
+    """The samples by the index are those of a demuxer that reads every byte."""
+    source = MemorySource(file.read_bytes())
+    by_index, *_, whole = WAYS_TO_READ
+    try:
+        with by_index(source, CONFIG) as index, whole(source, CONFIG) as all_of_it:
+            assert list(index.samples) == list(all_of_it.samples)
+            assert described(index) == described(all_of_it)
+    except (UnfitIndex, InvalidVideo):
+        pytest.skip("has no index, or is no video")
+
+
+def described(reading: Reading) -> tuple[object, ...]:
+    keyframes = [at for at, sample in enumerate(reading.samples) if sample.is_keyframe][:2] or [0]
+    with reading.open(keyframes) as video:
+        clip = video.clip(keyframes)
+        coding = video.coding([keyframes])
+        return video.codec, video.profile, video.width, video.height, coding, clip.rotation, clip.data
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def damaged(request: pytest.FixtureRequest) -> list[bytes]:
+    """Videos with bytes changed, cut out and cut off."""
+    rng = random.Random(5)
+    content = remuxed(short_film(20), *FORMATS[request.param])
+    versions = [content[: rng.randrange(len(content))] for _ in range(3)]
+    for _ in range(7):
+        version = bytearray(content)
+        for _ in range(rng.choice((1, 20, 2000))):
+            # Headers are where it hurts.
+            end = rng.choice((200, 5000, len(content)))
+            at = rng.randrange(end) if rng.random() < 0.7 else len(content) - 1 - rng.randrange(end)
+            version[at] = rng.randrange(256)
+        versions.append(bytes(version))
+    start = rng.randrange(len(content))
+    versions.append(content[:start] + content[start + 1000 :])
+    return versions
+
+
+def test_damaged_files_are_scored_or_refused_in_time(damaged: list[bytes], tmp_path: Path) -> None:
+    """Whatever lies in a file: an answer or an error of ours, and no more is read than there is."""
+    for version in damaged:
+        (tmp_path / "film").write_bytes(version)
+        started = time.process_time()
+        result = outcome(VideoFile(tmp_path / "film"), 2.0)
+        assert time.process_time() - started < 10
+        if isinstance(result, SampledVideo):
+            assert result.read_bytes <= len(version)
+            assert result.windows

@@ -1,0 +1,151 @@
+"""The embedded Triton's copy of the repository, and what it is told to load."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from checkout import MODEL_REPOSITORY
+
+from wildgate_server.repository.releases import Canary, ChangingRollout, Rollout
+from wildgate_server.triton.launch import (
+    EmbeddedTritonConfig,
+    Launch,
+    TritonEndpoints,
+    lay_out_models,
+    models_to_load,
+    server_command,
+    starting_rollout,
+    touch_model,
+)
+from wildgate_server.triton.runtime import TritonRuntime, TritonStartError
+
+UNCOMPILED = shutil.ignore_patterns("__pycache__")
+SERVING = Rollout(serving=1)
+TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """The shipped repository with a second version of the detector, and a third one half published."""
+    copy = Path(
+        shutil.copytree(MODEL_REPOSITORY, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__"))
+    )
+    shutil.copytree(copy / "wildlife_detector" / "1", copy / "wildlife_detector" / "2")
+    shutil.copytree(copy / "wildlife_detector" / "1", copy / "wildlife_detector" / ".unfinished-7" / "3")
+    return copy
+
+
+@pytest.fixture
+def config(repository: Path, tmp_path: Path) -> EmbeddedTritonConfig:
+    return EmbeddedTritonConfig(repository, tmp_path / "state", instances=3)
+
+
+def lines(file: Path) -> list[str]:
+    return [line.strip() for line in file.read_text().splitlines()]
+
+
+def test_configs_are_rendered_for_the_machine_and_files_are_links(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    lay_out_models(models, config, SERVING)
+    graph = models / "wildlife_detector" / "1" / "model.onnx"
+    assert graph.is_symlink()
+    assert graph.read_bytes() == (config.model_repository / "wildlife_detector" / "1" / "model.onnx").read_bytes()
+    assert "instance_group [ { count: 3 kind: KIND_CPU } ]" in lines(models / "wildlife_detector" / "config.pbtxt")
+    assert (models / "video_scorer" / "1").is_dir()
+    assert {path.name for path in (models / "wildlife_detector").iterdir()} == {"1", "2", "config.pbtxt"} | {
+        path.name for path in (models / "wildlife_detector").glob("configs")
+    }, "what is half published is not there"
+
+
+def test_what_python_caches_stays_out_of_the_repository(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    lay_out_models(models, config, SERVING)
+    (models / "clip_decoder" / "1" / "__pycache__").mkdir()
+    assert not (config.model_repository / "clip_decoder" / "1" / "__pycache__").exists()
+
+
+def test_made_again_it_follows_rollout_and_files(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    models, source = tmp_path / "models", config.model_repository / "wildlife_detector"
+    lay_out_models(models, config, SERVING)
+    (source / "1" / "model.rtx").write_text("an engine")
+    lay_out_models(models, config, TRIAL)
+    assert (models / "wildlife_detector" / "1" / "model.rtx").read_text() == "an engine"
+    assert "version_policy { specific { versions: [ 1, 2 ] } }" in lines(models / "wildlife_detector" / "config.pbtxt")
+    assert "model_version: 2" in lines(models / "video_scorer_canary" / "config.pbtxt")
+
+    (source / "1" / "model.rtx").unlink()
+    lay_out_models(models, config, Rollout(serving=2))
+    assert not (models / "wildlife_detector" / "1" / "model.rtx").is_symlink()
+    assert not (models / "video_scorer_canary").exists()
+    assert "model_version: 2" in lines(models / "video_scorer" / "config.pbtxt")
+
+
+def test_on_the_way_old_and_new_are_there(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    lay_out_models(models, config, ChangingRollout.to(Rollout(serving=2), TRIAL))
+    assert "version_policy { specific { versions: [ 1, 2 ] } }" in lines(models / "wildlife_detector" / "config.pbtxt")
+    assert "model_version: 2" in lines(models / "video_scorer" / "config.pbtxt")
+    assert (models / "video_scorer_canary").is_dir()
+
+
+def test_a_touched_model_looks_changed_and_the_repository_does_not(
+    config: EmbeddedTritonConfig, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    lay_out_models(models, config, SERVING)
+    version, original = models / "clip_decoder" / "1", config.model_repository / "clip_decoder" / "1"
+    for path in (version, original):
+        os.utime(path, (1000, 1000))
+    touch_model(models, "clip_decoder")
+    assert version.stat().st_mtime > 1000
+    assert original.stat().st_mtime == 1000
+
+
+def test_a_broken_rollout_is_named(config: EmbeddedTritonConfig) -> None:
+    (config.model_repository / "rollout.yaml").write_text("serving: none")
+    with pytest.raises(TritonStartError, match=r"rollout\.yaml: serving"):
+        starting_rollout(config)
+
+
+@pytest.mark.parametrize("profile", ["gpu", "rtx"])
+def test_other_profiles_load_a_cpu_decoder_too(profile: str) -> None:
+    assert models_to_load("cpu", TRIAL) == ["clip_decoder", "wildlife_detector", "video_scorer", "video_scorer_canary"]
+    models = models_to_load(profile, TRIAL)
+    assert set(models) - set(models_to_load("cpu", TRIAL)) == {
+        "clip_decoder_software",
+        "video_scorer_software",
+        "video_scorer_software_canary",
+    }
+    last_member = max(models.index(name) for name in ("clip_decoder", "clip_decoder_software", "wildlife_detector"))
+    assert all(models.index(name) > last_member for name in models if name.startswith("video_scorer"))
+
+
+def command(config: EmbeddedTritonConfig, tmp_path: Path) -> list[str]:
+    launch = Launch(tmp_path, "name", TritonEndpoints(*(f"127.0.0.1:{port}" for port in (1, 2, 3))))
+    runtime = TritonRuntime(tmp_path, tmp_path, tmp_path, (tmp_path,))
+    return server_command(launch, config, runtime, starting_rollout(config))
+
+
+def test_the_start_goes_by_the_rollout_that_is_given(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
+    rollout = config.model_repository / "rollout.yaml"
+    rollout.write_text("serving: 1\ncanary: {version: 2, share: 0.5}")
+    assert "--load-model=video_scorer_canary" in command(config, tmp_path)
+    given = command(dataclasses.replace(config, rollout=SERVING), tmp_path)
+    assert "--load-model=video_scorer" in given
+    assert "--load-model=video_scorer_canary" not in given
+
+
+def test_only_profile_rtx_has_a_pool_for_the_frames_that_may_be_under_way(
+    config: EmbeddedTritonConfig, tmp_path: Path
+) -> None:
+    for profile in ("cpu", "gpu"):
+        others = command(dataclasses.replace(config, profile=profile, rollout=SERVING), tmp_path)
+        assert not any("cuda-memory-pool" in part for part in others)
+    rtx = dataclasses.replace(config, profile="rtx", rollout=SERVING, rows_in_flight=10)
+    [pool] = [part for part in command(rtx, tmp_path) if "cuda-memory-pool" in part]
+    frames = 8 * 320 * 320 * 3
+    assert pool == f"--cuda-memory-pool-byte-size=0:{2 * 10 * 4 * frames}", "four ensembles, twice what they hold"
