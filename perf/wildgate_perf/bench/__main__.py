@@ -16,7 +16,6 @@ import structlog
 from rich.console import Console
 
 import wildgate_perf.bench
-from wildgate_client.local_server import ServerStartFailed
 from wildgate_perf.bench.against_decoding import sampling_over_decoding
 from wildgate_perf.bench.against_direct import gateway_over_direct
 from wildgate_perf.bench.against_offline import content_over_offline, uri_over_offline
@@ -35,6 +34,7 @@ from wildgate_perf.results import LATEST, RESULTS, TARGETS, figure_of, read, tar
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, containers
+from wildgate_server.local_server import ServerStartFailed
 from wildgate_server.triton.embedded import TritonStartError
 
 __all__ = ["main"]

@@ -185,7 +185,7 @@ def test_the_client_needs_no_extra():
         "import sys\n"
         "for name in ('typer', 'rich', 'PIL', 'grpc_status', 'pydantic', 'numpy', 'av', 'yaml'):\n"
         "    sys.modules[name] = None\n"
-        "import wildgate_client, wildgate_client.local_server, wildgate_client.cli"
+        "import wildgate_client, wildgate_server.local_server, wildgate_client.cli"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,7 @@ class LocalServerOptions:
     """
 
     log_path: Path
-    command: Sequence[str] = (sys.executable, "-m", "wildgate_client.cli", "serve", "--listen", "127.0.0.1:0")
+    command: Sequence[str] = (sys.executable, "-m", "wildgate_server", "--listen", "127.0.0.1:0")
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     ready_timeout_s: float = 150.0
