@@ -15,7 +15,7 @@ from time import thread_time
 from types import ModuleType
 from typing import Any
 
-from wildgate_server.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER

@@ -15,9 +15,9 @@ from wildgate_server.admission import Admission
 from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache, VerdictStore
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.caching.verdicts import Verdicts
-from wildgate_server.decoder_routing import DecoderRouting
+from wildgate_server.inference.decoder_routing import DecoderRouting
 from wildgate_server.endpoint import StartError, grpc_server, listen, metrics_server
-from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.inference.evidence import EvidenceMaker
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import SHIPPED_POLICY, Policy, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
@@ -28,7 +28,7 @@ from wildgate_server.repository.releases import Releases, load_release, load_rol
 from wildgate_server.rollout.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
 from wildgate_server.rollout.model_healer import ModelHealer
 from wildgate_server.rollout.rollout_follower import Backend, RolloutFollower, RolloutState
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from wildgate_server.detections import Detection
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
-from wildgate_server.looking import Look, Looker
+from wildgate_server.inference.detections import Detection
+from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker, Looked
+from wildgate_server.inference.observation import Look, Looker
 from wildgate_server.metrics import CanaryMetrics
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.sampling.plan import longest_gap_s
 from wildgate_server.sampling.pool import SamplingPool, Source
 from wildgate_server.sampling.sampler import SampledVideo

@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import WildgateError
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.policy import Action, LabelGroup, LabelJudgement
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage, Timings

@@ -18,7 +18,7 @@ from decoded_rows import Row, by_cpu_decoder, numbers, pixels, scene
 from decoder_triton import ask, decoder_triton
 from tritonclient.grpc.aio import InferenceServerClient
 
-from wildgate_server.decoder_routing import DecoderRouting
+from wildgate_server.inference.decoder_routing import DecoderRouting
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 

@@ -21,7 +21,7 @@ from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
 from wildgate_server.errors import DeadlineExceeded, InvalidRequest, VerdictNotCached
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.pool import Source

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from wildgate_server.errors import InternalError, WildgateError
-from wildgate_server.looking import Look
+from wildgate_server.inference.observation import Look
 from wildgate_server.metrics import CanaryMetrics
 from wildgate_server.policy import Judgement
 

@@ -22,7 +22,7 @@ from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError, ModelManifest
 from wildgate_server.repository.releases import Releases, Rollout, load_releases, load_rollout, verify_files
 from wildgate_server.rollout.model_rollout import NotLoaded
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 
 __all__ = ["Backend", "NotReadyYet", "RolloutFollower", "RolloutState"]
 

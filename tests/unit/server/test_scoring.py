@@ -16,10 +16,10 @@ from scored_videos import POLICY, sampled_video
 from structlog.testing import capture_logs
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, RowRefused, UnsupportedCodec
-from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.inference.evidence import EvidenceMaker
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.settings import BatchSettings

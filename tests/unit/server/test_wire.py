@@ -11,7 +11,7 @@ from scored_videos import scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.policy import Action, Judgement, LabelGroup
 from wildgate_server.stages import Stage
 from wildgate_server.wire import answer_of, status_of, verdict_of

@@ -26,7 +26,7 @@ from wildgate_server.errors import (
     NotAVideo,
     VerdictNotCached,
 )
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Policy
 from wildgate_server.repository.releases import Releases

@@ -17,7 +17,7 @@ from wildgate_server.repository.releases import Releases, Rollout
 from wildgate_server.rollout import rollout_follower
 from wildgate_server.rollout.model_rollout import NotLoaded
 from wildgate_server.rollout.rollout_follower import NotReadyYet, RolloutFollower, RolloutState
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.settings import BatchSettings
 
 

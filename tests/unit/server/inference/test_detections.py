@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from wildgate_server.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable
 
 LABELS = ("bear", "owl", "horn")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wildgate_server.detections import Detection, Letterbox
+from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
+from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker, Looked
 from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.triton.client import ClipRow
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from clips import ClipSpec, make_clip
 
-from wildgate_server.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
+from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
 from wildgate_server.media.coded_stream import Coding
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video

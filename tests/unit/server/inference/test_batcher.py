@@ -10,7 +10,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from wildgate_server.batcher import Batcher, RowResult
+from wildgate_server.inference.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.settings import BatchSettings
 from wildgate_server.triton.client import Answer, ClipRow

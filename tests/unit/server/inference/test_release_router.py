@@ -11,7 +11,7 @@ import pytest
 from releases_under_test import releases
 
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.routes import Routes
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.settings import BatchSettings
 from wildgate_server.triton.client import Answer, ClipRow
 

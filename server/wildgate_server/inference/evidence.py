@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from wildgate_server.detections import Detection, Letterbox
+from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.triton.client import ClipRow
 

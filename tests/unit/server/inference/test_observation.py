@@ -12,8 +12,8 @@ from releases_under_test import manifest, releases
 from scored_videos import sampled_video
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused
-from wildgate_server.looking import Look, Looker
-from wildgate_server.routes import Routes
+from wildgate_server.inference.observation import Look, Looker
+from wildgate_server.inference.release_router import Routes
 from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.settings import BatchSettings
 from wildgate_server.triton.client import Answer, ClipRow, DecoderRefused

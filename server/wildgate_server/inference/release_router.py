@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
-from wildgate_server.batcher import Batcher, RowResult
+from wildgate_server.inference.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Release, Releases
