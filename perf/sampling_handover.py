@@ -24,13 +24,15 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
+
 from sampling_answers import answer
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
 
 REPOSITORY = Path(__file__).parents[1] / "model_repository"

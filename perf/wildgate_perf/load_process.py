@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 from wildgate_client import ClientOptions
 from wildgate_perf.loops import (
@@ -33,7 +35,6 @@ from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.pool import SamplingPool
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
 
 __all__ = ["LoadFailed", "LoadProcess", "Loaded"]

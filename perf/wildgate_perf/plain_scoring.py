@@ -15,6 +15,9 @@ from time import thread_time
 from types import ModuleType
 from typing import Any
 
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
+
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
@@ -22,7 +25,6 @@ from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import VideoLimits, sample_video
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
 
 __all__ = ["PlainScorer", "file_source", "model_module", "sampling_arguments"]

@@ -100,7 +100,7 @@ def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
 )
 def test_windows_of_the_sampler(decode: Callable[..., np.ndarray], spec: ClipSpec, max_gap_s: float) -> None:
     video = sampled(spec, max_gap_s)
-    assert not DecoderRouting("gpu").software(video)
+    assert not DecoderRouting("gpu").needs_cpu_decoder(video)
     assert_same(decode, video)
 
 
@@ -178,7 +178,7 @@ async def triton(
 )
 async def test_in_profile_rtx_every_codec_is_decoded(triton: InferenceServerClient, spec: ClipSpec) -> None:
     video = sampled(spec)
-    decoder = "clip_decoder_software" if DecoderRouting("rtx").software(video) else "clip_decoder"
+    decoder = "clip_decoder_software" if DecoderRouting("rtx").needs_cpu_decoder(video) else "clip_decoder"
     for window in video.windows:
         row = Row(window.clip, window.frame_index, video.rotation)
         [found] = await ask(triton, [row], decoder)

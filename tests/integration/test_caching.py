@@ -43,7 +43,7 @@ from wildgate_client import (
 )
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
-from wildgate_server.endpoint import StartError
+from wildgate_server.errors import StartError
 from wildgate_server.gateway import Gateway, run_gateway
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]

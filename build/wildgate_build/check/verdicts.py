@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from wildgate_build.failures import BuildError
 from wildgate_build.frames.sampled import VideoFrames
-from wildgate_server.inference.detections import Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable
+from wildgate_server.inference.detections import Letterbox, read_detections
 from wildgate_server.policy import SHIPPED_POLICY, Judgement, Policy, PolicyError, Sighting, load_policy
 
 __all__ = ["NotNumbersError", "PolicyUnfitError", "judge", "read_policy", "require_rules", "serving_thresholds"]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 from wildgate_build.failures import BuildError
 from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
 from wildgate_server.errors import NotAVideo, WildgateError
 from wildgate_server.repository.manifest import ManifestError, load_manifest
 from wildgate_server.sampling.sampler import sample_video
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source import local_file
 
 __all__ = ["FrameSource", "UnreadableVideoError", "VideoFile", "VideoFrames", "video_files"]

@@ -78,7 +78,7 @@ class DecoderRouting:
     def __init__(self, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> None:
         self._limits = None if profile == _CPU_PROFILE else limits
 
-    def software(self, video: SampledVideo) -> bool:
+    def needs_cpu_decoder(self, video: SampledVideo) -> bool:
         """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself."""
         if self._limits is None:
             return False

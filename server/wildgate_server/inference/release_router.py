@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
-from wildgate_server.inference.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable
+from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Release, Releases
-from wildgate_server.settings import BatchSettings
-from wildgate_server.triton.client import Answer, ClipRow
+from wildgate_server.triton.client import ClipRow, DetectionBatch
 
-__all__ = ["Routes"]
+__all__ = ["ReleaseRouter"]
 
-Detect = Callable[[str, Sequence[ClipRow], float], Awaitable[Answer]]
+Detect = Callable[[str, Sequence[ClipRow], float], Awaitable[DetectionBatch]]
 
 
 @dataclass(eq=False, slots=True)
@@ -34,7 +33,7 @@ class _InForce:
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Routes:
+class ReleaseRouter:
     """Leads rows to ensembles: one batcher for each that is asked, so that rows of two never share a batch.
 
     `detect(ensemble, rows, timeout_s)` answers as `TritonClient.detect` does. An async context manager that closes the
@@ -50,7 +49,7 @@ class Routes:
         self._known: dict[int, Release] = dict(releases.by_version)
         self._batchers: dict[str, Batcher] = {}
 
-    async def __aenter__(self) -> Routes:
+    async def __aenter__(self) -> ReleaseRouter:
         return self
 
     async def __aexit__(

@@ -11,11 +11,12 @@ from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDow
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
 from wildgate_server.sampling.sampler import SampledVideo, sample_video
+from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
 from wildgate_server.source.shared_content import SharedContent, SharedSlot
+from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["SamplingPool", "Source"]
 

@@ -19,7 +19,7 @@ from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefu
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import DETECTOR
 
-__all__ = ["Answer", "ClipRow", "DecoderRefused", "ModelControl", "ModelControlError", "TritonClient"]
+__all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
 
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
@@ -54,7 +54,7 @@ class ClipRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DetectionBatch:
     """DETECTIONS FP32 [rows, F, K, 6], and the version of the detector that made them."""
 
     detections: npt.NDArray[np.float32]
@@ -116,7 +116,7 @@ class TritonClient:
         self._dead.pop(model, None)
         self._heals += 1
 
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         """What `ensemble` detects in the rows.
 
         Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
@@ -124,7 +124,7 @@ class TritonClient:
         """
         answer = await self._infer(ensemble, "DETECTIONS", rows, timeout_s)
         # An ensemble's version is that of the detector it asks.
-        return Answer(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
+        return DetectionBatch(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.

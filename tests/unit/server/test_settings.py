@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from wildgate_server import settings as module
+from wildgate_server.config_section import host_and_port
 from wildgate_server.main import serve_command
-from wildgate_server.settings import ServerSettings, host_and_port
+from wildgate_server.settings import ServerSettings
 
 
 @pytest.fixture(autouse=True)

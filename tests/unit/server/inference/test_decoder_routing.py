@@ -81,25 +81,25 @@ BY_SOFTWARE = {
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", ON_GPU)
 def test_what_nvdec_decodes_goes_to_the_gpu(profile: str, name: str) -> None:
-    assert not DecoderRouting(profile).software(ON_GPU[name])
+    assert not DecoderRouting(profile).needs_cpu_decoder(ON_GPU[name])
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", BY_SOFTWARE)
 def test_everything_else_goes_to_the_cpu(profile: str, name: str) -> None:
-    assert DecoderRouting(profile).software(BY_SOFTWARE[name])
+    assert DecoderRouting(profile).needs_cpu_decoder(BY_SOFTWARE[name])
 
 
 def test_in_profile_cpu_nothing_needs_another_decoder() -> None:
     routing = DecoderRouting("cpu")
-    assert not any(routing.software(video) for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
+    assert not any(routing.needs_cpu_decoder(video) for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
 
 
 def test_a_gpu_that_can_more_gets_more() -> None:
     wider = {**NVDEC, "h264": DecoderLimits(frozenset({"High"}), 48, 16, 8192, 8192)}
     large = video(width=7680, height=4320)
-    assert DecoderRouting("gpu").software(large)
-    assert not DecoderRouting("gpu", wider).software(large)
+    assert DecoderRouting("gpu").needs_cpu_decoder(large)
+    assert not DecoderRouting("gpu", wider).needs_cpu_decoder(large)
 
 
 def sampled(spec: ClipSpec) -> SampledVideo:
@@ -129,4 +129,4 @@ def sampled(spec: ClipSpec) -> SampledVideo:
     ids=lambda value: f"{value.codec}-{value.container}-{value.pix_fmt}" if isinstance(value, ClipSpec) else "",
 )
 def test_real_videos(spec: ClipSpec, software: bool) -> None:
-    assert DecoderRouting("gpu").software(sampled(spec)) is software
+    assert DecoderRouting("gpu").needs_cpu_decoder(sampled(spec)) is software

@@ -14,6 +14,8 @@ import pytest_asyncio
 from checkout import ROOT
 from clips import ClipSpec, make_clip
 from misbehaving_sampling import OF_SOMEBODY_ELSE, sample_or_misbehave
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
 from wildgate_server.media.coded_stream import UNKNOWN_CODING
@@ -22,7 +24,6 @@ from wildgate_server.sampling.checked_reply import TaskFailed
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.settings import SamplingSettings, SourceSettings
 from wildgate_server.source.remote_object import RemoteObject
 
 SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)

@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from wildgate_server.source.source_settings import SourceSettings
 
 from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
-from wildgate_server.settings import SourceSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import FetchConfig, RemoteObject
 from wildgate_server.source.sources import Sources
