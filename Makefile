@@ -31,9 +31,10 @@ serve: setup ## Runs the server in the foreground with an embedded Triton
 test: setup ## Runs all tests
 	$(BIN)/python -m pytest
 
-lint: setup ## Checks style and types
+lint: setup ## Checks style, layers and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: setup ## Formats the code

@@ -77,12 +77,12 @@ class Admission:
                 self._refuse_if_closed()
         finally:
             self._waiting.remove(turn)
-            self._wake_next()  # there may be room for more than one, and who leaves passes its turn on
+            self._wake_next()  # there may be room for more than one, and one that leaves passes its turn on
         with self._place(size):
             yield
 
     def close(self) -> None:
-        """Admits nobody from now on; who waits is told."""
+        """Admits nobody from now on; those who wait are told."""
         self._closed = True
         for turn in self._waiting:
             turn.set()

@@ -17,7 +17,7 @@ from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidReque
 from wildgate_server.interceptor import expected
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
-from wildgate_server.source.received import Received, received_item, received_request
+from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.wire import status_of, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
@@ -138,7 +138,7 @@ class ScoringService:
 
     @contextmanager
     def _accounted(self, request: pb.ScoreRequest) -> Iterator[None]:
-        """Names the video in what is logged meanwhile, and counts a failure or a caller that left."""
+        """Names the video in log lines, and counts a failure or a caller that left."""
         with structlog.contextvars.bound_contextvars(video_id=request.video_id[:_LOGGED_ID_LENGTH]):
             try:
                 yield
@@ -146,7 +146,7 @@ class ScoringService:
                 self._metrics.answered("CANCELLED")
                 raise
             except VerdictNotCached:
-                raise  # no failure, and no video yet: the cache counts what it was asked for and did not have
+                raise  # neither a failure nor a video yet; the cache counts its misses itself
             except Exception as error:
                 self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
                 raise

@@ -86,7 +86,7 @@ class ServerSettings(BaseSettings):
     @field_validator("sampling")
     @classmethod
     def _outlasts_fetching(cls, sampling: SamplingSettings, info: ValidationInfo) -> SamplingSettings:
-        source: SourceSettings | None = info.data.get("source")  # none when it has faults of its own
+        source: SourceSettings | None = info.data.get("source")  # None when it has faults of its own
         if source is not None and source.fetch_timeout_s >= sampling.timeout_s:
             raise ValueError(
                 f"source.fetch_timeout_s ({source.fetch_timeout_s:g}) must be less than "

@@ -32,7 +32,7 @@ class Lookup(StrEnum):
     HIT = "hit"
     MISS = "miss"
     FAILED = "failed"
-    """It could not be asked, or its answer is no verdict."""
+    """It could not be asked, or what it answered is not a verdict."""
     SKIPPED = "skipped"
     """It was not asked, because it has failed too often."""
 

@@ -163,7 +163,7 @@ class Batcher:
                 return entry
 
     async def _gather(self) -> list[_Entry]:
-        """A batch that begins with the row in `_forming`, less those whose callers have left meanwhile."""
+        """A batch that begins with the row in `_forming`, less those whose callers have left."""
         forming = self._forming
         try:
             async with asyncio.timeout(self._settings.max_wait_ms / 1000):

@@ -17,7 +17,9 @@ from wildgate_server.triton.client import ClipRow, DecoderRefused
 
 __all__ = ["Observation", "Observer"]
 
-_MAX_SALVAGED_FRAMES = 256  # a longer clip that does not decode is given up: each of its frames would decode it anew
+_MAX_SALVAGED_FRAMES = (
+    256  # a longer clip that does not decode is given up: decoding it frame by frame would decode all of it each time
+)
 _MAX_ATTEMPTS = 3
 
 

@@ -1,7 +1,7 @@
 """Which versions answer from now on, and the batchers that lead to them.
 
-A video holds the releases in force from the moment it is sampled to its verdict, whatever is switched meanwhile; what
-is no longer in force is retired when the last video that holds it is answered.
+A video holds the releases in force from the moment it is sampled until its verdict, whatever is switched in between;
+a release that is no longer in force is retired once the last video that holds it is answered.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _InForce:
 
 
 class ReleaseRouter:
-    """Leads rows to ensembles: one batcher for each that is asked, so that rows of two never share a batch.
+    """Routes rows to ensembles: one batcher for each, so that rows of two ensembles never share a batch.
 
     `detect(ensemble, rows, timeout_s)` answers as `TritonClient.detect` does. An async context manager that closes the
     batchers.
@@ -109,7 +109,7 @@ class ReleaseRouter:
         self._in_force = _InForce(releases)
 
     async def retire(self) -> None:
-        """Waits until no video holds what is no longer in force, and closes what leads nowhere."""
+        """Waits until no video holds what is no longer in force, and closes the batchers that nothing is routed to."""
         for held in tuple(self._retiring):
             if held.videos:
                 held.free.clear()

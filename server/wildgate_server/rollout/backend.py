@@ -76,7 +76,7 @@ class EmbeddedBackend(ModelRollout):
         super().__init__(self.control, embedded.lay_out, profile)
 
     async def revive_model(self, model: str) -> None:
-        """Starts the processes of `model` anew. Raises NotLoaded."""
+        """Restarts the processes of `model`. Raises NotLoaded."""
         await self.revive(model, self.embedded.models)
 
 

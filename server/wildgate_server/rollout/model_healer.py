@@ -1,6 +1,6 @@
 """Brings models back whose processes were killed: Triton calls them ready, and fails every request to them for ever.
 
-Each dead model has a task of its own, so that one that cannot be revived keeps no other one dead.
+Each dead model has its own task, so that one that cannot be revived does not hold up the others.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class ModelRollout:
     """Loads and unloads through `control` what a rollout needs in `profile`.
 
     `lay_out(rollout)` writes the configs of a rollout where that Triton reads them. Reviving a model may take
-    `max_revival_s`, by default as long as a whole start may: others wait for their turn meanwhile.
+    `max_revival_s`, by default as long as a whole start may: others wait their turn.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ModelRollout:
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
 
     async def revive(self, model: str, models: Path) -> None:
-        """Starts the processes of `model` anew; `models` is the directory that Triton reads. Raises NotLoaded."""
+        """Restarts the processes of `model`; `models` is the directory that Triton reads. Raises NotLoaded."""
         async with self._turn:
             try:
                 async with asyncio.timeout(self._max_revival_s):

@@ -1,9 +1,9 @@
-"""The running gateway follows `rollout.yaml`: a change is validated, loaded, switched to, and then cleared up after.
+"""The running gateway follows `rollout.yaml`: a change is validated, loaded and switched to, then the old one goes.
 
 Clearing up waits for the last video of what was in force; the next change does not, and takes its place.
 
 One that is refused changes nothing: it is logged, a gauge shows it, and what is in force answers on. It is tried again
-by itself, ever more rarely, and at once when the file changes or SIGHUP comes.
+by itself, less and less often, and at once when the file changes or SIGHUP comes.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ class RolloutFollower:
     async def _bring(self, rollout: Rollout) -> None:
         releases = await asyncio.to_thread(self._validated)
         if releases.rollout != rollout:
-            return  # the file changed again meanwhile: the next look sees it
+            return  # the file has changed again: the next look sees it
         await self._supersede()
-        self._router.expect(releases)  # before the check, so that no policy without its labels comes meanwhile
+        self._router.expect(releases)  # before the check, so that no policy that lacks its labels is loaded in between
         try:
             await asyncio.to_thread(self._check, releases)
             await self._backend.bring(rollout)

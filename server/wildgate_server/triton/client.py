@@ -145,7 +145,7 @@ class TritonClient:
                 model, _inputs(rows), outputs=[InferRequestedOutput(output)], client_timeout=timeout_s
             )
         except InferenceServerException as error:
-            if heals == self._heals:  # else it may tell of a process that has been replaced meanwhile
+            if heals == self._heals:  # else it may tell of a process that has been replaced since
                 self._note_death(error.message())
             raise _translated(error, on_gpu=model in self._on_gpu) from error
         if not self._on_dead:
@@ -171,11 +171,11 @@ class ModelControl:
     `secret` is what the server was told to ask for (`--grpc-restricted-protocol=model-repository:wildgate=<secret>`);
     a server that restricts nothing needs none.
 
-    Found out with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
-    are there; a version whose directory has not changed since is not loaded anew (its modification time tells), one
+    Observed with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
+    are there; a version whose directory has not changed since is not loaded again (its modification time decides), one
     that its config does not name any more goes when its last request is answered; where one version fails, nothing
     changes for the others. Requests under way in an ensemble are answered by the versions they began with, whatever is
-    unloaded meanwhile. But an ensemble that is loaded while a version it needs is missing is gone, the old one
+    unloaded in the meantime. But an ensemble that is loaded while a version it needs is missing is gone, the old one
     too; and with an ensemble its members are looked at again, so that a config given with `load` does not last.
     """
 

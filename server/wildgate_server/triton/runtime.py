@@ -23,7 +23,7 @@ _STUB = "triton_python_backend_stub"
 
 
 class TritonStartError(Exception):
-    """Triton cannot be started; for the operator, who is told what to do about it."""
+    """Triton cannot be started; the message tells the operator what to do about it."""
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ async def test_releases_are_checked_beside_the_event_loop(following: Following) 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("serving: [", "is no YAML"),
+        ("serving: [", "is not YAML"),
         ("serving: 0", "serving: Input should be greater than or equal to 1"),
         ("serving: 9", "9/release.yaml: cannot be read"),
     ],

@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from wildgate_proto.v1 import scoring_pb2 as pb
-from wildgate_server.source import received
-from wildgate_server.source.received import Received, received_item, received_request
+from wildgate_server import received
+from wildgate_server.received import Received, received_item, received_request
 
 VIDEO = bytes(range(256)) * 300
 REQUESTS = {
