@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from wildgate_server.detections import Detection, Letterbox
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 __all__ = ["EvidenceFrame", "EvidenceMaker", "Looked"]

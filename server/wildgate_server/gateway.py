@@ -18,6 +18,7 @@ from wildgate_server.caching.verdicts import Verdicts
 from wildgate_server.decoder_routing import DecoderRouting
 from wildgate_server.endpoint import StartError, grpc_server, listen, metrics_server
 from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import SHIPPED_POLICY, Policy, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
@@ -186,9 +187,13 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         redis = _redis_store(settings.cache, lookups=settings.admission.max_in_flight)
         if redis:
             stack.push_async_callback(redis.close)
-        sampling = SamplingPool(
-            settings.sampling, settings.source, manifest, read_coding=settings.backend.profile != "cpu"
+        config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != "cpu")
+        limits = VideoLimits(
+            max_bytes=settings.source.max_bytes,
+            max_pixels=manifest.max_frame_pixels,
+            max_seconds=settings.source.max_seconds,
         )
+        sampling = SamplingPool(settings.sampling, config, limits)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from wildgate_server.detections import Detection, Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import ensemble
 from wildgate_server.repository.releases import Release
 from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.triton.client import ClipRow, DecoderRefused
 
 __all__ = ["Look", "Looker"]

@@ -9,6 +9,7 @@ from time import monotonic
 from wildgate_server.detections import Detection
 from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
 from wildgate_server.looking import Look, Looker
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.metrics import CanaryMetrics
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.repository.manifest import ModelManifest
@@ -17,8 +18,8 @@ from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
 from wildgate_server.routes import Routes
 from wildgate_server.sampling.plan import longest_gap_s
-from wildgate_server.sampling.pool import SamplingPool, Source
-from wildgate_server.sampling.sampler import SampledVideo
+from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
 
 __all__ = ["Sampled", "ScoredVideo", "Scorer"]
@@ -80,13 +81,10 @@ class Scorer:
         """The releases in force now."""
         return self._routes.releases
 
-    async def sample(self, source: Source, digest: str | None = None) -> Sampled:
-        """Samples one video; `digest` is its content digest where that is known already.
-
-        Raises the errors of `SamplingPool.sample`.
-        """
+    async def sample(self, source: VideoSource) -> Sampled:
+        """Samples one video. Raises the errors of `SamplingPool.sample`."""
         started = monotonic()
-        video = await self._sampling.sample(source, digest)
+        video = await self._sampling.sample(source)
         taken_ms = (monotonic() - started) * 1e3
         return Sampled(
             video,

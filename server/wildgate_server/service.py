@@ -128,14 +128,14 @@ class ScoringService:
             raise InvalidRequest(
                 f"max_evidence_frames is {evidence}, not 0 to {_MAX_EVIDENCE_FRAMES}", field="max_evidence_frames"
             )
-        asked = Asked(deadline, message.uri, evidence)
+        asked = Asked(deadline, evidence)
         match message.WhichOneof("source"):
             case "content":
-                return self._verdicts.about(self._sources.checked(request.take_content()), asked)
+                return self._verdicts.about(self._sources.of_content(request.take_content()), asked)
             case "content_digest":
                 return self._verdicts.about_digest(message.content_digest, max_evidence_frames=evidence)
             case "uri":
-                return self._verdicts.about(self._sources.resolve(message.uri), asked)
+                return self._verdicts.about(self._sources.of_uri(message.uri), asked)
             case _:
                 raise InvalidRequest("neither content nor uri nor content_digest is given", field="source")
 

@@ -7,11 +7,10 @@ Precedence: command line > environment (`WILDGATE_...`) > YAML file (named by `W
 from __future__ import annotations
 
 import os
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,11 +19,9 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from wildgate_server.cores import available_cores
-from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits
-from wildgate_server.source.http_url import Scheme
-from wildgate_server.source.remote_object import FetchConfig
+from wildgate_server.config_section import ConfigSection
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.triton.launch import EmbeddedTritonConfig
 
 __all__ = [
@@ -40,7 +37,6 @@ __all__ = [
 ]
 
 _CONFIG_VARIABLE = "WILDGATE_CONFIG"
-_FETCHING = FetchConfig()
 
 
 def host_and_port(text: str) -> str:
@@ -52,14 +48,9 @@ def host_and_port(text: str) -> str:
 
 
 HostPort = Annotated[str, AfterValidator(host_and_port)]
-Bucket = Annotated[str, Field(pattern=r"^(s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class EndpointSettings(_Section):
+class EndpointSettings(ConfigSection):
     """Where the gateway can be reached."""
 
     address: HostPort = "127.0.0.1:8100"
@@ -70,79 +61,7 @@ class EndpointSettings(_Section):
     """How long work under way may take to finish after SIGTERM."""
 
 
-class SourceSettings(_Section):
-    """What callers may give."""
-
-    file_roots: tuple[Path, ...] = ()
-    """Directories below which `file:` URIs may be read; none by default, which turns them off."""
-    schemes: tuple[Scheme, ...] = _FETCHING.schemes
-    """Schemes of the URIs, and of redirects, that may be fetched from public hosts; none turns that off."""
-    private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Networks, such as 10.1.0.0/16, whose hosts may be fetched from although they are not public, on any port.
-    The addresses where clouds hand out credentials, such as 169.254.169.254, have to be named by themselves."""
-    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = _FETCHING.ports
-    """Ports of public hosts that may be fetched from."""
-    buckets: tuple[Bucket, ...] = ()
-    """Buckets that may be read, as `s3://NAME` or `gs://NAME`; none by default. Credentials, region and endpoint are
-    those that the environment gives (`AWS_...`, `GOOGLE_...`)."""
-    fetch_timeout_s: float = Field(_FETCHING.timeout_s, gt=0)
-    """The longest that one video may take to come from elsewhere; less than `sampling.timeout_s`, which ends all."""
-    fetch_stall_s: float = Field(_FETCHING.stall_s, gt=0)
-    """A request without an answer, or without its next byte, for so long is given up and tried again."""
-    fetch_attempts: int = Field(_FETCHING.attempts, ge=1)
-    """How often a request is tried."""
-    fetch_parallel: int = Field(_FETCHING.parallel, ge=1)
-    """Requests for one video under way at once."""
-    fetch_max_requests: int = Field(_FETCHING.bounds.max_requests, ge=2)
-    """Requests for one video; when they do not suffice, the last reads the rest of it."""
-    fetch_step_kb: int = Field(_FETCHING.bounds.step_bytes >> 10, ge=4)
-    """Kilobytes to fetch at once where it is not known yet what is needed."""
-    fetch_merge_gap_kb: int = Field(_FETCHING.bounds.max_gap_bytes >> 10, ge=0)
-    """Parts that are so many kilobytes apart, or less, are fetched as one."""
-    max_bytes: int = Field(64 << 20, ge=1)
-    """Largest media file."""
-    max_seconds: float = Field(600.0, gt=0)
-    """Longest video."""
-
-    def limits(self, max_pixels: int) -> VideoLimits:
-        """What a video may hold, a picture at most `max_pixels`."""
-        return VideoLimits(max_bytes=self.max_bytes, max_pixels=max_pixels, max_seconds=self.max_seconds)
-
-
-class SamplingSettings(_Section):
-    """How a video is looked at, and the processes that do it."""
-
-    max_gap_s: float = Field(2.0, gt=0)
-    """Longest stretch of a video to leave unlooked."""
-    max_frames: int = Field(64, ge=1)
-    """Frames looked at per video, at most."""
-    max_decoded_frames: int = Field(2000, ge=1)
-    """Frames decoded for these, at most; only videos with sparse keyframes come near."""
-    max_clip_mb: int = Field(64, ge=1)
-    """Megabytes sent to Triton per video, at most."""
-    workers: int = Field(default_factory=available_cores, ge=1)
-    """Sampling processes."""
-    fetch_workers: int = Field(default_factory=lambda: min(4 * available_cores(), 16), ge=1)
-    """As many more, at most, for what lies behind http, https, s3 and gs URIs: so many are read at once. Each is
-    started when all others are busy, and then takes some 36 MB."""
-    timeout_s: float = Field(10.0, gt=0)
-    """A worker busy with one video for longer is killed, and the video refused."""
-    worker_memory_mb: int = Field(2048, ge=512)
-    """Address space of one worker; a video that needs more is refused."""
-
-    def config(self, frames_per_window: int, *, read_coding: bool) -> SamplingConfig:
-        """How the sampler is to look at a video, for clip windows of F = `frames_per_window` places."""
-        return SamplingConfig(
-            frames_per_window=frames_per_window,
-            max_gap_s=self.max_gap_s,
-            max_frames=self.max_frames,
-            max_decoded_frames=self.max_decoded_frames,
-            max_clip_bytes=self.max_clip_mb << 20,
-            read_coding=read_coding,
-        )
-
-
-class AdmissionSettings(_Section):
+class AdmissionSettings(ConfigSection):
     """How much work is let in."""
 
     max_in_flight: int = Field(64, ge=1)
@@ -157,7 +76,7 @@ class AdmissionSettings(_Section):
     """The longest a request may take, whatever its caller allows."""
 
 
-class CacheSettings(_Section):
+class CacheSettings(ConfigSection):
     """Verdicts that are kept, and equal videos that are scored once."""
 
     max_entries: int = Field(100_000, ge=0)
@@ -173,7 +92,7 @@ class CacheSettings(_Section):
     """How long Redis may take; one that takes longer is done without."""
 
 
-class BatchSettings(_Section):
+class BatchSettings(ConfigSection):
     """How clip windows become Triton requests."""
 
     max_rows: int = Field(8, ge=1)
@@ -187,7 +106,7 @@ class BatchSettings(_Section):
     """Triton requests under way at once."""
 
 
-class BackendSettings(_Section):
+class BackendSettings(ConfigSection):
     """Which Triton answers."""
 
     target: str | None = None

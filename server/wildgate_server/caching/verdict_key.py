@@ -21,7 +21,8 @@ from wildgate_server.policy import Policy
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import Release, file_digest
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["WITHOUT_EFFECT", "VerdictBasis", "decoder_digests"]
 

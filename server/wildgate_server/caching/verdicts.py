@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.caching.single_flight import SingleFlight
@@ -22,36 +21,25 @@ from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
 from wildgate_server.errors import DeadlineExceeded, InvalidRequest, VerdictNotCached
 from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
-from wildgate_server.sampling.pool import Source
-from wildgate_server.sampling.sampler import SampledVideo
 from wildgate_server.scoring import Sampled, Scorer
-from wildgate_server.source.content_digest import checked_digest, digest_aside
+from wildgate_server.source.content import Content
+from wildgate_server.source.content_digest import checked_digest
+from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
 from wildgate_server.wire import answer_of, verdict_of
 
 __all__ = ["Asked", "Verdicts"]
 
-_CONTENT = "content"
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked about a video.
-
-    `uri` is where it lies, "" for content; `deadline` is in monotonic seconds.
-    """
+    """What is asked about a video; `deadline` is in monotonic seconds."""
 
     deadline: float
-    uri: str = ""
     max_evidence_frames: int = 0
-
-    @property
-    def kind(self) -> str:
-        """What metrics call the kind of source: content, file, http, s3 or gs."""
-        scheme = urlsplit(self.uri).scheme if self.uri else _CONTENT
-        return "http" if scheme == "https" else scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +74,11 @@ class Verdicts:
         """Scorings under way that others may share."""
         return len(self._flights)
 
-    def about(self, source: Source, asked: Asked) -> Coroutine[Any, Any, pb.Verdict]:
+    def about(self, source: VideoSource, asked: Asked) -> Coroutine[Any, Any, pb.Verdict]:
         """The verdict on the video in `source`. Raises the errors of `Scorer.sample` and `Scorer.score`."""
         if self._cache is None or asked.max_evidence_frames:
             return self._alone(source, asked)
-        if isinstance(source, bytes):
+        if isinstance(source, Content):
             return self._about_content(source, asked, self._cache)
         return self._about_uri(source, asked, self._cache)
 
@@ -112,23 +100,21 @@ class Verdicts:
         """Ends what is under way."""
         await self._flights.close()
 
-    async def _alone(self, source: Source, asked: Asked) -> pb.Verdict:
+    async def _alone(self, source: VideoSource, asked: Asked) -> pb.Verdict:
         started = monotonic()
-        # What is kept is kept under the content's own digest, not under what a sampling worker says that it is.
-        digest = await digest_aside(source) if self._cache is not None and isinstance(source, bytes) else None
-        sampled = await self._sample(source, asked.kind, digest)
+        sampled = await self._sample(source)
         found = await self._score(sampled, asked.deadline, asked.max_evidence_frames)
         return _answer(found, started, found.timings)
 
-    async def _about_content(self, content: bytes, asked: Asked, cache: VerdictCache) -> pb.Verdict:
+    async def _about_content(self, content: Content, asked: Asked, cache: VerdictCache) -> pb.Verdict:
         started = monotonic()
-        digest = await digest_aside(content)
-        size = len(content)
+        content = await content.identified()
+        digest, size = content.key, len(content.content)
         if found := await self._kept(digest, cache):
             return _answer(found, started, {Stage.CACHE: _ms_since(started)}, given_bytes=size)
         looked_up = monotonic()
         cache_ms = (looked_up - started) * 1e3
-        work = partial(self._score_content, content, digest)
+        work = partial(self._score_content, content)
         flight = self._flights.run(self._key(self._flight_subject(digest)), work, asked.deadline)
         del content, work  # the flight's now: who follows another holds that one's copy, not a second one
         found, shared = await flight
@@ -139,22 +125,22 @@ class Verdicts:
             )
         return _answer(found, started, {**found.timings, Stage.CACHE: cache_ms}, given_bytes=size)
 
-    async def _about_uri(self, source: Source, asked: Asked, cache: VerdictCache) -> pb.Verdict:
+    async def _about_uri(self, source: VideoSource, asked: Asked, cache: VerdictCache) -> pb.Verdict:
         started = monotonic()
         # Which videos are on trial shows only when they were sampled: what began under another rollout is not joined.
-        subject = f"{self._scorer.releases.rollout!r} {asked.uri}"
-        work = partial(self._sample_and_find, source, asked.kind, cache)
+        subject = f"{self._scorer.releases.rollout!r} {source.key}"
+        work = partial(self._sample_and_find, source, cache)
         found, shared = await self._flights.run(self._key(subject), work, asked.deadline)
         if shared:
             self._metrics.cache.shared()
             return _answer(found, started, {Stage.SHARED: _ms_since(started)})
         return _answer(found, started, found.timings)
 
-    async def _score_content(self, content: bytes, digest: str, deadline: float) -> _Found:
-        return await self._score(await self._sample(content, _CONTENT, digest), deadline)
+    async def _score_content(self, content: Content, deadline: float) -> _Found:
+        return await self._score(await self._sample(content), deadline)
 
-    async def _sample_and_find(self, source: Source, kind: str, cache: VerdictCache, deadline: float) -> _Found:
-        sampled = await self._sample(source, kind, None)
+    async def _sample_and_find(self, source: VideoSource, cache: VerdictCache, deadline: float) -> _Found:
+        sampled = await self._sample(source)
         looking = monotonic()
         digest = sampled.video.content_digest
         found = await self._kept(digest, cache)
@@ -170,11 +156,11 @@ class Verdicts:
             return _Found(_read_as(found.verdict, sampled.video), timings, cached=found.cached)
         return _Found(found.verdict, {**found.timings, **timings})
 
-    async def _sample(self, source: Source, kind: str, digest: str | None) -> Sampled:
-        sampled = await self._scorer.sample(source, digest)
+    async def _sample(self, source: VideoSource) -> Sampled:
+        sampled = await self._scorer.sample(source)
         video = sampled.video
         self._metrics.source.sampled(
-            kind, file_bytes=video.content_bytes, read_bytes=video.read_bytes, read_requests=video.read_requests
+            source.kind, file_bytes=video.content_bytes, read_bytes=video.read_bytes, read_requests=video.read_requests
         )
         return sampled
 

@@ -13,7 +13,7 @@ from PIL import Image
 from wildgate_server.detections import Detection, Letterbox
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 SIDE = 64

@@ -13,8 +13,8 @@ from scored_videos import sampled_video
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused
 from wildgate_server.looking import Look, Looker
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.settings import BatchSettings
 from wildgate_server.triton.client import Answer, ClipRow, DecoderRefused
 

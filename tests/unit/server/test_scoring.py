@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -17,12 +16,14 @@ from structlog.testing import capture_logs
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, RowRefused, UnsupportedCodec
 from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
 from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.settings import BatchSettings
+from wildgate_server.source.content import Content
+from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage
 from wildgate_server.triton.client import Answer, ClipRow
 
@@ -35,12 +36,10 @@ WINDOWS = (
 class FakeSampling:
     def __init__(self, answer: SampledVideo | Exception) -> None:
         self.answer = answer
-        self.sources: list[bytes | Path] = []
-        self.digests: list[str | None] = []
+        self.sources: list[VideoSource] = []
 
-    async def sample(self, source: bytes | Path, digest: str | None = None) -> SampledVideo:
+    async def sample(self, source: VideoSource) -> SampledVideo:
         self.sources.append(source)
-        self.digests.append(digest)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -114,7 +113,7 @@ class Parts:
         )
 
     async def score(self, **options: int) -> ScoredVideo:
-        sampled = await self.scorer.sample(b"video", "blake3:0a")
+        sampled = await self.scorer.sample(Content(b"video", "blake3:0a"))
         return await self.scorer.score(sampled, deadline=monotonic() + 60, **options)
 
     def counted(self, name: str) -> dict[tuple[str, ...], float]:
@@ -140,7 +139,7 @@ async def parts() -> AsyncIterator[Parts]:
 
 async def test_all_windows_make_one_verdict(parts: Parts) -> None:
     scored = await parts.score()
-    assert (parts.sampling.sources, parts.sampling.digests) == ([b"video"], ["blake3:0a"])
+    assert parts.sampling.sources == [Content(b"video", "blake3:0a")]
     assert parts.triton.rows == [ClipRow(b"first", (0, 2, 5, 9), 90), ClipRow(b"second", (0, 4, 4, 4), 90)]
     assert parts.triton.asked == {"video_scorer": 2}
     assert scored.looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
@@ -292,7 +291,7 @@ class TestOnTrial:
 
     async def test_where_it_is_late_the_serving_version_answers(self, parts: Parts) -> None:
         parts.triton.held.clear()
-        sampled = await parts.scorer.sample(b"video")
+        sampled = await parts.scorer.sample(Content(b"video"))
         scored = await parts.scorer.score(sampled, deadline=monotonic() + 1)
         assert scored.release.model_version == "m/1"
         assert parts.counted("wildgate_canary_failures_total") == {("m/2", "late"): 1}

@@ -23,11 +23,12 @@ from wildgate_server.caching.verdicts import Asked
 from wildgate_server.errors import InternalError, NotAVideo, VerdictNotCached
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
-from wildgate_server.sampling.pool import Source
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import AdmissionSettings, SourceSettings
+from wildgate_server.source.content import Content
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.sources import Sources
+from wildgate_server.source.video_source import VideoSource
 
 PATIENCE_S = 30.0
 
@@ -36,7 +37,7 @@ PATIENCE_S = 30.0
 class FakeVerdicts:
     """Scores by content: `bad...` is no video, `bug...` a surprise, `hold...` waits until told to go on."""
 
-    calls: list[tuple[Source, Asked]] = field(default_factory=list)
+    calls: list[tuple[VideoSource, Asked]] = field(default_factory=list)
     held: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     inside: int = 0
@@ -48,13 +49,13 @@ class FakeVerdicts:
             raise VerdictNotCached("not here", field="content_digest")
         return pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}", cached=True)
 
-    async def about(self, source: Source, asked: Asked) -> pb.Verdict:
+    async def about(self, source: VideoSource, asked: Asked) -> pb.Verdict:
         self.calls.append((source, asked))
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         try:
             await self._note()
-            content = source if isinstance(source, bytes) else b""
+            content = source.content if isinstance(source, Content) else b""
             if content.startswith(b"bad"):
                 raise NotAVideo("no media container", field="source")
             if content.startswith(b"bug"):
@@ -143,7 +144,7 @@ async def test_a_video_is_scored_and_answered() -> None:
         counted = served.counted()
     assert (response.video_id, response.verdict.model_version) == ("my id", "fine")
     assert response.verdict.action == pb.ACTION_BLOCK
-    assert (source, asked.uri, asked.max_evidence_frames) == (b"fine", "", 3)
+    assert (source, asked.max_evidence_frames) == (Content(b"fine"), 3)
     assert before + 60 <= asked.deadline <= monotonic() + 60
     assert counted == {"block": 1}
 
@@ -153,13 +154,6 @@ async def test_a_file_is_handed_on_unread(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
         assert served.verdicts.calls[0][0] == VideoFile(tmp_path / "a.mp4")
-
-
-async def test_where_a_uri_leads_and_what_it_is_called(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").touch()
-    async with serving(tmp_path) as served:
-        await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
-        assert served.verdicts.calls[0][1].uri == f"file://{tmp_path}/a.mp4"
 
 
 async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() -> None:
