@@ -19,6 +19,7 @@ from wildgate_server.inference.decoder_routing import DecoderRouting
 from wildgate_server.inference.evidence import EvidenceMaker
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
@@ -173,8 +174,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         if redis:
             stack.push_async_callback(redis.close)
         cache = verdict_cache(settings.cache, redis, metrics)
-        read_coding = settings.backend.profile != "cpu"
-        sampling = SamplingPool(settings.sampling, settings.source, manifest, read_coding=read_coding)
+        sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
@@ -229,6 +229,16 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
     policy_file = settings.policy or SHIPPED_POLICY
     check_releases(releases, backend, load_policy(policy_file), policy_file)
     return manifest, releases
+
+
+def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
+    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != "cpu")
+    limits = VideoLimits(
+        max_bytes=settings.source.max_bytes,
+        max_pixels=manifest.max_frame_pixels,
+        max_seconds=settings.source.max_seconds,
+    )
+    return SamplingPool(settings.sampling, config, limits)
 
 
 async def _tell_end(backend: EmbeddedBackend, gateway: Gateway) -> None:

@@ -29,7 +29,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import ScoredVideo, Scorer
-from wildgate_server.source.content_digest import checked_digest, digest_aside
+from wildgate_server.source.content_digest import checked_digest
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
@@ -103,13 +103,10 @@ class ScoringPipeline:
         Raises InvalidRequest, VideoTooLarge, and the errors of `SamplingPool.sample` and `Scorer.score`.
         """
         started = monotonic()
-        source = self._sources.of_content(content)
-        read = ReadCost(len(content))
-        if self._cache:  # kept under the content's own digest, not under what a sampling worker says that it is
-            source = replace(source, content_digest=await digest_aside(content))
+        source = await self._sources.of_content(content).identified()
+        digest, read = source.key, ReadCost(len(content))
         del content
-        digest = source.content_digest
-        if digest is None or max_evidence_frames:
+        if self._cache is None or max_evidence_frames:
             return _finished(await self._sample_and_score(source, deadline, max_evidence_frames), started)
 
         if known := await self._look_up(digest):

@@ -19,8 +19,9 @@ from decoder_triton import ask, decoder_triton
 from tritonclient.grpc.aio import InferenceServerClient
 
 from wildgate_server.inference.decoder_routing import DecoderRouting
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 24, max_seconds=60.0)
 MEAN_DIFFERENCE = 2  # grey levels
@@ -45,7 +46,7 @@ def vp9(lag: int = 0, **changes) -> ClipSpec:
 
 
 def sampled(spec: ClipSpec, max_gap_s: float = 1.0) -> SampledVideo:
-    return sample_video(make_clip(spec), SamplingConfig(8, max_gap_s), LIMITS)
+    return sample_content(make_clip(spec), SamplingConfig(8, max_gap_s), LIMITS)
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wildgate_build.failures import BuildError
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.repository.manifest import ModelManifest
-from wildgate_server.sampling.sampler import ClipWindow
 
 __all__ = ["ClipDecoder", "DecoderError", "WindowRefused"]
 

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from wildgate_server.sampling.sampling_settings import SamplingSettings
-from wildgate_server.source.source_settings import SourceSettings
 
 from wildgate_build.failures import BuildError
 from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
 from wildgate_server.errors import NotAVideo, WildgateError
 from wildgate_server.repository.manifest import ManifestError, load_manifest
-from wildgate_server.sampling.sampler import sample_video
-from wildgate_server.source import local_file
+from wildgate_server.sampling.offline import default_config, default_limits, sample_file
 
 __all__ = ["FrameSource", "UnreadableVideoError", "VideoFile", "VideoFrames", "video_files"]
 
@@ -51,14 +48,14 @@ class FrameSource:
             manifest = load_manifest(repository)
         except ManifestError as error:
             raise UnreadableVideoError(f"videos are decoded by the manifest: {error}") from error
-        self._sampling = SamplingSettings().config(frames, read_coding=False)
-        self._limits = SourceSettings().limits(manifest.max_frame_pixels)
+        self._sampling = default_config(frames)
+        self._limits = default_limits(manifest.max_frame_pixels)
         self._decoder = ClipDecoder(repository, manifest, side)
 
     def look(self, path: Path) -> VideoFrames:
         """The looked-at frames of one video. Raises UnreadableVideoError, naming it."""
         try:
-            video = sample_video(local_file.VideoFile(path), self._sampling, self._limits)
+            video = sample_file(path, self._sampling, self._limits)
             frames = np.concatenate([self._decoder.frames(window, video.rotation) for window in video.windows])
         except WildgateError as error:
             raise UnreadableVideoError(f"{path}: {error.message}") from error

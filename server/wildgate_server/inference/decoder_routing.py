@@ -28,8 +28,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wildgate_server.media.coded_stream import BT709, UNSPECIFIED
-from wildgate_server.sampling.sampler import SampledVideo
+from wildgate_server.media.coding import BT709, UNSPECIFIED
+from wildgate_server.media.sampled_video import SampledVideo
 
 __all__ = ["NVDEC", "DecoderLimits", "DecoderRouting"]
 

@@ -32,12 +32,13 @@ from wildgate_server.errors import (
     UnsupportedCodec,
     VideoTooLarge,
 )
-from wildgate_server.media.coded_stream import BT709, Coding, DeclaredStream
+from wildgate_server.media.coded_stream import DeclaredStream
+from wildgate_server.media.coding import BT709, Coding
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.index_view import IndexView
 from wildgate_server.media.picture_headers import is_h264_recovery_point, is_mpeg4_keyframe
+from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.sampling.plan import Sample
 from wildgate_server.source.byte_ranges import ByteRange
 
 __all__ = ["IndexedVideo", "Video", "open_excerpt", "open_indexed_video", "open_video"]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from wildgate_server.media.ebml import Element, ElementReader, children, element_at, with_size
+from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.sampling.plan import Sample
 from wildgate_server.source.byte_ranges import ByteRange, ByteSource
 
 __all__ = ["MatroskaIndex", "is_cut_short", "is_matroska"]

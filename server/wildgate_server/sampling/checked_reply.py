@@ -15,16 +15,16 @@ from typing import Any, NoReturn, TypeVar
 
 from wildgate_server import errors
 from wildgate_server.errors import WildgateError
-from wildgate_server.media.coded_stream import Coding
+from wildgate_server.media.coding import Coding
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TEXT, MAX_TRACEBACK
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 
-__all__ = ["Babble", "ReplyBounds", "TaskFailed", "check_ready", "sampled_of"]
+__all__ = ["MalformedReply", "ReplyBounds", "TaskFailed", "check_ready", "sampled_of"]
 
 Result = TypeVar("Result")
 
-_DIGEST = re.compile(r"blake3(-sampled)?:[0-9a-f]{64}")
+_SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 _MAX_COUNT = (1 << 63) - 1  # a protobuf int64
 _MAX_SIDE = (1 << 31) - 1
 _MAX_RETRY_S = 3600.0
@@ -47,7 +47,7 @@ _REFUSALS: Mapping[str, type[WildgateError]] = {
 }
 
 
-class Babble(Exception):
+class MalformedReply(Exception):
     """The reply makes no sense: whoever sent it is not to be asked again."""
 
 
@@ -74,45 +74,46 @@ class ReplyBounds:
 
 
 def check_ready(reply: bytearray) -> None:
-    """Raises Babble unless the worker says that it is ready."""
+    """Raises MalformedReply unless the worker says that it is ready."""
     header, clips = _parts(reply)
     if header != {"kind": "ready"} or clips:
-        raise Babble("not ready")
+        raise MalformedReply("not ready")
 
 
 def sampled_of(reply: bytearray, bounds: ReplyBounds, digest: str | None = None) -> SampledVideo:
     """The sampled video of a reply, or what the task raised.
 
-    `digest` is the content's if that is known; else it is the worker's word. Raises the refusals of a task,
-    MemoryError, TaskFailed, and Babble for anything that is no reply.
+    `digest` is the content's; for what lies at a URI the worker gives one, which can never pass for that of content:
+    its verdict would be somebody else's. Raises the refusals of a task,
+    MemoryError, TaskFailed, and MalformedReply for anything that is no reply.
     """
     header, clips = _parts(reply)
     if header.get("kind") == "sampled":
-        return _babble_unless_read(lambda: _sampled(header, clips, bounds, digest))
+        return _malformed_unless_read(lambda: _sampled(header, clips, bounds, digest))
     if clips:
-        raise Babble("clips without a video")
-    raise _babble_unless_read(lambda: _raised(header))
+        raise MalformedReply("clips without a video")
+    raise _malformed_unless_read(lambda: _raised(header))
 
 
 def _parts(reply: bytearray) -> tuple[dict[str, Any], memoryview]:
     whole = memoryview(reply).toreadonly()
     end = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES], "little")
     if end > min(len(whole), LENGTH_BYTES + HEADER_ROOM_BYTES):
-        raise Babble("the header is longer than may be")
-    header: Any = _babble_unless_read(lambda: json.loads(bytes(whole[LENGTH_BYTES:end]), parse_constant=_no_number))
+        raise MalformedReply("the header is longer than may be")
+    header: Any = _malformed_unless_read(lambda: json.loads(bytes(whole[LENGTH_BYTES:end]), parse_constant=_no_number))
     if not isinstance(header, dict):
-        raise Babble("the header is no object")
+        raise MalformedReply("the header is no object")
     return header, whole[end:]
 
 
-def _babble_unless_read(read: Callable[[], Result]) -> Result:
-    """What reading gives. Whatever trips over a malformed reply, a missing key or nesting without end, is Babble."""
+def _malformed_unless_read(read: Callable[[], Result]) -> Result:
+    """What `read` returns. Raises MalformedReply for whatever it trips over, such as a missing key or deep nesting."""
     try:
         return read()
-    except Babble:
+    except MalformedReply:
         raise
     except Exception as error:
-        raise Babble(f"the reply cannot be read: {error!r:.200}") from None
+        raise MalformedReply(f"the reply cannot be read: {error!r:.200}") from None
 
 
 def _raised(header: dict[str, Any]) -> Exception:
@@ -124,29 +125,29 @@ def _raised(header: dict[str, Any]) -> Exception:
         case "refused":
             metadata, retry_after_s = header["metadata"], header["retry_after_s"]
             if len(metadata) > MAX_METADATA:
-                raise Babble("more metadata than may be")
+                raise MalformedReply("more metadata than may be")
             return _REFUSALS[header["error"]](
                 _text(header["message"]),
                 metadata={_text(name): _text(value) for name, value in metadata.items()},
                 field=None if header["field"] is None else _text(header["field"]),
                 retry_after_s=None if retry_after_s is None else _duration(retry_after_s),
             )
-    raise Babble("a reply of no kind")
+    raise MalformedReply("a reply of no kind")
 
 
 def _sampled(header: dict[str, Any], clips: memoryview, bounds: ReplyBounds, digest: str | None) -> SampledVideo:
     about, windows, coding = header["about"], header["windows"], header["coding"]
     if not 0 < len(windows) <= bounds.max_windows:
-        raise Babble("more windows than may be, or none")
+        raise MalformedReply("more windows than may be, or none")
     ends = [0]
     for size, *_ in windows:
         ends.append(ends[-1] + _count(size))
     if ends[-1] != len(clips):
-        raise Babble("the clips are not as long as they are said to be")
+        raise MalformedReply("the clips are not as long as they are said to be")
     if digest is None:
         digest = about["content_digest"]
-        if not _DIGEST.fullmatch(digest):
-            raise Babble("no digest")
+        if not _SAMPLED_DIGEST.fullmatch(digest):
+            raise MalformedReply("no digest of a sampled video")
     first_s, last_s = _ascending([about["first_s"], about["last_s"]])
     return SampledVideo(
         format=_text(about["format"]),
@@ -175,10 +176,10 @@ def _window(clip: bytes, window: list[Any], places: int, shown_s: tuple[float, f
     _, frame_index, times_s, coded_frames = window
     coded_frames = _count(coded_frames, _MAX_SIDE)
     if len(frame_index) != places or not 0 < len(times_s) <= places:
-        raise Babble("a window of another size")
+        raise MalformedReply("a window of another size")
     indices = tuple(_count(index, coded_frames - 1) for index in frame_index)
     if set(indices[len(times_s) :]) - {indices[len(times_s) - 1]}:
-        raise Babble("places to spare that do not repeat the last one")
+        raise MalformedReply("places to spare that do not repeat the last one")
     _, *times, _ = _ascending([shown_s[0], *times_s, shown_s[1]])
     return ClipWindow(clip, indices, tuple(times), coded_frames)
 
@@ -186,17 +187,17 @@ def _window(clip: bytes, window: list[Any], places: int, shown_s: tuple[float, f
 def _coding(coding: dict[str, Any]) -> Coding:
     known = {field.name for field in fields(Coding)}
     if set(coding) != known:
-        raise Babble("another coding")
+        raise MalformedReply("another coding")
     chroma = coding.pop("chroma")
     counts = {name: _count(coding.pop(name), _MAX_SIDE, or_none=True) for name in ("bit_depth", "matrix", "delay")}
     if not all(value is None or isinstance(value, bool) for value in coding.values()):
-        raise Babble("neither yes nor no nor unknown")
+        raise MalformedReply("neither yes nor no nor unknown")
     return Coding(chroma=None if chroma is None else _text(chroma), **counts, **coding)
 
 
 def _text(value: Any, limit: int = MAX_TEXT) -> str:
     if not isinstance(value, str) or len(value) > limit:
-        raise Babble("no text, or more of it than may be")
+        raise MalformedReply("no text, or more of it than may be")
     value.encode()  # raises for half a surrogate pair, which no answer can carry on
     return value
 
@@ -206,28 +207,28 @@ def _count(value: Any, most: int = _MAX_COUNT, *, or_none: bool = False) -> Any:
     if or_none and value is None:
         return None
     if type(value) is not int or not 0 <= value <= most:
-        raise Babble("no whole number in bounds")
+        raise MalformedReply("no whole number in bounds")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not isfinite(value):
-        raise Babble("no finite number")
+        raise MalformedReply("no finite number")
     return float(value)
 
 
 def _duration(value: Any) -> float:
     if not 0 <= (number := _number(value)) <= _MAX_RETRY_S:
-        raise Babble("a duration out of bounds")
+        raise MalformedReply("a duration out of bounds")
     return number
 
 
 def _ascending(times: list[Any]) -> list[float]:
     numbers = [_number(time) for time in times]
     if any(after < before for before, after in pairwise(numbers)):
-        raise Babble("times that go back")
+        raise MalformedReply("times that go back")
     return numbers
 
 
 def _no_number(name: str) -> NoReturn:
-    raise Babble(f"{name} is no number")
+    raise MalformedReply(f"{name} is no number")

@@ -18,24 +18,13 @@ from functools import cached_property
 from itertools import accumulate, compress, count, pairwise
 from typing import Any, NamedTuple
 
-__all__ = ["Pick", "Sample", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows"]
+from wildgate_server.media.sample import Sample
+
+__all__ = ["Pick", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows"]
 
 _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look at
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
-
-
-class Sample(NamedTuple):
-    """One coded frame of the video stream; its place in the list of samples is its place in decode order.
-
-    `time_s` is its presentation time in seconds; `displayed` is false where an edit list cuts the frame away (it may
-    still be needed to decode others). A tuple: a video has thousands.
-    """
-
-    time_s: float
-    is_keyframe: bool
-    displayed: bool = True
-    size_bytes: int = 0
 
 
 class Pick(NamedTuple):

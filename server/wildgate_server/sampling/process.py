@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from wildgate_server import allocator
-from wildgate_server.sampling.checked_reply import Babble, ReplyBounds, check_ready, sampled_of
+from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, check_ready, sampled_of
 from wildgate_server.sampling.reply import LENGTH_BYTES
-from wildgate_server.sampling.sampler import SampledVideo
 from wildgate_server.sampling.worker import WorkerOrders, message
-from wildgate_server.source.content_digest import CONTENT_DIGEST
-from wildgate_server.source.shared_content import SharedContent, SharedSlot
+from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.video_source import OpenableVideo
 
 __all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
 
@@ -44,15 +44,15 @@ _CRASHES = frozenset(
 class ProcessDied(Exception):
     """The process is no more; `at_work` is whether it had taken the source that it leaves unsampled.
 
-    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `babble` is what
-    was wrong with what it said.
+    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `fault` is what
+    was wrong with its reply.
     """
 
-    def __init__(self, exit_code: int | None = None, *, at_work: bool, babble: str = "") -> None:
-        super().__init__(babble or f"the process ended with {exit_code}")
+    def __init__(self, exit_code: int | None = None, *, at_work: bool, fault: str = "") -> None:
+        super().__init__(fault or f"the process ended with {exit_code}")
         self.exit_code = exit_code
         self.at_work = at_work
-        self.babble = babble
+        self.fault = fault
 
     @property
     def by_its_own(self) -> bool:
@@ -120,28 +120,23 @@ class SamplingProcess:
                 try:
                     async with asyncio.timeout(timeout_s):
                         check_ready(await self._received())
-                except (ProcessDied, Babble, TimeoutError) as failure:
+                except (ProcessDied, MalformedReply, TimeoutError) as failure:
                     await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
                     raise ProcessDied(self._process.returncode, at_work=False) from None
                 self._ready = True
 
-    async def sample(self, source: object, timeout_s: float, digest: str | None = None) -> SampledVideo:
+    async def sample(self, source: OpenableVideo, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
-        `digest` is the content's, where that is known. Raises ProcessDied, and ProcessOverdue after `timeout_s`.
-        After these, and when cancelled, the process is gone.
+        Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
         """
         with self._using_channel():
             reply = await self._reply(source, timeout_s)
             try:
-                video = sampled_of(reply, self._bounds, digest)
-                # What lies at a URI is never filed under the digest of content: that would be somebody else's verdict.
-                if not isinstance(source, SharedContent) and video.content_digest.startswith(CONTENT_DIGEST):
-                    raise Babble("the digest of content that it was not given")
-                return video
-            except Babble as babble:
+                return sampled_of(reply, self._bounds, source.content_digest)
+            except MalformedReply as fault:
                 await asyncio.to_thread(self.end)
-                raise ProcessDied(at_work=True, babble=str(babble)) from None
+                raise ProcessDied(at_work=True, fault=str(fault)) from None
 
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
@@ -176,7 +171,7 @@ class SamplingProcess:
         except OSError:
             return 0.0
 
-    async def _reply(self, source: object, timeout_s: float) -> bytearray:
+    async def _reply(self, source: OpenableVideo, timeout_s: float) -> bytearray:
         """What is answered, not yet looked into; whatever comes in between is the end of the process."""
         try:
             await self.ready()
@@ -193,8 +188,8 @@ class SamplingProcess:
             raise ProcessOverdue(starved=starved) from None
         except BaseException as ending:
             await asyncio.to_thread(self.end)
-            if isinstance(ending, Babble):
-                raise ProcessDied(at_work=True, babble=str(ending)) from None
+            if isinstance(ending, MalformedReply):
+                raise ProcessDied(at_work=True, fault=str(ending)) from None
             raise
 
     async def _send(self, content: bytes) -> None:
@@ -204,14 +199,14 @@ class SamplingProcess:
             raise ProcessDied(at_work=False) from None
 
     async def _received(self) -> bytearray:
-        """The next reply, not yet looked into. Raises ProcessDied, and Babble for one that is larger than may be.
+        """The next reply, not yet looked into. Raises ProcessDied, and MalformedReply for one that is too large.
 
         Linux tells whether the process had read what was sent to it: if not, the channel is reset, not just at its end.
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
             if length > self._bounds.max_bytes:
-                raise Babble("a reply larger than may be")
+                raise MalformedReply("a reply larger than may be")
             return await self._exactly(length)
         except ConnectionResetError:
             raise ProcessDied(at_work=False) from None

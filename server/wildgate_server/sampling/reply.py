@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wildgate_server.errors import VideoTooLarge, WildgateError
 
 if TYPE_CHECKING:
-    from wildgate_server.sampling.sampler import SampledVideo
+    from wildgate_server.media.sampled_video import SampledVideo
 
 __all__ = [
     "HEADER_ROOM_BYTES",

@@ -21,7 +21,7 @@ from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
 
 if TYPE_CHECKING:
-    from wildgate_server.sampling.sampler import SampledVideo, VideoLimits
+    from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 
 __all__ = ["SampleTask", "WorkerOrders", "message", "serve"]
 

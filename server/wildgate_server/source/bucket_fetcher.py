@@ -24,7 +24,7 @@ from obstore.store import GCSStore, S3Store
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.remote_object import Beginning, FetchConfig, TransientFailure
+from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
@@ -36,8 +36,7 @@ __all__ = ["BucketFetcher"]
 class BucketFetcher:
     """A `PartFetcher` for an s3 or gs URI."""
 
-    def __init__(self, uri: str, config: FetchConfig) -> None:
-        place = BucketUri.parsed(uri)
+    def __init__(self, place: BucketUri, config: FetchConfig) -> None:
         self._store = _store(place.scheme, place.bucket, config.stall_s, config.timeout_s)
         self._key = place.key
         self._tag: str | None = None

@@ -21,9 +21,9 @@ from urllib.parse import urljoin, urlsplit
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 from wildgate_server.source.http_url import DEFAULT_PORTS, HttpUrl
 from wildgate_server.source.public_address import reachable_addresses
-from wildgate_server.source.remote_object import Beginning, FetchConfig, TransientFailure
 
 __all__ = ["HttpFetcher"]
 
@@ -38,8 +38,8 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 class HttpFetcher:
     """A `PartFetcher` for an http or https URL; no connection waits past `deadline`, a `monotonic` time."""
 
-    def __init__(self, uri: str, config: FetchConfig, deadline: float) -> None:
-        self._url = HttpUrl.parsed(uri)
+    def __init__(self, url: HttpUrl, config: FetchConfig, deadline: float) -> None:
+        self._url = url
         self._config = config
         self._patience = _Patience(config.stall_s, deadline)
         self._lock = threading.Lock()

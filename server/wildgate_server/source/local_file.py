@@ -11,6 +11,7 @@ from pathlib import Path
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_ranges import ByteRange
 from wildgate_server.source.ranged_source import RangedSource, ReadingBounds
+from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["VideoFile"]
 
@@ -23,6 +24,18 @@ class VideoFile:
     """A local file that may be read."""
 
     path: Path
+    kind = "file"
+    is_remote = False
+    content_digest = None
+
+    @property
+    def key(self) -> str:
+        """The file's URI."""
+        return f"file://{self.path}"
+
+    async def for_worker(self, slot: SharedSlot) -> VideoFile:
+        """The same: the worker opens the file."""
+        return self
 
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[RangedSource]:

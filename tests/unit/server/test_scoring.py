@@ -19,9 +19,9 @@ from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.evidence import EvidenceMaker
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
-from wildgate_server.sampling.sampler import ClipWindow
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.stages import Stage
 from wildgate_server.triton.client import ClipRow, DetectionBatch

@@ -7,8 +7,9 @@ from clips import ClipSpec, make_clip
 
 from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
 from wildgate_server.media.coded_stream import Coding
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
 
@@ -104,7 +105,7 @@ def test_a_gpu_that_can_more_gets_more() -> None:
 
 def sampled(spec: ClipSpec) -> SampledVideo:
     limits = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)
-    return sample_video(make_clip(spec), SamplingConfig(8, 0.5), limits)
+    return sample_content(make_clip(spec), SamplingConfig(8, 0.5), limits)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker
 from wildgate_server.inference.observation import Observation
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 SIDE = 64

@@ -15,7 +15,7 @@ from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow, DecoderRefused, DetectionBatch
 
 GOOD = ClipWindow(b"good", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4)

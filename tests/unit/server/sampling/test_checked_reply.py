@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from wildgate_server import errors
-from wildgate_server.media.coded_stream import Coding
-from wildgate_server.sampling.checked_reply import Babble, ReplyBounds, TaskFailed, check_ready, sampled_of
+from wildgate_server.media.coding import Coding
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
+from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, TaskFailed, check_ready, sampled_of
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 
 CONFIG = SamplingConfig(frames_per_window=4, max_frames=3)
 BOUNDS = ReplyBounds.of(CONFIG)
@@ -77,7 +77,7 @@ def test_a_digest_that_is_known_goes_before_what_is_said() -> None:
 
 def test_readiness() -> None:
     check_ready(content_of(ready_reply()))
-    with pytest.raises(Babble):
+    with pytest.raises(MalformedReply):
         check_ready(content_of(sampled_reply(VIDEO, 1000)))
 
 
@@ -167,8 +167,8 @@ def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         changed("about/codec", 5),
         changed("about/profile", "\ud800"),
         changed("about/content_bytes", 1 << 63),
-        changed("about/content_digest", "blake3:00"),
-        changed("about/content_digest", "blake3:" + "F" * 64),
+        changed("about/content_digest", "blake3-sampled:00"),
+        changed("about/content_digest", "blake3:" + "f" * 64),
         changed("about/content_digest", DIGEST + "\n"),
         changed("about/content_digest", None),
         changed("about/read_requests", -1),
@@ -180,11 +180,11 @@ def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         changed("coding/chroma", ["4:2:0"]),
     ],
 )
-def test_anything_else_is_babble(change: Callable[[dict[str, Any]], None]) -> None:
+def test_anything_else_is_malformed(change: Callable[[dict[str, Any]], None]) -> None:
     header = header_of(sampled_reply(VIDEO, 1000))
     assert sampled_of(told(header), BOUNDS) == VIDEO, "or the test shows nothing"
     change(header)
-    with pytest.raises(Babble):
+    with pytest.raises(MalformedReply):
         sampled_of(told(header), BOUNDS)
 
 
@@ -207,7 +207,7 @@ def test_anything_else_is_babble(change: Callable[[dict[str, Any]], None]) -> No
 def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> None:
     header = header_of(error_reply(errors.NotAVideo("no video")))
     change(header)
-    with pytest.raises(Babble):
+    with pytest.raises(MalformedReply):
         sampled_of(told(header, b""), BOUNDS)
 
 
@@ -227,7 +227,7 @@ def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> 
     ids=lambda reply: repr(bytes(reply[:20])),
 )
 def test_what_is_no_reply_at_all(reply: bytearray) -> None:
-    with pytest.raises(Babble):
+    with pytest.raises(MalformedReply):
         sampled_of(reply, BOUNDS)
 
 

@@ -21,9 +21,10 @@ from media_host import Handler, MediaHost, serving
 from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
 from wildgate_server.source import http_fetcher
 from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.fetching import FetchConfig, TransientFailure
 from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.ranged_source import ReadingBounds
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject, TransientFailure
+from wildgate_server.source.remote_object import RemoteObject
 
 CONTENT = os.urandom(200_000)
 MAX_BYTES = 1 << 20
@@ -33,7 +34,7 @@ HERE = FetchConfig(timeout_s=5.0, stall_s=1.0, bounds=BOUNDS, private_networks=(
 
 
 def read_spans(uri: str, config: FetchConfig = HERE, max_bytes: int = MAX_BYTES) -> list[bytes]:
-    with RemoteObject(uri, config).opened(max_bytes) as source:
+    with RemoteObject(HttpUrl.parsed(uri), config).opened(max_bytes) as source:
         assert source.size == len(CONTENT)
         return [bytes(content) for content in source.read(SPANS)]
 
@@ -55,7 +56,7 @@ def at(number: int, act: object) -> object:
 
 
 def test_only_what_is_asked_for_is_read() -> None:
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
         assert right([bytes(content) for content in source.read(SPANS)])
         assert (source.read_bytes, source.read_requests) == (31_000, 4)
         assert source.waited_s > 0
@@ -66,14 +67,14 @@ def test_only_what_is_asked_for_is_read() -> None:
 
 
 def test_a_file_shorter_than_a_step_takes_one_request() -> None:
-    with serving(MediaHost(b"short")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"short")) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
         assert source.size == 5
         assert bytes(source.read([ByteRange(0, 5)])[0]) == b"short"
     assert len(host.asked) == 1
 
 
 def test_an_empty_file() -> None:
-    with serving(MediaHost(b"")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"")) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
         assert source.size == 0
 
 
@@ -439,7 +440,7 @@ def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[
 
 
 def test_a_redirect_to_a_name_that_is_none() -> None:
-    fetcher = http_fetcher.HttpFetcher("http://host/a", HERE, time.monotonic() + 5.0)
+    fetcher = http_fetcher.HttpFetcher(HttpUrl.parsed("http://host/a"), HERE, time.monotonic() + 5.0)
     with pytest.raises(FetchFailed, match="malformed"):
         fetcher._redirected("http://\u2100.com/")  # no header can say so by itself: they are Latin-1
 
@@ -492,7 +493,7 @@ def test_a_certificate_is_checked_against_the_name_though_an_address_is_connecte
 def test_near_parts_are_read_as_one_and_the_number_of_requests_is_bounded() -> None:
     near = [ByteRange(start, start + 50) for start in range(50_000, 60_000, 100)]
     far = [ByteRange(start, start + 50) for start in range(50_000, 190_000, 1000)]
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
         source.read(near)
         assert source.read_requests == 2
         contents = source.read(far)
