@@ -210,11 +210,11 @@ async def test_draining_finishes_what_is_shared(make_settings: MakeSettings) -> 
         async with asyncio.timeout(PATIENCE_S):
             while gateway.metrics.registry.get_sample_value("wildgate_videos_in_flight") != 3:
                 await asyncio.sleep(0.01)
-        assert gateway.verdicts.flights <= 1
+        assert gateway.pipeline.flights <= 1
         await gateway.drain()
         verdicts = await asyncio.gather(*callers)
         assert len({alike(verdict) for verdict in verdicts}) == 1
-        assert gateway.verdicts.flights == 0
+        assert gateway.pipeline.flights == 0
 
 
 class TestRedis:

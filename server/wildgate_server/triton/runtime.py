@@ -70,7 +70,7 @@ def find_triton_runtime() -> TritonRuntime:
         root = Path(str(importlib.metadata.distribution(_DISTRIBUTION).locate_file("")))
     except importlib.metadata.PackageNotFoundError as error:
         raise TritonStartError(
-            f"no embedded Triton: {_DISTRIBUTION} is not installed; run `pip install 'wildgate[server]'`"
+            f"no embedded Triton: {_DISTRIBUTION} is not installed; run `pip install wildgate`"
         ) from error
     triton = root / "pytriton" / "tritonserver"
     runtime = TritonRuntime(
