@@ -64,7 +64,7 @@ class PlainScorer:
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
 
     def score(self, source: Any) -> Judgement:
-        """The judgement on one video, its bytes or anything that `sample_video` takes. Raises what that and the decoder raise."""
+        """The judgement on a video, its bytes or what `sample_video` takes. Raises what that and the decoder raise."""
         with self._timed("sampling"):
             given = Content(source) if isinstance(source, bytes) else source
             video = sample_video(given, self._config, self._limits)
