@@ -39,6 +39,11 @@ class FetchConfig:
 class TransientFailure(Exception):
     """A request failed in a way that may pass. Never reaches a caller."""
 
+    @classmethod
+    def unanswered(cls, error: Exception) -> TransientFailure:
+        """The failure of a host that `error` came from in place of an answer."""
+        return cls(f"the host does not answer: {getattr(error, 'strerror', None) or type(error).__name__}")
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:

@@ -19,9 +19,10 @@ import pytest
 from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
-from wildgate_server.source import http_fetcher
+from wildgate_server.source import checked_network
 from wildgate_server.source.byte_ranges import ByteRange
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
+from wildgate_server.source.http_fetcher import HttpFetcher
 from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.ranged_source import ReadingBounds
 from wildgate_server.source.remote_object import RemoteObject
@@ -338,54 +339,46 @@ def test_a_connection_that_is_not_taken_is_given_up_at_the_deadline() -> None:
             assert not thread.is_alive(), thread.name
 
 
+def fetcher_of(uri: str, deadline_s: float) -> HttpFetcher:
+    return HttpFetcher(HttpUrl.parsed(uri), replace(HERE, stall_s=60.0), time.monotonic() + deadline_s)
+
+
 def test_a_connection_waits_no_longer_than_the_deadline_though_nobody_ends_it() -> None:
     timed_out = threading.Event()
     with serving(MediaHost(CONTENT, misbehave=lambda number, handler: timed_out.wait(5) and False)) as host:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(60.0, time.monotonic() + 0.3)
-        )
-        with pytest.raises(TimeoutError):  # else there would be an answer
-            connection.ask("/video", ByteRange(0, 10))
+        fetcher = fetcher_of(host.uri, 0.3)
+        with pytest.raises(TransientFailure, match="does not answer"):  # else there would be an answer
+            fetcher.beginning(10, MAX_BYTES)
         timed_out.set()
         with pytest.raises(TransientFailure, match="ended"):
-            connection.ask("/video", ByteRange(0, 10))
-        connection.end()
+            fetcher.beginning(10, MAX_BYTES)
 
 
 def test_a_handshake_ends_when_reading_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(f"https://localhost:{listener.getsockname()[1]}/video"),
-            ["127.0.0.1"],
-            http_fetcher._Patience(60.0, time.monotonic() + 60.0),
-        )
+        fetcher = fetcher_of(f"https://localhost:{listener.getsockname()[1]}/video", 60.0)
 
-        def connect() -> None:
-            with suppress(OSError, TransientFailure):
-                connection.connect()
+        def fetch() -> None:
+            with suppress(TransientFailure):
+                fetcher.beginning(10, MAX_BYTES)
 
-        connecting = threading.Thread(target=connect, daemon=True)
-        connecting.start()
+        fetching = threading.Thread(target=fetch, daemon=True)
+        fetching.start()
         wire, _ = listener.accept()
         with wire:
             assert wire.recv(1), "the handshake has begun"
-            connection.abort()
-            connecting.join(5)
-            assert not connecting.is_alive()
-        connection.end()
+            fetcher.close()
+            fetching.join(5)
+            assert not fetching.is_alive()
 
 
-def test_a_connection_made_while_reading_ends_is_not_used() -> None:
+def test_nothing_is_connected_to_once_reading_has_ended() -> None:
     with serving(MediaHost(CONTENT)) as host:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(5.0, time.monotonic() + 5.0)
-        )
-        connection.connect()
-        connection.abort()
+        fetcher = fetcher_of(host.uri, 60.0)
+        fetcher.close()
         with pytest.raises(TransientFailure, match="ended"):
-            connection.ask("/video", ByteRange(0, 10))
-        connection.end()
-        assert not host.asked
+            fetcher.beginning(10, MAX_BYTES)
+        assert host.connections == 0
 
 
 def test_redirects_are_followed() -> None:
@@ -440,7 +433,7 @@ def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[
 
 
 def test_a_redirect_to_a_name_that_is_none() -> None:
-    fetcher = http_fetcher.HttpFetcher(HttpUrl.parsed("http://host/a"), HERE, time.monotonic() + 5.0)
+    fetcher = HttpFetcher(HttpUrl.parsed("http://host/a"), HERE, time.monotonic() + 5.0)
     with pytest.raises(FetchFailed, match="malformed"):
         fetcher._redirected("http://\u2100.com/")  # no header can say so by itself: they are Latin-1
 
@@ -478,9 +471,9 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     )
     file.write_text(file.read_text() + (tmp_path / "c").read_text())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    http_fetcher._tls.cache_clear()
+    checked_network.tls_context.cache_clear()
     yield file
-    http_fetcher._tls.cache_clear()
+    checked_network.tls_context.cache_clear()
 
 
 def test_a_certificate_is_checked_against_the_name_though_an_address_is_connected_to(certificate: Path) -> None:
