@@ -29,8 +29,8 @@ demo: setup ## Starts a real server, scores the sample clips, compares with thei
 serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve
 
-test: setup ## Runs all tests
-	$(BIN)/python -m pytest
+test: setup ## Runs all tests, on as many cores as there are, up to four
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## Checks style, layers and types
 	$(BIN)/ruff check
