@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["Element", "ElementReader", "children", "element_at", "with_size"]
 

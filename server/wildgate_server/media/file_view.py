@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["FileView"]
 

@@ -14,7 +14,8 @@ from bisect import bisect_right
 
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["IndexView", "is_iso_media"]
 

@@ -17,7 +17,8 @@ from fractions import Fraction
 from wildgate_server.media.ebml import Element, ElementReader, children, element_at, with_size
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["MatroskaIndex", "is_cut_short", "is_matroska"]
 

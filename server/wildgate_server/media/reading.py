@@ -18,7 +18,7 @@ from wildgate_server.media.matroska_index import MatroskaIndex, is_cut_short, is
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.transport_stream_index import TransportStreamIndex, is_transport_stream
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteSource
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["WAYS_TO_READ", "Reading", "Way"]
 

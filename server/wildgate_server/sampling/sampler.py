@@ -18,7 +18,7 @@ from wildgate_server.media.sample import Sample
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
-from wildgate_server.source.byte_ranges import ByteSource
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
 
 __all__ = ["sample_video"]

@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wildgate_server.errors import VideoTooLarge
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["SharedContent", "SharedSlot"]
 
@@ -34,17 +33,15 @@ class SharedContent:
     content_digest: str
 
     @contextmanager
-    def opened(self, max_bytes: int) -> Iterator[MemorySource]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The bytes, read-only, not copied.
 
         The memory stays mapped when the view is released, for the next video will lie in it, and mapping it anew
         would cost a page fault for every few pages. Raises VideoTooLarge past `max_bytes`, and OSError when the slot
         is gone or holds less than `size` bytes.
         """
-        if self.size > max_bytes:
-            raise VideoTooLarge.past("max_bytes", max_bytes, self.size)
         with memoryview(_mapped(self.path, self.size)) as memory, memory[: self.size] as content:
-            yield MemorySource(content)
+            yield ByteSource.of_content(content, max_bytes)
 
 
 class SharedSlot:
