@@ -9,16 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wildgate_server.media.coding import Coding
-from wildgate_server.media.picture_headers import (
-    H264_SPS,
-    Packet,
-    ParameterSet,
-    Vp9Header,
-    avcc_units,
-    hvcc_units,
-    nal_units,
-    only_parameter_set,
-)
+from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
+from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
 
 __all__ = ["DeclaredStream"]
 

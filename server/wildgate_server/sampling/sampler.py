@@ -17,6 +17,7 @@ from wildgate_server.media.reading import WAYS_TO_READ, Reading
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.video import Clip
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
@@ -87,21 +88,16 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             first_s=plan.first_s,
             last_s=last_s,
             windows=tuple(
-                _window(reading.samples, window, needed, clip.data, config)
-                for window, needed, clip in zip(planned, needs, clips, strict=True)
+                _window(window, clip, config.frames_per_window) for window, clip in zip(planned, clips, strict=True)
             ),
             coding=coding,
         )
 
 
-def _window(
-    samples: Sequence[Sample], picks: Sequence[Pick], needed: Sequence[int], clip: bytes, config: SamplingConfig
-) -> ClipWindow:
-    by_time = sorted(needed, key=lambda at: (samples[at].time_s, at))
-    rank = {at: place for place, at in enumerate(by_time)}
-    places = [rank[pick.sample] for pick in picks]
-    places += [places[-1]] * (config.frames_per_window - len(places))
-    return ClipWindow(clip, tuple(places), tuple(pick.time_s for pick in picks), len(needed))
+def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
+    index = [clip.rank[pick.sample] for pick in picks]
+    index += [index[-1]] * (places - len(index))
+    return ClipWindow(clip.data, tuple(index), tuple(pick.time_s for pick in picks), len(clip.rank))
 
 
 def _sampled_digest(size: int, video: SampledVideo) -> str:
