@@ -15,7 +15,8 @@ from wildgate_server.media.container import open_excerpt, open_video
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.index_view import IndexView, is_iso_media
 from wildgate_server.media.indexed_video import open_indexed_video
-from wildgate_server.media.matroska_index import MatroskaIndex, is_cut_short, is_matroska
+from wildgate_server.media.matroska_head import is_cut_short, is_matroska
+from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.transport_stream_index import TransportStreamIndex, is_transport_stream
 from wildgate_server.media.unfit_index import UnfitIndex
