@@ -178,7 +178,7 @@ class DeclaredStream:
             bit_depth=bit_depth,
             interlaced=None if bool(progressive) == bool(interlaced) else bool(interlaced),
             matrix=self.matrix,
-            full_range=None if self.range == _FULL_RANGE else False,  # Who says so, FFmpeg does not tell.
+            full_range=None if self.range == _FULL_RANGE else False,  # FFmpeg does not tell who says so.
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters,

@@ -42,7 +42,7 @@ __all__ = [
     "video_stream",
 ]
 
-# What videos come in, and sound alone, which is to be told from what is no media at all.
+# What videos come in; and sound alone, so that it is told from what is not media at all.
 _DEMUXERS = (
     "aac,ac3,amr,asf,avi,eac3,flac,flv,h264,hevc,ivf,loas,matroska,mov,mp3,mpeg,mpegts,mpegvideo,m4v,obu,ogg,wav"
 )

@@ -50,7 +50,7 @@ def element_at(content: bytes | memoryview, at: int, base: int = 0) -> Element |
 
 
 def children(content: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Ids and data of the elements that `content` consists of, up to the first that is none."""
+    """Ids and data of the elements that `content` consists of, up to the first that is not one."""
     view = memoryview(content)
     at = 0
     while (element := element_at(view, at)) and element.end is not None and element.end <= len(view):

@@ -1,8 +1,7 @@
 """The index of a Matroska or WebM file: its cues say where keyframes lie, the rest is not read.
 
-Who plays a file goes from cluster to cluster, and in these from block to block, whatever cues say. So the headers of
-all clusters are read, and of a cluster the headers of what comes before its keyframe: a cue that leads elsewhere is
-none.
+A player goes from cluster to cluster, and in these from block to block, whatever cues say. So the headers of all
+clusters are read, and those of a cluster's elements up to its keyframe: a cue that leads elsewhere does not count.
 
 What cues do not say is the time of the last frame: that is read from the file's end. Where keyframes are too far apart,
 frames between them are needed, and of these no index tells: such a file is read whole. Elements: RFC 9559.
@@ -113,7 +112,7 @@ class MatroskaIndex:
             if element.id == CLUSTER:
                 clusters.append(element)
             elif element.id not in BETWEEN_CLUSTERS:
-                raise UnfitIndex("what should be a cluster is none")
+                raise UnfitIndex("what should be a cluster is not one")
             place = element.known_end
             self._check_worth()
         raise UnfitIndex("too many clusters")
@@ -227,7 +226,7 @@ class MatroskaIndex:
         while at < cluster.known_end:
             element = self._elements.whole(at)
             if element.id not in _IN_CLUSTERS:
-                raise UnfitIndex("what should be a block is none")
+                raise UnfitIndex("what should be a block is not one")
             if element.id == _BLOCK_GROUP:
                 data = bytes(self._elements.data(element, self._source.size))
             else:

@@ -169,7 +169,7 @@ class Vp9Header:
 
     @classmethod
     def of(cls, packet: Packet) -> Vp9Header | None:
-        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None when it is none.
+        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None if it is not one.
 
         `plain` is false for a superframe, a frame shown again and a hidden frame. Only profile 0 is read on.
         """

@@ -1,7 +1,7 @@
 """What a sampling worker answers, as it goes through the channel: a header of JSON and, as they are, the clips.
 
-A message is its length, the header's length, the header and the clips one after the other. It is no pickle: what a
-hostile video has made of a worker must not decide what the gateway runs. `checked_reply` reads it there.
+A message is its length, the header's length, the header and the clips one after the other. It is not a
+pickle: a worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "sampled_reply",
 ]
 
-LENGTH_BYTES = 8  # of each message, that say how long the rest of it is; and of each reply's header
+LENGTH_BYTES = 8  # of the number before each message, and before each reply's header, that says its length
 HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
 MAX_TEXT = 1000  # characters of one text
 MAX_TRACEBACK = 20_000
@@ -53,7 +53,7 @@ def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
 
 
 def error_reply(error: Exception) -> bytes:
-    """What the task raised, with the traceback where it is no refusal; to be called in the exception's handler."""
+    """What the task raised, with the traceback unless it is a refusal; to be called in the exception's handler."""
     if isinstance(error, WildgateError):
         metadata = list(error.metadata.items())[:MAX_METADATA]
         return _reply(

@@ -1,11 +1,12 @@
-"""From a video's bytes to clip windows; runs in a sampling worker, where hostile input can only hurt itself.
+"""From a video's bytes to clip windows: read the container's index, choose frames, copy their packets. No decoding.
 
-This is step 3 of the way a video goes: read the container's index, choose frames, copy their packets. No decoding.
+Runs in a sampling worker, where hostile input can only harm its own sampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
@@ -37,7 +38,7 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
     started = perf_counter()
     with source.opened(limits.max_bytes) as file:
         try:
-            video = _read_and_sampled(file, config, limits)
+            video = _sampled_from(file, config, limits)
         finally:
             file.check()
         return replace(
@@ -51,16 +52,12 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
         )
 
 
-def _read_and_sampled(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    *ways, last_way = WAYS_TO_READ
-    for way in ways:
-        try:
-            with way(file, config.max_gap_s, config.max_clip_bytes) as reading:
-                return _sampled(reading, config, limits)
-        except UnfitIndex:
-            continue
-    with last_way(file, config.max_gap_s, config.max_clip_bytes) as reading:
-        return _sampled(reading, config, limits)
+def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+    """The video as sampled by the first way to read it that works."""
+    for way in WAYS_TO_READ:
+        with suppress(UnfitIndex), way(file, config.max_gap_s, config.max_clip_bytes) as reading:
+            return _sampled(reading, config, limits)
+    raise AssertionError("the last way needs no index")
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
@@ -103,17 +100,8 @@ def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
 def _sampled_digest(size: int, video: SampledVideo) -> str:
     """What the verdict on a file of `size` bytes rests on, where not all of it is read: all that was sampled of it."""
     digest = blake3(derive_key_context=_SAMPLED_DIGEST)
-    facts = (
-        video.format,
-        video.codec,
-        video.coding,
-        video.width,
-        video.height,
-        video.rotation,
-        video.first_s,
-        video.last_s,
-        size,
-    )
+    picture = (video.format, video.codec, video.coding, video.width, video.height, video.rotation)
+    facts = (*picture, video.first_s, video.last_s, size)
     digest.update(repr(facts).encode())
     for window in video.windows:
         digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())

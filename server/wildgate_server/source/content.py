@@ -18,7 +18,7 @@ _COPY_ASIDE_BYTES = 8 << 20  # a thread costs 0.1 ms, as copying 4 MB does
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A video's bytes in this process. Whoever drops the last reference to it frees them."""
+    """A video's bytes in this process, freed with the last reference to it."""
 
     content: bytes = field(repr=False)
     content_digest: str | None = None

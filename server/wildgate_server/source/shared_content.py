@@ -1,8 +1,8 @@
 """A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
 
 The memory is a memfd, a file that lies nowhere: not in /dev/shm, which containers give 64 MB, and gone with the last
-process that has it open or mapped. A worker inherits its descriptor, and may come to obey a hostile video: the memory
-is sealed against shrinking, which would end whoever touches what is gone (SIGBUS).
+process that has it open or mapped. A worker inherits its descriptor, and a hostile video may take it over: the memory
+is sealed against shrinking, as touching what is gone would end the gateway too (SIGBUS).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class SharedContent:
 
 
 class SharedSlot:
-    """Room for one video at a time, given back when the slot is no more.
+    """Room for one video at a time, freed with the slot.
 
     It grows to its largest video and keeps its pages, which are costly to get; `trim` gives back what is past
-    `kept_bytes`, in whole pages. `descriptor` is to be inherited under its own number by those who are to read.
+    `kept_bytes`, in whole pages. `descriptor` is for readers to inherit, under its own number.
     """
 
     def __init__(self, kept_bytes: int = 16 << 20) -> None:
