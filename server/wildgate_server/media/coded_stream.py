@@ -9,16 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wildgate_server.media.coding import Coding
-from wildgate_server.media.picture_headers import (
-    H264_SPS,
-    Packet,
-    ParameterSet,
-    Vp9Header,
-    avcc_units,
-    hvcc_units,
-    nal_units,
-    only_parameter_set,
-)
+from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
+from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
 
 __all__ = ["DeclaredStream"]
 
@@ -186,7 +178,7 @@ class DeclaredStream:
             bit_depth=bit_depth,
             interlaced=None if bool(progressive) == bool(interlaced) else bool(interlaced),
             matrix=self.matrix,
-            full_range=None if self.range == _FULL_RANGE else False,  # Who says so, FFmpeg does not tell.
+            full_range=None if self.range == _FULL_RANGE else False,  # FFmpeg does not tell who says so.
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters,

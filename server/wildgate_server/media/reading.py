@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-from wildgate_server.media.container import Video, open_excerpt, open_indexed_video, open_video
+from wildgate_server.media.container import open_excerpt, open_video
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.index_view import IndexView, is_iso_media
-from wildgate_server.media.matroska_index import MatroskaIndex, is_cut_short, is_matroska
+from wildgate_server.media.indexed_video import open_indexed_video
+from wildgate_server.media.matroska_head import is_cut_short, is_matroska
+from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.transport_stream_index import TransportStreamIndex, is_transport_stream
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteSource
+from wildgate_server.media.video import Video
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["WAYS_TO_READ", "Reading", "Way"]
 

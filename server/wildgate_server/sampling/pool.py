@@ -26,10 +26,9 @@ _ATTEMPTS = 2  # a worker may have died since its last video; the next one is ne
 class SamplingPool:
     """Processes that turn videos into clip windows of F places.
 
-    Each has one video at a time: videos wait here, where leaving costs nothing, and what befalls a worker is between
-    it and its video. What lies elsewhere has workers of its own, started when they are needed: they mostly wait, and
-    servers that are slow to answer would leave none for the rest. `task`, a function that workers can import, is what
-    they do with a video.
+    Each has one video at a time: videos wait here, where leaving costs nothing, and what happens to a worker is between
+    it and its video. Remote sources have workers of their own, started when they are needed: they mostly wait, and
+    slow hosts would leave none for the rest. `task`, a function that workers can import, is what they do with a video.
     """
 
     def __init__(
@@ -47,9 +46,9 @@ class SamplingPool:
         self._closed = False
 
     async def warm_up(self) -> None:
-        """Starts the workers, but for those that fetch, so that the first videos do not wait for them.
+        """Starts the workers, except those that fetch, so that the first videos do not wait for them.
 
-        Raises BackendUnavailable when a worker dies of it.
+        Raises BackendUnavailable when a worker dies at its start.
         """
         try:
             await asyncio.gather(*(worker.ready() for worker in self._readers.workers))
@@ -93,7 +92,7 @@ class SamplingPool:
         raise _no_worker()
 
     async def _work(self, group: _WorkerGroup, worker: _Worker, source: VideoSource) -> SampledVideo:
-        """Has an idle worker sample a video; it is idle again when that is done, whoever waits for it."""
+        """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
         try:
             return await worker.sample(source, self._timeout_s)
         except ProcessDied:
@@ -106,7 +105,7 @@ class SamplingPool:
     def _ended(self, work: asyncio.Task[SampledVideo]) -> None:
         self._under_way.remove(work)
         if not work.cancelled():
-            work.exception()  # its caller may have left, and an error that nobody takes would be told of
+            work.exception()  # else asyncio would log an error that nobody takes, as when its caller has left
 
     def close(self) -> None:
         """Ends the workers, finished or not. Blocks until they are gone."""
@@ -124,34 +123,34 @@ class _WorkerGroup:
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self.workers:
             self._idle.put_nowait(worker)
-        self._getting_ready: set[asyncio.Task[None]] = set()
+        self._restarting: set[asyncio.Task[None]] = set()
 
     async def next(self) -> _Worker:
-        """Waits for a worker that has nothing to do; it is to be taken back."""
+        """Waits for an idle worker, which is to be given back."""
         return await self._idle.get()
 
     def take_back(self, worker: _Worker) -> None:
-        """Has a worker take its next turn; one that has died takes none until its new process is ready."""
+        """Makes a worker idle; one that has died, once its new process is ready."""
         if worker.is_ready:
             self._idle.put_nowait(worker)
             return
-        task = asyncio.create_task(self._once_ready(worker), name="sampling worker")
-        self._getting_ready.add(task)
-        task.add_done_callback(self._getting_ready.discard)
+        task = asyncio.create_task(self._restarted(worker), name="sampling worker")
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
 
-    async def _once_ready(self, worker: _Worker) -> None:
+    async def _restarted(self, worker: _Worker) -> None:
         try:
             await worker.ready()
         except ShuttingDown:
             pass
-        except (ProcessDied, OSError) as error:  # whom it works for next is told
+        except (ProcessDied, OSError) as error:  # its next video tries again
             _log.warning("sampling_worker_not_replaced", error=str(error))
         finally:
             self._idle.put_nowait(worker)
 
 
 class _Worker:
-    """One process, started anew when it dies, and the memory it shares with the gateway."""
+    """One process, replaced when it dies, and the memory it shares with the gateway."""
 
     def __init__(self, orders: WorkerOrders) -> None:
         self._orders = orders
@@ -165,14 +164,11 @@ class _Worker:
         return self._process is not None and self._process.is_ready
 
     async def ready(self) -> None:
-        """Waits until the process, a new one if need be, has imported all it needs.
-
-        Raises ProcessDied, OSError or ShuttingDown.
-        """
+        """Waits until the process has imported all it needs. Raises ProcessDied, OSError or ShuttingDown."""
         await self._living().ready()
 
     async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
-        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, and ShuttingDown."""
+        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, OSError and ShuttingDown."""
         process = self._living()
         try:
             return await process.sample(await source.for_worker(self._slot), timeout_s)
@@ -186,7 +182,7 @@ class _Worker:
             self._process.end()
 
     def _living(self) -> SamplingProcess:
-        """The process; a new one if there is none that lives. Raises ShuttingDown."""
+        """The process, replaced if it has died. Raises ShuttingDown."""
         if self._closed:
             raise _stopping()
         if self._process is None or not self._process.lives:

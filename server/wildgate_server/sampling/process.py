@@ -24,9 +24,9 @@ __all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
 
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
-_BUSY_SHARE = 0.1  # of its time: who computed for less is not overdue by its own fault; a usual video takes 0.03 s
+_BUSY_SHARE = 0.1  # of its time: a worker that computed for less is not to blame; a usual video takes 0.03 s
 
-# What of the gateway's environment a worker gets: none of the gateway's own settings, which may hold passwords.
+# What a worker inherits of the environment: none of the gateway's own settings, which may hold passwords.
 # WILDGATE_MARK is an operator's own, to find all processes of one server by.
 _VARIABLES = frozenset(
     {
@@ -42,7 +42,7 @@ _CRASHES = frozenset(
 
 
 class ProcessDied(Exception):
-    """The process is no more; `at_work` is whether it had taken the source that it leaves unsampled.
+    """The process has ended; `at_work` is whether it had taken the source that it leaves unsampled.
 
     `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `fault` is what
     was wrong with its reply.
@@ -61,7 +61,7 @@ class ProcessDied(Exception):
 
 
 class ProcessOverdue(Exception):
-    """The process took longer than it may, and is no more; `starved` is whether it hardly had a processor."""
+    """The process took too long and was killed; `starved` is whether it hardly had a processor."""
 
     def __init__(self, *, starved: bool) -> None:
         super().__init__("the process took too long")
@@ -69,7 +69,7 @@ class ProcessOverdue(Exception):
 
 
 class SamplingProcess:
-    """One process, that takes one source at a time and reads in `slot`; to be used in one event loop, but for `end`.
+    """One process that takes one source at a time and reads in `slot`; all but `end` belongs to one event loop.
 
     It is a new program, never a fork: a fork of a process that has used gRPC may hang, and multiprocessing's "spawn"
     would import the gateway's main module into it.
@@ -141,7 +141,7 @@ class SamplingProcess:
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread; who waits for an answer gets ProcessDied. Returns its exit code, None if it had
+        May be called in any thread; a caller waiting for a reply gets ProcessDied. Returns the exit code, None if it had
         to be killed.
         """
         exit_code = None
@@ -206,7 +206,7 @@ class SamplingProcess:
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
             if length > self._bounds.max_bytes:
-                raise MalformedReply("a reply larger than may be")
+                raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:
             raise ProcessDied(at_work=False) from None
@@ -228,7 +228,7 @@ class SamplingProcess:
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment a worker gets."""
+    """The part of an environment that a worker gets."""
     return {
         name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
     }

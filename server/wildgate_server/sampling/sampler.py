@@ -1,11 +1,12 @@
-"""From a video's bytes to clip windows; runs in a sampling worker, where hostile input can only hurt itself.
+"""From a video's bytes to clip windows: read the container's index, choose frames, copy their packets. No decoding.
 
-This is step 3 of the way a video goes: read the container's index, choose frames, copy their packets. No decoding.
+Runs in a sampling worker, where hostile input can only harm its own sampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
@@ -17,8 +18,9 @@ from wildgate_server.media.reading import WAYS_TO_READ, Reading
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.video import Clip
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
-from wildgate_server.source.byte_ranges import ByteSource
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
 
 __all__ = ["sample_video"]
@@ -36,7 +38,7 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
     started = perf_counter()
     with source.opened(limits.max_bytes) as file:
         try:
-            video = _read_and_sampled(file, config, limits)
+            video = _sampled_from(file, config, limits)
         finally:
             file.check()
         return replace(
@@ -50,16 +52,12 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
         )
 
 
-def _read_and_sampled(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    *ways, last_way = WAYS_TO_READ
-    for way in ways:
-        try:
-            with way(file, config.max_gap_s, config.max_clip_bytes) as reading:
-                return _sampled(reading, config, limits)
-        except UnfitIndex:
-            continue
-    with last_way(file, config.max_gap_s, config.max_clip_bytes) as reading:
-        return _sampled(reading, config, limits)
+def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+    """The video as sampled by the first way to read it that works."""
+    for way in WAYS_TO_READ:
+        with suppress(UnfitIndex), way(file, config.max_gap_s, config.max_clip_bytes) as reading:
+            return _sampled(reading, config, limits)
+    raise AssertionError("the last way needs no index")
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
@@ -87,37 +85,23 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             first_s=plan.first_s,
             last_s=last_s,
             windows=tuple(
-                _window(reading.samples, window, needed, clip.data, config)
-                for window, needed, clip in zip(planned, needs, clips, strict=True)
+                _window(window, clip, config.frames_per_window) for window, clip in zip(planned, clips, strict=True)
             ),
             coding=coding,
         )
 
 
-def _window(
-    samples: Sequence[Sample], picks: Sequence[Pick], needed: Sequence[int], clip: bytes, config: SamplingConfig
-) -> ClipWindow:
-    by_time = sorted(needed, key=lambda at: (samples[at].time_s, at))
-    rank = {at: place for place, at in enumerate(by_time)}
-    places = [rank[pick.sample] for pick in picks]
-    places += [places[-1]] * (config.frames_per_window - len(places))
-    return ClipWindow(clip, tuple(places), tuple(pick.time_s for pick in picks), len(needed))
+def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
+    index = [clip.rank[pick.sample] for pick in picks]
+    index += [index[-1]] * (places - len(index))
+    return ClipWindow(clip.data, tuple(index), tuple(pick.time_s for pick in picks), len(clip.rank))
 
 
 def _sampled_digest(size: int, video: SampledVideo) -> str:
     """What the verdict on a file of `size` bytes rests on, where not all of it is read: all that was sampled of it."""
     digest = blake3(derive_key_context=_SAMPLED_DIGEST)
-    facts = (
-        video.format,
-        video.codec,
-        video.coding,
-        video.width,
-        video.height,
-        video.rotation,
-        video.first_s,
-        video.last_s,
-        size,
-    )
+    picture = (video.format, video.codec, video.coding, video.width, video.height, video.rotation)
+    facts = (*picture, video.first_s, video.last_s, size)
     digest.update(repr(facts).encode())
     for window in video.windows:
         digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())

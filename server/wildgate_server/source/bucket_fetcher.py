@@ -86,7 +86,7 @@ class BucketFetcher:
 
 @lru_cache(maxsize=16)
 def _store(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3Store | GCSStore:
-    """A client of a bucket, kept for the life of a worker; tries are counted by whoever asks."""
+    """A client of a bucket, kept for the life of a worker; retries are the caller's."""
     kind, cloud = (S3Store, "AWS") if scheme == "s3" else (GCSStore, "GOOGLE")
     stall = timedelta(seconds=stall_s)
     options: ClientConfig = {

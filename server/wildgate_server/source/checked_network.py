@@ -64,7 +64,7 @@ class CheckedNetwork:
             wire.close()
 
     def end(self) -> None:
-        """Makes whoever waits for a connection stop waiting, and lets nobody wait any more."""
+        """Stops all waits on connections, and lets no other begin."""
         with self._lock:
             self._ended = True
             for wire in self._sockets:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from wildgate_server.errors import VideoTooLarge
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.content_digest import digest_aside
 from wildgate_server.source.shared_content import SharedContent, SharedSlot
 
@@ -19,7 +18,7 @@ _COPY_ASIDE_BYTES = 8 << 20  # a thread costs 0.1 ms, as copying 4 MB does
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A video's bytes in this process. Whoever drops the last reference to it frees them."""
+    """A video's bytes in this process, freed with the last reference to it."""
 
     content: bytes = field(repr=False)
     content_digest: str | None = None
@@ -38,11 +37,9 @@ class Content:
         return self if self.content_digest else replace(self, content_digest=await digest_aside(self.content))
 
     @contextmanager
-    def opened(self, max_bytes: int) -> Iterator[MemorySource]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The bytes, not copied. Raises VideoTooLarge past `max_bytes`."""
-        if len(self.content) > max_bytes:
-            raise VideoTooLarge.past("max_bytes", max_bytes, len(self.content))
-        yield MemorySource(self.content)
+        yield ByteSource.of_content(self.content, max_bytes)
 
     async def for_worker(self, slot: SharedSlot) -> SharedContent:
         """The content in the slot, with its digest: what a verdict is kept under is never a worker's word."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.http_url import DEFAULT_PORTS, Scheme
 from wildgate_server.source.public_address import Network
-from wildgate_server.source.ranged_source import ReadingBounds
 
 __all__ = ["Beginning", "FetchConfig", "PartFetcher", "TransientFailure"]
 

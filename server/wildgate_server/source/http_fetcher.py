@@ -79,7 +79,7 @@ class HttpFetcher:
         raise FetchFailed("the file changed while it was read", field="uri")
 
     def close(self) -> None:
-        """Ends all connections, whoever uses them and whatever they wait for; a name being resolved ends by itself."""
+        """Ends all connections, in use or not; only a name that is being resolved has to end by itself."""
         with self._lock:
             self._closed = True
         self._network.end()

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.ranged_source import RangedSource, ReadingBounds
+from wildgate_server.source.byte_source import ByteSource, ReadingBounds
 from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["VideoFile"]
@@ -38,7 +39,7 @@ class VideoFile:
         return self
 
     @contextmanager
-    def opened(self, max_bytes: int) -> Iterator[RangedSource]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The file, to be read in parts.
 
         Raises UriNotFound, FetchFailed, or VideoTooLarge for a file of more than `max_bytes`, unread.
@@ -53,34 +54,29 @@ class VideoFile:
             size = os.fstat(descriptor).st_size
             if size > max_bytes:
                 raise VideoTooLarge.past("max_bytes", max_bytes, size)
-            yield RangedSource(_FileReader(descriptor, size), _BOUNDS)
+            yield ByteSource(size, partial(_fetched, descriptor), _BOUNDS)
         finally:
             os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileReader:
-    """An open file; pread, not a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+def _fetched(descriptor: int, spans: Sequence[ByteRange]) -> list[bytes]:
+    """By pread, not a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+    try:
+        return [_span(descriptor, span) for span in spans]
+    except OSError as error:
+        raise _unreadable(error) from None
 
-    descriptor: int
-    size: int
 
-    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:
-        try:
-            return [self._span(span) for span in spans]
-        except OSError as error:
-            raise _unreadable(error) from None
-
-    def _span(self, span: ByteRange) -> bytes:
-        parts: list[bytes] = []
-        at = span.start
-        while at < span.end:
-            part = os.pread(self.descriptor, span.end - at, at)
-            if not part:
-                raise FetchFailed("the file was cut short while it was read", field="uri")
-            parts.append(part)
-            at += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+def _span(descriptor: int, span: ByteRange) -> bytes:
+    parts: list[bytes] = []
+    at = span.start
+    while at < span.end:
+        part = os.pread(descriptor, span.end - at, at)
+        if not part:
+            raise FetchFailed("the file was cut short while it was read", field="uri")
+        parts.append(part)
+        at += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _unreadable(error: OSError) -> FetchFailed:

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource, MemorySource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
 from wildgate_server.source.http_url import HttpUrl
-from wildgate_server.source.ranged_source import RangedSource
 from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["RemoteObject"]
@@ -62,11 +62,12 @@ class RemoteObject:
             beginning = reader.begin(max_bytes)
             waited_s = perf_counter() - started
             if beginning.is_all:
-                whole = MemorySource(beginning.content)
-                whole.read_requests, whole.waited_s = 1, waited_s
-                yield whole
+                source = ByteSource.of_content(beginning.content, max_bytes)
+                source.read_requests = 1
             else:
-                yield RangedSource(reader, self.config.bounds, beginning.content, waited_s)
+                source = ByteSource(beginning.size, reader.fetch, self.config.bounds, beginning.content)
+            source.waited_s = waited_s
+            yield source
         finally:
             reader.close()
 

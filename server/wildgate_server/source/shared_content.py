@@ -1,8 +1,8 @@
 """A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
 
 The memory is a memfd, a file that lies nowhere: not in /dev/shm, which containers give 64 MB, and gone with the last
-process that has it open or mapped. A worker inherits its descriptor, and may come to obey a hostile video: the memory
-is sealed against shrinking, which would end whoever touches what is gone (SIGBUS).
+process that has it open or mapped. A worker inherits its descriptor, and a hostile video may take it over: the memory
+is sealed against shrinking, as touching what is gone would end the gateway too (SIGBUS).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wildgate_server.errors import VideoTooLarge
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["SharedContent", "SharedSlot"]
 
@@ -34,24 +33,22 @@ class SharedContent:
     content_digest: str
 
     @contextmanager
-    def opened(self, max_bytes: int) -> Iterator[MemorySource]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The bytes, read-only, not copied.
 
         The memory stays mapped when the view is released, for the next video will lie in it, and mapping it anew
         would cost a page fault for every few pages. Raises VideoTooLarge past `max_bytes`, and OSError when the slot
         is gone or holds less than `size` bytes.
         """
-        if self.size > max_bytes:
-            raise VideoTooLarge.past("max_bytes", max_bytes, self.size)
         with memoryview(_mapped(self.path, self.size)) as memory, memory[: self.size] as content:
-            yield MemorySource(content)
+            yield ByteSource.of_content(content, max_bytes)
 
 
 class SharedSlot:
-    """Room for one video at a time, given back when the slot is no more.
+    """Room for one video at a time, freed with the slot.
 
     It grows to its largest video and keeps its pages, which are costly to get; `trim` gives back what is past
-    `kept_bytes`, in whole pages. `descriptor` is to be inherited under its own number by those who are to read.
+    `kept_bytes`, in whole pages. `descriptor` is for readers to inherit, under its own number.
     """
 
     def __init__(self, kept_bytes: int = 16 << 20) -> None:

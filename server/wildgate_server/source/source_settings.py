@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
+from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.http_url import Scheme
-from wildgate_server.source.ranged_source import ReadingBounds
 
 __all__ = ["SourceSettings"]
 

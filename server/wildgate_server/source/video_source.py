@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from wildgate_server.source.byte_ranges import ByteSource
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["OpenableVideo", "VideoSource"]

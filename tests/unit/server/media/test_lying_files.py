@@ -24,7 +24,7 @@ from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.byte_source import ByteSource
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 CONFIG = SamplingConfig(8)
@@ -76,7 +76,7 @@ def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
     """They are no IDR pictures; a message before them says that decoding can begin there."""
     options = {"x264-params": "open-gop=1:keyint=10:bframes=2:b-adapt=0:scenecut=0"}
     content = make_clip(ClipSpec(width=160, height=160, seconds=6, b_frames=2, options=options))
-    with BY_INDEX(MemorySource(content), *NEEDS) as reading:
+    with BY_INDEX(ByteSource.of_content(content, 1 << 30), *NEEDS) as reading:
         keyframes = [at for at, one in enumerate(reading.samples) if one.is_keyframe]
         assert len(keyframes) > 4
         with reading.open(keyframes) as video:
@@ -88,7 +88,10 @@ def test_a_file_that_promises_frames_without_end_is_too_large(way: object) -> No
     track = LaidOut.of(film())
     track.samples = track.samples[:10]
     endless = replace(track, repeated=20_000)
-    with pytest.raises(VideoTooLarge, match="max_coded_frames"), way(MemorySource(endless.file()), *NEEDS):  # type: ignore[operator]
+    with (
+        pytest.raises(VideoTooLarge, match="max_coded_frames"),
+        way(ByteSource.of_content(endless.file(), 1 << 30), *NEEDS),
+    ):  # type: ignore[operator]
         pass
 
 
@@ -97,7 +100,7 @@ def test_more_boxes_than_an_index_has_are_read_as_they_are() -> None:
     boxes = box(b"free") * 5000
     at = content.index(b"moov") - 4
     crowded = content[:at] + boxes + content[at:]
-    with pytest.raises(UnfitIndex), BY_INDEX(MemorySource(crowded), *NEEDS):
+    with pytest.raises(UnfitIndex), BY_INDEX(ByteSource.of_content(crowded, 1 << 30), *NEEDS):
         pass
     assert sample(crowded).windows == sample(content).windows
 

@@ -25,7 +25,7 @@ from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
 from wildgate_server.sampling.sampler import sample_video
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.content import Content
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.http_url import HttpUrl
@@ -303,7 +303,7 @@ def test_real_media_in_parts_and_whole(file: Path) -> None:
 @pytest.mark.parametrize("file", MEDIA_FILES, ids=lambda file: file.name)
 def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
     """The samples by the index are those of a demuxer that reads every byte."""
-    source = MemorySource(file.read_bytes())
+    source = ByteSource.of_content(file.read_bytes(), 1 << 30)
     by_index, *_, whole = WAYS_TO_READ
     try:
         with by_index(source, *NEEDS) as index, whole(source, *NEEDS) as all_of_it:

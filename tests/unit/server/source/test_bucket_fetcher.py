@@ -16,8 +16,8 @@ from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, Vid
 from wildgate_server.source.bucket_fetcher import BucketFetcher, _store
 from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.ranged_source import ReadingBounds
 from wildgate_server.source.remote_object import RemoteObject
 
 CONTENT = os.urandom(100_000)

@@ -1,17 +1,17 @@
-"""A media file that is read in parts: what was read is kept, what is near is read together, all of it is bounded."""
+"""A media file read by range: what was read is kept, what is near is read together, and all of it is bounded."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import TypeAlias
 
-from wildgate_server.errors import WildgateError
+from wildgate_server.errors import VideoTooLarge, WildgateError
 from wildgate_server.source.byte_ranges import ByteRange, merged
 
-__all__ = ["RangeReader", "RangedSource", "ReadingBounds"]
+__all__ = ["ByteSource", "Fetch", "ReadingBounds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,54 +27,68 @@ class ReadingBounds:
     max_requests: int
 
 
-class RangeReader(Protocol):
-    """Where the bytes lie."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole file."""
-
-    def fetch(self, spans: Sequence[ByteRange]) -> Sequence[bytes | memoryview]:
-        """The bytes of each range; raises FetchFailed, UriNotFound or VideoTooLarge."""
+Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes]]
+"""Reads ranges from where the file lies. Raises FetchFailed, UriNotFound or VideoTooLarge."""
 
 
-class RangedSource:
-    """A `ByteSource` on `reader`; `head` is the beginning of the file, where it was read to learn the size."""
+class ByteSource:
+    """A media file of `size` bytes, read by `fetch`; `head` is its beginning, where that was read to learn the size.
 
-    def __init__(self, reader: RangeReader, bounds: ReadingBounds, head: bytes = b"", waited_s: float = 0.0) -> None:
-        self._reader = reader
+    `content` is the whole file where it is in memory anyway, else None. `step_bytes` is how much to ask for where it is
+    not known what is needed. What reading has cost so far: `read_bytes` (all of them for content), `read_requests`
+    (none for content), and `waited_s`, seconds spent waiting.
+    """
+
+    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes = b"") -> None:
+        self._fetch = fetch
         self._bounds = bounds
         self._spans: list[ByteRange] = []  # ascending, apart; neighbours that touch stay two
         self._parts: list[memoryview] = []
         self._failure: WildgateError | None = None
         self.content: memoryview | None = None
-        self.size = reader.size
+        self.size = size
         self.step_bytes = bounds.step_bytes
-        self.read_bytes = 0
-        self.read_requests = 0
-        self.waited_s = waited_s
+        self.read_bytes = self.read_requests = 0
+        self.waited_s = 0.0
         if head:
             self.read_requests = 1
             self._keep(ByteRange(0, len(head)), head)
 
+    @classmethod
+    def of_content(cls, content: bytes | memoryview, max_bytes: int) -> ByteSource:
+        """A media file that is in memory. Raises VideoTooLarge past `max_bytes`."""
+        size = len(content)
+        if size > max_bytes:
+            raise VideoTooLarge.past("max_bytes", max_bytes, size)
+        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0))
+        source.content = memoryview(content)
+        source.read_bytes = size
+        return source
+
     def read(self, ranges: Sequence[ByteRange]) -> list[memoryview]:
-        """The bytes of each range, which lie within the file."""
-        missing = [piece for span in ranges for piece in self._missing(span)]
-        if missing:
-            self._fetch(missing)
+        """The bytes of each range, which lie within the file; not copied, if that can be.
+
+        Raises FetchFailed, UriNotFound or VideoTooLarge.
+        """
+        if self.content is not None:
+            return [self.content[span.start : span.end] for span in ranges]
+        if missing := [piece for span in ranges for piece in self._missing(span)]:
+            self._read(missing)
         return [self._joined(span) for span in ranges]
 
     def check(self) -> None:
-        """Raises what reading failed with, if it did."""
+        """Raises what reading failed with, if it did, even where the reader took that for the end of the file."""
         if self._failure is not None:
             raise self._failure
 
     def has(self, span: ByteRange) -> bool:
         """Whether the bytes of a range were read already."""
-        return not self._missing(span)
+        return self.content is not None or not self._missing(span)
 
     def at_hand(self, span: ByteRange) -> bytes:
-        """The bytes of a range as far as they were read, zeros for the others."""
+        """The bytes of a range as far as they were read, zeros for the others; fetches nothing."""
+        if self.content is not None:
+            return bytes(self.content[span.start : span.end])
         pieces: list[memoryview | bytes] = []
         at = span.start
         for known, part in self._within(span):
@@ -87,7 +101,7 @@ class RangedSource:
             pieces.append(bytes(span.end - at))
         return b"".join(pieces)
 
-    def _fetch(self, missing: Sequence[ByteRange]) -> None:
+    def _read(self, missing: Sequence[ByteRange]) -> None:
         spans = [
             piece for run in merged(missing, self._bounds.max_gap_bytes) for piece in self._missing(run) if len(piece)
         ]
@@ -96,7 +110,7 @@ class RangedSource:
         self.check()
         started = perf_counter()
         try:
-            contents = self._reader.fetch(spans)
+            contents = self._fetch(spans)
         except WildgateError as failure:
             self._failure = failure  # FFmpeg may take a failed read for the end of the file, and go on elsewhere
             raise
@@ -106,7 +120,7 @@ class RangedSource:
         for span, content in zip(spans, contents, strict=True):
             self._keep(span, content)
 
-    def _keep(self, span: ByteRange, content: bytes | memoryview) -> None:
+    def _keep(self, span: ByteRange, content: bytes) -> None:
         at = bisect_right(self._spans, span)
         self._spans.insert(at, span)
         self._parts.insert(at, memoryview(content))
