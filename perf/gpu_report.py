@@ -44,8 +44,8 @@ from wildgate_build.publish.rollout_change import change_rollout
 from wildgate_build.publish.rollout_steps import promote
 from wildgate_build.standard_file import StandardFile
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Uri
+from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
-from wildgate_server.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.policy import load_policy
 from wildgate_server.repository.engine_key import ENGINE_NAMES, EngineKey, engine_source

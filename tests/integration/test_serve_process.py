@@ -23,7 +23,7 @@ from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
 from wildgate_client import Action, Content, ScoringClient, StreamItem
-from wildgate_server.local_server import LocalServer, LocalServerOptions
+from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 

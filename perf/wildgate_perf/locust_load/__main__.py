@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.locust_load.kinds import REPEATED, URI
 from wildgate_perf.locust_load.load_shapes import SHAPES
 from wildgate_perf.locust_load.options import DEFAULTS, mix_of
@@ -29,7 +30,6 @@ from wildgate_perf.locust_load.record import SUMMARY
 from wildgate_perf.results import read
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.videos import bench_videos
-from wildgate_server.local_server import ServerStartFailed
 
 __all__ = ["locust_command", "main", "mix_options", "peak_of_steps", "rate_options", "shapes_to_run"]
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from wildgate_perf.bench.phase import Bystanders
 from wildgate_perf.cpu_time import CpuTimes
+from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.peers.agreement import check
 from wildgate_perf.peers.common_script import CommonScript
@@ -21,7 +22,6 @@ from wildgate_perf.peers.peer import Peer, versions
 from wildgate_perf.peers.peer_process import running
 from wildgate_perf.peers.peer_setup import PeerAbsent, PeerFailed, PeerSetup
 from wildgate_perf.server_process import ServerStoppedBadly, serving
-from wildgate_server.local_server import ServerStartFailed
 from wildgate_server.triton.launch import free_endpoints
 
 __all__ = ["CommonScriptTurn", "Contender", "Contest", "Entry", "Material", "PeerTurn", "Round", "WildgateTurn", "hold"]
