@@ -17,9 +17,9 @@ __all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
-# Policy and protocol call them the same.
-_ACTIONS = {action: pb.Action.Value(f"ACTION_{action.name}") for action in Action}
-_GROUPS = {group: pb.LabelGroup.Value(f"LABEL_GROUP_{group.name}") for group in LabelGroup}
+# Enumerations have the same names in the policy and in the protocol.
+_ACTIONS = {action: f"ACTION_{action.name}" for action in Action}
+_GROUPS = {group: f"LABEL_GROUP_{group.name}" for group in LabelGroup}
 
 
 def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
