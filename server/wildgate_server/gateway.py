@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -25,17 +27,20 @@ from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Releases
-from wildgate_server.rollout.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
+from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
-from wildgate_server.rollout.rollout_follower import Backend, RolloutFollower, RolloutState
+from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 from wildgate_server.wire import encoded_verdict
 
 __all__ = ["Gateway", "run_gateway"]
@@ -58,9 +63,10 @@ class Gateway:
         backend: Backend,
         metrics: Metrics,
         cache: VerdictCache | None,
+        backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
-        self.backend_ended = asyncio.Event()
+        self.backend_ended = backend_ended
         """Set when the embedded Triton has ended by itself: nothing can be scored any more."""
         self.metrics = metrics
         self._settings = settings.backend
@@ -129,7 +135,7 @@ class Gateway:
 
     async def _ready(self) -> bool:
         serving = self.router.releases.without_canary().rollout  # a version on trial that fails costs nobody an answer
-        asked = scorers(self._settings.profile, serving)
+        asked = ensembles(serving, self._settings.profile)
         return self.router.healthy and all([await self._triton.ready(name) for name in asked])
 
     def _check_releases(self, releases: Releases) -> None:
@@ -179,23 +185,20 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
         watches: list[Callable[[], Coroutine[None, None, None]]] = []
-        backend: EmbeddedBackend | ExternalBackend
+        backend_ended = asyncio.Event()
+        backend: Backend
+        profile = settings.backend.profile
         if settings.backend.target is None:
-            rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
-            backend = await stack.enter_async_context(
-                embedded_backend(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
-            )
-            healer = ModelHealer(backend.revive_model, lambda model: triton.healed(model))
-            target = backend.embedded.endpoints.grpc
-            triton = TritonClient(target, profile=settings.backend.profile, on_dead=healer.dead)
-            watches.append(healer.run)
+            embedded = await stack.enter_async_context(EmbeddedTriton(_embedded_config(settings, releases)))
+            backend = ModelRollout(embedded.control, embedded.lay_out, profile)
+            healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
+            triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
+            watches += [healer.run, partial(_tell_end, embedded, backend_ended)]
         else:
-            triton = TritonClient(settings.backend.target, profile=settings.backend.profile)
-            backend = ExternalBackend(triton, settings.backend.profile)
+            triton = TritonClient(settings.backend.target, profile=profile)
+            backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
-        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache)
-        if isinstance(backend, EmbeddedBackend):
-            watches.append(partial(_tell_end, backend, gateway))
+        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache, backend_ended)
         watches += [gateway.readiness.watch, partial(gateway.follower.run, settings.backend.follow_rollout_s)]
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
@@ -241,11 +244,24 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> Samplin
     return SamplingPool(settings.sampling, config, limits)
 
 
-async def _tell_end(backend: EmbeddedBackend, gateway: Gateway) -> None:
-    """Tells the gateway when its embedded Triton ends by itself."""
-    status = await backend.embedded.wait()
-    _log.error("triton_ended", status=status, log=str(backend.embedded.log_file))
-    gateway.backend_ended.set()
+def _embedded_config(settings: ServerSettings, releases: Releases) -> EmbeddedTritonConfig:
+    backend = settings.backend
+    return EmbeddedTritonConfig(
+        model_repository=backend.model_repository,
+        state_directory=backend.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
+        instances=backend.instances,
+        profile=backend.profile,
+        rollout=releases.rollout,
+        rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
+        startup_timeout_s=backend.startup_timeout_s,
+    )
+
+
+async def _tell_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
+    """Tells when the embedded Triton ends by itself."""
+    status = await embedded.wait()
+    _log.error("triton_ended", status=status, log=str(embedded.log_file))
+    ended.set()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

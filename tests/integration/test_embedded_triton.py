@@ -20,6 +20,7 @@ from triton_requests import clip_inputs, processes_with, shared_memory_of
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.triton.embedded import (
     EmbeddedTriton,
     EmbeddedTritonConfig,
@@ -139,20 +140,15 @@ async def test_the_repository_is_not_written(config: EmbeddedTritonConfig, tmp_p
     assert contents(repository) == before
 
 
-async def test_stop_leaves_nothing_and_it_can_start_again(config: EmbeddedTritonConfig) -> None:
-    triton = EmbeddedTriton(config)
+async def test_stopping_leaves_nothing_but_the_log_of_the_start_before(config: EmbeddedTritonConfig) -> None:
     others = processes_with(own_servers())
     for _ in range(2):
-        await triton.start()
-        assert set(processes_with(own_servers())) > set(others)
-        waiter = asyncio.create_task(triton.wait())
-        await triton.stop()
+        async with EmbeddedTriton(config) as triton:
+            assert set(processes_with(own_servers())) > set(others)
+            waiter = asyncio.create_task(triton.wait())
         assert await waiter == 0
         assert processes_with(own_servers()) == others
-        with pytest.raises(RuntimeError, match="not running"):
-            triton.endpoints  # noqa: B018
-    await triton.stop()
-    assert config.state_directory.joinpath("tritonserver.log.1").exists(), "the log of the start before is kept"
+    assert config.state_directory.joinpath("tritonserver.log.1").exists()
 
 
 def is_stub(command: str) -> bool:
@@ -262,13 +258,18 @@ async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> N
         assert next(choices, None) is None
 
 
+async def entered(triton: EmbeddedTriton) -> None:
+    async with triton:
+        pytest.fail("it started")
+
+
 async def test_a_start_that_fails_quotes_the_log(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
     repository = copy_repository(config.model_repository, tmp_path)
     (repository / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
     before = processes_with(own_servers())
     triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state"))
     with pytest.raises(TritonStartError, match="Triton ended with status 1 while it started") as caught:
-        await triton.start()
+        await entered(triton)
     assert "ValueError: a broken model" in str(caught.value)
     assert str(triton.log_file) in str(caught.value)
     assert processes_with(own_servers()) == before
@@ -280,13 +281,13 @@ async def test_a_start_that_takes_too_long_is_given_up(config: EmbeddedTritonCon
     before = processes_with(own_servers())
     triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", startup_timeout_s=2.5))
     with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
-        await triton.start()
+        await entered(triton)
     assert processes_with(own_servers()) == before
 
 
 async def test_a_repository_without_manifest_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TritonStartError, match=r"manifest\.yaml: cannot be read"):
-        await EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")).start()
+    with pytest.raises(ManifestError, match=r"manifest\.yaml: cannot be read"):
+        await entered(EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")))
     assert not scratch_of(own_servers() + "none")
 
 

@@ -38,10 +38,12 @@ from wildgate_server.repository.releases import DETECTOR, ROLLOUT_NAME, Rollout,
 __all__ = [
     "CLIP_DECODER",
     "CLIP_DECODER_SOFTWARE",
+    "CPU_PROFILE",
     "VIDEO_SCORER",
     "check_configs",
     "ensemble",
     "ensembles",
+    "models_to_load",
     "render_configs",
     "write_configs",
 ]
@@ -50,6 +52,7 @@ VIDEO_SCORER = "video_scorer"
 CLIP_DECODER = "clip_decoder"
 CLIP_DECODER_SOFTWARE = "clip_decoder_software"
 """Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
+CPU_PROFILE = "cpu"
 
 _SOFTWARE, _CANARY = "_software", "_canary"
 _CPU_CONFIG = "config.pbtxt"
@@ -66,9 +69,21 @@ def ensemble(*, canary: bool = False, software: bool = False) -> str:
     return VIDEO_SCORER + _SOFTWARE * software + _CANARY * canary
 
 
-def ensembles(rollout: Rollout) -> dict[str, int]:
-    """Every ensemble of the repository, and the detector's version that it asks."""
-    return {name: version for name, version, _ in _ensembles(rollout)}
+def ensembles(rollout: Rollout, profile: str | None = None) -> dict[str, int]:
+    """The ensembles that `profile` asks, by default all that there are, and the detector's version that each asks.
+
+    `cpu` has no use for a second CPU decoder, and so none for the ensembles that ask it.
+    """
+    return {
+        name: version for name, version, software in _ensembles(rollout) if not (software and profile == CPU_PROFILE)
+    }
+
+
+def models_to_load(profile: str, rollout: Rollout) -> dict[str, tuple[int, ...]]:
+    """The models that `profile` needs, ensembles after what they ask, and the versions of each."""
+    decoders = [CLIP_DECODER] if profile == CPU_PROFILE else [CLIP_DECODER, CLIP_DECODER_SOFTWARE]
+    scorers = {name: (version,) for name, version in ensembles(rollout, profile).items()}
+    return {**dict.fromkeys(decoders, (1,)), DETECTOR: rollout.versions, **scorers}
 
 
 def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 import structlog
 
@@ -22,27 +21,14 @@ from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError, ModelManifest
 from wildgate_server.repository.releases import Releases, Rollout, load_releases, load_rollout, verify_files
+from wildgate_server.rollout.backend import Backend, NotReadyYet
 from wildgate_server.rollout.model_rollout import NotLoaded
 
-__all__ = ["Backend", "NotReadyYet", "RolloutFollower", "RolloutState"]
+__all__ = ["RolloutFollower", "RolloutState"]
 
 _log = structlog.get_logger()
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 4.0, 300.0
-
-
-class NotReadyYet(Exception):
-    """Versions of a rollout are not loaded yet, which is for somebody else to do; the text names what is missing."""
-
-
-class Backend(Protocol):
-    """Where versions are loaded. `bring` and `settle` are those of `ModelRollout`; NotReadyYet may be raised too."""
-
-    async def bring(self, rollout: Rollout) -> None:
-        """Makes the versions of `rollout` answer beside what does already."""
-
-    async def settle(self, rollout: Rollout) -> None:
-        """Clears up what `rollout` does not need."""
 
 
 class RolloutState(IntEnum):

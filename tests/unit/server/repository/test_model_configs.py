@@ -17,6 +17,7 @@ from wildgate_server.repository.model_configs import (
     ensemble,
     ensembles,
     main,
+    models_to_load,
     render_configs,
     write_configs,
 )
@@ -48,6 +49,22 @@ def config(model: str, profile: str = "cpu", rollout: Rollout = SERVING, **chang
 
 def parameters(found: ModelConfig) -> dict[str, str]:
     return {name: value.string_value for name, value in found.parameters.items()}
+
+
+def test_cpu_has_no_use_for_a_second_cpu_decoder() -> None:
+    decoders, detector = ("clip_decoder", "clip_decoder_software"), ("wildlife_detector", (3, 5))
+    serving, trial = ("video_scorer", "video_scorer_software"), ("video_scorer_canary", "video_scorer_software_canary")
+    assert [*models_to_load("cpu", ON_TRIAL).items()] == [
+        (decoders[0], (1,)),
+        detector,
+        (serving[0], (3,)),
+        (trial[0], (5,)),
+    ]
+    for profile in ("gpu", "rtx"):
+        loaded = [*models_to_load(profile, ON_TRIAL).items()]
+        ensembles_last = [*((name, (3,)) for name in serving), *((name, (5,)) for name in trial)]
+        assert loaded == [*((name, (1,)) for name in decoders), detector, *ensembles_last]
+        assert ensembles(ON_TRIAL, profile) == ensembles(ON_TRIAL)
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.releases import Releases, Rollout
+from wildgate_server.rollout.backend import NotReadyYet
 from wildgate_server.rollout.model_rollout import NotLoaded
-from wildgate_server.rollout.rollout_follower import NotReadyYet, RolloutFollower, RolloutState
+from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
 
 
 class FakeBackend:
