@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from wildgate_server.admission import Admission
-from wildgate_server.caching.setup import redis_store, verdict_cache
+from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.endpoint import grpc_server, listen, metrics_server
@@ -176,10 +176,9 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     manifest, releases = _checked_models(settings)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        redis = redis_store(settings.cache, lookups=settings.admission.max_in_flight)
-        if redis:
-            stack.push_async_callback(redis.close)
-        cache = verdict_cache(settings.cache, redis, metrics)
+        cache = await stack.enter_async_context(
+            verdict_cache(settings.cache, metrics, lookups=settings.admission.max_in_flight)
+        )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")

@@ -12,8 +12,9 @@ import pytest
 from redis_under_test import RealRedis, answering, pretending, real_redis, silence
 from structlog.testing import capture_logs
 
-from wildgate_server.caching.redis_verdicts import BadRedisUrl, RedisStore
+from wildgate_server.caching.redis_verdicts import RedisStore
 from wildgate_server.caching.verdict_cache import Kept, Lookup, VerdictCache
+from wildgate_server.errors import StartError
 from wildgate_server.metrics import Metrics
 
 PATIENT_S = 30.0  # where an answer is to come
@@ -71,7 +72,7 @@ async def test_redis_ends_a_verdict_s_time(redis: RealRedis) -> None:
         found = await store.get("a")
         assert isinstance(found, Kept)
         assert found.value == b"value"
-        assert 90 < found.left_s <= 100
+        assert 90 < found.expires <= 100
         await put(store, "b", Kept(b"value", 0.001))
         while isinstance(await store.get("b"), Kept):
             await asyncio.sleep(0.005)
@@ -243,7 +244,7 @@ async def test_as_many_lookups_as_there_may_be_wait_for_no_connection() -> None:
     ],
 )
 def test_a_url_that_is_none_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(BadRedisUrl, match="redis://") as refusal:
+    with pytest.raises(StartError, match="redis://") as refusal:
         RedisStore(url, 1.0, lookups=8)
     assert "secret" not in str(refusal.value)
     assert refusal.value.__cause__ is None

@@ -63,8 +63,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics) -> VerdictCache:
-    return VerdictCache([memory, slow], TTL_S, metrics.cache)
+def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics, clock: Clock) -> VerdictCache:
+    return VerdictCache([memory, slow], TTL_S, metrics.cache, clock)
 
 
 def lookups(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -107,7 +107,7 @@ async def test_what_another_gateway_kept_is_found_here_for_the_rest_of_its_time(
 ) -> None:
     await cache.keep("a", verdict())
     other = MemoryStore(10, 1 << 20, clock)
-    slow.kept["a"] = Kept(slow.kept["a"].value, 5.0)
+    slow.kept["a"] = Kept(slow.kept["a"].value, clock.now + 5.0)
     elsewhere = VerdictCache([other, slow], TTL_S, Metrics().cache)
     assert await elsewhere.find("a") == verdict()
     assert await elsewhere.find("a") == verdict()
@@ -144,7 +144,7 @@ async def test_bytes_are_bounded_and_what_is_too_large_is_not_kept(clock: Clock)
 
 
 async def test_what_is_over_makes_room_before_what_is_not(memory: MemoryStore, clock: Clock) -> None:
-    await memory.put("short", Kept(b"", 1.0))
+    await memory.put("short", Kept(b"", clock.now + 1.0))
     await memory.put("b", Kept(b"", DAY_S))
     await memory.put("c", Kept(b"", DAY_S))
     await memory.get("short")
@@ -160,7 +160,7 @@ async def test_figures_are_what_entries_take() -> None:
     tracemalloc.start()
     try:
         for number in range(count):
-            await memory.put(f"{number:064x}", Kept(bytes(size), DAY_S))
+            await memory.put(f"{number:064x}", Kept(bytes(size), 1e9 + number))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
