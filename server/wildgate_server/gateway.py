@@ -17,8 +17,7 @@ from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.endpoint import grpc_server, listen, metrics_server
 from wildgate_server.errors import SettingsConflict
-from wildgate_server.inference.decoder_routing import DecoderRouting
-from wildgate_server.inference.evidence import EvidenceMaker
+from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import VideoLimits
@@ -82,8 +81,8 @@ class Gateway:
             policy=load_policy(self._policy_file),
             router=self.router,
             observer=Observer(manifest, self.router),
-            evidence=EvidenceMaker(triton.frames),
-            needs_cpu_decoder=DecoderRouting(settings.backend.profile).needs_cpu_decoder,
+            frames=triton.frames,
+            needs_cpu_decoder=partial(needs_cpu_decoder, profile=settings.backend.profile),
             metrics=metrics.canary,
             canary_patience_s=settings.backend.canary_patience_s,
         )

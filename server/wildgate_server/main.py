@@ -39,7 +39,8 @@ def serve_command(args: list[str]) -> int:
     try:
         settings = ServerSettings(_cli_parse_args=args)
     except (ValidationError, SettingsError) as error:
-        print(f"wildgate serve: {_described(error)}", file=sys.stderr)
+        told = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+        print(f"wildgate serve: {told}", file=sys.stderr)
         return _USAGE
     _configure_log(settings.log_level)
     keep_freed_memory()
@@ -83,10 +84,6 @@ async def _serve(settings: ServerSettings) -> int:
         if stop.is_set():
             return 0  # stopped while it started
         raise
-
-
-def _described(error: ValidationError | SettingsError) -> str:
-    return str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
 
 
 def _configure_log(level: str) -> None:

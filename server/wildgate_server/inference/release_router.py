@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
+from typing import Self
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
@@ -49,12 +49,10 @@ class ReleaseRouter:
         self._known: dict[int, Release] = dict(releases.by_version)
         self._batchers: dict[str, Batcher] = {}
 
-    async def __aenter__(self) -> ReleaseRouter:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close(*self._batchers)
 
     @property
