@@ -83,7 +83,7 @@ class Gateway:
             observer=Observer(manifest, self.router),
             frames=triton.frames,
             needs_cpu_decoder=partial(needs_cpu_decoder, profile=settings.backend.profile),
-            metrics=metrics.canary,
+            metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
         )
         self.pipeline = ScoringPipeline(

@@ -20,7 +20,6 @@ from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.repository.yaml_document import faults
 from wildgate_server.settings import ServerSettings
-from wildgate_server.triton.embedded import TritonStartError
 
 __all__ = ["serve_command"]
 
@@ -49,7 +48,7 @@ def serve_command(args: list[str]) -> int:
     except (SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit) as error:
         print(f"wildgate serve: {error}", file=sys.stderr)
         return _USAGE
-    except (TritonStartError, StartError) as error:
+    except StartError as error:
         print(f"wildgate serve: cannot start: {error}", file=sys.stderr)
         return 1
 

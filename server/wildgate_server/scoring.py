@@ -11,7 +11,7 @@ from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_f
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.metrics import CanaryMetrics
+from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
@@ -39,9 +39,9 @@ class ScoredVideo:
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
-    `frames` answers decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells whether
-    the profile's decoder cannot be trusted with a video. `canary_patience_s` is how long a verdict may wait for a
-    version on trial, at least.
+    `frames` answers decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells
+    whether the profile's decoder cannot be trusted with a video. `canary_patience_s` is how long a verdict may wait
+    for a version on trial, at least.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Scorer:
         observer: Observer,
         frames: Frames,
         needs_cpu_decoder: Callable[[SampledVideo], bool],
-        metrics: CanaryMetrics,
+        metrics: Metrics,
         canary_patience_s: float,
     ) -> None:
         self._router = router
@@ -117,7 +117,7 @@ class Scorer:
             raise next(answer for answer in reversed(answers) if isinstance(answer, Exception))  # the serving one's
         for version, answer in zip((canary.version, releases.rollout.serving), answers, strict=True):
             if isinstance(answer, Exception):
-                self._metrics.failed(releases.by_version[version].model_version, reason_of(answer))
+                self._metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
 
 

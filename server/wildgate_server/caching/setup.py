@@ -28,7 +28,7 @@ async def verdict_cache(
         metrics.gauge("wildgate_cache_bytes", "Bytes that these take.", lambda: memory.size_bytes)
         stores.append(memory)
     if settings.redis_url is None:
-        yield VerdictCache(stores, settings.ttl_s, metrics.cache) if stores else None
+        yield VerdictCache(stores, settings.ttl_s, metrics) if stores else None
         return
     try:
         from wildgate_server.caching.redis_verdicts import RedisStore
@@ -44,6 +44,6 @@ async def verdict_cache(
         lambda: redis.left_alone,
     )
     try:
-        yield VerdictCache([*stores, redis], settings.ttl_s, metrics.cache)
+        yield VerdictCache([*stores, redis], settings.ttl_s, metrics)
     finally:
         await redis.close()

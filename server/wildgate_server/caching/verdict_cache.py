@@ -18,7 +18,7 @@ from cachetools import Cache, TLRUCache
 from pydantic import Field, SecretStr
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.metrics import CacheMetrics
+from wildgate_server.metrics import Metrics
 
 __all__ = ["CacheSettings", "Kept", "Lookup", "MemoryStore", "VerdictCache", "VerdictStore"]
 
@@ -83,7 +83,7 @@ class VerdictCache:
         self,
         stores: Sequence[VerdictStore],
         ttl_s: float,
-        metrics: CacheMetrics,
+        metrics: Metrics,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._stores = tuple(stores)

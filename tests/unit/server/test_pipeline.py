@@ -106,7 +106,7 @@ class Parts:
         settings = SourceSettings(file_roots=(root,), buckets=("s3://b", "gs://b"))
         self.pipeline = ScoringPipeline(
             sources=Sources(settings),
-            cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics.cache) if cached else None,
+            cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics) if cached else None,
             basis=VerdictBasis(
                 manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=settings
             ),

@@ -93,7 +93,7 @@ class Parts:
             observer=Observer(manifest(), self.router),
             frames=self._frames,
             needs_cpu_decoder=lambda video: self.software,
-            metrics=self.metrics.canary,
+            metrics=self.metrics,
             canary_patience_s=1.0,
         )
 

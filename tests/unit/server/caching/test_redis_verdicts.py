@@ -57,7 +57,7 @@ async def put(store: RedisStore, key: str, kept: Kept) -> None:
 
 async def test_what_one_gateway_keeps_another_finds(redis: RealRedis) -> None:
     async with store_at(redis.url) as here, store_at(redis.url) as there:
-        caches = [VerdictCache([store], DAY_S, Metrics().cache) for store in (here, there)]
+        caches = [VerdictCache([store], DAY_S, Metrics()) for store in (here, there)]
         assert await caches[1].find("a") is None
         await caches[0].keep("a", VERDICT)
         while here.writes:
@@ -106,7 +106,7 @@ async def test_values_are_bounded_both_ways(redis: RealRedis) -> None:
         found = await store.get("b")
         assert isinstance(found, Kept)
         assert len(found.value) < large, "not fetched whole; its seal cannot fit"
-        assert await VerdictCache([store], DAY_S, Metrics().cache).find("b") is None
+        assert await VerdictCache([store], DAY_S, Metrics()).find("b") is None
 
 
 async def test_a_redis_that_dies_is_a_miss_and_comes_back(redis: RealRedis) -> None:

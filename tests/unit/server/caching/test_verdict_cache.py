@@ -64,7 +64,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics, clock: Clock) -> VerdictCache:
-    return VerdictCache([memory, slow], TTL_S, metrics.cache, clock)
+    return VerdictCache([memory, slow], TTL_S, metrics, clock)
 
 
 def lookups(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -108,7 +108,7 @@ async def test_what_another_gateway_kept_is_found_here_for_the_rest_of_its_time(
     await cache.keep("a", verdict())
     other = MemoryStore(10, 1 << 20, clock)
     slow.kept["a"] = Kept(slow.kept["a"].value, clock.now + 5.0)
-    elsewhere = VerdictCache([other, slow], TTL_S, Metrics().cache)
+    elsewhere = VerdictCache([other, slow], TTL_S, Metrics())
     assert await elsewhere.find("a") == verdict()
     assert await elsewhere.find("a") == verdict()
     assert slow.asked == 1, "the second time it was in memory"
@@ -176,9 +176,9 @@ async def damaged_values(cache: VerdictCache, slow: SlowStore) -> list[bytes]:
 
 
 async def test_a_damaged_or_foreign_value_is_a_miss(clock: Clock, slow: SlowStore, metrics: Metrics) -> None:
-    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics().cache), slow)
+    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics()), slow)
     memory = MemoryStore(10, 1 << 20, clock)
-    cache = VerdictCache([memory, slow], TTL_S, metrics.cache)
+    cache = VerdictCache([memory, slow], TTL_S, metrics)
     for value in values:
         slow.kept["a"] = Kept(value, DAY_S)
         assert await cache.find("a") is None
