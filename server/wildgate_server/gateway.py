@@ -182,7 +182,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
-        watches: list[Callable[[], Coroutine[None, None, None]]] = []
+        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
         backend_ended = asyncio.Event()
         backend: Backend
         profile = settings.backend.profile
@@ -191,13 +191,14 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             backend = ModelRollout(embedded.control, embedded.lay_out, profile)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
             triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
-            watches += [healer.run, partial(_tell_end, embedded, backend_ended)]
+            watches |= {"healer": healer.run, "triton": partial(_tell_end, embedded, backend_ended)}
         else:
             triton = TritonClient(settings.backend.target, profile=profile)
             backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
         gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache, backend_ended)
-        watches += [gateway.readiness.watch, partial(gateway.follower.run, settings.backend.follow_rollout_s)]
+        follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
+        watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
         await warming_up
@@ -207,8 +208,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)
-        for watch in watches:
-            name = getattr(watch, "func", watch).__qualname__
+        for name, watch in watches.items():
             watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
             stack.push_async_callback(_cancelled, watched)
         yield gateway

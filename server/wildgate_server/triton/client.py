@@ -16,7 +16,6 @@ from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
-from wildgate_server.repository.releases import DETECTOR
 
 __all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
 
@@ -29,8 +28,7 @@ _CHANNEL_ARGUMENTS = [
 ]
 # A Python-backend process that was killed stays dead, while Triton itself says that the model is ready. An instance is
 # called after its model: `clip_decoder_0_0`.
-_STUB_DIED = re.compile(r"Stub process '([^']+)' is not healthy")
-_PYTHON_MODELS = (CLIP_DECODER_SOFTWARE, CLIP_DECODER, DETECTOR)  # a longer name before its own beginning
+_STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
 _RESTRICTED_HEADER = "triton-grpc-protocol-"
 _READY_TIMEOUT_S = 2.0
 _MISTRUST_S = 5.0  # after an external Triton told of a dead process; without traffic, no answer would prove otherwise
@@ -150,12 +148,10 @@ class TritonClient:
         return answer
 
     def _note_death(self, message: str) -> None:
-        if not (told := _STUB_DIED.search(message)):
-            return
-        model = next((name for name in _PYTHON_MODELS if told[1].startswith(name)), told[1])
-        self._dead[model] = self._clock()
-        if self._on_dead:
-            self._on_dead(model)
+        if told := _STUB_DIED.search(message):
+            self._dead[told[1]] = self._clock()
+            if self._on_dead:
+                self._on_dead(told[1])
 
 
 class ModelControlError(Exception):
