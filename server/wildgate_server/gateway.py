@@ -46,7 +46,7 @@ __all__ = ["Gateway", "run_gateway"]
 
 _log = structlog.get_logger()
 
-_ANSWERING_S = 1.0  # for answers that are on their way when the last video is done
+_ANSWERING_S = 1.0  # for answers still under way when the last video is done
 
 
 class Gateway:
@@ -133,7 +133,7 @@ class Gateway:
         await self.server.stop(_ANSWERING_S)
 
     async def _ready(self) -> bool:
-        serving = self.router.releases.without_canary().rollout  # a version on trial that fails costs nobody an answer
+        serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
         asked = ensembles(serving, self._settings.profile)
         return self.router.healthy and all([await self._triton.ready(name) for name in asked])
 
@@ -191,7 +191,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             backend = ModelRollout(embedded.control, embedded.lay_out, profile)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
             triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
-            watches |= {"healer": healer.run, "triton": partial(_tell_end, embedded, backend_ended)}
+            watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
         else:
             triton = TritonClient(settings.backend.target, profile=profile)
             backend = ExternalBackend(triton, profile)
@@ -255,8 +255,8 @@ def _embedded_config(settings: ServerSettings, releases: Releases) -> EmbeddedTr
     )
 
 
-async def _tell_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
-    """Tells when the embedded Triton ends by itself."""
+async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
+    """Waits until the embedded Triton ends by itself, and logs it."""
     status = await embedded.wait()
     _log.error("triton_ended", status=status, log=str(embedded.log_file))
     ended.set()

@@ -29,7 +29,7 @@ _USAGE = 2
 
 
 def serve_command(args: list[str]) -> int:
-    """Serves until SIGTERM or SIGINT; answers the exit status.
+    """Serves until SIGTERM or SIGINT; returns the exit status.
 
     0 stopped, 1 could not start or lost its embedded Triton, 2 bad configuration.
 
@@ -38,8 +38,8 @@ def serve_command(args: list[str]) -> int:
     try:
         settings = ServerSettings(_cli_parse_args=args)
     except (ValidationError, SettingsError) as error:
-        told = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
-        print(f"wildgate serve: {told}", file=sys.stderr)
+        message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+        print(f"wildgate serve: {message}", file=sys.stderr)
         return _USAGE
     _configure_log(settings.log_level)
     keep_freed_memory()

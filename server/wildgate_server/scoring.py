@@ -39,7 +39,7 @@ class ScoredVideo:
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
-    `frames` answers decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells
+    `frames` returns decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells
     whether the profile's decoder cannot be trusted with a video. `canary_patience_s` is how long a verdict may wait
     for a version on trial, at least.
     """

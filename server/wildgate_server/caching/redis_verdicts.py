@@ -36,8 +36,8 @@ class RedisStore:
 
     A command, connecting included, may take `timeout_s`. `lookups` is how many may be under way at a time: each has a
     connection for itself, and so has each write, because waiting for one would look like a Redis that is slow. `clock`
-    answers monotonic seconds. `writes` are under way. Whether the Redis is there is not asked; raises StartError for
-    what is not the URL of one, without quoting it, since it may hold a password.
+    returns monotonic seconds. `writes` are those under way. Whether the Redis is there is not asked. Raises StartError
+    for what is not the URL of one, without quoting it, since it may hold a password.
     """
 
     tier = "redis"
@@ -68,7 +68,7 @@ class RedisStore:
         return Kept(value, self._clock() + left_ms / 1e3)
 
     async def put(self, key: str, kept: Kept) -> None:
-        """Has a value kept; nobody waits for it."""
+        """Starts keeping a value, without waiting for it."""
         if len(kept.value) > _MAX_VALUE_BYTES or len(self.writes) >= _MAX_WRITES or not self._breaker.allows():
             return
         write = asyncio.create_task(self._put(key, kept), name="redis-write")
@@ -95,7 +95,7 @@ class RedisStore:
         await self._asked(cast("Coroutine[Any, Any, object]", self._redis.set(_PREFIX + key, kept.value, px=left_ms)))
 
     async def _asked(self, command: Coroutine[Any, Any, Any]) -> Any | None:
-        """What the command answers; None when it fails or takes too long."""
+        """The command's result; None when it fails or takes too long."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await command
@@ -103,8 +103,8 @@ class RedisStore:
             was_open = self._breaker.open
             self._breaker.failed()
             if self._breaker.open and not was_open:
-                told = "too slow" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-                _log.warning("redis_left_alone", error=told)
+                reason = "too slow" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+                _log.warning("redis_left_alone", error=reason)
             return None
         if self._breaker.open:
             _log.info("redis_is_back")

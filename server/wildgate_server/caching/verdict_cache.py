@@ -76,7 +76,7 @@ class CacheSettings(ConfigSection):
 class VerdictCache:
     """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds.
 
-    `clock` answers monotonic seconds.
+    `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class VerdictCache:
 class MemoryStore:
     """Keeps values in this process: at most `max_entries` of them and `max_bytes` in all.
 
-    The least recently used one goes first, and each when its time is over. `clock` answers monotonic seconds. `entries`
+    The least recently used one goes first, and each when its time is over. `clock` returns monotonic seconds. `entries`
     and `size_bytes` are figures for other threads: they say what was there after the last value came.
     """
 

@@ -71,7 +71,7 @@ class _Entry:
 class Batcher:
     """Gathers rows into batches for `detect`; owns its loop and its batches from `start` to `close`.
 
-    `detect(rows, timeout_s)` answers for all rows or raises as `TritonClient.detect` does.
+    `detect(rows, timeout_s)` answers all rows or raises what `TritonClient.detect` does.
     """
 
     def __init__(self, settings: BatchSettings, detect: Detect) -> None:
@@ -141,7 +141,7 @@ class Batcher:
     def _batch_done(self, batch: list[_Entry], task: asyncio.Task[None]) -> None:
         self._batches.discard(task)
         self._places.release()
-        self._fail(batch, ShuttingDown("this server is stopping"))  # a task cancelled before it began tells nobody
+        self._fail(batch, ShuttingDown("this server is stopping"))  # a task cancelled before it began resolves nothing
 
     async def _next(self) -> _Entry:
         """The next row whose caller still waits."""

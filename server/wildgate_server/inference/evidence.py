@@ -40,7 +40,7 @@ async def evidence_frames(
 ) -> tuple[EvidenceFrame, ...]:
     """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
 
-    `frames(decoder, rows, timeout_s)` answers UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
+    `frames(decoder, rows, timeout_s)` returns UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
     Raises what that raises.
     """
     wanted = _best_times(seen.detections, max_frames)

@@ -46,7 +46,7 @@ class Observation:
 
 
 class Observer:
-    """Has videos looked at, by the ensembles that `router` leads to."""
+    """Has videos looked at by the ensembles that `router` reaches."""
 
     def __init__(self, manifest: ModelManifest, router: ReleaseRouter) -> None:
         self._side_px = manifest.frame_side_px

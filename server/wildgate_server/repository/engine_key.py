@@ -39,7 +39,7 @@ RUNTIME_NAMES: Mapping[Target, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-
 ENGINE_NAMES: Mapping[Target, str] = {"tensorrt": "model.plan", "rtx": "model.rtx"}
 PORTABLE_ARCHITECTURES = ("8.0+",)
 """What a TensorRT-RTX engine is built for unless told otherwise: its documentation names 8.0, 8.6, 8.9, 12.0 "and
-later". An architecture between them (9.0) is let pass here; TensorRT-RTX itself has the last word when it loads."""
+later". An architecture between them (9.0) passes here; TensorRT-RTX itself decides when it loads."""
 
 ENGINE_SOURCE = "engine.onnx"
 """Beside `model.onnx` where engines are built from another file: TensorRT takes another INT8 than CPUs do."""
@@ -130,7 +130,7 @@ def engine_digest(engine: bytes) -> str:
 def check_engine(engine: Path, onnx: Path, machine: Machine, manifest: ModelManifest) -> None:
     """Checks that `engine` was built from the file `onnx`, runs on `machine` and does what `manifest` asks of it.
 
-    The target is told by the key, or by the engine's name where the key does not help. Raises EngineDoesNotFit.
+    The target comes from the key, or from the engine's name where the key cannot be read. Raises EngineDoesNotFit.
     """
     target: Target = "tensorrt" if engine.name == ENGINE_NAMES["tensorrt"] else "rtx"
     try:

@@ -40,7 +40,7 @@ class BackendSettings(ConfigSection):
 
 
 class NotReadyYet(Exception):
-    """Versions of a rollout are not loaded yet, which is for somebody else to do; the text names what is missing."""
+    """Versions of a rollout are not loaded yet, which is somebody else's job; the text names what is missing."""
 
 
 class ExternalBackend:
@@ -51,7 +51,7 @@ class ExternalBackend:
         self._profile = profile
 
     async def bring(self, rollout: Rollout) -> None:
-        """Raises NotReadyYet, naming what is missing, until every version of `rollout` answers."""
+        """Raises NotReadyYet, naming what is missing, until every version of `rollout` is ready."""
         for name, version in ensembles(rollout, self._profile).items():
             if not await self._triton.ready(name, version):
                 raise NotReadyYet(f"Triton has no {name} of version {version}: `wildgate-build load` loads it")

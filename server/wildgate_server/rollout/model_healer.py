@@ -20,7 +20,7 @@ _MAX_PAUSE_S = 30.0
 
 
 class ModelHealer:
-    """Has dead models loaded again, each until it succeeds.
+    """Loads dead models again, each until it succeeds.
 
     `revive(model)` loads a model again or raises NotLoaded; `healed(model)` is called when it has. After a failure it
     is tried again in `first_pause_s`, then in twice as long, up to half a minute.
@@ -37,12 +37,12 @@ class ModelHealer:
         self._news = asyncio.Event()
 
     def dead(self, model: str) -> None:
-        """The processes of `model`, or one of them, were killed; it is told as often as it is noticed."""
+        """Notes that a process of `model` was killed; may be called as often as that is noticed."""
         self._dead.add(model)
         self._news.set()
 
     async def run(self) -> None:
-        """Heals what `dead` tells of; runs until it is cancelled."""
+        """Heals the models that `dead` notes; runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._news.wait()

@@ -126,7 +126,7 @@ class ModelRollout:
 
 
 def _in_force(loaded: _Loaded) -> Rollout | None:
-    """The rollout by which these models were loaded, as far as they tell; None when nothing answers."""
+    """The rollout by which these models were loaded, as far as they show; None when nothing serves."""
     serving, trial = (loaded.get(ensemble(canary=canary)) for canary in (False, True))
     if not serving:
         return None

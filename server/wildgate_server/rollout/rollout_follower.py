@@ -43,7 +43,7 @@ class RolloutState(IntEnum):
 class RolloutFollower:
     """Keeps `router` at what `repository` says, from `run` on.
 
-    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here; `clock` tells
+    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here; `clock` returns
     monotonic seconds.
     """
 
@@ -138,7 +138,7 @@ class RolloutFollower:
         self._settle()
 
     def _settle(self) -> None:
-        """Has what is not in force any more cleared up, unless that is done or under way."""
+        """Starts clearing up what is no longer in force, unless that is done or under way."""
         if self._settled or (self._settling and not self._settling.done()):
             return
         self._retired = False

@@ -1,4 +1,4 @@
-"""Triton, asked over gRPC; the only module of the gateway that imports tritonclient. Its errors are translated here."""
+"""Triton over gRPC; the only module of the gateway that imports tritonclient. Its errors are translated here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHANNEL_ARGUMENTS = [
 _STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
 _RESTRICTED_HEADER = "triton-grpc-protocol-"
 _READY_TIMEOUT_S = 2.0
-_MISTRUST_S = 5.0  # after an external Triton told of a dead process; without traffic, no answer would prove otherwise
+_MISTRUST_S = 5.0  # after an external Triton reported a dead process; without traffic, no answer would prove otherwise
 _CONTROL_TIMEOUT_S = 10.0
 _LOAD_TIMEOUT_S = 300.0
 
@@ -70,7 +70,7 @@ class TritonClient:
 
     `on_dead(model)` is called for every answer that tells of a model whose process was killed; what heals it says so
     by `healed`. Without one, what stands behind the target is trusted to heal by itself: an answer is the proof, and
-    after a few seconds Triton's own word counts again. `clock` tells monotonic seconds.
+    after a few seconds Triton's own word counts again. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class TritonClient:
         await self._client.close()
 
     async def ready(self, model: str, version: int | None = None) -> bool:
-        """Whether `model` (one version or any) can be asked and, as far as answers tell, can answer."""
+        """Whether `model` (one version or any) is ready and, as far as answers show, works."""
         if not self._on_dead:
-            self._dead = {name: told for name, told in self._dead.items() if self._clock() - told < _MISTRUST_S}
+            self._dead = {name: seen for name, seen in self._dead.items() if self._clock() - seen < _MISTRUST_S}
         if self._dead:
             return False
         version_text = "" if version is None else str(version)
@@ -148,10 +148,10 @@ class TritonClient:
         return answer
 
     def _note_death(self, message: str) -> None:
-        if told := _STUB_DIED.search(message):
-            self._dead[told[1]] = self._clock()
+        if died := _STUB_DIED.search(message):
+            self._dead[died[1]] = self._clock()
             if self._on_dead:
-                self._on_dead(told[1])
+                self._on_dead(died[1])
 
 
 class ModelControlError(Exception):

@@ -104,7 +104,7 @@ def lay_out_models(models: Path, config: EmbeddedTritonConfig, rollout: Rollout)
 
 
 def _link_files(source: Path, version: Path) -> None:
-    """Makes `version` hold links to all that `source` holds, and none to what is gone from there."""
+    """Fills `version` with links to all that `source` holds, and drops those to what is gone from there."""
     version.mkdir(exist_ok=True)
     for link in version.iterdir():
         if link.is_symlink() and not link.exists():
@@ -123,8 +123,8 @@ def touch_model(models: Path, model: str) -> None:
 
 def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
     """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
-    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs wants a header that nobody is told;
-    # loading models (a Python model is code) wants it too. It keeps out whoever can connect, but not a reader of /proc.
+    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model is
+    # code), wants a header that only this process knows. It keeps out whoever can connect, but not a reader of /proc.
     secret = f"wildgate={launch.secret}"
     not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
