@@ -36,4 +36,4 @@ def keep_freed_memory() -> bool:
     except AttributeError:  # not glibc
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST_HEAP_BLOCK), (_M_TRIM_THRESHOLD, _KEPT_BYTES))
-    return sum(mallopt(name, value) for name, value in settings) == len(settings)
+    return all(mallopt(name, value) for name, value in settings)

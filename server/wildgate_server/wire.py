@@ -17,6 +17,7 @@ __all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
+_VIDEO_FACTS = [field.name for field in pb.VideoInfo.DESCRIPTOR.fields]  # those of SampledVideo
 # Enumerations have the same names in the policy and in the protocol.
 _ACTIONS = {action: f"ACTION_{action.name}" for action in Action}
 _GROUPS = {group: f"LABEL_GROUP_{group.name}" for group in LabelGroup}
@@ -48,17 +49,7 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
             max_gap_s=max_gap_s,
             looked_at_s=scored.looked_at_s,
         ),
-        video=pb.VideoInfo(
-            format=video.format,
-            codec=video.codec,
-            width=video.width,
-            height=video.height,
-            rotation=video.rotation,
-            content_bytes=video.content_bytes,
-            clip_bytes=video.clip_bytes,
-            read_bytes=video.read_bytes,
-            read_requests=video.read_requests,
-        ),
+        video=pb.VideoInfo(**{name: getattr(video, name) for name in _VIDEO_FACTS}),
         model_version=scored.release.model_version,
         policy_version=scored.policy.version,
         content_digest=video.content_digest,

@@ -123,8 +123,8 @@ def touch_model(models: Path, model: str) -> None:
 
 def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
     """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
-    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model is
-    # code), wants a header that only this process knows. It keeps out whoever can connect, but not a reader of /proc.
+    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model
+    # is code), wants a header that only this process knows. It stops whoever can connect, but not a reader of /proc.
     secret = f"wildgate={launch.secret}"
     not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
