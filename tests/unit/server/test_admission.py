@@ -6,6 +6,7 @@ import asyncio
 from contextlib import ExitStack
 
 import pytest
+from event_loop import settled
 
 from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.errors import Overloaded, ShuttingDown
@@ -39,12 +40,6 @@ class Visitor:
         self._leave.set()
         await self.task
         await settled()
-
-
-async def settled() -> None:
-    """Lets every task run until it waits for something."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def visitors(admission: Admission, *sizes: int) -> list[Visitor]:

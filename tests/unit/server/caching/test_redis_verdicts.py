@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from event_loop import Clock
 from redis_under_test import RealRedis, answering, pretending, real_redis, silence
 from structlog.testing import capture_logs
 
@@ -20,13 +21,6 @@ from wildgate_server.metrics import Metrics
 PATIENT_S = 30.0  # where an answer is to come
 DAY_S = 86_400.0
 VERDICT = b"an encoded verdict"
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -5,19 +5,13 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from event_loop import Clock
 
 from wildgate_server.caching.verdict_cache import Kept, Lookup, MemoryStore, VerdictCache
 from wildgate_server.metrics import Metrics
 
 TTL_S = 60.0
 DAY_S = 86_400.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class SlowStore:
@@ -44,7 +38,7 @@ def verdict(name: str = "v", size: int = 0) -> bytes:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
+from event_loop import settled
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
@@ -80,11 +81,6 @@ async def batching(triton: FakeTriton, **settings: float) -> AsyncIterator[Batch
 
 def submitted(batcher: Batcher, *rows: ClipRow, within_s: float = FAR) -> list[asyncio.Task[RowResult]]:
     return [asyncio.create_task(batcher.submit(asked, monotonic() + within_s)) for asked in rows]
-
-
-async def settled() -> None:
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 async def marks_of(tasks: Sequence[asyncio.Task[RowResult]]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from event_loop import Clock, settled
 from releases_under_test import manifest, releases, write_repository
 from structlog.testing import capture_logs
 
@@ -54,9 +55,9 @@ class Following:
         self.backend.router = self.router = ReleaseRouter(BatchSettings(), self._detect, releases(1))
         self.refusal: Exception | None = None
         self.checked_in: int | None = None
-        self.now = 100.0
+        self.clock = Clock(100.0)
         self.follower = RolloutFollower(
-            self.repository, manifest(), self.router, self.backend, self._check, clock=lambda: self.now
+            self.repository, manifest(), self.router, self.backend, self._check, clock=self.clock
         )
 
     def write(self, **rollout: Any) -> None:
@@ -85,17 +86,11 @@ async def test_a_file_that_says_what_is_in_force_does_nothing(following: Followi
 async def test_a_change_is_loaded_switched_to_and_cleared_up_after(following: Following) -> None:
     following.write(serving=2, previous=1, canary={"version": 3, "share": 0.5})
     await following.follower.follow()
-    await quiet()
+    await settled()
     assert following.backend.calls == [("bring", (2, 3), 1), ("settle", (2, 3), 2)]
     assert following.router.releases == releases_of(following)
     await following.follower.follow()
     assert len(following.backend.calls) == 2
-
-
-async def quiet() -> None:
-    """Until what can go on by itself has done so."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def releases_of(following: Following) -> Releases:
@@ -108,9 +103,9 @@ async def test_what_is_old_is_cleared_up_after_its_last_video(following: Followi
     with following.router.held():
         await following.follower.follow()
         assert following.router.releases.rollout.serving == 2
-        await quiet()
+        await settled()
         assert [call[0] for call in following.backend.calls] == ["bring"]
-    await quiet()
+    await settled()
     assert [call[0] for call in following.backend.calls] == ["bring", "settle"]
 
 
@@ -118,14 +113,14 @@ async def test_a_rollback_does_not_wait_for_old_videos(following: Following) -> 
     following.write(serving=2)
     with following.router.held():
         await following.follower.follow()
-        await quiet()
+        await settled()
         following.write(serving=1)
         async with asyncio.timeout(30):
             await following.follower.follow()
         assert following.router.releases.rollout.serving == 1
-        await quiet()
+        await settled()
         assert [call[:2] for call in following.backend.calls] == [("bring", (2,)), ("bring", (1,))]
-    await quiet()
+    await settled()
     assert following.backend.calls[2:] == [("settle", (1,), 1)], "what was superseded is not settled any more"
 
 
@@ -133,11 +128,11 @@ async def test_after_a_change_that_is_refused_clearing_up_goes_on(following: Fol
     following.write(serving=2)
     with following.router.held():
         await following.follower.follow()
-        await quiet()
+        await settled()
         following.backend.bring_error = NotLoaded("broken")
         following.write(serving=3)
         await following.follower.follow()
-    await quiet()
+    await settled()
     assert following.backend.calls[2:] == [("settle", (2,), 2)]
 
 
@@ -145,7 +140,7 @@ async def test_what_is_being_unloaded_is_done_before_anything_is_loaded(followin
     following.write(serving=2)
     following.backend.go_on.clear()
     await following.follower.follow()
-    await quiet()
+    await settled()
     following.write(serving=3)
     task = asyncio.create_task(following.follower.follow())
     await asyncio.sleep(0.05)
@@ -153,7 +148,7 @@ async def test_what_is_being_unloaded_is_done_before_anything_is_loaded(followin
     following.backend.go_on.set()
     await task
     assert following.router.releases.rollout.serving == 3
-    await quiet()
+    await settled()
 
 
 async def test_the_end_of_following_ends_the_clearing_up(following: Following) -> None:
@@ -164,7 +159,7 @@ async def test_the_end_of_following_ends_the_clearing_up(following: Following) -
         async with asyncio.timeout(30):
             while following.router.releases.rollout.serving != 2:
                 await asyncio.sleep(0.001)
-        await quiet()
+        await settled()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert asyncio.all_tasks() == before
@@ -237,7 +232,7 @@ async def test_what_does_not_load_is_refused_and_tried_again_in_a_while(followin
     assert [call[0] for call in following.backend.calls] == ["bring"]
     assert set(following.router.labels) == {"m/1"}
     for pause_s, tries in ((4.5, 2), (4.5, 2), (4.5, 3)):
-        following.now += pause_s
+        following.clock.now += pause_s
         await following.follower.follow()
         assert len(following.backend.calls) == tries, "each pause is twice the one before"
 
@@ -278,11 +273,11 @@ async def test_clearing_up_is_tried_again(following: Following, error: Exception
     following.backend.settle_error = error
     following.write(serving=2)
     await following.follower.follow()
-    await quiet()
+    await settled()
     following.backend.settle_error = None
     for _ in range(2):
         await following.follower.follow()
-        await quiet()
+        await settled()
     assert [call[0] for call in following.backend.calls] == ["bring", "settle", "settle"]
     assert following.follower.state is RolloutState.IN_FORCE
 
