@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from itertools import cycle
 from time import monotonic
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from releases_under_test import manifest, releases
 from scored_videos import POLICY, sampled_video
+from scripted_triton import ScriptedTriton
 from structlog.testing import capture_logs
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
@@ -23,7 +23,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.stages import Stage
-from wildgate_server.triton.client import ClipRow, DetectionBatch
+from wildgate_server.triton.client import ClipRow
 
 WINDOWS = (
     ClipWindow(b"first", (0, 2, 5, 9), (0.0, 1.0, 2.0, 3.0), 10),
@@ -31,57 +31,14 @@ WINDOWS = (
 )
 
 
-class FakeTriton:
-    """Sees a horn (0.75) in frame 4 of the second clip and in frame 5 of the first; refuses `bad` clip frames.
-
-    Version 2 is half as sure. `answers` are the versions that answer in turn, in place of the ensemble's own.
-    """
-
-    def __init__(self) -> None:
-        self.rows: list[ClipRow] = []
-        self.asked: Counter[str] = Counter()
-        self.bad: set[tuple[bytes, int]] = set()
-        self.error: Exception | None = None
-        self.canary_error: Exception | None = None
-        self.held = asyncio.Event()
-        self.held.set()
-        self.answers: Iterator[int] = iter(())
-        self.cancelled = 0
-
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
-        self.rows += rows
-        self.asked[ensemble] += len(rows)
-        canary = ensemble.endswith("_canary")
-        version = next(self.answers, 2 if canary else 1)
-        try:
-            if canary and self.canary_error:
-                raise self.canary_error
-            if self.error:
-                if any(row.clip == b"second" for row in rows):
-                    raise self.error
-                await asyncio.Event().wait()
-            if canary:
-                await self.held.wait()
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        detections = np.zeros((len(rows), 4, 2, 6), np.float32)
-        for row, places in zip(rows, detections, strict=True):
-            for place, index in zip(places, row.frame_index, strict=True):
-                if (row.clip, index) in self.bad:
-                    raise RowRefused("cannot be decoded")
-                if (row.clip, index) in {(b"second", 4), (b"first", 5)}:
-                    place[0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, 1)
-        return DetectionBatch(detections, version)
-
-
 class Parts:
     """A scorer and what stands behind it."""
 
     def __init__(self) -> None:
         self.video = sampled_video(windows=WINDOWS, rotation=90)
-        self.triton = FakeTriton()
+        self.triton = ScriptedTriton()
+        self.triton.horns = {(b"second", 4), (b"first", 5)}
+        self.triton.fails = b"second"
         self.metrics = Metrics()
         self.software = False
         self.decoders: list[str] = []

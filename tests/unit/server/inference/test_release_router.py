@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from time import monotonic
 
-import numpy as np
 import pytest
 from event_loop import settled
 from releases_under_test import releases
+from scripted_triton import ScriptedTriton
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.triton.client import ClipRow, DetectionBatch
+from wildgate_server.triton.client import ClipRow
 
 ROW = ClipRow(b"clip", (0,), 0)
 LONG_WAIT_MS = 3_600_000.0
 
 
-class FakeTriton:
-    def __init__(self) -> None:
-        self.batches: list[tuple[str, int]] = []
-
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
-        self.batches.append((ensemble, len(rows)))
-        return DetectionBatch(np.zeros((len(rows), 4, 2, 6), np.float32), 1)
-
-
 @pytest.fixture
-def triton() -> FakeTriton:
-    return FakeTriton()
+def triton() -> ScriptedTriton:
+    return ScriptedTriton()
 
 
-async def test_rows_of_two_ensembles_never_share_a_batch(triton: FakeTriton) -> None:
+async def test_rows_of_two_ensembles_never_share_a_batch(triton: ScriptedTriton) -> None:
     async with ReleaseRouter(BatchSettings(max_rows=2, max_wait_ms=LONG_WAIT_MS), triton.detect, releases(1)) as router:
         deadline = monotonic() + 60
         names = ["video_scorer", "video_scorer_canary"] * 2
         await asyncio.gather(*(router.submit(name, ROW, deadline) for name in names))
-        assert sorted(triton.batches) == [("video_scorer", 2), ("video_scorer_canary", 2)]
+        assert sorted(triton.batches) == [("video_scorer", [b"clip"] * 2), ("video_scorer_canary", [b"clip"] * 2)]
         assert router.healthy
         assert router.depth == 0
 
 
-async def test_what_is_not_in_force_is_let_go_with_its_last_video(triton: FakeTriton) -> None:
+async def test_what_is_not_in_force_is_let_go_with_its_last_video(triton: ScriptedTriton) -> None:
     async with ReleaseRouter(BatchSettings(max_rows=1), triton.detect, releases(1, canary=2)) as router:
         with router.held() as first:
             await router.submit("video_scorer_canary", ROW, monotonic() + 60)
@@ -61,7 +51,7 @@ async def test_what_is_not_in_force_is_let_go_with_its_last_video(triton: FakeTr
         assert router.release(1).model_version == "m/1", "a late answer is still told"
 
 
-async def test_two_changes_are_both_waited_for(triton: FakeTriton) -> None:
+async def test_two_changes_are_both_waited_for(triton: ScriptedTriton) -> None:
     async with ReleaseRouter(BatchSettings(), triton.detect, releases(1)) as router:
         with router.held():
             router.switch(releases(2))
@@ -76,7 +66,7 @@ async def test_two_changes_are_both_waited_for(triton: FakeTriton) -> None:
         await router.retire()
 
 
-async def test_labels_of_what_is_expected_count_until_it_is_taken_back(triton: FakeTriton) -> None:
+async def test_labels_of_what_is_expected_count_until_it_is_taken_back(triton: ScriptedTriton) -> None:
     async with ReleaseRouter(BatchSettings(), triton.detect, releases(1)) as router:
         with pytest.raises(BackendUnavailable, match="version 5"):
             router.release(5)
@@ -87,11 +77,11 @@ async def test_labels_of_what_is_expected_count_until_it_is_taken_back(triton: F
         assert set(router.labels) == {"m/1"}
 
 
-async def test_a_batcher_that_is_closed_is_made_anew(triton: FakeTriton) -> None:
+async def test_a_batcher_that_is_closed_is_made_anew(triton: ScriptedTriton) -> None:
     async with ReleaseRouter(BatchSettings(max_rows=1), triton.detect, releases(1, canary=2)) as router:
         for _ in range(2):
             await router.submit("video_scorer_canary", ROW, monotonic() + 60)
             router.switch(releases(1))
             await router.retire()
             router.switch(releases(1, canary=2))
-        assert triton.batches == [("video_scorer_canary", 1)] * 2
+        assert triton.batches == [("video_scorer_canary", [b"clip"])] * 2

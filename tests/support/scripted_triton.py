@@ -1,0 +1,71 @@
+"""A Triton at the seam of the batchers: sees horns where it is told to, and refuses or fails what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from wildgate_server.errors import RowRefused
+from wildgate_server.triton.client import ClipRow, DecoderRefused, DetectionBatch
+
+HORN = 1  # its class index
+
+
+class ScriptedTriton:
+    """Sees a horn (0.75) in the `horns`, frames by clip and index; version 2, which is on trial, is half as sure.
+
+    The GPU's decoder refuses batches with a clip of `hard`, any decoder those with a frame of `bad`. `error` fails a
+    batch with the clip `fails`, while all others hang; `canary_error` fails the version on trial. `answers` are the
+    versions that answer in turn, in place of the ensemble's own; those on trial wait while `held` is cleared.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[ClipRow] = []
+        self.batches: list[tuple[str, list[bytes]]] = []
+        self.horns: set[tuple[bytes, int]] = set()
+        self.hard: set[bytes] = set()
+        self.bad: set[tuple[bytes, int]] = set()
+        self.fails = b""
+        self.error: Exception | None = None
+        self.canary_error: Exception | None = None
+        self.held = asyncio.Event()
+        self.held.set()
+        self.answers: Iterator[int] = iter(())
+        self.cancelled = 0
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How many rows each ensemble was asked for."""
+        return Counter(ensemble for ensemble, clips in self.batches for _ in clips)
+
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
+        self.rows += rows
+        self.batches.append((ensemble, [row.clip for row in rows]))
+        canary = ensemble.endswith("_canary")
+        version = next(self.answers, 2 if canary else 1)
+        try:
+            if canary and self.canary_error:
+                raise self.canary_error
+            if self.error:
+                if any(row.clip == self.fails for row in rows):
+                    raise self.error
+                await asyncio.Event().wait()
+            if canary:
+                await self.held.wait()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if "_software" not in ensemble and any(row.clip in self.hard for row in rows):
+            raise DecoderRefused("DALI said no")
+        detections = np.zeros((len(rows), 4, 2, 6), np.float32)
+        for row, places in zip(rows, detections, strict=True):
+            for place, index in zip(places, row.frame_index, strict=False):
+                if (row.clip, index) in self.bad:
+                    raise RowRefused("cannot be decoded")
+                if (row.clip, index) in self.horns:
+                    place[0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, HORN)
+        return DetectionBatch(detections, version)
