@@ -141,8 +141,8 @@ class SamplingProcess:
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread; a caller waiting for a reply gets ProcessDied. Returns the exit code, None if it had
-        to be killed.
+        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        killed.
         """
         exit_code = None
         with suppress(subprocess.TimeoutExpired):

@@ -64,13 +64,13 @@ class BucketFetcher:
         try:
             return obstore.get(self._store, self._key, options=options)
         except FileNotFoundError:
-            raise UriNotFound("no object lies at the URI", field="uri") from None
+            raise UriNotFound("there is no object at the URI", field="uri") from None
         except PreconditionError:
             raise FetchFailed("the object changed while it was read", field="uri") from None
         except (PermissionDeniedError, UnauthenticatedError):
             raise FetchFailed("the bucket refuses this server's credentials", field="uri") from None
         except (InvalidPathError, ValueError):  # nothing was asked yet
-            raise InvalidRequest("uri cannot be read: its key is none that can be asked for", field="uri") from None
+            raise InvalidRequest("uri cannot be read: its key cannot be requested", field="uri") from None
         except BaseError as error:
             raise TransientFailure(f"the bucket does not answer: {type(error).__name__}") from None
 
