@@ -97,6 +97,11 @@ class SamplingProcess:
         self._users = 0  # of the channel
 
     @property
+    def pid(self) -> int:
+        """The process's identifier."""
+        return self._process.pid
+
+    @property
     def lives(self) -> bool:
         """Whether it has not ended, as far as is known."""
         return self._process.poll() is None
@@ -167,7 +172,7 @@ class SamplingProcess:
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
         try:
-            return time.clock_gettime((~self._process.pid << 3) | 2)
+            return time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             return 0.0
 

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
     from obstore.store import ClientConfig
 
-__all__ = ["BucketFetcher"]
+__all__ = ["BucketFetcher", "store_of"]
 
 
 class BucketFetcher:
     """A `PartFetcher` for an s3 or gs URI."""
 
     def __init__(self, place: BucketUri, config: FetchConfig) -> None:
-        self._store = _store(place.scheme, place.bucket, config.stall_s, config.timeout_s)
+        self._store = store_of(place.scheme, place.bucket, config.stall_s, config.timeout_s)
         self._key = place.key
         self._tag: str | None = None
 
@@ -85,7 +85,7 @@ class BucketFetcher:
 
 
 @lru_cache(maxsize=16)
-def _store(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3Store | GCSStore:
+def store_of(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3Store | GCSStore:
     """A client of a bucket, kept for the life of a worker; retries are the caller's."""
     kind, cloud = (S3Store, "AWS") if scheme == "s3" else (GCSStore, "GOOGLE")
     stall = timedelta(seconds=stall_s)
