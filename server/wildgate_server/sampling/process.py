@@ -97,6 +97,11 @@ class SamplingProcess:
         self._users = 0  # of the channel
 
     @property
+    def pid(self) -> int:
+        """The process's identifier."""
+        return self._process.pid
+
+    @property
     def lives(self) -> bool:
         """Whether it has not ended, as far as is known."""
         return self._process.poll() is None
@@ -141,8 +146,8 @@ class SamplingProcess:
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread: a caller waiting for a reply gets ProcessDied. Returns the exit code, None if
-        it had to be killed.
+        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        killed.
         """
         exit_code = None
         with suppress(subprocess.TimeoutExpired):
@@ -167,7 +172,7 @@ class SamplingProcess:
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
         try:
-            return time.clock_gettime((~self._process.pid << 3) | 2)
+            return time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             return 0.0
 

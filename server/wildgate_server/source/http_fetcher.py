@@ -174,7 +174,7 @@ class _Response:
         if self.status in _TRANSIENT:
             raise TransientFailure(f"the host answers with status {self.status}")
         if self.status in _NOT_FOUND:
-            raise UriNotFound("no file lies at the URI", field="uri")
+            raise UriNotFound("there is no file at the URI", field="uri")
         if self.status not in _REDIRECTS and self.status not in (200, 206, 416):
             raise FetchFailed(
                 f"the host answers with status {self.status}", metadata={"http_status": str(self.status)}, field="uri"
