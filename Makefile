@@ -19,7 +19,7 @@ setup: $(VENV)/.installed ## Checks the machine and installs everything into $(V
 $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml constraints.txt
 	@PYTHONPATH=server $(PYTHON) -m wildgate_server.preflight
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ./client --editable ./perf --editable '.[dev]' \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ./client --editable . --editable ./perf --editable '.[dev]' \
 		--constraint constraints.txt
 	@touch $@
 
