@@ -85,7 +85,7 @@ async def test_an_internal_error_of_the_servers_own_stays_one():
 
 async def test_a_server_that_ends_streams_at_once_is_always_understood(gateway: FakeGateway, target: str):
     gateway.end_stream_after = 1
-    gateway.end_stream_with = Refusal(grpc.StatusCode.UNAUTHENTICATED, "no token")
+    gateway.end_stream_with = Refusal("UNAUTHENTICATED", "no token")
 
     async def take_all(client: ScoringClient) -> None:
         async for _ in client.score_stream(StreamItem(str(n), Content(bytes(65536))) for n in range(20)):

@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from run_demo import clip_paths, compare
 from sample_truth import ClipTruth, disagreements, load_truth
 from verdicts import TIGER_VERDICT, label
 
-from wildgate_client import Action, LabelVerdict, StreamResult, TimeSpan, Unavailable, Verdict
+from wildgate_client import Action, LabelVerdict, TimeSpan, Verdict
 
 TIGER = ClipTruth("clip.mp4", Action.BLOCK, {"live_tiger": (TimeSpan(5.0, 8.0),)})
 HARMLESS = ClipTruth("clip.mp4", Action.ALLOW, {})
@@ -25,11 +24,11 @@ def test_a_label_seen_within_the_slack_agrees(span: tuple[float, float]):
 
 
 @pytest.mark.parametrize("span", [(0.0, 2.9), (10.1, 12.0)])
-def test_a_label_seen_at_another_time_does_not(span: tuple[float, float]):
+def test_a_label_seen_at_another_time_does_not_agree(span: tuple[float, float]):
     assert disagreements(TIGER, verdict(Action.BLOCK, label("live_tiger", span))) == ["live_tiger not seen at 5-8 s"]
 
 
-def test_every_span_has_to_be_seen():
+def test_every_span_must_be_seen():
     twice = dataclasses.replace(TIGER, labels={"live_tiger": (TimeSpan(0.0, 1.0), TimeSpan(9.0, 10.0))})
     assert disagreements(twice, verdict(Action.BLOCK, label("live_tiger", (0.0, 1.0)))) == [
         "live_tiger not seen at 9-10 s"
@@ -40,7 +39,7 @@ def test_a_missing_label_and_another_action_do_not_agree():
     assert disagreements(TIGER, verdict(Action.ALLOW)) == ["action is ALLOW", "live_tiger not seen"]
 
 
-def test_another_label_disagrees_only_where_it_calls_for_something():
+def test_another_label_disagrees_only_if_it_calls_for_action():
     tiger = label("live_tiger", (5.0, 8.0))
     stray = label("ivory_tusk", (1.0, 1.0), action=Action.REVIEW)
     assert disagreements(TIGER, verdict(Action.BLOCK, tiger, stray)) == ["ivory_tusk is not there"]
@@ -56,22 +55,7 @@ def test_a_harmless_clip_agrees_with_allow_alone():
     ]
 
 
-def test_clips_that_failed_or_are_unknown_never_agree():
-    failed = StreamResult("samples/clip.mp4", error=Unavailable("away", code=None, reason="X"))
-    scored = StreamResult("samples/clip.mp4", verdict=verdict(Action.ALLOW))
-    assert compare(failed, {"clip.mp4": HARMLESS}).differences == ["not scored"]
-    assert compare(scored, {}).differences == ["not in the truth file"]
-    assert compare(scored, {"clip.mp4": HARMLESS}).differences == []
-    assert compare(scored, {"clip.mp4": TIGER}).differences != []
-
-
-def test_neither_clip_nor_truth_can_be_missing_unseen(tmp_path: Path):
-    for name in ("extra.webm", "truth.json", "NOTES.md"):
-        (tmp_path / name).touch()
-    assert clip_paths(tmp_path, {"clip.mp4": TIGER}) == [tmp_path / "clip.mp4", tmp_path / "extra.webm"]
-
-
-def test_truth_is_read_and_what_is_wrong_in_it_is_named(tmp_path: Path):
+def test_truth_is_read_and_a_faulty_entry_is_named(tmp_path: Path):
     path = tmp_path / "truth.json"
     clip = {"action": "BLOCK", "labels": {"live_tiger": [[5, 8]]}, "note": "turned"}
     path.write_text(json.dumps({"clips": {"clip.mp4": clip}}))
