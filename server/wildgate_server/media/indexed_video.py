@@ -27,7 +27,7 @@ from wildgate_server.media.keyframe_check import KeyframeCheck
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.media.video import Video, VideoPacket, out_of_memory
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 
 __all__ = ["IndexedVideo", "open_indexed_video"]
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["TransportStreamIndex", "is_transport_stream"]
 
@@ -32,10 +31,7 @@ _WORTH_IT = 1 << 20  # smaller files are read whole
 
 def is_transport_stream(source: ByteSource) -> bool:
     """Whether a file begins as transport streams do."""
-    if source.size < 3 * _PACKET:
-        return False
-    head = source.read([ByteRange(0, min(max(source.step_bytes, 3 * _PACKET), source.size))])[0]
-    return all(head[at] == _SYNC for at in (0, _PACKET, 2 * _PACKET))
+    return source.ahead(0, 3 * _PACKET)[::_PACKET] == bytes([_SYNC] * 3)
 
 
 @dataclass(frozen=True, slots=True)

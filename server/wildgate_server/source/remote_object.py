@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
 from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.shared_content import SharedSlot

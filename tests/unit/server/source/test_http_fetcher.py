@@ -20,8 +20,7 @@ from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
 from wildgate_server.source import checked_network
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
 from wildgate_server.source.http_fetcher import HttpFetcher
 from wildgate_server.source.http_url import HttpUrl
