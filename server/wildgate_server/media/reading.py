@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-from wildgate_server.media.container import open_excerpt, open_video
+from wildgate_server.media.container import open_excerpt, open_indexed_video, open_video
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.index_view import IndexView, is_iso_media
-from wildgate_server.media.indexed_video import open_indexed_video
 from wildgate_server.media.matroska_head import is_cut_short, is_matroska
 from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import Sample
