@@ -36,9 +36,10 @@ def is_iso_media(source: ByteSource) -> bool:
 class IndexView(FileView):
     """A seekable file on `source`, ISO media, whose `mdat` payloads are not fetched.
 
-    What of a payload is at hand anyway can be read, and a little more, so that the demuxer can learn from the first
-    frame what the index leaves out (a codec's profile, say); the rest is zeros. Once `hide_payloads` is called, all of
-    it is. An `mdat` box of less than the source's `step_bytes` is read as it is: skipping it would cost more.
+    As much of a payload as is at hand can be read, and a little more, so that the demuxer can learn from the first
+    frame what the index leaves out (a codec's profile, say); the rest reads as zeros, and all of it once
+    `hide_payloads` is called. An `mdat` box of less than the source's `step_bytes` is read as it is: skipping it would
+    cost more.
     """
 
     def __init__(self, source: ByteSource) -> None:

@@ -53,7 +53,7 @@ class _VideoBlock:
 
 
 class MatroskaIndex:
-    """The keyframes that a file's cues name, and its last frame, as samples; excerpts of the file with some of them.
+    """The keyframes that a file's cues name and its last frame, as samples; excerpts of the file with some of them.
 
     Raises UnfitIndex, from every method, where the file has no cues or is not what they say.
     """

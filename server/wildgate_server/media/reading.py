@@ -1,6 +1,6 @@
 """The ways to read a video: by its index, where it has one that can be relied on, else whole.
 
-Whichever way, the samples are those of the whole file, and of the packets those are there that were asked for.
+Either way the samples are those of the whole file, and the packets those that were asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reading:
     """A video's samples, in decode order, and how to open it with the packets of some of them.
 
     `declared_end_s` is when a video that cannot be read to its end says that it ends, in seconds, if it does.
-    Opening raises UnfitIndex where the file turns out to be other than its index says, or what `open_video` raises.
+    Opening raises UnfitIndex where the file is not what its index says, or what `open_video` raises.
     """
 
     samples: Sequence[Sample]
