@@ -423,6 +423,21 @@ def test_a_host_that_is_not_public_is_not_even_connected_to() -> None:
         assert host.connections == 0
 
 
+def test_a_name_that_leads_elsewhere_by_the_next_connection_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, leads_to = socket.getaddrinfo, iter(["127.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"])
+    with serving(MediaHost(CONTENT)) as host:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda name, *rest, **more: resolve(next(leads_to), *rest, **more))
+        with pytest.raises(UriNotAllowed, match="not public"):
+            read_spans(f"http://rebound.example:{host.port}/video")
+        assert host.connections == 1
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
+    networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    with serving(MediaHost(CONTENT)) as host:  # on 127.0.0.1 alone
+        assert right(read_spans(f"http://localhost:{host.port}/video", replace(HERE, private_networks=networks)))
+
+
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
