@@ -10,9 +10,9 @@ from itertools import chain, combinations, pairwise
 import pytest
 from timelines import random_timeline, regular
 
+from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.plan import (
     Pick,
-    Sample,
     SamplingConfig,
     longest_gap_s,
     plan_sampling,
