@@ -15,12 +15,13 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import NotStandardError
 from wildgate_server.repository.releases import file_digest
 
 __all__ = [
+    "INPUT",
+    "OUTPUT",
     "PRECISIONS",
-    "NotStandardError",
     "Properties",
     "StandardFile",
     "described",
@@ -36,10 +37,6 @@ PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 _PREFIX: Final = "wildgate."
 _COLUMNS: Final = 6
-
-
-class NotStandardError(BuildError):
-    """The file is no standard detector file; the text says what is missing or different."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from gateway_under_test import PATIENCE_S, running, until
 from patch_detector import patch_repository, write_detector
 from traffic import VIDEOS, samples, traffic, until_gauge
 from triton_requests import processes_with
-
 from wildgate_build.publish.loading import TritonToLoad, load
+
 from wildgate_build.publish.publishing import Publication, publish
 from wildgate_build.publish.repository import Repository, read_policy
 from wildgate_build.publish.rollout_change import change_rollout

@@ -10,16 +10,14 @@ from pathlib import Path
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import ENGINE_SUFFIXES, Candidate, OnnxRunner, detect, open_candidate
 from wildgate_build.check.verdicts import judge, require_rules, serving_thresholds
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import ComparisonError
 from wildgate_build.frames.sampled import FrameSource, video_files
 from wildgate_build.standard_file import StandardFile
 from wildgate_server.policy import Judgement, Policy
 
 __all__ = [
     "Comparison",
-    "Grounds",
-    "MismatchError",
-    "NothingSeenError",
+    "EvaluationSet",
     "Tolerance",
     "VerdictChange",
     "compare_files",
@@ -28,16 +26,8 @@ __all__ = [
 ]
 
 
-class MismatchError(BuildError):
-    """Reference and candidate do not answer the same question; the text names both and what differs."""
-
-
-class NothingSeenError(BuildError):
-    """Neither detected anything that counts, so that there is nothing to compare."""
-
-
 @dataclass(frozen=True)
-class Grounds:
+class EvaluationSet:
     """What two detectors are compared on.
 
     `videos` are files and folders; the decoder and manifest of `repository` make the frames; the thresholds of
@@ -105,7 +95,7 @@ class Comparison:
 
 
 def require_match(reference: StandardFile, candidate: Candidate) -> None:
-    """Raises MismatchError when F, S, K or the labels of the two differ."""
+    """Raises ComparisonError when F, S, K or the labels of the two differ."""
     sizes = (reference.frames, reference.side, reference.detections)
     others = (candidate.frames, candidate.side, candidate.detections)
     differing = [
@@ -119,7 +109,7 @@ def require_match(reference: StandardFile, candidate: Candidate) -> None:
             f"labels are {', '.join(labels)} in {reference.path} and {', '.join(candidate.labels)} in {candidate.path}"
         )
     if differing:
-        raise MismatchError("; ".join(differing))
+        raise ComparisonError("; ".join(differing))
 
 
 def notes_on(reference: StandardFile, candidate: Candidate) -> list[str]:
@@ -135,21 +125,20 @@ def notes_on(reference: StandardFile, candidate: Candidate) -> list[str]:
 def compare_files(
     reference: Path,
     candidate: Path,
-    grounds: Grounds,
+    evaluation_set: EvaluationSet,
     open_other: Callable[[Path], AbstractContextManager[Candidate]] = open_candidate,
 ) -> Comparison:
     """Shows a standard file, run on the CPU, and a candidate (`open_candidate`) the same frames of all videos.
 
-    Raises NotStandardError, MismatchError, PolicyUnfitError (no rule for a label), UnreadableVideoError, DecoderError,
-    CannotRunError, UnknownClassError, NothingSeenError when neither sees anything that counts, and for an engine the
-    errors of `wildgate_build.engine`.
+    Raises NotStandardError, FramesError, CannotRunError, EngineError, and ComparisonError when the two do not fit, the
+    policy lacks a rule for a label, or neither sees anything that counts.
     """
     file = StandardFile.read(reference)
-    labels, policy = file.properties.labels, grounds.policy
+    labels, policy = file.properties.labels, evaluation_set.policy
     require_rules(policy, labels)
-    rule = MatchRule(serving_thresholds(policy, labels, otherwise=1.0), grounds.iou)
-    source = FrameSource(grounds.repository, file.frames, file.side)
-    videos = video_files(grounds.videos)
+    rule = MatchRule(serving_thresholds(policy, labels, otherwise=1.0), evaluation_set.iou)
+    source = FrameSource(evaluation_set.repository, file.frames, file.side)
+    videos = video_files(evaluation_set.videos)
     differences = Differences(rule, (str(reference), str(candidate)))
     with open_other(candidate) as other:
         require_match(file, other)
@@ -163,7 +152,7 @@ def compare_files(
             if verdicts[0] != verdicts[1]:
                 comparison.changes.append(VerdictChange(str(video.path), *verdicts))
     if not differences.pairs + differences.missing + differences.extra:
-        raise NothingSeenError(
+        raise ComparisonError(
             f"nothing was detected in {differences.frames} frames of {comparison.videos} videos; "
             "give videos that show what the detector knows"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wildgate_build.output_files import write_files
+from wildgate_build.durable_files import write_files
 from wildgate_server.repository.engine_key import EngineKey, key_path
 
 __all__ = ["write_engine"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wildgate_build.engine.errors import TensorRtMissingError
+from wildgate_build.errors import EngineError
 from wildgate_server.repository.engine_key import RUNTIME_NAMES
 from wildgate_server.repository.machine import Target
 
@@ -40,12 +40,12 @@ class TensorRt:
 
 
 def load_tensorrt(target: Target) -> TensorRt:
-    """The runtime of `target`. Raises TensorRtMissingError naming what to install."""
+    """The runtime of `target`. Raises EngineError naming what to install."""
     name = _MODULES[target]
     try:
         api = importlib.import_module(name)
     except ImportError as error:
-        raise TensorRtMissingError(
+        raise EngineError(
             f"{RUNTIME_NAMES[target]} is not installed ({error}); install it with: pip install '{_EXTRAS[target]}'"
         ) from error
     return TensorRt(target, api, _logger(api))

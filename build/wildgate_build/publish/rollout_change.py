@@ -18,7 +18,7 @@ from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import VIDEO_SCORER, check_configs, ensembles, render_configs
 from wildgate_server.repository.releases import ROLLOUT_NAME, ChangingRollout, Rollout
 
-__all__ = ["change_rollout", "unsettled", "write_stages"]
+__all__ = ["change_rollout", "unsettled"]
 
 _HEADER = "# Which versions of the detector answer; written by `wildgate-build`, shown by `wildgate-build releases`.\n"
 _KEPT = ".gitkeep"  # Triton wants an ensemble's version directory, git drops empty ones
@@ -27,8 +27,8 @@ _KEPT = ".gitkeep"  # Triton wants an ensemble's version directory, git drops em
 def change_rollout(repository: Repository, step: Callable[[Rollout], Rollout], policy: Policy) -> Rollout:
     """Takes `step` from the rollout in force; the new one.
 
-    Raises what the step raises, VersionUnknown, LabelsUnknown, RepositoryBroken (a file that is not what was published
-    among them), RepositoryBusy and WriteFailed. Nothing is moved into place before everything is written.
+    Raises PublishError (a file that is not what was published among the reasons) and OutputError. Nothing is moved into
+    place before everything is written.
     """
     with repository.locked():
         before = repository.rollout
@@ -37,27 +37,18 @@ def change_rollout(repository: Repository, step: Callable[[Rollout], Rollout], p
             release = repository.verified_release(version)
             check_labels(release.labels, policy, f"version {version} ({release.model_version})")
         text = _HEADER + yaml.safe_dump(after.model_dump(exclude_none=True), sort_keys=False)
-        write_stages(repository, [ChangingRollout.to(after, before), after], text)
+        with repository.unfinished() as directory:
+            change = _Change(repository, repository.manifest, directory)
+            change.put(Path(ROLLOUT_NAME), text)
+            for stage in (ChangingRollout.to(after, before), after):
+                change.follow(stage)
+            change.move()
     return after
 
 
 def unsettled(repository: Repository) -> list[str]:
     """Where the configs do not follow from the rollout, as an interruption leaves them."""
     return check_configs(repository.manifest, repository.rollout, repository.path)
-
-
-def write_stages(repository: Repository, stages: Iterable[Rollout], rollout_text: str | None = None) -> None:
-    """Makes the configs follow each of `stages` in turn, after `rollout.yaml` if its text is given.
-
-    To be called with the repository locked. Raises OSError.
-    """
-    with repository.unfinished() as directory:
-        change = _Change(repository, repository.manifest, directory)
-        if rollout_text is not None:
-            change.put(Path(ROLLOUT_NAME), rollout_text)
-        for rollout in stages:
-            change.follow(rollout)
-        change.move()
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 from colour_detector import DETECTIONS, FRAMES, LABELS, SIDE, colour_detector, write_detector
 from onnx import ModelProto, helper
 
-from wildgate_build.standard_file import NotStandardError, StandardFile, file_digest
+from wildgate_build.errors import NotStandardError
+from wildgate_build.standard_file import StandardFile, file_digest
 
 
 def test_a_standard_file_says_what_it_is(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from engine_detectors import key_of
 
+from wildgate_build.durable_files import check_writable
 from wildgate_build.engine.artifacts import write_engine
-from wildgate_build.output_files import OutputError, check_writable
+from wildgate_build.errors import OutputError
 from wildgate_server.repository.engine_key import EngineKey
 
 FIRST, SECOND = b"the first engine", b"the second engine"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wildgate_build.precision.exclusions import Budget, Trial, search_exclusions
+from wildgate_build.precision.exclusions import Attempt, SearchLimits, search_exclusions
 
 OPERATORS = ("a", "b", "c", "u", "v", "w", "x", "y", "z")
 PLENTY = 1e9
@@ -31,20 +31,20 @@ class Network:
         self.now += 1
         return self.now
 
-    def search(self, max_loss: float, seconds: float = PLENTY, start: tuple[str, ...] = ()) -> Trial:
-        first = Trial(start, self.error(start))
-        return search_exclusions(first, OPERATORS, self.loss, self.error, Budget(max_loss, seconds), self.clock)
+    def search(self, max_loss: float, seconds: float = PLENTY, start: tuple[str, ...] = ()) -> Attempt:
+        first = Attempt(start, self.error(start))
+        return search_exclusions(first, OPERATORS, self.loss, self.error, SearchLimits(max_loss, seconds), self.clock)
 
 
 def test_nothing_is_tried_within_the_loss() -> None:
     network = Network(a=0.005)
-    assert network.search(0.01) == Trial((), 0.005)
+    assert network.search(0.01) == Attempt((), 0.005)
     assert network.tried == []
 
 
 def test_the_first_operator_comes_first() -> None:
     network = Network(a=0.5, z=0.005)
-    assert network.search(0.01) == Trial(("a",), 0.005)
+    assert network.search(0.01) == Attempt(("a",), 0.005)
     assert network.tried == [("a",)]
 
 
@@ -78,17 +78,17 @@ def test_what_was_left_out_from_the_start_stays_out() -> None:
 
 def test_the_best_is_returned_when_none_is_good_enough() -> None:
     network = Network(a=0.1, d=0.4)
-    assert network.search(0.01) == Trial(("a",), 0.4)
+    assert network.search(0.01) == Attempt(("a",), 0.4)
     assert len(network.tried[-1]) == 4
 
 
 def test_it_stops_when_time_is_up() -> None:
     network = Network(a=0.1, b=0.4)
-    assert network.search(0.01, seconds=1.5) == Trial(("a",), 0.4)
+    assert network.search(0.01, seconds=1.5) == Attempt(("a",), 0.4)
     assert network.tried == [("a",)]
 
 
 def test_no_time_means_no_search() -> None:
     network = Network(a=0.5)
-    assert network.search(0.01, seconds=0) == Trial((), 0.5)
+    assert network.search(0.01, seconds=0) == Attempt((), 0.5)
     assert network.tried == []

@@ -211,7 +211,7 @@ def test_frames_that_show_nothing_are_no_evidence(command: str, tmp_path: Path, 
 def test_an_unknown_node_is_named(command: str, detector: Path, videos: Path, output: Path) -> None:
     code, said = run(command, detector, videos, output, "--exclude", "Conv_77")
     assert code == 2
-    assert "'Conv_77' is no node of the network's body; near it: Conv_" in said
+    assert "'Conv_77' is not a node of the network's body; near it: Conv_" in said
 
 
 @BOTH
