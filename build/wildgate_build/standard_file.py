@@ -1,7 +1,7 @@
 """A standard detector file: an ONNX graph FRAMES -> DETECTIONS that says itself what it is.
 
 What wildgate must know of a detector besides its tensors (name, labels, precision, where it came from) are
-metadata properties inside of the file, so that no second file can be lost or mixed up.
+metadata properties inside the file, so that no second file can be lost or mixed up.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class StandardFile:
 def write_properties(model: ModelProto, properties: Properties) -> None:
     """Writes the properties into the model, in place of any it had.
 
-    Raises ValueError when the precision is none of PRECISIONS, or a label holds a comma.
+    Raises ValueError when the precision is not one of PRECISIONS, or a label holds a comma.
     """
     if properties.precision not in PRECISIONS:
         raise ValueError(f"precision is {properties.precision!r}, not one of {', '.join(PRECISIONS)}")
@@ -139,7 +139,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     outputs = list(model.graph.output)
     found = ", ".join(map(described, inputs)) + " -> " + ", ".join(map(described, outputs))
     if [t.name for t in inputs] != [INPUT] or [t.name for t in outputs] != [OUTPUT]:
-        raise NotStandardError(f"{path}: has {found}, a standard detector {INPUT} -> {OUTPUT}")
+        raise NotStandardError(f"{path}: has {found}; a standard detector has {INPUT} -> {OUTPUT}")
     into, out = _dims(inputs[0]), _dims(outputs[0])
     kinds = inputs[0].type.tensor_type.elem_type, outputs[0].type.tensor_type.elem_type
     fits = (
@@ -152,7 +152,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     )
     if not fits:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
-        raise NotStandardError(f"{path}: has {found}, a standard detector {wanted}")
+        raise NotStandardError(f"{path}: has {found}; a standard detector has {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
     if set(taking) != {"Cast"} and not (set(taking) == {"Reshape"} and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"

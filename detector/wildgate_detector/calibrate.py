@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wildgate_detector.filming import LabelledClip
 from wildgate_detector.labels import LABELS
 from wildgate_detector.offline import Detector, look
-from wildgate_detector.trials import Trial
 
 CANDIDATES: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
 """Thresholds among which to choose."""
@@ -39,17 +39,17 @@ def clip_score(scores: Sequence[float], frames: int = FRAMES) -> float:
     return sorted(scores, reverse=True)[needed - 1] if needed else 0.0
 
 
-def collect(detector: Detector, trials: Iterable[Trial]) -> dict[str, Evidence]:
-    """Look at the clips of `trials` and note the scores; each clip is deleted once it is looked at."""
+def collect(detector: Detector, clips: Iterable[LabelledClip]) -> dict[str, Evidence]:
+    """Look at the clips of `clips` and note the scores; each clip is deleted once it is looked at."""
     evidence = {label: Evidence() for label in LABELS}
-    for trial in trials:
-        _, scores = look(detector, trial.path, gap_s=0.0)
-        trial.path.unlink()
+    for clip in clips:
+        _, scores = look(detector, clip.path, gap_s=0.0)
+        clip.path.unlink()
         for label, known in evidence.items():
             score = clip_score([best.get(label, 0.0) for best in scores])
-            if label in trial.labels:
+            if label in clip.labels:
                 known.shown.append(score)
-            elif not trial.labels:
+            elif not clip.labels:
                 known.absent.append(score)
     return evidence
 

@@ -101,7 +101,7 @@ def any_format(rng: np.random.Generator) -> ClipFormat:
     return ClipFormat(width, height, int(rng.choice((5, 6, 8))), float(rng.uniform(4, 8)))
 
 
-def filming(rng: np.random.Generator, props: PropRoom, form: ClipFormat, layers: list[Layer]) -> Clip:
+def filmed(rng: np.random.Generator, props: PropRoom, form: ClipFormat, layers: list[Layer]) -> Clip:
     """Put `layers` before a new backdrop and a camera by chance."""
     size = round(form.height * PAN_ROOM), round(form.width * PAN_ROOM)
     backdrop = background(rng, size[0], size[1], props.stamps.distractors)
@@ -137,5 +137,5 @@ def compose_clip(
         spans = spans_of(layers, form, form.duration_s / 8, UNOBSTRUCTED)
         shown_s = {label: sum(end - start for start, end in times) for label, times in spans.items()}
         if all(shown_s.get(label, 0.0) >= form.duration_s * 0.6 for label in labels):
-            return filming(rng, props, form, layers)
+            return filmed(rng, props, form, layers)
     raise RuntimeError(f"found no arrangement that shows {', '.join(labels)}")

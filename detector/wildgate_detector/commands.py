@@ -15,9 +15,9 @@ from rich.table import Table
 
 from wildgate_build import console as build_console
 from wildgate_detector.evaluate import ClipScorer, Figure
+from wildgate_detector.filming import ClipPlan, LabelledClip
 from wildgate_detector.labels import LABELS
 from wildgate_detector.stamps import Stamps, StampsMissingError, load_stamps
-from wildgate_detector.trials import Programme, Trial
 
 PROGRAM = "python -m wildgate_detector"
 SERVER_LOG = Path("out/evaluate/server.log")
@@ -29,7 +29,7 @@ PROCESSES = os.cpu_count() or 1
 Processes = Annotated[int, typer.Option(help="Processes that film clips.", min=1)]
 
 FRAME_PROPS = 224
-"""Rendered props are drawn so large (pixels) for single frames."""
+"""The size in pixels at which props are rendered for single frames."""
 
 console = Console()
 
@@ -121,7 +121,7 @@ def evaluate(
     if against is not None:
         _existing(against)
     _stamps()
-    extent = _Extent(Programme(seed, clips, harmless, misleading), frames, disturbed, processes)
+    extent = _Extent(ClipPlan(seed, clips, harmless, misleading), frames, disturbed, processes)
     with _folder(keep) as folder:
         if against is not None:
             _compare((first, against), extent, folder)
@@ -133,7 +133,7 @@ def evaluate(
 class _Extent:
     """How much to measure, with how many `processes` filming."""
 
-    programme: Programme
+    clip_plan: ClipPlan
     frames: int
     disturbed: int
     processes: int
@@ -143,30 +143,30 @@ def _measure(model: Path, extent: _Extent, folder: Path, *, through_server: bool
     """Measure one graph, its clips `through_server` where it is the one that serves; print and return the figures."""
     from wildgate_detector.disturbances import DISTURBANCES
     from wildgate_detector.evaluate import clip_figures, disturbed_figure, evaluate, frame_figure
+    from wildgate_detector.filming import filming_pool
     from wildgate_detector.frame_quality import average_precisions, known_frames, mean_precision
     from wildgate_detector.offline import Detector
     from wildgate_detector.props import PropRoom
-    from wildgate_detector.trials import crew
 
     detector = Detector(model)
-    shown: list[Trial] = []
+    shown: list[LabelledClip] = []
 
-    def note(trial: Trial, got: set[str]) -> None:
-        if trial.labels:
-            shown.append(trial)
-        if got != set(trial.labels):
-            wanted, found = ", ".join(trial.labels) or "nothing", ", ".join(sorted(got)) or "nothing"
-            _say(f"{trial.path.name}: shows {wanted}, found {found}")
+    def note(clip: LabelledClip, got: set[str]) -> None:
+        if clip.labels:
+            shown.append(clip)
+        if got != set(clip.labels):
+            wanted, found = ", ".join(clip.labels) or "nothing", ", ".join(sorted(got)) or "nothing"
+            _say(f"{clip.path.name}: shows {wanted}, found {found}")
 
-    with crew(extent.processes) as team, _scorer(None if through_server else model) as scorer:
-        tally = evaluate(scorer, team.film(extent.programme.recipes(), folder), note)
+    with filming_pool(extent.processes) as pool, _scorer(None if through_server else model) as scorer:
+        tally = evaluate(scorer, pool.film(extent.clip_plan.recipes(), folder), note)
         some = shown[: extent.disturbed]
         after = {
-            disturbance.name: evaluate(scorer, team.disturb(some, disturbance), lambda trial, got: None)
+            disturbance.name: evaluate(scorer, pool.disturb(some, disturbance), lambda clip, got: None)
             for disturbance in (DISTURBANCES if some else ())
         }
     room = PropRoom(_stamps(), FRAME_PROPS)
-    precision = average_precisions(detector, known_frames(room, extent.frames, extent.programme.seed, detector.side))
+    precision = average_precisions(detector, known_frames(room, extent.frames, extent.clip_plan.seed, detector.side))
     table = Table("label", "shown", "found", "wrongly found", "AP50")
     for label in LABELS:
         counts = (tally.shown[label], tally.found[label], tally.wrong[label])
@@ -196,17 +196,17 @@ def _scorer(model: Path | None) -> Iterator[ClipScorer]:
 def _compare(models: tuple[Path, Path], extent: _Extent, folder: Path) -> None:
     """Measure two graphs on the same frames and clips and print their differences."""
     from wildgate_detector.comparison import qualities
+    from wildgate_detector.filming import Kind, filming_pool
     from wildgate_detector.frame_quality import known_frames
     from wildgate_detector.offline import Detector
     from wildgate_detector.props import PropRoom
-    from wildgate_detector.trials import Kind, crew
     from wildgate_server.policy import load_policy
 
     detectors = [Detector(model) for model in models]
-    programme = extent.programme
-    frames = known_frames(PropRoom(_stamps(), FRAME_PROPS), extent.frames, programme.seed, detectors[0].side)
-    with crew(extent.processes) as team:
-        first, second = qualities(detectors, load_policy(), frames, team.film(programme.recipes(), folder))
+    clip_plan = extent.clip_plan
+    frames = known_frames(PropRoom(_stamps(), FRAME_PROPS), extent.frames, clip_plan.seed, detectors[0].side)
+    with filming_pool(extent.processes) as pool:
+        first, second = qualities(detectors, load_policy(), frames, pool.film(clip_plan.recipes(), folder))
     rows = [("mAP50", first.map50, second.map50), ("video-level recall", first.tally.recall, second.tally.recall)]
     for kind in (Kind.HARMLESS, Kind.MISLEADING):
         alarms = first.tally.false_alarms(kind), second.tally.false_alarms(kind)
@@ -229,15 +229,15 @@ def calibrate(
 ) -> None:
     """Choose a review threshold for each label; copy what it prints into the policy."""
     from wildgate_detector.calibrate import choose, collect
+    from wildgate_detector.filming import filming_pool
     from wildgate_detector.offline import Detector
     from wildgate_detector.seeds import Purpose
-    from wildgate_detector.trials import crew
 
     graph = _existing(model or _serving_model())
     _stamps()
-    programme = Programme(seed, clips, harmless, misleading, Purpose.CALIBRATE)
-    with _folder(None) as folder, crew(processes) as team:
-        evidence = collect(Detector(graph), team.film(programme.recipes(), folder, whole=False))
+    clip_plan = ClipPlan(seed, clips, harmless, misleading, Purpose.CALIBRATE)
+    with _folder(None) as folder, filming_pool(processes) as pool:
+        evidence = collect(Detector(graph), pool.film(clip_plan.recipes(), folder, whole=False))
     for label, threshold in choose(evidence, false_alarms, least_recall).items():
         known = evidence[label]
         found = sum(score >= threshold for score in known.shown)
@@ -254,13 +254,13 @@ def film(
     processes: Processes = PROCESSES,
 ) -> None:
     """Film clips to quantise with: `wildgate-build quantise --videos FOLDER`."""
+    from wildgate_detector.filming import filming_pool
     from wildgate_detector.seeds import Purpose
-    from wildgate_detector.trials import crew
 
     _stamps()
-    programme = Programme(seed, clips, harmless, 0, Purpose.QUANTISE)
-    with _folder(folder) as place, crew(processes) as team:
-        filmed = sum(1 for _ in team.film(programme.recipes(), place))
+    clip_plan = ClipPlan(seed, clips, harmless, 0, Purpose.QUANTISE)
+    with _folder(folder) as place, filming_pool(processes) as pool:
+        filmed = sum(1 for _ in pool.film(clip_plan.recipes(), place))
     _say(f"{filmed} clips in {folder}")
 
 
@@ -268,8 +268,8 @@ def samples(
     folder: Annotated[Path, typer.Option(help="Where the clips and truth.json go.")] = Path("samples"),
 ) -> None:
     """Film the sample clips and write the truth about them."""
+    from wildgate_detector.filming import PROP_SIDE
     from wildgate_detector.props import PropRoom
     from wildgate_detector.samples import write_samples
-    from wildgate_detector.trials import PROP_SIDE
 
     write_samples(folder, PropRoom(_stamps(), PROP_SIDE), lambda name, size: _say(f"{name}: {size} bytes"))

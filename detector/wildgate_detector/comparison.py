@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wildgate_detector.evaluate import Tally
+from wildgate_detector.filming import LabelledClip
 from wildgate_detector.frame_quality import AveragePrecision, KnownFrame, mean_precision
 from wildgate_detector.offline import Detector, OfflineScorer
-from wildgate_detector.trials import Trial
 from wildgate_server.policy import Policy
 
 
@@ -27,7 +27,7 @@ class Quality:
 
 
 def qualities(
-    detectors: list[Detector], policy: Policy, frames: Iterable[KnownFrame], trials: Iterable[Trial]
+    detectors: list[Detector], policy: Policy, frames: Iterable[KnownFrame], clips: Iterable[LabelledClip]
 ) -> list[Quality]:
     """Measure every detector on all `frames` and clips, each of which is made once."""
     precisions = [AveragePrecision() for _ in detectors]
@@ -36,7 +36,7 @@ def qualities(
             precision.add(frame, detector(frame.square[None])[0])
     scorers = [OfflineScorer(detector, policy) for detector in detectors]
     tallies = [Tally() for _ in detectors]
-    for trial in trials:
+    for clip in clips:
         for scorer, tally in zip(scorers, tallies, strict=True):
-            tally.add(trial, scorer(trial.path))
+            tally.add(clip, scorer(clip.path))
     return [Quality(p.by_label(), tally) for p, tally in zip(precisions, tallies, strict=True)]

@@ -86,7 +86,7 @@ def disturb(source: Path, target: Path, disturbance: Disturbance, turn: int) -> 
     """Write the clip `source`, disturbed, to `target`. An even and an odd `turn` may differ (darker, brighter).
 
     Raises:
-        av.error.FFmpegError: `source` is no video that can be decoded.
+        av.error.FFmpegError: `source` is not a video that can be decoded.
     """
     with av.open(str(source)) as container:
         rate = round(container.streams.video[0].average_rate or 1)

@@ -34,7 +34,7 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int, encoding: Encod
     The file depends on the frames and the encoder's version alone: one thread, no time of writing in it.
 
     Raises:
-        ValueError: a rotation that is no quarter turn, or one for a container other than MP4.
+        ValueError: a rotation that is not a quarter turn, or one for a container other than MP4.
         av.error.FFmpegError: the codec or container cannot be written.
     """
     if encoding.rotation % 90 != 0 or (encoding.rotation and path.suffix != ".mp4"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from wildgate_detector.trials import Kind, Trial
+from wildgate_detector.filming import Kind, LabelledClip
 
 LEAST_RECALL: Final = 0.97
 MOST_FALSE_ALARMS: Final = 0.01
@@ -36,15 +36,15 @@ class Tally:
     quiet: Counter[Kind] = field(default_factory=Counter)
     alarmed: Counter[Kind] = field(default_factory=Counter)
 
-    def add(self, trial: Trial, got: set[str]) -> None:
+    def add(self, clip: LabelledClip, got: set[str]) -> None:
         """Count one clip, in which `got` was found."""
-        wanted = set(trial.labels)
+        wanted = set(clip.labels)
         self.shown.update(wanted)
         self.found.update(wanted & got)
         self.wrong.update(got - wanted)
         if not wanted:
-            self.quiet[trial.kind] += 1
-            self.alarmed[trial.kind] += bool(got)
+            self.quiet[clip.kind] += 1
+            self.alarmed[clip.kind] += bool(got)
 
     @property
     def recall(self) -> float:
@@ -56,13 +56,15 @@ class Tally:
         return self.alarmed[kind] / max(1, self.quiet[kind])
 
 
-def evaluate(scorer: ClipScorer, source: Iterable[Trial], on_clip: Callable[[Trial, set[str]], None]) -> Tally:
-    """Score every trial and count; `on_clip` hears of each clip and the labels found in it."""
+def evaluate(
+    scorer: ClipScorer, clips: Iterable[LabelledClip], on_clip: Callable[[LabelledClip, set[str]], None]
+) -> Tally:
+    """Score every clip and count; `on_clip` hears of each clip and the labels found in it."""
     tally = Tally()
-    for trial in source:
-        got = scorer(trial.path)
-        tally.add(trial, got)
-        on_clip(trial, got)
+    for clip in clips:
+        got = scorer(clip.path)
+        tally.add(clip, got)
+        on_clip(clip, got)
     return tally
 
 

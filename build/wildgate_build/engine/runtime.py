@@ -30,7 +30,7 @@ _COLUMNS: Final = 6
 class EngineRunner:
     """An engine, loaded: frames uint8 [n, F, S, S, 3] -> detections float32 [n, F, K, 6].
 
-    A context manager; device memory, stream and engine live inside of it, and one thread uses it. More rows than the
+    A context manager; device memory, stream and engine live inside it, and one thread uses it. More rows than the
     engine's largest batch go in several. Entry raises EngineError when the key is missing or does not fit this machine,
     TensorRT, pycuda or a GPU is missing, or the engine cannot be loaded.
     """

@@ -131,6 +131,6 @@ def _describe(network: Network, layout: Layout, plan: ImportPlan, tell: Callable
     tell(f"{layout.family}: {', '.join(layout.outputs)}, {layout.places} places a picture")
     tell(f"the network is fed {layout.pictures.channels.upper()} with values {layout.pictures.values}")
     if network.side != plan.shape.side:
-        tell(f"frames of {plan.shape.side} pixels are resized to the network's {network.side} inside of the graph")
+        tell(f"frames of {plan.shape.side} pixels are resized to the network's {network.side} inside the graph")
     for note in layout.notes:
         tell(note)

@@ -30,7 +30,7 @@ def check_outputs(outputs: Iterable[Output]) -> None:
 def check_core(core: ModelProto, side: int) -> None:
     """Feeds zeros and noise to `pictures` -> `boxes`, `scores`.
 
-    Raises ImportRefusedError when a value is not finite, or a score is no probability: then the family is another, or
+    Raises ImportRefusedError when a value is not finite, or a score is not a probability: it is another family then, or
     the network ends before its sigmoid.
     """
     noise = np.random.default_rng(0).uniform(0, 255, (1, 3, side, side)).astype(np.float32)

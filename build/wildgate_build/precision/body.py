@@ -1,4 +1,4 @@
-"""The network's body inside of a standard graph: the part that a change of precision may touch.
+"""The network's body inside a standard graph: the part that a change of precision may touch.
 
     FRAMES -> pre-processing -> | first operator with weights ... last one | -> boxes, suppression -> DETECTIONS
 
@@ -39,7 +39,7 @@ class NetworkBody:
         """The body of `model`: all operators on a way from one with weights to one with weights.
 
         An operator with weights is a convolution or a product with a constant. One with a single output channel
-        is none of them: such is the expectation over a distribution of edges (DFL, arXiv:2006.04388), arithmetic
+        does not count: such is the expectation over a distribution of edges (DFL, arXiv:2006.04388), arithmetic
         of boxes written as a convolution.
 
         Raises PrecisionError when there is none.
@@ -80,7 +80,7 @@ class NetworkBody:
     def replaced(self, body: ModelProto, prefix: str) -> ModelProto:
         """The whole graph with `body`, a changed `extract()`, in place of what was there.
 
-        `prefix` goes before the names inside of the new body, so that none meets one outside.
+        `prefix` goes before the names inside the new body, so that none meets one outside.
         """
         new = compose.add_prefix(body, prefix, rename_inputs=False, rename_outputs=False, rename_value_infos=False)
         ONNXModel(new).topological_sort()  # converters leave their own nodes at the end

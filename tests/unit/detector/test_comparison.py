@@ -8,10 +8,10 @@ from constant_detector import write_constant_detector
 
 from wildgate_detector.comparison import qualities
 from wildgate_detector.encoding import Encoding, write_video
+from wildgate_detector.filming import Kind, LabelledClip
 from wildgate_detector.frame_quality import KnownFrame
 from wildgate_detector.layers import Seen
 from wildgate_detector.offline import Detector, OfflineScorer, look
-from wildgate_detector.trials import Kind, Trial
 from wildgate_server.policy import load_policy
 
 SIDE = 32
@@ -43,8 +43,8 @@ def test_both_see_the_same_frames_and_clips(tmp_path: Path, clip: Path) -> None:
     whole = Seen("live_elephant", (0.0, 0.0, float(SIDE), float(SIDE)), 1.0)
     other = Seen("live_lion", (0.0, 0.0, 8.0, 8.0), 1.0)
     frames = [KnownFrame(np.zeros((SIDE, SIDE, 3), np.uint8), (whole, other))]
-    trials = [Trial(clip, ("live_elephant",)), Trial(clip, (), Kind.HARMLESS)]
-    first, second = qualities([sees, blind], load_policy(), iter(frames), iter(trials))
+    clips = [LabelledClip(clip, ("live_elephant",)), LabelledClip(clip, (), Kind.HARMLESS)]
+    first, second = qualities([sees, blind], load_policy(), iter(frames), iter(clips))
     assert first.map50 == second.map50 == pytest.approx(0.5)
     assert (first.tally.recall, second.tally.recall) == (1.0, 0.0)
     assert (first.tally.false_alarms(Kind.HARMLESS), second.tally.false_alarms(Kind.HARMLESS)) == (1.0, 0.0)

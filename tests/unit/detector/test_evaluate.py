@@ -13,18 +13,18 @@ from wildgate_detector.evaluate import (
     evaluate,
     frame_figure,
 )
-from wildgate_detector.trials import Kind, Trial
+from wildgate_detector.filming import Kind, LabelledClip
 
 
-def trials_of(*wanted: tuple[str, ...], kind: Kind = Kind.HARMLESS) -> Iterator[Trial]:
-    return (Trial(Path(f"{i}.mp4"), labels, Kind.SHOWING if labels else kind) for i, labels in enumerate(wanted))
+def clips_of(*wanted: tuple[str, ...], kind: Kind = Kind.HARMLESS) -> Iterator[LabelledClip]:
+    return (LabelledClip(Path(f"{i}.mp4"), labels, Kind.SHOWING if labels else kind) for i, labels in enumerate(wanted))
 
 
 def run(answers: dict[str, set[str]], *wanted: tuple[str, ...], kind: Kind = Kind.HARMLESS) -> Tally:
     def scorer(path: Path) -> set[str]:
         return answers.get(path.name, set())
 
-    return evaluate(scorer, trials_of(*wanted, kind=kind), lambda trial, got: None)
+    return evaluate(scorer, clips_of(*wanted, kind=kind), lambda clip, got: None)
 
 
 def test_recall_counts_labels_and_false_alarms_count_clips() -> None:
@@ -37,7 +37,7 @@ def test_recall_counts_labels_and_false_alarms_count_clips() -> None:
 
 def test_every_clip_and_its_answer_is_told() -> None:
     heard: list[tuple[str, set[str]]] = []
-    evaluate(lambda path: {"a"}, trials_of(("a",), ()), lambda trial, got: heard.append((trial.path.name, got)))
+    evaluate(lambda path: {"a"}, clips_of(("a",), ()), lambda clip, got: heard.append((clip.path.name, got)))
     assert heard == [("0.mp4", {"a"}), ("1.mp4", {"a"})]
 
 

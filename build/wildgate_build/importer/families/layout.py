@@ -1,4 +1,4 @@
-"""What every family says of a network: how to feed it, where its boxes and scores are, how to choose from them."""
+"""What every family tells of a network: how to feed it, where its boxes and scores are, how to choose from them."""
 
 from __future__ import annotations
 

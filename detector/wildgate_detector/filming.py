@@ -21,7 +21,7 @@ from wildgate_detector.seeds import Purpose, stream
 from wildgate_detector.stamps import load_stamps
 
 PROP_SIDE: Final = 320
-"""Rendered props are drawn so large (pixels) for clips."""
+"""The size in pixels at which props are rendered for clips."""
 
 
 class Kind(StrEnum):
@@ -52,7 +52,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LabelledClip:
     """A clip on disk, the labels it shows and what it is for."""
 
     path: Path
@@ -61,7 +61,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Programme:
+class ClipPlan:
     """How many clips of each kind to film, from which `seed`."""
 
     seed: int
@@ -84,13 +84,13 @@ class Programme:
         return made
 
 
-class Studio:
+class Filmer:
     """Films recipes, in this process."""
 
     def __init__(self, props: PropRoom) -> None:
         self._props = props
 
-    def film(self, recipe: Recipe, folder: Path, *, whole: bool = True) -> Trial:
+    def film(self, recipe: Recipe, folder: Path, *, whole: bool = True) -> LabelledClip:
         """Film one clip into `folder`: `whole`, or only the frames that will be looked at, as keyframes.
 
         Raises:
@@ -106,54 +106,54 @@ class Studio:
             write_video(path, clip.frames(rng), clip.form.fps, encoding)
         else:
             write_video(path, clip.looked_at(rng), 1, Encoding(quality=quality, keyframe_every=1))
-        return Trial(path, recipe.labels, recipe.kind)
+        return LabelledClip(path, recipe.labels, recipe.kind)
 
 
-_here: list[Studio] = []
-"""A worker process's studio."""
+_here: list[Filmer] = []
+"""The filmer of a worker process."""
 
 
-def _open_studio() -> None:
+def _open_filmer() -> None:
     cv2.setNumThreads(1)
-    _here.append(Studio(PropRoom(load_stamps(), PROP_SIDE)))
+    _here.append(Filmer(PropRoom(load_stamps(), PROP_SIDE)))
 
 
-def _film(recipe: Recipe, folder: Path, whole: bool) -> Trial:
+def _film(recipe: Recipe, folder: Path, whole: bool) -> LabelledClip:
     return _here[0].film(recipe, folder, whole=whole)
 
 
-def _disturb(trial: Trial, disturbance: Disturbance, turn: int) -> Trial:
-    target = trial.path.with_name(f"{trial.path.stem}_{disturbance.file_word}.mp4")
-    disturb(trial.path, target, disturbance, turn)
-    return replace(trial, path=target)
+def _disturb(clip: LabelledClip, disturbance: Disturbance, turn: int) -> LabelledClip:
+    target = clip.path.with_name(f"{clip.path.stem}_{disturbance.file_word}.mp4")
+    disturb(clip.path, target, disturbance, turn)
+    return replace(clip, path=target)
 
 
-class Crew:
-    """Several studios, each in a process of its own."""
+class FilmingPool:
+    """Films in several processes."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self.pool = pool
 
-    def film(self, recipes: Sequence[Recipe], folder: Path, *, whole: bool = True) -> Iterator[Trial]:
+    def film(self, recipes: Sequence[Recipe], folder: Path, *, whole: bool = True) -> Iterator[LabelledClip]:
         """Film `recipes` into `folder`, in their order; each is there as soon as it is filmed."""
         jobs = len(recipes)
         return self.pool.map(_film, recipes, [folder] * jobs, [whole] * jobs)
 
-    def disturb(self, trials: Sequence[Trial], disturbance: Disturbance) -> Iterator[Trial]:
-        """Write a disturbed copy of every trial beside it, in their order."""
-        return self.pool.map(_disturb, trials, [disturbance] * len(trials), range(len(trials)))
+    def disturb(self, clips: Sequence[LabelledClip], disturbance: Disturbance) -> Iterator[LabelledClip]:
+        """Write a disturbed copy of every clip beside it, in their order."""
+        return self.pool.map(_disturb, clips, [disturbance] * len(clips), range(len(clips)))
 
 
 @contextmanager
-def crew(processes: int) -> Iterator[Crew]:
-    """A crew of so many processes, which leave with the context.
+def filming_pool(processes: int) -> Iterator[FilmingPool]:
+    """That many processes, which end with the context.
 
     Raises:
         StampsMissingError: the material is not installed.
         ValueError: `processes` is not positive.
     """
     load_stamps()
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_open_studio)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_open_filmer)
     with pool:
-        yield Crew(pool)
+        yield FilmingPool(pool)
         pool.shutdown(wait=True, cancel_futures=True)
