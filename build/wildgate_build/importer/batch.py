@@ -36,9 +36,9 @@ def with_open_batch(network: Network) -> tuple[Network, int]:
     opened = Network(model, network.picture, network.side, network.half, None)
     if fault := _fault(network, opened):
         batch = network.batch or 1
+        how = _EXPORT.format(picture=network.picture)
         raise ImportRefusedError(
-            f"the network works on {batch} picture(s) at a time only; with {2 * batch}, {fault}; "
-            + _EXPORT.format(picture=network.picture)
+            f"the network works on {batch} picture(s) at a time only; {how}; with {2 * batch}, {fault}"
         )
     return opened, changed
 
