@@ -94,3 +94,15 @@ def test_an_input_that_is_not_there_is_known_by_its_place(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match="is the file that is read"):
         check_writable(tmp_path / "in.onnx", inputs=[tmp_path / "." / "in.onnx"])
     check_writable(tmp_path / "out.onnx", inputs=[tmp_path / "in.onnx"])
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("none/x", "there is no folder"), ("folder", "is a folder"), ("file/x", "there is no folder")],
+)
+def test_places_that_cannot_be_written_leave_the_other_files_alone(tmp_path: Path, place: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"before")
+    with pytest.raises(OutputError, match=message):
+        write_files({tmp_path / "file": b"new", tmp_path / place: b"new"})
+    assert content(tmp_path) == {"file": b"before"}

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import onnx
 import pytest
-from engine_detectors import F, K, S, means_model, write_means
-from onnx import TensorProto, helper
+from engine_detectors import F, K, S, write_means
 
 from wildgate_build.engine.builder import BuiltEngine, EnginePlan, build_engine
 from wildgate_build.errors import BuildFailedError, EngineError, NotStandardError
-from wildgate_build.standard_file import StandardFile
 from wildgate_server.repository.machine import Machine
 
 pytestmark = pytest.mark.usefixtures("tensorrt_rtx")
@@ -64,9 +61,8 @@ def test_the_builders_own_reason_is_quoted(shipped: Path, bare: Machine) -> None
 
 
 def test_an_operator_that_tensorrt_lacks_is_named(tmp_path: Path, bare: Machine) -> None:
-    file = write_means(tmp_path / "detector.onnx", operator="NoSuchOperator")
     with pytest.raises(EngineError, match="operator: NoSuchOperator"):
-        build(file, bare)
+        build(write_means(tmp_path / "detector.onnx", operator="NoSuchOperator"), bare)
 
 
 def test_a_network_that_is_not_what_its_file_declares(tmp_path: Path, bare: Machine) -> None:
@@ -77,46 +73,6 @@ def test_a_network_that_is_not_what_its_file_declares(tmp_path: Path, bare: Mach
         f"{file}: the parsed network has input FRAMES uint8 [b,8,32,32,3], output DETECTIONS float [b,8,10,6]; "
         "a standard detector has input FRAMES uint8 [b,8,32,32,3], output DETECTIONS float [b,8,16,6]"
     )
-
-
-def truncated(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-200])
-
-
-def other_input(file: Path) -> None:
-    model = means_model()
-    model.graph.input[0].name = model.graph.node[0].input[0] = "images"
-    onnx.save(model, file)
-
-
-def dynamic_side(file: Path) -> None:
-    model = means_model()
-    model.graph.input[0].CopyFrom(
-        helper.make_tensor_value_info("FRAMES", TensorProto.UINT8, ["b", F, "height", "width", 3])
-    )
-    onnx.save(model, file)
-
-
-def without_properties(file: Path) -> None:
-    model = means_model()
-    del model.metadata_props[:]
-    onnx.save(model, file)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (truncated, "cannot be read as ONNX"),
-        (other_input, r"has images uint8 \[b,8,32,32,3\]"),
-        (dynamic_side, r"has FRAMES uint8 \[b,8,height,width,3\]"),
-        (without_properties, "has no metadata property wildgate.name"),
-        (Path.unlink, "there is no such file"),
-    ],
-)
-def test_files_that_are_no_standard_detector(detector: Path, bare: Machine, spoil: object, message: str) -> None:
-    spoil(detector)
-    with pytest.raises(NotStandardError, match=message):
-        build(detector, bare)
 
 
 def test_a_timing_cache_is_not_for_rtx(detector: Path, bare: Machine, tmp_path: Path) -> None:
@@ -155,8 +111,3 @@ def test_the_file_is_checked_before_the_runtime_is_loaded(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(NotStandardError):
         build(tmp_path / "missing.onnx", bare)
-
-
-def test_the_small_files_are_standard(detector: Path) -> None:
-    standard = StandardFile.read(detector)
-    assert (standard.frames, standard.side, standard.detections) == (F, S, K)
