@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from colour_detector import LABELS, SIDE, colour_detector, colours, write_detector
+from colour_detector import SIDE, colour_detector, colours, write_detector
 
 from wildgate_build.check.matching import MatchRule
-from wildgate_build.errors import ComparisonError, PrecisionError
 from wildgate_build.frames.calibration_split import CalibrationSplit
 from wildgate_build.precision.conversion import Coverage, Int8Plan, to_half, to_int8
 from wildgate_build.precision.exclusions import SearchLimits
@@ -130,24 +129,3 @@ def test_the_report_holds_all_figures(detector: StandardFile, frames: Calibratio
     assert summary["accuracy"]["frames"] == 32
     assert summary["speed"]["ratio"] == summary["speed"]["fp32_ms"] / summary["speed"]["new_ms"]
     assert summary["bytes"] == {"fp32": detector.path.stat().st_size, "new": converted.model.ByteSize()}
-
-
-def test_a_file_that_is_no_longer_fp32_is_refused(frames: CalibrationSplit, tmp_path: Path) -> None:
-    done = StandardFile.read(write_detector(tmp_path / "done.onnx", precision="fp16"))
-    for convert in (lambda: to_int8(done, frames, PLAN, RULE), lambda: to_half(done, frames.held_out, (), RULE)):
-        with pytest.raises(PrecisionError, match=r"done\.onnx: is fp16 already"):
-            convert()
-
-
-def test_an_unknown_node_is_named_with_those_near_it(detector: StandardFile, frames: CalibrationSplit) -> None:
-    for name, near in (("Conv_99", r"Conv_\d"), ("zzz", "nothing like it")):
-        with pytest.raises(PrecisionError, match=f"'{name}' is not a node of the network's body.*{near}"):
-            to_half(detector, frames.held_out, (name,), RULE)
-        with pytest.raises(PrecisionError, match=name):
-            to_int8(detector, frames, replace(PLAN, excluded=(name,)), RULE)
-
-
-def test_frames_that_show_nothing_cannot_tell_a_loss(detector: StandardFile) -> None:
-    grey = np.full((32, SIDE, SIDE, 3), 114, np.uint8)
-    with pytest.raises(ComparisonError, match=r"model\.onnx: detects nothing in 32 held-out frames"):
-        to_half(detector, grey, (), MatchRule((0.5,) * len(LABELS)))
