@@ -1,6 +1,6 @@
 """The command `wildgate-build`: any detector in, checked and live.
 
-The commands live beside what they do, and a module is imported only when its command is asked for. Other packages add
+Each command lives in its own package, which is imported only when the command is needed. Other packages add
 theirs as entry points of the group `wildgate_build.commands`: functions that take the arguments and return the exit
 status.
 """
@@ -35,7 +35,7 @@ _COMMANDS: Final = {
 
 
 class _Commands(TyperGroup):
-    """Finds commands by name, its own ones first."""
+    """Looks commands up by name: its own first, then those of other packages."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's Context is click's
         return [*_COMMANDS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS))]
@@ -57,7 +57,7 @@ def _command(function: Callable[..., object], name: str, panel: str, **settings:
 
 
 def _foreign(point: EntryPoint) -> TyperCommand:
-    """The command of an entry point, which gets all arguments, `--help` among them."""
+    """The command of an entry point; it gets all arguments, including `--help`."""
     function: Callable[[list[str]], int] = point.load()
 
     def run(ctx: typer.Context) -> None:
@@ -79,7 +79,7 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """Makes a group of the app, which has no commands of its own."""
+    """Makes the app a group although no command is registered here."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What commands print: facts line by line, and how they fail."""
+"""How commands print facts and report failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["console", "fail", "failures", "print_facts", "say"]
 _BAD_INPUT = 2
 
 console = Console(soft_wrap=True, highlight=False)
-"""Folds no line, however narrow the terminal: what is pasted somewhere else must stay whole."""
+"""Never wraps lines, however narrow the terminal: output is meant to be copied."""
 
 
 def say(line: str, style: str | None = None) -> None:
@@ -32,14 +32,14 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 
 def fail(message: object, program: str = "wildgate-build") -> NoReturn:
-    """Says what was wrong on standard error and ends the command with exit status 2."""
+    """Prints an error to standard error and ends the command with exit status 2."""
     Console(stderr=True, soft_wrap=True).print(f"{program}: {message}", style="red", markup=False, highlight=False)
     raise typer.Exit(_BAD_INPUT)
 
 
 @contextmanager
 def failures(*also: type[Exception]) -> Iterator[None]:
-    """Ends the command by `fail` where a BuildError, or one of `also`, is raised within."""
+    """Turns a BuildError, or one of `also`, raised within into `fail`."""
     kinds: tuple[type[Exception], ...] = (BuildError, *also)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Writing to disk: each file whole or as it was, and on the disk when a call returns."""
+"""Durable, atomic writes: a file is either complete or unchanged, and on disk when a call returns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["DurableFiles", "check_writable", "write_files"]
 
 
 class DurableFiles:
-    """The single steps; what each of them did has reached the disk when it returns. All raise OSError.
+    """The elementary steps; each has reached the disk when it returns. All raise OSError.
 
-    A class, so that tests can end a process, or fill a disk, at any of the steps.
+    A class, so that tests can kill a process or fill a disk at any step.
     """
 
     def make_directory(self, directory: Path) -> None:
@@ -43,7 +43,7 @@ class DurableFiles:
         self.sync(target.parent)
 
     def sync(self, directory: Path) -> None:
-        """Has a directory's entries reach the disk."""
+        """Flushes a directory's entries to disk."""
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -59,7 +59,7 @@ class DurableFiles:
 
 
 def check_writable(file: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Raises OutputError when `file` could not be written, or is one of `inputs`; asked before the work, not after."""
+    """Raises OutputError if `file` cannot be written or is one of `inputs`; to be called before the work."""
     folder = file.parent
     if not folder.is_dir():
         raise OutputError(f"{file}: there is no folder {folder}")
@@ -72,7 +72,7 @@ def check_writable(file: Path, *, inputs: Iterable[Path] = ()) -> None:
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
-    """Writes the files, whole: nobody ever sees a part of one.
+    """Writes the files atomically: nobody ever sees part of one.
 
     Each goes into a hidden file beside it first; when all of these have reached the disk, they take their places one
     after another. Raises OutputError; where that is before the first takes its place (a full disk, a missing right),

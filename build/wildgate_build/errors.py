@@ -9,7 +9,7 @@ BuildError
 ├── ComparisonError        two detectors, or a detector and a policy, cannot be compared; or there is nothing to compare
 ├── PrecisionError         a detector cannot be written in fewer bits
 ├── EngineError            an engine cannot be built or run
-│   └── BuildFailedError   the builder itself gave none; quotes what it logged
+│   └── BuildFailedError   the builder failed; quotes its log
 └── PublishError           the repository, a version or a step of the rollout is refused; nothing has been changed
 """
 
@@ -61,11 +61,11 @@ class PrecisionError(BuildError):
 
 
 class EngineError(BuildError):
-    """An engine cannot be built, or not be run on this machine."""
+    """An engine cannot be built, or cannot be run on this machine."""
 
 
 class BuildFailedError(EngineError):
-    """TensorRT's builder gave no engine; quotes what it logged."""
+    """TensorRT's builder failed; quotes its log."""
 
 
 class PublishError(BuildError):

@@ -1,7 +1,7 @@
-"""A standard detector file: an ONNX graph FRAMES -> DETECTIONS that says itself what it is.
+"""A standard detector file: an ONNX graph FRAMES -> DETECTIONS that describes itself.
 
-What wildgate must know of a detector besides its tensors (name, labels, precision, where it came from) are
-metadata properties inside the file, so that no second file can be lost or mixed up.
+What wildgate needs to know besides the tensors (name, labels, precision, origin) is kept as metadata properties in the
+file, so that there is no second file to lose or mix up.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _COLUMNS: Final = 6
 
 @dataclass(frozen=True)
 class Properties:
-    """What a standard file says of itself.
+    """What a standard file says about itself.
 
     `labels` are policy labels in the order of the class index; `family` is the architecture it was imported
     from; `source_digest` (`blake3:<hex>`) is the digest of the imported file.
@@ -56,7 +56,7 @@ class Properties:
 
 @dataclass(frozen=True)
 class StandardFile:
-    """A standard detector file that was read.
+    """A standard detector file, read and checked.
 
     FRAMES is [b, frames, side, side, 3], DETECTIONS [b, frames, detections, 6].
     """
@@ -110,7 +110,7 @@ def described(tensor: ValueInfoProto) -> str:
 
 
 def held_tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """The tensors that the model holds: its initializers, and the values of its constants."""
+    """The tensors stored in the model: initializers and values of Constant nodes."""
     yield from model.graph.initializer
     for node in model.graph.node:
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
@@ -165,7 +165,7 @@ def _is_int8(model: ModelProto) -> bool:
 
 
 def _check_self_contained(path: Path, model: ModelProto) -> None:
-    """Raises NotStandardError when weights lie in a file beside: only this one is digested and published."""
+    """Raises NotStandardError for external weights: only this file is digested and published."""
     if outside := [tensor for tensor in held_tensors(model) if tensor.data_location == TensorProto.EXTERNAL]:
         where = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
         raise NotStandardError(

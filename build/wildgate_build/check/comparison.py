@@ -1,4 +1,4 @@
-"""A candidate against its reference, over whole videos."""
+"""Compares a candidate with its reference over whole videos."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """A video that the two judge differently: action, and the labels that called for one."""
+    """A video that the two judge differently: each one's action and the labels that led to it."""
 
     video: str
     reference: str
@@ -65,7 +65,7 @@ class VerdictChange:
 
 @dataclass
 class Comparison:
-    """What came out; `notes` are what to know of the two files besides."""
+    """The result; `notes` are remarks about the two files."""
 
     differences: Differences
     notes: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Comparison:
     changes: list[VerdictChange] = field(default_factory=list)
 
     def beyond(self, tolerance: Tolerance) -> list[str]:
-        """One line for each figure that is past its tolerance, with both values."""
+        """One line for each figure beyond its tolerance, with both values."""
         figures = self.differences.summary()
         changed = len(self.changes) / self.videos if self.videos else 0.0
         measured = [
@@ -113,9 +113,9 @@ def require_match(reference: StandardFile, candidate: Candidate) -> None:
 
 
 def notes_on(reference: StandardFile, candidate: Candidate) -> list[str]:
-    """Says which file an engine was built from where that is not the reference.
+    """Names the file an engine was built from, if that is not the reference.
 
-    It may well be another: engines of lower precision are built from a file of that precision.
+    That may be intended: engines of lower precision are built from a file of that precision.
     """
     if candidate.path.suffix not in ENGINE_SUFFIXES or candidate.digest == reference.digest:
         return []

@@ -1,9 +1,9 @@
-"""Matching what two detectors saw in the same frames.
+"""Matches what two detectors saw in the same frames.
 
 Detections of one label are paired greedily, best overlap first (IoU, as in Pascal VOC's matching, Everingham et al.
 2010, but against another detector instead of the truth). What counts is what would count in the server: scores at a
-label's serving threshold. A partner may lie `margin` below it, so that a score that moves by a hair over the threshold
-is a difference of scores, not a detection lost.
+label's serving threshold. A partner may lie `margin` below it, so that a score that just crosses the threshold counts
+as a difference of scores, not as a lost detection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LABEL: Final = 5
 
 @dataclass(frozen=True)
 class MatchRule:
-    """What counts and what fits.
+    """Which detections count and which match.
 
     `thresholds` are the labels' serving thresholds (score) in class order; a detection counts from its threshold on
     and may be a partner from `margin` below. Partners overlap by at least `iou`.
@@ -40,7 +40,7 @@ class MatchRule:
 
 @dataclass
 class Differences:
-    """Between a reference and a candidate, over all frames added so far.
+    """Differences between a reference and a candidate, over all frames added so far.
 
     `missing` counts detections of the reference without a partner, `extra` those of the candidate; of these,
     `near_missing` and `near_extra` lie within `margin` above the threshold. `score` and `box` hold, for each pair, the
@@ -74,7 +74,7 @@ class Differences:
 
     @property
     def pairs(self) -> int:
-        """Detections that both have."""
+        """The number of detections found by both."""
         return len(self.score)
 
     @property
@@ -88,7 +88,7 @@ class Differences:
 
     @property
     def unmatched_share(self) -> float:
-        """Of all different detections, the share without a partner, those near the threshold left out."""
+        """The share of all distinct detections that have no partner, not counting those near the threshold."""
         far = self.missing + self.extra - self.near_missing - self.near_extra
         return far / (self.pairs + far) if far else 0.0
 

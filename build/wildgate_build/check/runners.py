@@ -1,4 +1,4 @@
-"""What runs a detector: the seam between making detections and comparing them."""
+"""Runs detectors: the seam between making detections and comparing them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class OnnxRunner:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is checked: F, S, K and, for a file that names them, the labels in class order.
+    """The detector to check: F, S, K and, if the file names them, its labels in class order.
 
     `digest` is that of the ONNX file (`blake3:<hex>`): the candidate itself, or what an engine was built from.
     """

@@ -1,4 +1,4 @@
-"""For which GPU architectures an engine is built; compute capabilities, such as `8.9`.
+"""The GPU architectures (compute capabilities such as `8.9`) that an engine is built for.
 
 TensorRT builds on the GPU at hand and for its architecture alone. TensorRT-RTX builds without a GPU: portably by
 default, for named architectures on request, or for the GPU at hand.
@@ -47,7 +47,7 @@ def choose_architectures(request: str | None, tensorrt: TensorRt, machine: Machi
 
 
 def set_architectures(request: str | None, architectures: tuple[str, ...], config: Any, tensorrt: TensorRt) -> None:
-    """Tells the builder's configuration, where it is not what the builder does by itself.
+    """Configures the builder, unless that is its default anyway.
 
     Raises EngineError when the builder does not take them.
     """
@@ -62,7 +62,7 @@ def set_architectures(request: str | None, architectures: tuple[str, ...], confi
 
 
 def _nameable(tensorrt: TensorRt) -> dict[str, Any]:
-    """The architectures that this TensorRT-RTX builds for ahead of time, with its own constants for them."""
+    """The architectures this TensorRT-RTX can build for ahead of time, with its constants for them."""
     members = tensorrt.api.ComputeCapability.__members__.items()
     found = {f"{match[1]}.{match[2]}": constant for name, constant in members if (match := _MEMBER.fullmatch(name))}
     return dict(sorted(found.items(), key=lambda item: tuple(map(int, item[0].split(".")))))

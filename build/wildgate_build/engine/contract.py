@@ -13,10 +13,10 @@ __all__ = ["check_contract", "check_quantisation"]
 
 
 def check_quantisation(standard: StandardFile) -> None:
-    """Raises EngineError for an INT8 file of the kind that CPUs take.
+    """Raises EngineError for an INT8 file quantised for CPUs.
 
-    TensorRT takes signed, symmetric INT8 alone (no zero point other than 0); its parser reads unsigned zero points as
-    signed ones, which it only warns of.
+    TensorRT takes only signed, symmetric INT8 (zero point 0); its parser reads unsigned zero points as signed ones and
+    merely warns.
     """
     graph = onnx.load(str(standard.path), load_external_data=False).graph
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}

@@ -22,7 +22,7 @@ _EXTRAS: Mapping[Target, str] = {"tensorrt": "wildgate[gpu]", "rtx": "wildgate[r
 
 @dataclass(frozen=True)
 class TensorRt:
-    """One of the two runtimes: its module, and a logger of it that keeps what is worth quoting."""
+    """One of the two runtimes: its module, and a logger that keeps errors and warnings."""
 
     target: Target
     api: Any
@@ -34,7 +34,7 @@ class TensorRt:
         return str(self.api.__version__)
 
     def complaints(self) -> str:
-        """What it logged as errors, one after the other; where it logged none, its warnings."""
+        """The errors it logged, or its warnings if there were none."""
         logged = self.logger.errors or self.logger.warnings or ["it gave no reason"]
         return "; ".join(logged)
 

@@ -16,7 +16,7 @@ __all__ = ["attach_timing_cache", "save_timing_cache"]
 
 
 def attach_timing_cache(file: Path, config: Any, tensorrt: TensorRt) -> None:
-    """Gives the builder the cache in `file`, an empty one where there is no such file.
+    """Gives the builder the cache in `file`, or an empty one if there is no such file.
 
     Raises EngineError when it cannot be read or was made on another GPU.
     """
@@ -34,5 +34,5 @@ def attach_timing_cache(file: Path, config: Any, tensorrt: TensorRt) -> None:
 
 
 def save_timing_cache(file: Path, config: Any) -> None:
-    """Writes what the builder knows by now into `file`. Raises OutputError."""
+    """Saves the builder's cache to `file`. Raises OutputError."""
     write_files({file: bytes(config.get_timing_cache().serialize())})

@@ -1,4 +1,4 @@
-"""Which frames calibrate, and which tell afterwards what it cost."""
+"""Splits the frames of videos into a calibration set and a held-out set."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def split_frames(source: FrameSource, videos: Sequence[VideoFile], most: int) ->
 
 
 def _shared_out(videos: Sequence[list[Frame]]) -> tuple[list[Frame], list[Frame]]:
-    """Whole videos to the side that has fewer frames, the longest ones first so that the sides come out even."""
+    """Deals whole videos to the side with fewer frames, longest first, so that the sides come out even."""
     sides: tuple[list[Frame], list[Frame]] = ([], [])
     for frames in sorted(videos, key=len, reverse=True):
         min(sides, key=len).extend(frames)

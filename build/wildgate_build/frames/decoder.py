@@ -1,6 +1,6 @@
-"""The server's own decoder, outside Triton: what calibrates and checks a detector must be what it will see.
+"""The server's own decoder without Triton: a detector must be calibrated and checked on what it will see.
 
-`model_repository/clip_decoder/1/model.py` is loaded as it lies there. It imports Triton's Python module, which exists
+`model_repository/clip_decoder/1/model.py` is loaded as it is. It imports Triton's Python module, which exists
 only inside Triton's stub process; an empty stand-in is enough for the functions used here.
 """
 

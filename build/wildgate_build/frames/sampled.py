@@ -27,7 +27,7 @@ class VideoFrames:
 
 
 class FrameSource:
-    """Looks at videos as a server with the default settings and this model repository would.
+    """Samples and decodes videos as a server with default settings and this model repository does.
 
     `frames` and `side` are the detector's F and S. Raises FramesError without a manifest or a decoder.
     """
@@ -54,9 +54,9 @@ class FrameSource:
         return VideoFrames(path, times_s, frames)
 
     def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:
-        """The looked-at frames of each video; in a folder, what is not a video at all is passed over.
+        """The looked-at frames of each video; files in a folder that are not videos are skipped.
 
-        Raises FramesError, naming the video, and when all were passed over.
+        Raises FramesError, naming the video, or if all were skipped.
         """
         looked_at = 0
         for video in videos:
@@ -74,14 +74,14 @@ class FrameSource:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A file to look at; `asked_for` by name, or only found in a folder."""
+    """A file to look at: `asked_for` by name, or found in a folder."""
 
     path: Path
     asked_for: bool
 
 
 def video_files(places: Sequence[Path]) -> list[VideoFile]:
-    """The files given and those in the folders given, without hidden ones, by name.
+    """The given files, and the files in the given folders by name, without hidden ones.
 
     Raises FramesError for a place that does not exist, and when there is no file.
     """

@@ -1,4 +1,4 @@
-"""Putting the parts together: pictures -> network -> head -> labels, between the ends of the standard graph."""
+"""Assembles the graph: pictures -> network -> head -> labels, inside the standard graph."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def assembled(core: ModelProto, layout: Layout, labels: LabelMap, shape: GraphSh
 def _joined(
     front: ModelProto, back: ModelProto, prefix: str, joints: list[tuple[str, str]], *, last: bool = False
 ) -> ModelProto:
-    """`front`, then `back` with `prefix` to its names, but to its outputs where it is the last; joints are without."""
+    """`front`, then `back` with `prefix` on its names (not on its outputs if `last`); `joints` are without it."""
     back = compose.add_prefix(back, prefix, rename_outputs=not last)
     return compose.merge_models(front, back, [(made, prefix + taken) for made, taken in joints])
 

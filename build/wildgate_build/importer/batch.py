@@ -1,9 +1,9 @@
-"""Making a network work on any number of pictures, soundly: that it does is proven by running it.
+"""Opens the batch axis of a network, and proves by running it that it takes any number of pictures.
 
-Exporters that see one picture write its batch size into the targets of Reshape nodes. Where it is the first size of
-what goes in and of what comes out, it is written again as 0, ONNX's word for "as it comes in". Afterwards, and for
-networks that claim an open batch as well, a batch of two must give what two batches of one give. A network that holds
-its batch size elsewhere, as attention over [L, B, E] does, is refused with what exports it with a dynamic batch axis.
+Exporters that see one picture write its batch size into the targets of Reshape nodes. Where it is the first
+dimension of both input and output, it is replaced by 0, which in ONNX means "as in the input". Afterwards (and for
+networks that declare a dynamic batch, too) a batch of two must give what two batches of one give. A network that holds
+its batch size elsewhere, as attention over [L, B, E] does, is refused with the option that exports it properly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EXPORT = (
 
 
 def with_open_batch(network: Network) -> tuple[Network, int]:
-    """The same network with an open batch axis, and how many Reshape nodes had to be written again for that.
+    """The same network with an open batch axis, and how many Reshape nodes were changed for that.
 
     Raises ImportRefusedError, saying how to export it, for a network that works on its own batch size only.
     """
@@ -74,7 +74,7 @@ def _set_batch(model: ModelProto, picture: str, batch: int | str) -> None:
 
 
 def _fault(network: Network, opened: Network) -> str | None:
-    """How two batches of the network's own size differ from one of twice its size; None where they do not."""
+    """How one batch of twice the network's size differs from two of its size; None if it does not."""
     batch = network.batch or 1
     pictures = opened.noise(2 * batch)
     halves = [{name: values[i * batch : (i + 1) * batch] for name, values in pictures.items()} for i in range(2)]

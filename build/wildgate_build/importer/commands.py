@@ -21,7 +21,7 @@ _REPOSITORY = Path("model_repository")
 
 
 class ValueRange(StrEnum):
-    """What the network wants a pixel's 0 to 255 to be."""
+    """The range of pixel values that the network takes."""
 
     UNIT = "0-1"
     BYTES = "0-255"
@@ -36,7 +36,7 @@ class Channels(StrEnum):
 
 
 class Activation(StrEnum):
-    """What makes scores of a DETR's logits; softmax takes the last column as 'no object'."""
+    """How a DETR's logits become scores; for softmax, the last column is 'no object'."""
 
     AUTO = "auto"
     SIGMOID = "sigmoid"
@@ -89,7 +89,7 @@ def import_detector(
 
 
 def _sizes(repository: Path, side: int | None, frames: int | None, detections: int | None) -> tuple[int, int, int]:
-    """S, F and K: as told, else as the manifest has them; it is read only where it is needed."""
+    """S, F and K as given, or from the manifest, which is read only if needed."""
     if side is not None and frames is not None and detections is not None:
         return side, frames, detections
     try:

@@ -1,4 +1,4 @@
-"""The way of an import: read, run once, recognise, open the batch, assemble, check, write."""
+"""An import from start to end: read, run once, recognise, open the batch, assemble, check, write."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _is_standard(model: ModelProto) -> bool:
 
 
 def _relabelled(source: Source, labels: LabelMap, plan: ImportPlan) -> tuple[ModelProto, str]:
-    """A standard file as it is, whose labels can be renamed only; and the family that it came from."""
+    """A standard file unchanged (its labels can only be renamed), and the family it came from."""
     if not _is_standard(source.model):
         raise ImportRefusedError(f"{source.path}: is not a standard graph, which takes {INPUT} and gives {OUTPUT}")
     told = [

@@ -1,4 +1,4 @@
-"""The network to import, its input made one picture batch of a fixed side, and what it gives."""
+"""The network to import, with one batch of pictures of a fixed side as its input, and its outputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Output:
-    """An output as it came out of a run: its name, its values, and the operators right behind it.
+    """An output of a run: its name, its values, and the operators that led to it.
 
     `head` names the operators between the last convolutions and this output, along data, not along shapes.
     """
@@ -99,7 +99,7 @@ def fixed_network(model: ModelProto, side: int) -> Network:
 
 
 def run_once(network: Network) -> tuple[Output, ...]:
-    """What comes out of the network for noise. Raises CannotRunError."""
+    """Runs the network on noise and returns its outputs. Raises CannotRunError."""
     (values,) = run(network.model, network.noise(network.batch or 1))
     return tuple(Output(name, array, _head(network.model.graph, name)) for name, array in values.items())
 
@@ -115,7 +115,7 @@ def _set_dims(tensor: ValueInfoProto, dims: Iterable[int | str]) -> None:
 
 
 def _forget_shapes(graph: GraphProto) -> None:
-    """Drops the shapes that the exporter noted: they hold for the sizes it saw."""
+    """Drops the shapes noted by the exporter: they only hold for the sizes it saw."""
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -128,7 +128,7 @@ def _is_target_size(tensor: ValueInfoProto) -> bool:
 
 
 def _fill(graph: GraphProto, tensor: ValueInfoProto, side: int) -> None:
-    """Makes a constant [1, 2] of an input: (side, side), for every picture of the batch."""
+    """Turns an input into the constant [1, 2] (side, side), which serves every picture of the batch."""
     kind = helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type)
     graph.initializer.append(numpy_helper.from_array(np.full((1, 2), side, kind), tensor.name))
     graph.input.remove(tensor)

@@ -1,4 +1,4 @@
-"""From wildgate's pictures to the network's: another side, another order of channels, other values."""
+"""Converts wildgate's pictures to the network's side, channel order and value range."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def picture_graph(form: PictureFormat, side: int, network_side: int, *, half: bo
 
 
 def _factor(side: int, network_side: int) -> np.float32:
-    """The least float32 by which `side` becomes `network_side`: runtimes round the product down."""
+    """The smallest float32 factor that turns `side` into `network_side`: runtimes round the product down."""
     factor = np.float32(network_side / side)
     while float(factor) * side < network_side or np.float32(factor * np.float32(side)) < network_side:
         factor = np.nextafter(factor, np.float32(np.inf))

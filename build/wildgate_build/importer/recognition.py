@@ -1,4 +1,4 @@
-"""Which family a network belongs to, from its outputs as they came out of a run."""
+"""Recognises the family of a network from the outputs of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running what was built before anyone gets it: are these the values of a detector?"""
+"""Runs a graph before it is written: are its values those of a detector?"""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_standard(model: ModelProto, shape: GraphShape, labels: int) -> None:
 
 
 def _fault(rows: NDArray[np.float64], shape: GraphShape, labels: int) -> str | None:
-    """What is wrong with the values of DETECTIONS; None for nothing."""
+    """What is wrong with the values of DETECTIONS, or None."""
     if rows.shape != (2, shape.frames, shape.detections, 6):
         return f"the shape {list(rows.shape)}"
     if not np.isfinite(rows).all():

@@ -1,6 +1,6 @@
-"""Reading the file to import, and bringing it to a form that the rest can build on.
+"""Reads the file to import and normalises it.
 
-What leaves this file is self-contained (external data read in), uses ONNX's own operators only (no plugin, no
+The result is self-contained (external data read in), uses ONNX's own operators only (no plugin, no
 control flow, no local functions), and is written in opset 13 or later: there `axes` and `split` are inputs as
 in today's files, so that the graphs around the network need one spelling.
 """
@@ -115,7 +115,7 @@ def _check_type(path: Path, tensor: TensorProto) -> None:
 
 
 def _check_complete(path: Path, tensor: TensorProto) -> None:
-    """Raises ImportRefusedError when external data ended before the tensor did."""
+    """Raises ImportRefusedError if external data ends before the tensor does."""
     if tensor.HasField("raw_data"):
         wanted = int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         if tensor.data_type not in (TensorProto.INT4, TensorProto.UINT4) and len(tensor.raw_data) != wanted:

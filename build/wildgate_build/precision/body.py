@@ -2,7 +2,7 @@
 
     FRAMES -> pre-processing -> | first operator with weights ... last one | -> boxes, suppression -> DETECTIONS
 
-What lies before, scaling of pixels, and behind, pixel coordinates and scores, stays in fp32: half precision counts
+What comes before (scaling of pixels) and after (pixel coordinates and scores) stays in fp32: half precision counts
 pixels beyond 2048 in twos, and 8 bits know 256 places in a frame. The body is found by structure, not by names, so that
 imported detectors need no list of their nodes.
 """
@@ -74,13 +74,13 @@ class NetworkBody:
         return body
 
     def front(self) -> ModelProto:
-        """What lies before the body: FRAMES to the body's inputs."""
+        """The part before the body: FRAMES to the body's inputs."""
         return Extractor(self.whole).extract_model([i.name for i in self.whole.graph.input], list(self.inputs))
 
     def replaced(self, body: ModelProto, prefix: str) -> ModelProto:
         """The whole graph with `body`, a changed `extract()`, in place of what was there.
 
-        `prefix` goes before the names inside the new body, so that none meets one outside.
+        `prefix` goes before the names inside the new body, so that none clashes with one outside.
         """
         new = compose.add_prefix(body, prefix, rename_inputs=False, rename_outputs=False, rename_value_infos=False)
         ONNXModel(new).topological_sort()  # converters leave their own nodes at the end
@@ -114,7 +114,7 @@ def without_unused(model: ModelProto) -> ModelProto:
 def _reached(
     start: Iterable[int], edges: list[tuple[Iterable[str], Iterable[str]]], *, reverse: bool = False
 ) -> set[int]:
-    """The nodes that `start` leads to, itself included; `edges` are each node's (from, to) names in walking order."""
+    """The nodes reachable from `start`, itself included; `edges` are each node's (from, to) names in walking order."""
     last = len(edges) - 1
     begin = {last - at if reverse else at for at in start}
     names: set[str] = set()
@@ -127,7 +127,7 @@ def _reached(
 
 
 def _constants(graph: GraphProto) -> set[str]:
-    """The tensors that no input of the graph has a part in."""
+    """The tensors that depend on no input of the graph."""
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if all(name in constants for name in node.input if name):
@@ -152,6 +152,6 @@ def _channels(node: NodeProto, constants: set[str], shapes: dict[str, list[int]]
 
 
 def _shapes(graph: GraphProto) -> dict[str, list[int]]:
-    """What is known of the tensors' sizes; 0 where one is not."""
+    """The known sizes of the tensors; 0 for one that is not known."""
     shapes = {v.name: [dim.dim_value for dim in v.type.tensor_type.shape.dim] for v in graph.value_info}
     return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}

@@ -123,7 +123,7 @@ def _frames(file: StandardFile, videos: list[Path], most: int, repository: Path)
 
 
 def _finish(outcome: Outcome, output: Path, report: Path | None) -> None:
-    """Prints, and writes the report and the file, the file only when nothing speaks against it."""
+    """Prints, and writes the report and, unless it is refused, the file."""
     refusals = outcome.refusals
     files = {} if refusals else {output: outcome.content}
     if report:

@@ -1,4 +1,4 @@
-"""From a standard fp32 file to one of fewer bits, and what it cost."""
+"""Converts a standard fp32 file to fewer bits and measures the cost."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ class Int8Plan:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the operators that INT8 is for are in INT8, of the network's body."""
+    """How many of the quantisable operators of the network's body are in INT8."""
 
     in_int8: int
     operators: int
 
     @property
     def enough(self) -> bool:
-        """Whether it is an INT8 detector at all (LEAST_IN_INT8)."""
+        """Whether it deserves to be called INT8 (LEAST_IN_INT8)."""
         return self.in_int8 > 0 and self.in_int8 >= LEAST_IN_INT8 * self.operators
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A whole graph of another precision, the nodes left in fp32, and what it cost; for INT8, how much of it is."""
+    """A whole graph in another precision, the nodes left in fp32, its cost and, for INT8, its coverage."""
 
     model: ModelProto
     excluded: tuple[str, ...]
@@ -72,7 +72,7 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
     """Quantises `detector`, calibrated on one part of `split` and held against fp32 on the other.
 
     Where the loss is past the plan's, operators are left in fp32 until it is not, half of them are, or time is up: the
-    caller decides whether what came out will do.
+    caller decides whether the result is good enough.
 
     Raises PrecisionError, ComparisonError and CannotRunError.
     """
@@ -117,7 +117,7 @@ def to_half(
 
 
 def _error(wanted: Sequence[Feed], got: Sequence[Feed]) -> float:
-    """How far outputs are from those wanted: squared differences in shares of the squared outputs, summed up."""
+    """The relative squared error of outputs, summed over all of them."""
     return sum(
         float(np.square(one[name] - other[name]).sum() / max(float(np.square(one[name]).sum()), 1e-12))
         for one, other in zip(wanted, got, strict=True)
@@ -140,7 +140,7 @@ def _require_nodes(names: Iterable[str], body: ModelProto) -> None:
 
 
 def _feeds(body: NetworkBody, frames: npt.NDArray[np.uint8], per_window: int) -> list[Feed]:
-    """What reaches the body when these frames come in, window by window."""
+    """The body's inputs for these frames, window by window."""
     starts = [max(0, min(at, len(frames) - per_window)) for at in range(0, len(frames), per_window)]
     windows = [in_windows(frames[at : at + per_window], per_window) for at in starts]
     return run(body.front(), *({"FRAMES": window} for window in windows))

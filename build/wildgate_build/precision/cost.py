@@ -1,4 +1,4 @@
-"""What fewer bits cost in accuracy and gained in speed, against the fp32 detector on the same frames.
+"""Accuracy lost and speed gained with fewer bits, against the fp32 detector on the same frames.
 
 The loss is 1 - F1 of the new detections with fp32's as the truth (`check.matching`), which needs no labelled videos:
 0.01 means that of a hundred detections about one is lost or invented. What the truth says of either is measured by
@@ -46,7 +46,7 @@ class Cost:
 
     @property
     def resolution(self) -> float:
-        """The loss that a single detection without a partner makes: no smaller one can be told from none."""
+        """The loss caused by a single unmatched detection: the smallest that can be measured."""
         counted = 2 * self.differences.pairs + self.differences.missing + self.differences.extra
         return 1 / counted if counted else 1.0
 
@@ -105,7 +105,7 @@ def median_times(
 ) -> dict[str, float]:
     """The median of each run's time in milliseconds; `clock` gives seconds.
 
-    Each runs once in every round, after one to warm up: whatever else the machine does hits all alike.
+    Each runs once in every round, after one to warm up: other load on the machine affects all alike.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():

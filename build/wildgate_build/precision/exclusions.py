@@ -1,4 +1,4 @@
-"""Which more operators are better left in fp32, when INT8 costs too much."""
+"""Searches for more operators to leave in fp32 when INT8 costs too much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 __all__ = ["LEAST_IN_INT8", "Attempt", "SearchLimits", "search_exclusions"]
 
 LEAST_IN_INT8: Final = 0.5
-"""The share of the operators that has to stay in INT8; with fewer, it would be the fp32 detector by another name."""
+"""The share of the operators that has to stay in INT8; with fewer, it would be the fp32 detector under another name."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SearchLimits:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What leaving these operators in fp32 gave."""
+    """The loss with these operators left in fp32."""
 
     excluded: tuple[str, ...]
     loss: float
@@ -38,7 +38,7 @@ def search_exclusions(
     limits: SearchLimits,
     clock: Callable[[], float] = monotonic,
 ) -> Attempt:
-    """The first attempt within the limits's loss, or the best of those that fitted into its time.
+    """The first attempt within the loss of `limits`, or the best that fitted into their time.
 
     Of the operators, by name in the order of the graph, are left out, always on top of `start`: the first
     one, which sees the picture; then those whose leaving out brings the body's outputs nearest to fp32 (`error`,

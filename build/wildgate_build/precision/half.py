@@ -1,7 +1,7 @@
 """fp16: weights and activations of the network's body, with ONNX Runtime's converter.
 
-The body alone is handed to the converter. Given a whole graph and a list of nodes to leave alone, it would pass what
-these hand to each other through fp16 as well, and pixel coordinates with it.
+The body alone is handed to the converter. Given a whole graph and a list of nodes to leave alone, it would pass
+values between these through fp16 as well, pixel coordinates included.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ _CALIBRATIONS: Final = {
 
 @dataclass(frozen=True)
 class _DialectOptions:
-    """How a dialect is asked of ONNX Runtime's quantiser."""
+    """The options of ONNX Runtime's quantiser that make a dialect."""
 
     operators: tuple[str, ...]
     activations: QuantType
@@ -141,7 +141,7 @@ class Quantiser:
         return tuple(node.name for node in nodes if node.op_type in _WEIGHTED)
 
     def calibrate(self, feeds: Iterable[Feed]) -> None:
-        """Sees the ranges of all activations on `feeds`, inputs of the body. Raises PrecisionError."""
+        """Records the ranges of all activations on `feeds`, inputs of the body. Raises PrecisionError."""
         # Calibration with histograms prints to standard output.
         with _scratch() as scratch, redirect_stdout(io.StringIO()):
             model = scratch / "body.onnx"

@@ -1,4 +1,4 @@
-"""What came of a change of precision: whether it is refused, and what the command prints and reports of it."""
+"""The outcome of a change of precision: whether it is refused, and what is printed and reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outcome:
 
     @property
     def refusals(self) -> list[str]:
-        """Why it is not to be used, with values and limits; empty when it is."""
+        """Why it must not be used, with values and limits; empty if it may be."""
         loss, coverage = self.converted.cost.differences.loss, self.converted.coverage
         refusals = [f"the loss is {loss:.4f}, at most {self.max_loss:g} is allowed"] if loss > self.max_loss else []
         if coverage and not coverage.enough:
@@ -65,7 +65,7 @@ class Outcome:
         }
 
     def lines(self) -> dict[str, str]:
-        """What it cost and gained, in words, by name."""
+        """Cost and gain in words, by name."""
         cost, coverage = self.converted.cost, self.converted.coverage
         figures = cost.differences.summary()
         lines = {

@@ -1,8 +1,8 @@
-"""A quantised graph that takes its pixels as they come: no detour through fp32 to the very same eight bits.
+"""Lets a quantised graph take uint8 pixels directly, without a detour through fp32 to the same eight bits.
 
-A quantised body begins by quantising scaled pixels. Where the scaling is a line and the whole range was seen in
-calibration, that undoes the scaling exactly: pixel 114 becomes the number 114 again. Cast, scaling and quantisation of
-two and a half million values then say nothing, and cost a twentieth of a window's time (ONNX Runtime 1.31, one core
+A quantised body begins by quantising scaled pixels. Where the scaling is linear and calibration saw the whole
+range, that undoes the scaling exactly: pixel 114 becomes the number 114 again. Cast, scaling and quantisation of
+two and a half million values then do nothing but cost a twentieth of a window's time (ONNX Runtime 1.31, one core
 with AVX2: 3.6 of 74 ms, in turns).
 """
 

@@ -1,7 +1,7 @@
 """A standard detector file becomes a version of the repository.
 
 All of the version is written into a directory that nothing looks at, and reaches the disk, before one rename gives it
-its number. What is interrupted before leaves such a directory behind, which the next publishing removes.
+its number. An interruption before that leaves the directory behind; the next publishing removes it.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Publication:
 
     `source` is what the `cpu` profile runs, and what engines are built from unless `for_engines` names another file of
     the same detector. Without `version` it gets the next free number. `code_from` is the version whose model files
-    (`*.py`), which run the graph in Triton, go along: a version stays what it was, whatever changes in later ones.
+    (`*.py`), which run the graph in Triton, go along: a version stays as it is, whatever changes in later ones.
     """
 
     source: StandardFile

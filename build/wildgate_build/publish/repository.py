@@ -1,4 +1,4 @@
-"""A model repository as those commands see it that write it."""
+"""A model repository as seen by the commands that write it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +63,7 @@ class Repository:
 
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
-        """A new directory for what is not to be seen yet, on the same file system; gone with the context.
+        """A new directory for unfinished files, on the same file system; removed with the context.
 
         It lies in a model's directory, where Triton looks at numbers alone. One that an interruption left behind is
         removed by the next call.
@@ -79,7 +79,7 @@ class Repository:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes meanwhile.
+        """Keeps other commands from writing meanwhile.
 
         Raises PublishError when another command does, OutputError for an OSError within.
         """

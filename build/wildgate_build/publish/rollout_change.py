@@ -2,8 +2,8 @@
 
 Everything is written out of sight first and then moved into place, step by step: `rollout.yaml`, which is the step that
 counts, then the configs, the detector's with old and new versions side by side before those of the ensembles. After
-each step the repository loads in a Triton. What an interruption leaves undone (`unsettled` tells) is mended by the next
-change, by `make configs`, and by a server for itself as it starts.
+each step the repository loads in a Triton. What an interruption leaves undone (see `unsettled`) is repaired by the
+next change, by `make configs`, and by a server for its own copy when it starts.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _KEPT = ".gitkeep"  # Triton wants an ensemble's version directory, git drops em
 
 
 def change_rollout(repository: Repository, step: Callable[[Rollout], Rollout], policy: Policy) -> Rollout:
-    """Takes `step` from the rollout in force; the new one.
+    """Takes `step` from the rollout in force and returns the new one.
 
     Raises PublishError (a file that is not what was published among the reasons) and OutputError. Nothing is moved into
     place before everything is written.
@@ -45,7 +45,7 @@ def change_rollout(repository: Repository, step: Callable[[Rollout], Rollout], p
 
 
 def unsettled(repository: Repository) -> list[str]:
-    """Where the configs do not follow from the rollout, as an interruption leaves them."""
+    """Where configs and rollout disagree, as after an interruption."""
     return check_configs(repository.manifest, repository.rollout, repository.path)
 
 

@@ -1,4 +1,4 @@
-"""The steps a rollout can take, and from where each of them can be taken."""
+"""The steps a rollout can take, and when each is allowed."""
 
 from wildgate_build.errors import PublishError
 from wildgate_server.repository.releases import Canary, Rollout

@@ -51,7 +51,7 @@ def layout(trial: TrialRun) -> Layout | None:
 
 
 def recognised(trial: TrialRun) -> bool:
-    """Whether there are outputs as of the other forms, or one joined one with a TopK (query selection) and no grid."""
+    """Whether the outputs have another form, or are joined behind a TopK (query selection) and not on a grid."""
     if any(form(trial) is not None for form in (_raw, _deploy, _listed)):
         return True
     rows = predictions(trial)

@@ -1,4 +1,4 @@
-"""What every family tells of a network: how to feed it, where its boxes and scores are, how to choose from them."""
+"""The layout of a network's inputs and outputs, and the building blocks of the families' heads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ONE_HOT: Final = """gap = Sub (index, names)
 
 
 class Family(StrEnum):
-    """Who lays out outputs in the same way; `auto` finds out, `standard` is a standard graph already."""
+    """Networks with the same layout of outputs; `auto` detects it, `standard` is already a standard graph."""
 
     AUTO = "auto"
     YOLOV5 = "yolov5"
@@ -65,7 +65,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """What the network wants its pictures to be.
+    """The pictures that the network takes.
 
     `channels` is rgb or bgr. `values` is 0-1 (divided by 255), 0-255, or imagenet (0-1, then less the mean
     0.485, 0.456, 0.406 and divided by 0.229, 0.224, 0.225 of R, G, B).
@@ -77,7 +77,7 @@ class PictureFormat:
 
 @dataclass(frozen=True)
 class TrialRun:
-    """What came out of a network that was run once, and what is known besides.
+    """The outputs of a network that was run once, and what else is known.
 
     `side` is the network's own, in pixels; `listed` is how many classes labels.txt has; `activation` is what the
     user said of DETR scores: auto, sigmoid or softmax.
@@ -89,7 +89,7 @@ class TrialRun:
     activation: str = "auto"
 
     def on_a_grid(self, places: int, anchors: tuple[int, ...] = (1, 3)) -> bool:
-        """Whether so many places are one, or three, at each cell of a usual grid."""
+        """Whether the number of places is that of one, or three, at each cell of a usual grid."""
         return any(places == each * cells(self.side, strides) for strides in GRIDS for each in anchors)
 
 
@@ -117,7 +117,7 @@ class Layout:
 
 
 def cells(side: int, strides: tuple[int, ...]) -> int:
-    """How many cells feature maps of these strides have together, for a square picture of `side` pixels."""
+    """The number of cells of feature maps with these strides, for a square picture of `side` pixels."""
     return sum((side // stride) ** 2 for stride in strides)
 
 
@@ -137,7 +137,7 @@ def head(
     """The head with this `body` in ONNX's text format.
 
     The body may name the constants `parts` (sizes for a Split), `scale`, `half` (0.5), `last` (the last axis), `names`
-    (the class indices) and `more`. `unit` is how many of the network's pixels its boxes count as 1.
+    (the class indices) and `more`. `unit` is the number of the network's pixels that its boxes call 1.
     """
     constants: dict[str, NDArray[np.generic]] = {
         "parts": np.array(parts, np.int64),
@@ -151,7 +151,7 @@ def head(
 
 
 def predictions(trial: TrialRun) -> Output | None:
-    """The only output of floats that has rank 3; raw feature maps, of rank 4 or 5, may lie beside it."""
+    """The only floating-point output of rank 3; there may be raw feature maps of rank 4 or 5 as well."""
     flat = [output for output in trial.outputs if output.is_float and len(output.dims) == 3]
     return flat[0] if len(flat) == 1 else None
 
