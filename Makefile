@@ -16,10 +16,11 @@ help: ## Explains the targets
 
 setup: $(VENV)/.installed ## Checks the machine and installs everything into $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml constraints.txt
 	@PYTHONPATH=server $(PYTHON) -m wildgate_server.preflight
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ./client --editable ./perf --editable '.[dev]' \
+		--constraint constraints.txt
 	@touch $@
 
 demo: setup ## Starts a real server, scores the sample clips, compares with their truth, writes out/demo/
@@ -28,12 +29,13 @@ demo: setup ## Starts a real server, scores the sample clips, compares with thei
 serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve
 
-test: setup ## Runs all tests
-	$(BIN)/python -m pytest
+test: setup ## Runs all tests, on as many cores as there are, up to four
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-lint: setup ## Checks style and types
+lint: setup ## Checks style, layers and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: setup ## Formats the code
@@ -57,7 +59,7 @@ bench: setup ## Measures served against offline, the gateway, bytes read, load a
 	$(BIN)/python -m wildgate_perf.bench
 
 bench-peers: setup ## Measures the same videos in LitServe, BentoML, mosec, Ray Serve, bare Triton and a plain script
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[peers]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable './perf[peers]' --constraint constraints.txt
 	$(BIN)/python -m wildgate_perf.peers
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)

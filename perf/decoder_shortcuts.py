@@ -23,10 +23,11 @@ from rich.table import Table
 from wildgate_perf.plain_scoring import file_source, model_module, sampling_arguments
 from wildgate_perf.server_process import MODEL_REPOSITORY
 from wildgate_server.errors import WildgateError
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_rollout, version_directory
-from wildgate_server.sampling.sampler import SampledVideo, sample_video
+from wildgate_server.sampling.sampler import sample_video
 
 ROUNDS = 7
 COUNTED_SCORE = 0.1

@@ -45,15 +45,15 @@ from wildgate_build.standard_file import StandardFile
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Uri
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_server.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.policy import load_policy
 from wildgate_server.repository.engine_key import ENGINE_NAMES, EngineKey, engine_source
 from wildgate_server.repository.machine import Gpu, Machine, probe_machine
 from wildgate_server.repository.manifest import ManifestError, load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_rollout, version_directory
+from wildgate_server.sampling.offline import sample_file
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits, sample_video
-from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
 from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
@@ -140,7 +140,7 @@ def check(onnx: Path, engine: Path, plan: ReportPlan) -> Any:
 
 def rows_of(clips: Sequence[Path], frames: int) -> list[ClipRow]:
     """The clips as the gateway would send them to Triton."""
-    sampled = [sample_video(VideoFile(clip), SamplingConfig(frames_per_window=frames), LIMITS) for clip in clips]
+    sampled = [sample_file(clip, SamplingConfig(frames_per_window=frames), LIMITS) for clip in clips]
     return [ClipRow(window.clip, window.frame_index, video.rotation) for video in sampled for window in video.windows]
 
 

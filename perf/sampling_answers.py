@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo, VideoLimits
 
 CLIP_BYTES = 270_000
 

@@ -26,17 +26,16 @@ from typing import Protocol
 
 from sampling_answers import answer
 from wildgate_perf.machine_facts import machine_facts
-from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.content import Content
 from wildgate_server.source.local_file import VideoFile
 
-REPOSITORY = Path(__file__).parents[1] / "model_repository"
-SOURCES: dict[str, bytes | VideoFile] = {
-    "5 MB": os.urandom(5 << 20),
-    "8 MB": os.urandom(8 << 20),
+SOURCES: dict[str, Content | VideoFile] = {
+    "5 MB": Content(os.urandom(5 << 20)),
+    "8 MB": Content(os.urandom(8 << 20)),
     "by URI": VideoFile(Path("/video.mp4")),
 }
 
@@ -44,7 +43,7 @@ SOURCES: dict[str, bytes | VideoFile] = {
 class Way(Protocol):
     """A way to have a worker process answer for a video."""
 
-    async def sample(self, source: bytes | VideoFile) -> SampledVideo: ...
+    async def sample(self, source: Content | VideoFile) -> SampledVideo: ...
 
     def close(self) -> None: ...
 
@@ -62,7 +61,7 @@ class Piped:
             initargs=("wildgate_server.sampling.pool",),
         )
 
-    async def sample(self, source: bytes | VideoFile) -> SampledVideo:
+    async def sample(self, source: Content | VideoFile) -> SampledVideo:
         limits = VideoLimits(1 << 26, 1 << 26, 600.0)
         future = self._pool.schedule(answer, args=(source, SamplingConfig(8), limits), timeout=10)
         sampled: SampledVideo = await asyncio.wrap_future(future)
@@ -77,9 +76,10 @@ class Shared:
     """The gateway's pool, with one worker."""
 
     def __init__(self) -> None:
-        self._pool = SamplingPool(SamplingSettings(workers=1), SourceSettings(), load_manifest(REPOSITORY), answer)
+        limits = VideoLimits(1 << 26, 1 << 26, 600.0)
+        self._pool = SamplingPool(SamplingSettings(workers=1), SamplingConfig(8), limits, answer)
 
-    async def sample(self, source: bytes | VideoFile) -> SampledVideo:
+    async def sample(self, source: Content | VideoFile) -> SampledVideo:
         return await self._pool.sample(source)
 
     def close(self) -> None:

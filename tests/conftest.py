@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from checkout import MODEL_REPOSITORY
 
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Temporary files of all that is tested, subprocesses included, go with the session."""
+    directory = tmp_path_factory.mktemp("tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(directory))
+        patch.setattr(tempfile, "tempdir", None)  # asks the environment again
+        yield directory
 
 
 @pytest.fixture(scope="session")
 def model_repository() -> Path:
     """The committed model repository."""
-    return Path(__file__).parents[1] / "model_repository"
+    return MODEL_REPOSITORY
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -114,8 +114,8 @@ class ScoringClient:
 
         With `digest_first` the server is asked for the verdict it may have on the content, and the bytes are sent only
         where it has none, or is too old to know digests: worth it where many videos are sent more than once. It needs
-        blake3 (`wildgate[digest]`; `ModuleNotFoundError` without it) and says nothing about a `Uri` or where evidence
-        frames are asked for.
+        blake3 (`wildgate-client[digest]`; `ModuleNotFoundError` without it), and has no effect on a `Uri` or where
+        evidence frames are asked for.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
         self._stub()

@@ -34,6 +34,6 @@ def _blake3() -> type[Blake3]:
         from blake3 import blake3
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "digests need blake3; install it with: pip install 'wildgate[digest]'", name=missing.name
+            "digests need blake3; install it with: pip install 'wildgate-client[digest]'", name=missing.name
         ) from None
     return blake3

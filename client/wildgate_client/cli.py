@@ -1,6 +1,6 @@
 """The entry point of the `wildgate` command.
 
-The command's libraries belong to the extra `wildgate[cli]`; this module needs none of them, so that it can
+The command's libraries belong to the extra `wildgate-client[cli]`; this module needs none of them, so that it can
 say so.
 """
 
@@ -19,7 +19,7 @@ def main() -> None:
         if (missing.name or "").startswith("wildgate"):
             raise  # a broken installation, not a missing extra
         print(
-            f"wildgate: the command needs {missing.name}; install it with: pip install 'wildgate[cli]'",
+            f"wildgate: the command needs {missing.name}; install it with: pip install 'wildgate-client[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,8 @@ DEFAULT_SERVER = "localhost:8100"  # where `wildgate serve` listens by default
 # Per video and with `--annotate`: the best frames, few enough to look through.
 EVIDENCE_FRAMES = 4
 
+_COMMANDS = "wildgate.commands"  # entry points
+
 app = typer.Typer(
     help="Scores short videos for wildlife-trafficking content.",
     no_args_is_help=True,
@@ -38,7 +41,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"wildgate {metadata.version('wildgate')}")
+        typer.echo(f"wildgate {metadata.version('wildgate-client')}")
         raise typer.Exit
 
 
@@ -105,35 +108,47 @@ def score(
         raise typer.Exit(1)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def serve(context: typer.Context) -> None:
-    """Run the server; `wildgate serve --help` lists its options."""
-    try:
-        from wildgate_server.main import serve_command
-    except ModuleNotFoundError as missing:
-        raise _exit_without("server", missing, context) from None
-    raise typer.Exit(serve_command(context.args))
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A command that another distribution brings, as an entry point of the group `wildgate.commands`.
+
+    The entry point is a function of the command's arguments that returns its exit status.
+    """
+
+    name: str
+    help: str
+    distribution: str
+
+    def add_to(self, app: typer.Typer) -> None:
+        """Adds the command; all its arguments, `--help` too, are handed on untouched."""
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command(self.name, help=self.help, context_settings=settings, add_help_option=False)(self._run)
+
+    def _run(self, context: typer.Context) -> None:
+        try:
+            command = metadata.entry_points(group=_COMMANDS)[self.name].load()
+        except KeyError:
+            raise self._missing(self.distribution) from None
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").startswith("wildgate"):
+                raise  # a broken installation
+            raise self._missing(missing.name or "") from None
+        raise typer.Exit(command(context.args))
+
+    def _missing(self, what: str) -> typer.Exit:
+        print(f"wildgate {self.name}: needs {what}; install it with: pip install {self.distribution}", file=sys.stderr)
+        return typer.Exit(2)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def capacity(context: typer.Context) -> None:
-    """Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options."""
-    try:
-        from wildgate_perf.capacity.command import capacity_command
-    except ModuleNotFoundError as missing:
-        raise _exit_without("perf", missing, context) from None
-    raise typer.Exit(capacity_command(context.args))
-
-
-def _exit_without(extra: str, missing: ModuleNotFoundError, context: typer.Context) -> typer.Exit:
-    """The exit of a command whose libraries belong to an extra that is not installed; says so."""
-    if (missing.name or "").startswith("wildgate"):
-        raise missing  # a broken installation, not a missing extra
-    print(
-        f"wildgate {context.info_name}: needs {missing.name}; install it with: pip install 'wildgate[{extra}]'",
-        file=sys.stderr,
-    )
-    return typer.Exit(2)
+for _command in (
+    _Elsewhere("serve", "Run the server; `wildgate serve --help` lists its options.", "wildgate"),
+    _Elsewhere(
+        "capacity",
+        "Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options.",
+        "wildgate-perf",
+    ),
+):
+    _command.add_to(app)
 
 
 async def _score(

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from wildgate_build import console as build_console
+from wildgate_build.console import fail, say
 from wildgate_detector.evaluate import ClipScorer, Figure
 from wildgate_detector.filming import ClipPlan, LabelledClip
 from wildgate_detector.labels import LABELS
@@ -31,11 +31,9 @@ Processes = Annotated[int, typer.Option(help="Processes that film clips.", min=1
 FRAME_PROPS = 224
 """The size in pixels at which props are rendered for single frames."""
 
-console = Console()
-
 
 def _fail(message: str) -> NoReturn:
-    build_console.fail(message, "wildgate_detector")
+    fail(message, "wildgate_detector")
 
 
 def _stamps() -> Stamps:
@@ -59,10 +57,6 @@ def _existing(graph: Path) -> Path:
     if not graph.is_file():
         _fail(f"there is no detector at {graph}; make one with: {PROGRAM} train")
     return graph
-
-
-def _say(line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -95,9 +89,9 @@ def train(
             raise
         _fail(TORCH)
     plan = TrainingPlan(minutes=minutes, folder=folder, seed=seed, threads=threads, start_from=start_from)
-    _say(f"training for {minutes:g} minutes; the log is {folder}/log.jsonl")
+    say(f"training for {minutes:g} minutes; the log is {folder}/log.jsonl")
     export(run(plan), output)
-    _say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")
+    say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")
 
 
 def evaluate(
@@ -156,7 +150,7 @@ def _measure(model: Path, extent: _Extent, folder: Path, *, through_server: bool
             shown.append(clip)
         if got != set(clip.labels):
             wanted, found = ", ".join(clip.labels) or "nothing", ", ".join(sorted(got)) or "nothing"
-            _say(f"{clip.path.name}: shows {wanted}, found {found}")
+            say(f"{clip.path.name}: shows {wanted}, found {found}")
 
     with filming_pool(extent.processes) as pool, _scorer(None if through_server else model) as scorer:
         tally = evaluate(scorer, pool.film(extent.clip_plan.recipes(), folder), note)
@@ -171,11 +165,11 @@ def _measure(model: Path, extent: _Extent, folder: Path, *, through_server: bool
     for label in LABELS:
         counts = (tally.shown[label], tally.found[label], tally.wrong[label])
         table.add_row(label, *map(str, counts), "-" if isnan(precision[label]) else f"{precision[label]:.2f}")
-    console.print(table)
+    Console().print(table)
     figures = [frame_figure(mean_precision(precision), extent.frames), *clip_figures(tally)]
     figures += [disturbed_figure(name, result) for name, result in after.items()]
     for figure in figures:
-        _say(str(figure))
+        say(str(figure))
     return figures
 
 
@@ -214,7 +208,7 @@ def _compare(models: tuple[Path, Path], extent: _Extent, folder: Path) -> None:
     table = Table("figure", str(models[0]), str(models[1]), "difference")
     for name, one, other in rows:
         table.add_row(name, f"{one:.4f}", f"{other:.4f}", f"{other - one:+.4f}")
-    console.print(table)
+    Console().print(table)
 
 
 def calibrate(
@@ -243,7 +237,7 @@ def calibrate(
         found = sum(score >= threshold for score in known.shown)
         alarms = sum(score >= threshold for score in known.absent)
         counted = f"found {found} of {len(known.shown)}   alarms {alarms} of {len(known.absent)}"
-        _say(f"{label:20} {threshold:.2f}   {counted}")
+        say(f"{label:20} {threshold:.2f}   {counted}")
 
 
 def film(
@@ -261,7 +255,7 @@ def film(
     clip_plan = ClipPlan(seed, clips, harmless, 0, Purpose.QUANTISE)
     with _folder(folder) as place, filming_pool(processes) as pool:
         filmed = sum(1 for _ in pool.film(clip_plan.recipes(), place))
-    _say(f"{filmed} clips in {folder}")
+    say(f"{filmed} clips in {folder}")
 
 
 def samples(
@@ -272,4 +266,4 @@ def samples(
     from wildgate_detector.props import PropRoom
     from wildgate_detector.samples import write_samples
 
-    write_samples(folder, PropRoom(_stamps(), PROP_SIDE), lambda name, size: _say(f"{name}: {size} bytes"))
+    write_samples(folder, PropRoom(_stamps(), PROP_SIDE), lambda name, size: say(f"{name}: {size} bytes"))

@@ -28,12 +28,12 @@ from wildgate_perf.loops import (
     each_once,
     open_loop,
 )
+from wildgate_perf.plain_scoring import sampling_arguments
 from wildgate_perf.questions import SCORE, Questions, cost_nothing, triton_request
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.allocator import keep_freed_memory
-from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.pool import SamplingPool
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.local_file import VideoFile
 
 __all__ = ["LoadFailed", "LoadProcess", "Loaded"]
@@ -225,7 +225,7 @@ async def _run(loop: str, questions: tuple[Questions, ...], plan: Any) -> Loaded
 
 @asynccontextmanager
 async def _sampling(repository: Path) -> AsyncIterator[SamplingPool]:
-    pool = SamplingPool(SamplingSettings(), SourceSettings(), load_manifest(repository), read_coding=False)
+    pool = SamplingPool(SamplingSettings(), *sampling_arguments(repository))
     try:
         await pool.warm_up()
         yield pool

@@ -15,14 +15,16 @@ from time import thread_time
 from types import ModuleType
 from typing import Any
 
-from wildgate_server.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
+from wildgate_server.sampling.offline import default_config, default_limits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits, sample_video
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.source.content import Content
 from wildgate_server.source.local_file import VideoFile
 
 __all__ = ["PlainScorer", "file_source", "model_module", "sampling_arguments"]
@@ -33,8 +35,8 @@ _TRITON_MODULE = "triton_python_backend_utils"
 def sampling_arguments(repository: Path) -> tuple[SamplingConfig, VideoLimits]:
     """How `wildgate serve` samples with its default settings and profile."""
     manifest = load_manifest(repository)
-    config = SamplingSettings().config(manifest.frames_per_window, read_coding=False)
-    return config, SourceSettings().limits(manifest.max_frame_pixels)
+    config = default_config(manifest.frames_per_window)
+    return config, default_limits(manifest.max_frame_pixels)
 
 
 def file_source(file: Path) -> VideoFile:
@@ -62,9 +64,10 @@ class PlainScorer:
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
 
     def score(self, source: Any) -> Judgement:
-        """The judgement on one video, anything that `sample_video` takes. Raises what that and the decoder raise."""
+        """The judgement on one video, its bytes or anything that `sample_video` takes. Raises what they raise."""
         with self._timed("sampling"):
-            video = sample_video(source, self._config, self._limits)
+            given = Content(source) if isinstance(source, bytes) else source
+            video = sample_video(given, self._config, self._limits)
         letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side)
         found: list[Detection] = []
         for window in video.windows:

@@ -7,10 +7,27 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from wildgate_server.errors import Overloaded, ShuttingDown
-from wildgate_server.settings import AdmissionSettings
+from pydantic import Field
 
-__all__ = ["Admission"]
+from wildgate_server.config_section import ConfigSection
+from wildgate_server.errors import Overloaded, ShuttingDown
+
+__all__ = ["Admission", "AdmissionSettings"]
+
+
+class AdmissionSettings(ConfigSection):
+    """How much work is let in."""
+
+    max_in_flight: int = Field(64, ge=1)
+    """Videos in the gateway at once; one more is refused at the door."""
+    max_in_flight_mb: int = Field(1024, ge=1)
+    """Megabytes of requests in the gateway at once."""
+    retry_after_ms: int = Field(250, ge=1)
+    """What a refused caller is told to wait."""
+    stream_concurrency: int = Field(16, ge=1)
+    """Videos of one stream worked on at once; the stream is not read faster."""
+    max_deadline_s: float = Field(60.0, gt=0)
+    """The longest a request may take, whatever its caller allows."""
 
 
 class Admission:
@@ -60,12 +77,12 @@ class Admission:
                 self._refuse_if_closed()
         finally:
             self._waiting.remove(turn)
-            self._wake_next()  # there may be room for more than one, and who leaves passes its turn on
+            self._wake_next()  # there may be room for more than one, and one that leaves passes its turn on
         with self._place(size):
             yield
 
     def close(self) -> None:
-        """Admits nobody from now on; who waits is told."""
+        """Admits nobody from now on; those who wait are told."""
         self._closed = True
         for turn in self._waiting:
             turn.set()

@@ -1,6 +1,6 @@
 """Memory that videos were in is used for the next ones, not given back to the kernel in between.
 
-By default glibc asks the kernel for each large block anew, or hands it back once it is free: every video then costs
+By default glibc asks the kernel for each large block again, or hands it back once it is free: every video then costs
 thousands of page faults, which was most of what receiving it cost (measured: 5 MB received, parsed and digested took
 18.5 ms of processor time, 8.5 ms with this).
 """

@@ -9,33 +9,44 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
+from pydantic import Field
 
+from wildgate_server.config_section import ConfigSection, HostPort
+from wildgate_server.errors import StartError
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.settings import ServerSettings
 
-__all__ = ["StartError", "grpc_server", "listen", "metrics_server"]
+__all__ = ["EndpointSettings", "grpc_server", "listen", "metrics_server"]
 
 _MESSAGE_SLACK_BYTES = 1 << 20  # what a request holds besides the video
 _CONTROL_CALLS = 64  # health checks, reflection and idle streams
 _MIN_PING_INTERVAL_MS = 30_000  # the client pings a quiet connection every minute
 
 
-class StartError(Exception):
-    """The gateway cannot start here and now; names what is in the way."""
+class EndpointSettings(ConfigSection):
+    """Where the gateway can be reached."""
+
+    address: HostPort = "127.0.0.1:8100"
+    """gRPC address; port 0 takes a free one."""
+    metrics: HostPort | None = None
+    """Where Prometheus metrics are served over HTTP; nowhere by default."""
+    drain_s: float = Field(20.0, gt=0)
+    """How long work under way may take to finish after SIGTERM."""
 
 
-def grpc_server(settings: ServerSettings, service: ScoringService, readiness: Readiness) -> grpc.aio.Server:
+def grpc_server(
+    service: ScoringService, readiness: Readiness, *, max_in_flight: int, max_video_bytes: int
+) -> grpc.aio.Server:
     """The server with all its services, not listening yet."""
     server = grpc.aio.server(
         interceptors=[ErrorInterceptor(SERVICE_NAME)],
         # A message is in memory before admission can refuse it politely: past this many, gRPC refuses it unread.
-        maximum_concurrent_rpcs=2 * settings.admission.max_in_flight + _CONTROL_CALLS,
+        maximum_concurrent_rpcs=2 * max_in_flight + _CONTROL_CALLS,
         options=[
             # Twice, so that a video that is too large is refused in our own words; only past that by gRPC's.
-            ("grpc.max_receive_message_length", 2 * settings.source.max_bytes + _MESSAGE_SLACK_BYTES),
+            ("grpc.max_receive_message_length", 2 * max_video_bytes + _MESSAGE_SLACK_BYTES),
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         ],

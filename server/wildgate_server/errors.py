@@ -18,6 +18,9 @@ WildgateError                     status               reason
  ├─ DeadlineExceeded              DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
  └─ InternalError                 INTERNAL             INTERNAL
 
+StartError                        the gateway cannot start here and now; `wildgate serve` says so and exits 1
+ └─ SettingsConflict              settings that are valid by themselves but not together; it exits 2
+
 RowRefused is not a caller's error: Triton refused one row, and the batcher decides what that means.
 Everything else that is raised is a surprise: the caller gets a fixed INTERNAL, the log gets the traceback.
 """
@@ -40,7 +43,9 @@ __all__ = [
     "NotAVideo",
     "Overloaded",
     "RowRefused",
+    "SettingsConflict",
     "ShuttingDown",
+    "StartError",
     "Status",
     "UnsupportedCodec",
     "UriNotAllowed",
@@ -236,3 +241,11 @@ class RowRefused(Exception):
     def __init__(self, message: str, *, unsupported: bool = False) -> None:
         super().__init__(message)
         self.unsupported = unsupported
+
+
+class StartError(Exception):
+    """The gateway cannot start here and now; names what is in the way."""
+
+
+class SettingsConflict(StartError):
+    """Settings that are valid by themselves but not together."""

@@ -190,7 +190,7 @@ class LocalServer:
             try:
                 if mark in (directory / "environ").read_bytes().split(b"\0"):
                     found.append(int(directory.name))
-            except OSError:  # gone meanwhile, or another user's
+            except OSError:  # gone by now, or another user's
                 continue
         return found
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from wildgate_server.allocator import keep_freed_memory
-from wildgate_server.endpoint import StartError
-from wildgate_server.gateway import SettingsConflict, run_gateway
+from wildgate_server.errors import SettingsConflict, StartError
+from wildgate_server.gateway import run_gateway
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from wildgate_server.stages import Stage
+from wildgate_server.stages import Stage, Timings
 
 __all__ = ["CacheMetrics", "CanaryMetrics", "Metrics", "SourceMetrics"]
 
@@ -132,7 +132,7 @@ class Metrics:
         self.cache = CacheMetrics(self.registry)
         self.source = SourceMetrics(self.registry)
 
-    def answered(self, outcome: str, timings: Mapping[str, float] | None = None) -> None:
+    def answered(self, outcome: str, timings: Timings | None = None) -> None:
         """Counts one video; `outcome` is the action's name or the error's reason, `timings` milliseconds by stage."""
         self._videos.labels(outcome.lower()).inc()
         for stage, duration_ms in (timings or {}).items():

@@ -18,7 +18,7 @@ _PYTHONS = ((3, 11), (3, 12))
 
 
 def problems() -> Iterator[str]:
-    """What is missing, one line each, with the command that brings it."""
+    """What is missing, one line each, with the command that installs it."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if sys.version_info[:2] not in _PYTHONS:
         yield (

@@ -1,4 +1,4 @@
-"""One video scored: sample, ask, judge."""
+"""One sampled video looked at and judged: detections of the release that answers, the policy's verdict, evidence."""
 
 from __future__ import annotations
 
@@ -6,35 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from wildgate_server.detections import Detection
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
-from wildgate_server.looking import Look, Looker
+from wildgate_server.inference.detections import Detection
+from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.inference.observation import Observation, Observer
+from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.metrics import CanaryMetrics
 from wildgate_server.policy import Judgement, Policy, Sighting
-from wildgate_server.repository.manifest import ModelManifest
-from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
-from wildgate_server.routes import Routes
 from wildgate_server.sampling.plan import longest_gap_s
-from wildgate_server.sampling.pool import SamplingPool, Source
-from wildgate_server.sampling.sampler import SampledVideo
 from wildgate_server.stages import Stage, Timings
 
-__all__ = ["Sampled", "ScoredVideo", "Scorer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """A video that can be asked about, and how long it took to get there, in milliseconds."""
-
-    video: SampledVideo
-    timings: Timings = field(repr=False)
+__all__ = ["ScoredVideo", "Scorer"]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredVideo:
-    """A verdict and all it rests on. Times are presentation seconds, timings milliseconds, sampling's included."""
+    """A verdict and all it rests on. Times are presentation seconds, timings milliseconds."""
 
     video: SampledVideo
     looked_at_s: tuple[float, ...]
@@ -50,27 +39,25 @@ class ScoredVideo:
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
-    `software(video)` tells whether a video is to be decoded on the CPU, because the profile's decoder cannot.
+    `needs_cpu_decoder(video)` tells whether the profile's decoder cannot be trusted with a video.
     `canary_patience_s` is how long a verdict may wait for a version on trial, at least.
     """
 
     def __init__(
         self,
         *,
-        manifest: ModelManifest,
         policy: Policy,
-        sampling: SamplingPool,
-        software: Callable[[SampledVideo], bool],
-        routes: Routes,
+        router: ReleaseRouter,
+        observer: Observer,
         evidence: EvidenceMaker,
+        needs_cpu_decoder: Callable[[SampledVideo], bool],
         metrics: CanaryMetrics,
         canary_patience_s: float,
     ) -> None:
-        self._sampling = sampling
-        self._software = software
-        self._routes = routes
-        self._looker = Looker(manifest, routes)
+        self._router = router
+        self._observer = observer
         self._evidence = evidence
+        self._needs_cpu_decoder = needs_cpu_decoder
         self._metrics = metrics
         self._canary_patience_s = canary_patience_s
         self.policy = policy
@@ -78,88 +65,61 @@ class Scorer:
     @property
     def releases(self) -> Releases:
         """The releases in force now."""
-        return self._routes.releases
+        return self._router.releases
 
-    async def sample(self, source: Source, digest: str | None = None) -> Sampled:
-        """Samples one video; `digest` is its content digest where that is known already.
-
-        Raises the errors of `SamplingPool.sample`.
-        """
-        started = monotonic()
-        video = await self._sampling.sample(source, digest)
-        taken_ms = (monotonic() - started) * 1e3
-        return Sampled(
-            video,
-            {
-                Stage.READ: video.read_ms,
-                Stage.SAMPLE: video.sample_ms,
-                Stage.HANDOVER: max(taken_ms - video.read_ms - video.sample_ms, 0.0),
-            },
-        )
-
-    async def score(self, sampled: Sampled, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+    async def score(self, video: SampledVideo, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
         """Scores one sampled video, to be answered before `deadline` (monotonic seconds).
 
         Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec, BackendUnavailable and
         DeadlineExceeded.
         """
-        video = sampled.video
-        software = self._software(video)
-        with self._routes.held() as releases:
-            answers = await self._look(video, software, releases, deadline)
+        with self._router.held() as releases:
+            observations = await self._look(video, releases, deadline)
         judging = monotonic()
         # One policy per verdict: the one in force now, which knows the labels of every release that can have answered.
         policy = self.policy
-        opinions = [Opinion(look, _judge(policy, look)) for look in answers]
+        opinions = [Opinion(seen, _judge(policy, seen)) for seen in observations]
         if len(opinions) > 1:
             compare(opinions[0], opinions[1], video.content_digest, self._metrics)
-        opinion = opinions[0]
-        look = opinion.look
+        seen, judgement = opinions[0].observation, opinions[0].judgement
         judged = monotonic()
-        looked = Looked(
-            windows=look.windows,
-            detections=look.detections,
-            letterbox=look.letterbox,
-            rotation=video.rotation,
-            decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
-        )
-        evidence = await self._evidence.make(looked, max_evidence_frames, deadline)
+        evidence = await self._evidence.make(seen, max_evidence_frames, deadline)
         made = monotonic()
         return ScoredVideo(
             video=video,
-            looked_at_s=look.looked_at_s,
-            longest_gap_s=longest_gap_s(video.first_s, look.looked_at_s, video.last_s),
-            detections=look.detections,
-            judgement=opinion.judgement,
+            looked_at_s=seen.looked_at_s,
+            longest_gap_s=longest_gap_s(video.first_s, seen.looked_at_s, video.last_s),
+            detections=seen.detections,
+            judgement=judgement,
             policy=policy,
-            release=look.release,
+            release=seen.release,
             evidence=tuple(evidence),
             timings={
-                **sampled.timings,
-                Stage.QUEUE: look.queue_ms,
-                Stage.INFER: look.infer_ms,
+                Stage.QUEUE: seen.queue_ms,
+                Stage.INFER: seen.infer_ms,
                 Stage.POLICY: (judged - judging) * 1e3,
                 Stage.EVIDENCE: (made - judged) * 1e3,
             },
         )
 
-    async def _look(self, video: SampledVideo, software: bool, releases: Releases, deadline: float) -> list[Look]:
+    async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""
+        software = self._needs_cpu_decoder(video)
         canary = releases.rollout.canary
-        serving = self._looker.look(video, ensemble(software=software), deadline)
+        serving = self._observer.observe(video, deadline, software=software)
         if not canary or not on_trial(video.content_digest, canary.share):
             return [await serving]
-        trial = self._looker.look(video, ensemble(canary=True, software=software), deadline)
+        trial = self._observer.observe(video, deadline, canary=True, software=software)
         answers = await answers_of_both(trial, serving, deadline, self._canary_patience_s)
-        looks = [answer for answer in answers if not isinstance(answer, Exception)]
-        if not looks:
+        observations = [answer for answer in answers if not isinstance(answer, Exception)]
+        if not observations:
             raise next(answer for answer in reversed(answers) if isinstance(answer, Exception))  # the serving one's
         for version, answer in zip((canary.version, releases.rollout.serving), answers, strict=True):
             if isinstance(answer, Exception):
                 self._metrics.failed(releases.by_version[version].model_version, reason_of(answer))
-        return looks
+        return observations
 
 
-def _judge(policy: Policy, look: Look) -> Judgement:
-    sightings = [Sighting(found.label, found.score, found.time_s) for found in look.detections]
-    return policy.judge(sightings, look.looked_at_s)
+def _judge(policy: Policy, seen: Observation) -> Judgement:
+    sightings = [Sighting(found.label, found.score, found.time_s) for found in seen.detections]
+    return policy.judge(sightings, seen.looked_at_s)

@@ -1,4 +1,4 @@
-"""The gRPC service: admits, bounds by the deadline, scores, answers."""
+"""The gRPC service: requests in, places and deadlines for them, answers out. What lies between is `pipeline`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import grpc
 import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
-from wildgate_server.admission import Admission
-from wildgate_server.caching.verdicts import Asked, Verdicts
+from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, VerdictNotCached, WildgateError
 from wildgate_server.interceptor import expected
 from wildgate_server.metrics import Metrics
-from wildgate_server.settings import AdmissionSettings
-from wildgate_server.source.received import Received, received_item, received_request
-from wildgate_server.source.sources import Sources
-from wildgate_server.wire import status_of
+from wildgate_server.pipeline import Answer, ScoringPipeline
+from wildgate_server.received import Received, received_item, received_request
+from wildgate_server.wire import status_of, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
 
@@ -36,19 +34,12 @@ class ScoringService:
     """`wildgate.v1.ScoringService` over the parts it is given."""
 
     def __init__(
-        self,
-        *,
-        verdicts: Verdicts,
-        sources: Sources,
-        admission: Admission,
-        metrics: Metrics,
-        admission_settings: AdmissionSettings,
+        self, pipeline: ScoringPipeline, admission: Admission, metrics: Metrics, settings: AdmissionSettings
     ) -> None:
-        self._verdicts = verdicts
-        self._sources = sources
+        self._pipeline = pipeline
         self._admission = admission
         self._metrics = metrics
-        self._settings = admission_settings
+        self._settings = settings
 
     def join(self, server: grpc.aio.Server) -> None:
         """Has the server serve this.
@@ -111,31 +102,31 @@ class ScoringService:
         return pb.ScoreStreamResponse(video_id=video_id, verdict=verdict)
 
     async def _verdict(self, request: Received, deadline: float) -> pb.Verdict:
-        finding = self._finding(request, deadline)
+        scoring = self._scoring(request, deadline)
         try:
             async with asyncio.timeout(deadline - monotonic()):
-                verdict = await finding
+                answer = await scoring
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the video was scored") from None
-        timings = {timing.stage: timing.duration_ms for timing in verdict.timings}
-        self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), timings)
+        verdict = verdict_of(answer)
+        self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
         return verdict
 
-    def _finding(self, request: Received, deadline: float) -> Coroutine[Any, Any, pb.Verdict]:
+    def _scoring(self, request: Received, deadline: float) -> Coroutine[Any, Any, Answer]:
         message = request.message
         evidence = message.max_evidence_frames
         if not 0 <= evidence <= _MAX_EVIDENCE_FRAMES:
             raise InvalidRequest(
                 f"max_evidence_frames is {evidence}, not 0 to {_MAX_EVIDENCE_FRAMES}", field="max_evidence_frames"
             )
-        asked = Asked(deadline, message.uri, evidence)
         match message.WhichOneof("source"):
             case "content":
-                return self._verdicts.about(self._sources.checked(request.take_content()), asked)
-            case "content_digest":
-                return self._verdicts.about_digest(message.content_digest, max_evidence_frames=evidence)
+                content = request.take_content()
+                return self._pipeline.score_content(content, deadline=deadline, max_evidence_frames=evidence)
             case "uri":
-                return self._verdicts.about(self._sources.resolve(message.uri), asked)
+                return self._pipeline.score_uri(message.uri, deadline=deadline, max_evidence_frames=evidence)
+            case "content_digest":
+                return self._pipeline.score_digest(message.content_digest, max_evidence_frames=evidence)
             case _:
                 raise InvalidRequest("neither content nor uri nor content_digest is given", field="source")
 
@@ -147,7 +138,7 @@ class ScoringService:
 
     @contextmanager
     def _accounted(self, request: pb.ScoreRequest) -> Iterator[None]:
-        """Names the video in what is logged meanwhile, and counts a failure or a caller that left."""
+        """Names the video in log lines, and counts a failure or a caller that left."""
         with structlog.contextvars.bound_contextvars(video_id=request.video_id[:_LOGGED_ID_LENGTH]):
             try:
                 yield
@@ -155,7 +146,7 @@ class ScoringService:
                 self._metrics.answered("CANCELLED")
                 raise
             except VerdictNotCached:
-                raise  # no failure, and no video yet: the cache counts what it was asked for and did not have
+                raise  # neither a failure nor a video yet; the cache counts its misses itself
             except Exception as error:
                 self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
                 raise

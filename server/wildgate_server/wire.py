@@ -1,8 +1,6 @@
-"""Scored videos and errors as the messages of the API."""
+"""Scored videos, answers and errors as the messages of the API: nothing else in the gateway knows protobuf."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
@@ -10,12 +8,12 @@ from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import WildgateError
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.pipeline import Answer
 from wildgate_server.policy import Action, LabelGroup, LabelJudgement
 from wildgate_server.scoring import ScoredVideo
-from wildgate_server.stages import Stage, Timings
+from wildgate_server.stages import Stage
 
-__all__ = ["ERROR_DOMAIN", "answer_of", "status_of", "verdict_of"]
+__all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
@@ -30,13 +28,13 @@ _GROUPS = {
 }
 
 
-def verdict_of(scored: ScoredVideo, max_gap_s: float) -> pb.Verdict:
-    """What is known of a scored video, whoever asks; `max_gap_s` is the gap the server aims at.
+def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
+    """An encoded `Verdict`: what is known of a scored video, whoever asks.
 
-    `answer_of` makes it one request's answer.
+    `max_gap_s` is the gap the server aims at. `verdict_of` makes it one request's answer.
     """
     video = scored.video
-    return pb.Verdict(
+    verdict = pb.Verdict(
         action=_ACTIONS[scored.judgement.action],
         labels=[_label(label) for label in scored.judgement.labels],
         detections=[
@@ -71,19 +69,22 @@ def verdict_of(scored: ScoredVideo, max_gap_s: float) -> pb.Verdict:
         policy_version=scored.policy.version,
         content_digest=video.content_digest,
     )
+    return verdict.SerializeToString()
 
 
-def answer_of(
-    verdict: pb.Verdict, timings: Timings, *, cached: bool = False, evidence: Sequence[EvidenceFrame] = ()
-) -> pb.Verdict:
-    """A verdict as one request is answered with it; `verdict` itself stays as it is, for others."""
-    answer = pb.Verdict(
-        cached=cached,
-        timings=[pb.StageTiming(stage=stage, duration_ms=timings[stage]) for stage in Stage if stage in timings],
-        evidence=[pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in evidence],
+def verdict_of(answer: Answer) -> pb.Verdict:
+    """An answer as the message that one request gets."""
+    verdict = pb.Verdict.FromString(answer.verdict)
+    verdict.cached = answer.cached
+    verdict.timings.extend(
+        pb.StageTiming(stage=stage, duration_ms=answer.timings[stage]) for stage in Stage if stage in answer.timings
     )
-    answer.MergeFrom(verdict)
-    return answer
+    verdict.evidence.extend(pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in answer.evidence)
+    if answer.read:
+        verdict.video.read_bytes, verdict.video.read_requests = answer.read.read_bytes, answer.read.read_requests
+        if answer.read.file_bytes is not None:
+            verdict.video.content_bytes = answer.read.file_bytes
+    return verdict
 
 
 def _label(judged: LabelJudgement) -> pb.LabelVerdict:

@@ -18,9 +18,10 @@ from decoded_rows import Row, by_cpu_decoder, numbers, pixels, scene
 from decoder_triton import ask, decoder_triton
 from tritonclient.grpc.aio import InferenceServerClient
 
-from wildgate_server.decoder_routing import DecoderRouting
+from wildgate_server.inference.decoder_routing import DecoderRouting
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 24, max_seconds=60.0)
 MEAN_DIFFERENCE = 2  # grey levels
@@ -45,7 +46,7 @@ def vp9(lag: int = 0, **changes) -> ClipSpec:
 
 
 def sampled(spec: ClipSpec, max_gap_s: float = 1.0) -> SampledVideo:
-    return sample_video(make_clip(spec), SamplingConfig(8, max_gap_s), LIMITS)
+    return sample_content(make_clip(spec), SamplingConfig(8, max_gap_s), LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
 )
 def test_windows_of_the_sampler(decode: Callable[..., np.ndarray], spec: ClipSpec, max_gap_s: float) -> None:
     video = sampled(spec, max_gap_s)
-    assert not DecoderRouting("gpu").software(video)
+    assert not DecoderRouting("gpu").needs_cpu_decoder(video)
     assert_same(decode, video)
 
 
@@ -178,7 +179,7 @@ async def triton(
 )
 async def test_in_profile_rtx_every_codec_is_decoded(triton: InferenceServerClient, spec: ClipSpec) -> None:
     video = sampled(spec)
-    decoder = "clip_decoder_software" if DecoderRouting("rtx").software(video) else "clip_decoder"
+    decoder = "clip_decoder_software" if DecoderRouting("rtx").needs_cpu_decoder(video) else "clip_decoder"
     for window in video.windows:
         row = Row(window.clip, window.frame_index, video.rotation)
         [found] = await ask(triton, [row], decoder)

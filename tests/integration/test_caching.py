@@ -43,7 +43,7 @@ from wildgate_client import (
 )
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
-from wildgate_server.endpoint import StartError
+from wildgate_server.errors import StartError
 from wildgate_server.gateway import Gateway, run_gateway
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
@@ -210,11 +210,11 @@ async def test_draining_finishes_what_is_shared(make_settings: MakeSettings) -> 
         async with asyncio.timeout(PATIENCE_S):
             while gateway.metrics.registry.get_sample_value("wildgate_videos_in_flight") != 3:
                 await asyncio.sleep(0.01)
-        assert gateway.verdicts.flights <= 1
+        assert gateway.pipeline.flights <= 1
         await gateway.drain()
         verdicts = await asyncio.gather(*callers)
         assert len({alike(verdict) for verdict in verdicts}) == 1
-        assert gateway.verdicts.flights == 0
+        assert gateway.pipeline.flights == 0
 
 
 class TestRedis:

@@ -15,10 +15,11 @@ import pytest_asyncio
 from clips import ClipSpec, make_clip
 from triton_seam import load_model
 
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 
@@ -165,7 +166,7 @@ async def frames_of(video: SampledVideo, triton: TritonClient) -> dict[float, np
 async def test_frames_equal_those_of_a_full_decode(case: Case, triton: TritonClient, manifest: ModelManifest) -> None:
     content = make_clip(case.spec)
     config = SamplingConfig(manifest.frames_per_window, max_gap_s=case.max_gap_s)
-    video = sample_video(content, config, LIMITS)
+    video = sample_content(content, config, LIMITS)
     truth = full_decode(content, manifest)
 
     looked_at = {round(time_s, 6) for window in video.windows for time_s in window.times_s}

@@ -21,8 +21,9 @@ from nvidia.dali._utils.autoserialize import _discover_autoserialize
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from wildgate_server.media.container import open_video
+from wildgate_server.media.sampled_video import VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits, sample_video
 
 CLIP_DECODER = ROOT / "model_repository" / "clip_decoder"
 LIMITS = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)
@@ -119,7 +120,7 @@ def test_runs_with_gaps_between_them(pipeline) -> None:
 
 @pytest.mark.parametrize("max_gap_s", [0.3, 1.0])
 def test_windows_of_the_sampler(pipeline, max_gap_s: float) -> None:
-    video = sample_video(make_clip(vp9(seconds=4)), SamplingConfig(8, max_gap_s), LIMITS)
+    video = sample_content(make_clip(vp9(seconds=4)), SamplingConfig(8, max_gap_s), LIMITS)
     rows = [Row(window.clip, window.frame_index, video.rotation) for window in video.windows]
     for found, row in zip(decode(pipeline, *rows), rows, strict=True):
         assert distance(found, by_cpu_decoder(row)) < 1
@@ -149,7 +150,7 @@ def _white(width: int, height: int) -> bytes:
 
 def test_bt709_is_put_right_where_the_gateway_marked_it(pipeline) -> None:
     content = make_clip(vp9(options={"colorspace": "bt709"}))
-    video = sample_video(content, SamplingConfig(8, 0.1, max_frames=8), LIMITS)
+    video = sample_content(content, SamplingConfig(8, 0.1, max_frames=8), LIMITS)
     [window] = video.windows
     row = Row(window.clip, window.frame_index)
     wanted = by_cpu_decoder(row)

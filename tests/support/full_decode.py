@@ -7,7 +7,7 @@ import io
 import av
 import numpy as np
 
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow
 
 
 def frames_by_time(video: bytes) -> dict[float, np.ndarray]:

@@ -10,8 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
+from wildgate_server.source.http_url import HttpUrl
+from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
 from wildgate_server.source.shared_content import SharedContent
 
@@ -27,22 +30,22 @@ class PeculiarError(Exception):
 
 
 def sample_or_misbehave(
-    source: SharedContent | Path | RemoteObject, config: SamplingConfig, limits: VideoLimits
+    source: SharedContent | VideoFile | RemoteObject, config: SamplingConfig, limits: VideoLimits
 ) -> SampledVideo:
     """Samples a video; does what bytes of these few names say instead, or with a file what lies in it."""
-    if isinstance(source, RemoteObject):
-        if source.uri == OF_SOMEBODY_ELSE:
-            return _nothing_sampled(f"blake3:{'f' * 64}")
-        source = Path(source.uri)
-    if isinstance(source, Path):
-        started, go_on = source.read_text().splitlines()
+    if isinstance(source, SharedContent):
+        with source.opened(limits.max_bytes) as shared:
+            content = bytes(shared.content)
+    elif source.key == OF_SOMEBODY_ELSE:
+        return _nothing_sampled(f"blake3:{'f' * 64}")
+    else:
+        assert isinstance(source, VideoFile) or isinstance(source.place, HttpUrl)
+        told = source.path if isinstance(source, VideoFile) else Path(source.place.target)
+        started, go_on = told.read_text().splitlines()
         Path(started).write_text(str(os.getpid()))
         while not Path(go_on).exists():
             time.sleep(0.01)
-        content, digest = b"video", None
-    else:
-        with source.opened() as shared:
-            content, digest = bytes(shared), source.digest
+        content = b"video"
     match content:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -60,8 +63,6 @@ def sample_or_misbehave(
             return replace(_nothing_sampled(), codec=",".join(os.environ)[:1000])
         case b"another digest":
             return _nothing_sampled(f"blake3:{'f' * 64}")
-        case b"no digest":
-            return _nothing_sampled("blake3:../../etc")
         case b"pickle":
             _write_to_all(pickle.dumps(_Evil()))
         case b"shrink":
@@ -89,8 +90,8 @@ def sample_or_misbehave(
         case b"too large":
             return replace(_nothing_sampled(), windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
         case b"video":
-            return _nothing_sampled(digest)
-    return sample_video(content, config, limits)
+            return _nothing_sampled()
+    return sample_content(content, config, limits)
 
 
 class _Evil:

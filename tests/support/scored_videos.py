@@ -6,10 +6,10 @@ from typing import Any
 
 from releases_under_test import releases
 
-from wildgate_server.detections import Detection
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.detections import Detection
+from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.policy import Judgement, Policy, Sighting
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from wildgate_server.sampling.plan import Sample
+from wildgate_server.media.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wildgate_build.errors import FramesError
-from wildgate_build.frames.sampling import ClipWindow
 from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.sampling.offline import ClipWindow
 
 __all__ = ["ClipDecoder"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from wildgate_build.errors import FramesError
 from wildgate_build.frames.decoder import ClipDecoder
-from wildgate_build.frames.sampling import NotAVideo, WildgateError, default_config, default_limits, sample_file
 from wildgate_server.repository.manifest import ManifestError, load_manifest
+from wildgate_server.sampling.offline import NotAVideo, WildgateError, default_config, default_limits, sample_file
 
 __all__ = ["FrameSource", "VideoFile", "VideoFrames", "video_files"]
 

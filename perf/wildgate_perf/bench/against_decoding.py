@@ -13,7 +13,7 @@ import av
 from wildgate_perf.bench.phase import Bench, Findings
 from wildgate_perf.plain_scoring import sampling_arguments
 from wildgate_perf.spread import Spread
-from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.sampling.offline import sample_content
 
 __all__ = ["sampling_over_decoding"]
 
@@ -22,11 +22,11 @@ def sampling_over_decoding(bench: Bench) -> Findings:
     """Both fractions, for the first of the 5 MB videos held in memory; no target hangs on them."""
     content = bench.videos()[0].read_bytes()
     config, limits = sampling_arguments(bench.repository)
-    sampled = sample_video(content, config, limits)
+    sampled = sample_content(content, config, limits)
     sampling_ms, decoding_ms, frames = [], [], 0
     for _ in range(bench.plan.decoding_rounds):
         began = perf_counter()
-        sample_video(content, config, limits)
+        sample_content(content, config, limits)
         between = perf_counter()
         frames = _decode_all(content)
         sampling_ms.append((between - began) * 1e3)

@@ -39,7 +39,7 @@ from wildgate_perf.plain_scoring import sampling_arguments
 from wildgate_perf.questions import Questions, TritonRow, by_content, by_uri, sampled_by_the_caller, straight_to_triton
 from wildgate_perf.server_process import serving
 from wildgate_perf.spread import Spread
-from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 
 __all__ = ["gateway_over_direct"]
@@ -122,7 +122,7 @@ def _clips(bench: Bench, repository: Path) -> dict[str, tuple[list[bytes], list[
     whole = [file.read_bytes() for file in bench.videos()]
     cut, rows = [], []
     for content in whole:
-        video = sample_video(content, config, limits)
+        video = sample_content(content, config, limits)
         window = video.windows[0]
         clip = bytes(window.clip)
         cut.append(clip)

@@ -1,4 +1,4 @@
-"""A circuit breaker: what keeps failing is left alone for a while, so that its failing costs nothing.
+"""A circuit breaker: what keeps failing is left alone for a while, so that it costs nothing.
 
 The pattern is that of Michael Nygard, "Release It!" (2007): closed, open, half-open.
 """
@@ -40,7 +40,7 @@ class CircuitBreaker:
         return self._failures >= self._limit
 
     def allows(self) -> bool:
-        """Whether to ask now; who is told so while it is open is the one who tries."""
+        """Whether to ask now; while it is open, a caller that is told so is the one that tries."""
         if not self.open:
             return True
         now = self._clock()

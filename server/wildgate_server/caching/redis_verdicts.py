@@ -31,7 +31,7 @@ _MAX_WRITES = 64  # under way at a time; a verdict past them is not kept here
 
 
 class BadRedisUrl(ValueError):
-    """The text is no URL of a Redis. It is not quoted: it may hold a password."""
+    """Not the URL of a Redis. It is not quoted, since it may hold a password."""
 
 
 class RedisStore:
@@ -58,7 +58,7 @@ class RedisStore:
         return self._breaker.open
 
     async def get(self, key: str) -> Kept | Lookup:
-        """What was kept under the key; a value longer than any verdict is none, and is not fetched whole."""
+        """What was kept under the key; a value longer than any verdict counts as none, and is not fetched whole."""
         if not self._breaker.allows():
             return Lookup.SKIPPED
         answer = await self._asked(self._found(_PREFIX + key))
@@ -101,7 +101,7 @@ class RedisStore:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await command
-        except Exception as error:  # whatever a Redis, or what pretends to be one, can do: nobody pays for it
+        except Exception as error:  # whatever a Redis, or what pretends to be one, may do, no request pays for it
             was_open = self._breaker.open
             self._breaker.failed()
             if self._breaker.open and not was_open:
@@ -132,7 +132,7 @@ def _pool(url: str, timeout_s: float, connections: int) -> BlockingConnectionPoo
         )
         pool.make_connection()  # type: ignore[no-untyped-call]  # not connected: refuses unknown parameters
     except (ValueError, TypeError) as error:
-        what = "has a parameter that there is none of" if isinstance(error, TypeError) else "is none of a Redis"
+        what = "has an unknown parameter" if isinstance(error, TypeError) else "is not that of a Redis"
         forms = "redis://[user:password@]HOST[:PORT][/DATABASE], rediss:// or unix://"
         raise BadRedisUrl(f"the URL {what}; it is {forms}") from None
     return pool

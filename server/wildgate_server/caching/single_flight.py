@@ -21,11 +21,11 @@ class _Flight(Generic[Result]):
 
 
 class SingleFlight(Generic[Result]):
-    """Runs work by key, each key once at a time; who asks meanwhile waits for the same result.
+    """Runs work by key, each key once at a time; whoever asks while it runs waits for the same result.
 
     The work belongs to all who wait: a caller that leaves does not end it for the others, the last one does. It runs
-    within the deadline of the caller that began it. `personal` are errors that concern only that one: who waited with
-    it then begins anew.
+    within the deadline of the caller that began it. `personal` are errors that concern only that one: the others
+    then begin again.
     """
 
     def __init__(self, personal: tuple[type[Exception], ...] = ()) -> None:
@@ -39,8 +39,8 @@ class SingleFlight(Generic[Result]):
     async def run(self, key: str, work: Work[Result], deadline: float) -> tuple[Result, bool]:
         """The result of `work(deadline)`, and whether it is the result of another caller's equal work.
 
-        Raises what the work raises. A caller that waits for another's work lets go of its own and of all that hangs
-        on it, so that one copy of a video is held however many ask about it.
+        Raises what the work raises. A caller that waits for another's work drops its own and all that hangs on it,
+        so that one copy of a video is held however many ask about it.
         """
         while True:
             flight = self._flights.get(key)
@@ -58,10 +58,10 @@ class SingleFlight(Generic[Result]):
                 flight.passengers -= 1
                 if not flight.passengers and not flight.task.done():
                     flight.task.cancel()
-                    self._landed(key, flight)  # who comes now must not board what is being cancelled
+                    self._landed(key, flight)  # the next caller must not join what is being cancelled
 
     async def close(self) -> None:
-        """Ends all work and waits until it has ended; who waits for it is cancelled."""
+        """Ends all work and waits until it has ended; its waiters are cancelled."""
         tasks = tuple(self._tasks)
         for task in tasks:
             if not task.cancelling():  # a second time would cut its clearing up short

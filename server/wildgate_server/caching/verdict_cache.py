@@ -1,8 +1,8 @@
 """Verdicts that are kept: a video that was scored is not scored again.
 
-Stores are interchangeable: in memory for one gateway, shared for a fleet. What they keep is a serialised `Verdict`
-without what belongs to one request alone (timings, evidence), sealed with its key, so that a value that was damaged,
-cut short or came for another key is a miss and never a verdict.
+Stores are interchangeable: in memory for one gateway, shared for a fleet. What they keep is an encoded verdict without
+what is one request's alone (timings, evidence), sealed with its key, so that a value that was damaged, cut short or
+came for another key is a miss and never a verdict.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Protocol
 
 from blake3 import blake3
 from cachetools import Cache, TLRUCache
-from google.protobuf.message import DecodeError
+from pydantic import Field, SecretStr
 
-from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.config_section import ConfigSection
 from wildgate_server.metrics import CacheMetrics
 
-__all__ = ["Kept", "Lookup", "MemoryStore", "VerdictCache", "VerdictStore"]
+__all__ = ["CacheSettings", "Kept", "Lookup", "MemoryStore", "VerdictCache", "VerdictStore"]
 
 _ENTRY_BYTES = 480  # measured: what an entry takes in TLRUCache besides its value
 _SEAL_BYTES = 16
@@ -32,7 +32,7 @@ class Lookup(StrEnum):
     HIT = "hit"
     MISS = "miss"
     FAILED = "failed"
-    """It could not be asked, or its answer is no verdict."""
+    """It could not be asked, or what it answered is not a verdict."""
     SKIPPED = "skipped"
     """It was not asked, because it has failed too often."""
 
@@ -57,6 +57,22 @@ class VerdictStore(Protocol):
         """Keeps a value; others may have to go."""
 
 
+class CacheSettings(ConfigSection):
+    """Verdicts that are kept, and equal videos that are scored once."""
+
+    max_entries: int = Field(100_000, ge=0)
+    """Verdicts kept in memory, at most. With 0 and without Redis every video is scored by itself, equal ones too."""
+    max_mb: int = Field(256, ge=1)
+    """Megabytes that these may take."""
+    ttl_s: float = Field(3600.0, gt=0)
+    """How long a verdict is kept."""
+    redis_url: SecretStr | None = None
+    """Redis that a fleet shares its verdicts in: `redis://[user:password@]HOST[:PORT][/DATABASE]`, `rediss://` (TLS) or
+    `unix://`. It may hold a password: better given by the environment than on the command line."""
+    redis_timeout_ms: float = Field(50.0, gt=0)
+    """How long Redis may take; one that takes longer is done without."""
+
+
 class VerdictCache:
     """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds."""
 
@@ -65,7 +81,7 @@ class VerdictCache:
         self._ttl_s = ttl_s
         self._metrics = metrics
 
-    async def find(self, key: str) -> pb.Verdict | None:
+    async def find(self, key: str) -> bytes | None:
         """The verdict kept under the key; one that a slower store has is kept in the faster ones as well."""
         for place, store in enumerate(self._stores):
             found = await store.get(key)
@@ -82,9 +98,9 @@ class VerdictCache:
                 return verdict
         return None
 
-    async def keep(self, key: str, verdict: pb.Verdict) -> None:
-        """Keeps a verdict that is bare of timings and evidence."""
-        kept = Kept(_sealed(key, verdict.SerializeToString()), self._ttl_s)
+    async def keep(self, key: str, verdict: bytes) -> None:
+        """Keeps an encoded verdict."""
+        kept = Kept(_sealed(key, verdict), self._ttl_s)
         for store in self._stores:
             await store.put(key, kept)
 
@@ -137,14 +153,9 @@ def _sealed(key: str, verdict: bytes) -> bytes:
     return _seal(key, verdict) + verdict
 
 
-def _unsealed(key: str, value: bytes) -> pb.Verdict | None:
+def _unsealed(key: str, value: bytes) -> bytes | None:
     seal, verdict = value[:_SEAL_BYTES], value[_SEAL_BYTES:]
-    if seal != _seal(key, verdict):
-        return None
-    try:
-        return pb.Verdict.FromString(verdict)
-    except DecodeError:
-        return None
+    return verdict if seal == _seal(key, verdict) else None
 
 
 def _seal(key: str, verdict: bytes) -> bytes:

@@ -21,12 +21,13 @@ from wildgate_server.policy import Policy
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import Release, file_digest
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["WITHOUT_EFFECT", "VerdictBasis", "decoder_digests"]
 
 WITHOUT_EFFECT = frozenset({"workers", "fetch_workers", "timeout_s", "worker_memory_mb"})
-"""Settings of sampling that no verdict depends on."""
+"""Sampling settings that no verdict depends on."""
 _LIMITS = {"max_bytes", "max_seconds"}
 _REMEMBERED = 8  # releases and policies in force and just left
 _COMPILED = "__pycache__"

@@ -6,47 +6,13 @@ Untrusted bytes: whatever is missing, cut short or unusual becomes "unknown" (No
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wildgate_server.media.picture_headers import (
-    H264_SPS,
-    Packet,
-    ParameterSet,
-    Vp9Header,
-    avcc_units,
-    hvcc_units,
-    nal_units,
-    only_parameter_set,
-)
+from wildgate_server.media.coding import Coding
+from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
+from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
 
-__all__ = ["BT709", "UNKNOWN_CODING", "UNSPECIFIED", "Coding", "DeclaredStream"]
-
-# MatrixCoefficients, ITU-T H.273, table 4; FFmpeg's AVColorSpace has the same numbers.
-BT709, UNSPECIFIED = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How a video's clips are coded; None stands for unknown.
-
-    `matrix` is MatrixCoefficients of ITU-T H.273. `clean_keyframes`: every keyframe of the clips
-    resets the decoder, so that a gap before it does no harm. `plain_packets`: every packet is one picture, and shown.
-    `steady`: size and parameter sets are the same in all packets and in the container. `delay` is the largest number
-    of places by which a frame is coded before its turn to be shown.
-    """
-
-    chroma: str | None = None
-    bit_depth: int | None = None
-    interlaced: bool | None = None
-    matrix: int | None = None
-    full_range: bool | None = None
-    clean_keyframes: bool | None = None
-    plain_packets: bool | None = None
-    steady: bool | None = None
-    delay: int | None = None
-
-
-UNKNOWN_CODING = Coding()
+__all__ = ["DeclaredStream"]
 
 # What is walked through of a video, far more than a real one's clips have; what is past it stays unknown.
 _MAX_NAL_UNITS, _MAX_BYTES, _MAX_EXTRADATA_BYTES = 1 << 15, 32 << 20, 1 << 16
@@ -159,16 +125,10 @@ class DeclaredStream:
 
     def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
         """How `packets` are coded, each with whether it is a keyframe; for codecs other than these three: unknown."""
-        packets = list(packets)
-        if len(self.extradata) > _MAX_EXTRADATA_BYTES:
+        read = {"h264": self._h264, "hevc": self._hevc, "vp9": self._vp9}.get(self.codec)
+        if read is None or len(self.extradata) > _MAX_EXTRADATA_BYTES:
             return Coding(delay=delay)
-        if self.codec == "h264":
-            return self._h264(packets, delay)
-        if self.codec == "hevc":
-            return self._hevc(packets, delay)
-        if self.codec == "vp9":
-            return self._vp9(packets, delay)
-        return Coding(delay=delay)
+        return replace(read(list(packets)), delay=delay)
 
     def _nal_facts(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> _NalFacts:
         is_record = self.extradata[:1] == b"\1" and len(self.extradata) > syntax.length_at
@@ -178,11 +138,11 @@ class DeclaredStream:
             return _UNKNOWN_FACTS
         return _nal_facts(packets, length_size, frozenset(known), syntax)
 
-    def _h264(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _h264(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         unit = only_parameter_set(self.extradata)
         parameters = None if unit is None else ParameterSet.of(unit)
         if parameters is None:
-            return Coding(delay=delay)
+            return Coding()
         facts = self._nal_facts(packets, _H264)
         said = parameters.full_range
         return Coding(
@@ -195,15 +155,14 @@ class DeclaredStream:
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters and (parameters.width, parameters.height) == (self.width, self.height),
-            delay=delay,
         )
 
-    def _hevc(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _hevc(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         # FFmpeg has read the parameter sets of an `hvcC` record; for Annex B it has not, and all stays unknown.
         if self.extradata[:1] != b"\1" or len(self.extradata) < 23 or self.pixel_format is None:
-            return Coding(delay=delay)
+            return Coding()
         if sum(_HEVC.kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit) != 1:
-            return Coding(delay=delay)  # Which one is in force, only the pictures tell.
+            return Coding()  # Which one is in force, only the pictures tell.
         chroma, bit_depth = _PIXEL_FORMATS.get(self.pixel_format, (None, None))
         facts = self._nal_facts(packets, _HEVC)
         progressive, interlaced = self.extradata[6] & 0x80, self.extradata[6] & 0x40
@@ -212,18 +171,17 @@ class DeclaredStream:
             bit_depth=bit_depth,
             interlaced=None if bool(progressive) == bool(interlaced) else bool(interlaced),
             matrix=self.matrix,
-            full_range=None if self.range == _FULL_RANGE else False,  # Who says so, FFmpeg does not tell.
+            full_range=None if self.range == _FULL_RANGE else False,  # FFmpeg does not tell who says so.
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters,
-            delay=delay,
         )
 
-    def _vp9(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _vp9(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         headers = [header for _, data in packets if (header := Vp9Header.of(data)) and header.profile == 0]
         signals = {(header.matrix, header.full_range) for header in headers if header.is_keyframe}
         if len(headers) != len(packets) or len(signals) != 1:
-            return Coding(delay=delay)
+            return Coding()
         [(matrix, full_range)] = signals
         sizes = {(header.width, header.height) for header in headers if header.width is not None}
         return Coding(
@@ -237,5 +195,4 @@ class DeclaredStream:
             ),
             plain_packets=all(header.plain for header in headers),
             steady=sizes == {(self.width, self.height)},
-            delay=delay,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
-__all__ = ["Element", "ElementReader", "children", "element_at", "with_size"]
+__all__ = ["Element", "ElementReader", "children", "element_at", "number", "with_size"]
 
 _LONGEST_HEADER = 12  # 4 bytes of id, 8 of size
 
@@ -21,9 +23,16 @@ class Element:
     data: int
     end: int | None
 
+    @property
+    def known_end(self) -> int:
+        """Where it ends. Raises UnfitIndex where it does not say so."""
+        if self.end is None:
+            raise UnfitIndex("where an element ends is unknown")
+        return self.end
+
 
 def element_at(content: bytes | memoryview, at: int, base: int = 0) -> Element | None:
-    """The element whose header is at `at` of `content`; its places are counted from `base` more. None if it is none."""
+    """The element whose header is at `at` of `content`, None if there is none; its places are counted from `base`."""
     if at >= len(content) or not (first := content[at]):
         return None
     id_length = 9 - first.bit_length()
@@ -41,12 +50,19 @@ def element_at(content: bytes | memoryview, at: int, base: int = 0) -> Element |
 
 
 def children(content: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Ids and data of the elements that `content` consists of, up to the first that is none."""
+    """Ids and data of the elements that `content` consists of, up to the first that is not one."""
     view = memoryview(content)
     at = 0
     while (element := element_at(view, at)) and element.end is not None and element.end <= len(view):
         yield element.id, view[element.data : element.end]
         at = element.end
+
+
+def number(data: memoryview | None) -> int:
+    """An unsigned integer; 0 for an element that is missing. Raises UnfitIndex for more than eight bytes."""
+    if data is not None and len(data) > 8:
+        raise UnfitIndex("a number is too long")
+    return int.from_bytes(data or b"", "big")
 
 
 def with_size(identity: bytes, data: bytes) -> bytes:
@@ -70,9 +86,16 @@ class ElementReader:
             self._source.read([ByteRange(place, min(place + self._source.step_bytes, self._source.size))])
         return element_at(self._source.at_hand(span), 0, place)
 
-    def data(self, element: Element, longest: int) -> memoryview | None:
-        """An element's data; None if it is longer than `longest` bytes, or than the file."""
-        if element.end is None or element.end > self._source.size or element.end - element.data > longest:
-            return None
-        [content] = self._source.read([ByteRange(element.data, element.end)])
+    def whole(self, place: int) -> Element:
+        """The same. Raises UnfitIndex where there is none, or where its end is unknown or past that of the file."""
+        element = self.at(place)
+        if element is None or element.known_end > self._source.size:
+            raise UnfitIndex("an element is not whole")
+        return element
+
+    def data(self, element: Element, longest: int) -> memoryview:
+        """An element's data. Raises UnfitIndex for more than `longest` bytes, and past the end of the file."""
+        if element.known_end > self._source.size or element.known_end - element.data > longest:
+            raise UnfitIndex("an element is too long")
+        [content] = self._source.read([ByteRange(element.data, element.known_end)])
         return content

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["FileView"]
 
@@ -14,7 +15,7 @@ _LARGEST_READ_AHEAD = 8 << 20
 class FileView(io.RawIOBase):
     """A seekable file on `source`, fetched as it is read.
 
-    Who reads on gets twice as much at once each time, so that reading all takes few requests.
+    Each read fetches twice as much ahead as the one before, so that reading all of it takes few requests.
     """
 
     def __init__(self, source: ByteSource) -> None:

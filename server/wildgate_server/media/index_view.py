@@ -14,7 +14,8 @@ from bisect import bisect_right
 
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["IndexView", "is_iso_media"]
 
@@ -47,7 +48,7 @@ class IndexView(FileView):
     def __init__(self, source: ByteSource) -> None:
         super().__init__(source)
         self._walked = 0  # boxes before this place are known
-        self._boxes = 0  # and so many they are
+        self._boxes = 0  # their number
         self._holes: list[ByteRange] = []  # payloads, ascending
         self._hidden = False
         self._look_left = _LOOK_BYTES
@@ -58,7 +59,7 @@ class IndexView(FileView):
         self._hidden = True
 
     def check(self) -> None:
-        """Raises UnfitIndex if there were too many boxes to go through; whoever read took that for the file's end."""
+        """Raises UnfitIndex if there were too many boxes to go through; the reader took that for the file's end."""
         if self._boxes > _MOST_BOXES:
             raise UnfitIndex("too many boxes")
 

@@ -1,8 +1,7 @@
 """The index of a Matroska or WebM file: its cues say where keyframes lie, the rest is not read.
 
-Who plays a file goes from cluster to cluster, and in these from block to block, whatever cues say. So the headers of
-all clusters are read, and of a cluster the headers of what comes before its keyframe: a cue that leads elsewhere is
-none.
+A player goes from cluster to cluster, and in these from block to block, whatever cues say. So the headers of all
+clusters are read, and those of a cluster's elements up to its keyframe: a cue that leads elsewhere does not count.
 
 What cues do not say is the time of the last frame: that is read from the file's end. Where keyframes are too far apart,
 frames between them are needed, and of these no index tells: such a file is read whole. Elements: RFC 9559.
@@ -14,62 +13,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from wildgate_server.media.ebml import Element, ElementReader, children, element_at, with_size
+from wildgate_server.media.ebml import Element, ElementReader, children, element_at, number, with_size
+from wildgate_server.media.matroska_head import (
+    BETWEEN_CLUSTERS,
+    CLUSTER,
+    CLUSTER_ID,
+    MOST_ELEMENTS,
+    Cue,
+    read_head,
+)
+from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.sampling.plan import Sample
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
-__all__ = ["MatroskaIndex", "is_cut_short", "is_matroska"]
+__all__ = ["MatroskaIndex"]
 
-_EBML, _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS = 0x1A45DFA3, 0x18538067, 0x114D9B74, 0x1549A966, 0x1654AE6B
-_CUES, _CLUSTER = 0x1C53BB6B, 0x1F43B675
-_SEEK, _SEEK_ID, _SEEK_POSITION = 0x4DBB, 0x53AB, 0x53AC
-_TIMESTAMP_SCALE = 0x2AD7B1
-_TRACK_ENTRY, _TRACK_NUMBER, _TRACK_TYPE, _CODEC_ID = 0xAE, 0xD7, 0x83, 0x86
-_CUE_POINT, _CUE_TIME, _CUE_POSITIONS = 0xBB, 0xB3, 0xB7
-_CUE_TRACK, _CUE_CLUSTER, _CUE_RELATIVE = 0xF7, 0xF1, 0xF0
 _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK, _REFERENCE = 0xE7, 0xA3, 0xA0, 0xA1, 0xFB
 _IN_CLUSTERS = frozenset({_SIMPLE_BLOCK, _BLOCK_GROUP, 0xEC, 0xBF, _TIMESTAMP, 0xA7, 0xAB, 0x5854})
-# Void, CRC-32, attachments, chapters, tags
-_BETWEEN_CLUSTERS = frozenset({_SEEK_HEAD, _CUES, 0xEC, 0xBF, 0x1941A469, 0x1043A770, 0x1254C367})
 
-_VIDEO = 1
 _NANOSECONDS = 10**9
-_LONGEST_HEAD = 1 << 20  # of what lies before the frames, without attachments
-_LONGEST_CUES = 4 << 20
-_MOST_ELEMENTS = 1 << 10
+_LONGEST_TIME = 1 << 20
 _FIRST_TAIL = 32 << 10
 _LONGEST_TAIL = 4 << 20
 _MOST_PLACES = 1 << 18  # in tails, that are looked at for whether an element begins there
 _HEADER_BYTES = 12
-# Codecs whose frames are shown in the order they are coded in; others may be shown up to 16 frames later.
-_IN_ORDER = frozenset({b"V_VP8", b"V_VP9", b"V_AV1"})
-_REORDERED_FRAMES = 17
 _WORTH_IT = 1 << 20  # of smaller files much is read anyway
-_UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
-
-
-def is_matroska(source: ByteSource) -> bool:
-    """Whether a file begins as Matroska and WebM files do."""
-    head = source.read([ByteRange(0, min(source.step_bytes, source.size))])[0]
-    return bytes(head[:4]) == _EBML.to_bytes(4, "big")
-
-
-def is_cut_short(source: ByteSource) -> bool:
-    """Whether a Matroska file says that it is longer than it is."""
-    elements = ElementReader(source)
-    header = elements.at(0)
-    segment = None if header is None or header.end is None else elements.at(header.end)
-    return segment is not None and segment.end is not None and segment.end > source.size
-
-
-@dataclass(frozen=True, slots=True)
-class _Cue:
-    """A keyframe: when it is shown (in ticks), its cluster, and its place in that cluster's data, if known."""
-
-    ticks: int
-    cluster: int
-    relative: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +62,14 @@ class MatroskaIndex:
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._elements = ElementReader(source)
-        self._head: list[bytes] = []
-        self._scale = 1_000_000
-        self._track = 0
-        self._reorder = _REORDERED_FRAMES
-        self._cues: list[_Cue] = []
-        self._clusters: list[Element] = []
+        self._head = read_head(source)
+        self._cues = self._head.cues
         self._places_left = _MOST_PLACES
-        self._read_head()
-        last_ticks = self._last_ticks()
-        tick = Fraction(self._scale, _NANOSECONDS)
+        self._clusters = self._checked_clusters()
+        tick = Fraction(self._head.tick_ns, _NANOSECONDS)
         times_s = [cue.ticks * tick.numerator / tick.denominator for cue in self._cues]
         self.samples = [Sample(time_s, True) for time_s in times_s]
+        last_ticks = self._last_ticks()
         if last_ticks > self._cues[-1].ticks:
             self.samples.append(Sample(last_ticks * tick.numerator / tick.denominator, False))
 
@@ -113,104 +78,44 @@ class MatroskaIndex:
         cues = [self._cues[place] for place in places]
         self._fetch_beginnings(cues)
         blocks = [self._keyframe(cue) for cue in cues]
-        contents = self._source.read([ByteRange(block.start, _end(block)) for _, block in blocks])
+        contents = self._source.read([ByteRange(block.start, block.known_end) for _, block in blocks])
         clusters = [
-            with_size(_CLUSTER.to_bytes(4, "big"), with_size(b"\xe7", time.to_bytes(8, "big")) + bytes(content))
+            with_size(CLUSTER_ID, with_size(b"\xe7", time.to_bytes(8, "big")) + bytes(content))
             for (time, _), content in zip(blocks, contents, strict=True)
         ]
-        return b"".join((*self._head, *clusters))
+        return b"".join((self._head.content, *clusters))
 
-    def _read_head(self) -> None:
-        """Reads everything before the first cluster, and the cues wherever they are."""
-        header = self._known(self._elements.at(0))
-        segment = self._elements.at(_end(header))
-        if segment is None or segment.id != _SEGMENT or segment.end not in (None, self._source.size):
-            raise UnfitIndex("no segment, or not one up to the end of the file")
-        self._head = [self._copy(header), _SEGMENT.to_bytes(4, "big") + _UNKNOWN_SIZE]
-        cues: Element | None = None
-        at = segment.data
-        for _ in range(_MOST_ELEMENTS):
-            element = self._elements.at(at)
-            if element is None or element.id == _CLUSTER:
-                break
-            if element.id == _SEEK_HEAD:
-                cues = self._sought(self._data(element), segment.data) or cues
-            elif element.id == _CUES:
-                cues = element
-            elif element.id in (_INFO, _TRACKS):
-                self._head.append(self._copy(element))
-                (self._read_info if element.id == _INFO else self._read_tracks)(self._data(element))
-            at = _end(element)
-        if not self._track or cues is None:
-            raise UnfitIndex("no cues, or no single video track")
-        self._read_cues(self._data(cues, _LONGEST_CUES), segment.data)
-        if self._cues[0].cluster != at:
+    def _checked_clusters(self) -> list[Element]:
+        """All clusters; the cues lead to these, and the first one to the first frame."""
+        first_cue, place = self._cues[0], self._head.first_cluster
+        if first_cue.cluster != place:
             raise UnfitIndex("the first cue is not in the first cluster")
-        self._clusters = self._clusters_from(at)
-        if not {cue.cluster for cue in self._cues} <= {cluster.start for cluster in self._clusters}:
+        clusters = self._clusters_from(place)
+        if not {cue.cluster for cue in self._cues} <= {cluster.start for cluster in clusters}:
             raise UnfitIndex("a cue leads to no cluster of the segment")
-        self._fetch_beginnings(self._cues[:1])
-        cluster = self._cluster(at)
-        _, first = next(self._blocks(cluster), (None, None))
-        if first is None or self._time_of(cluster) + first.ticks != self._cues[0].ticks:
+        self._fetch_beginnings([first_cue])
+        _, first = next(self._blocks(clusters[0]), (None, None))
+        if first is None or self._time_of(clusters[0]) + first.ticks != first_cue.ticks:
             raise UnfitIndex("the first cue is not the first frame")
+        return clusters
 
     def _clusters_from(self, place: int) -> list[Element]:
         """The clusters that follow each other from a place up to the end of the file."""
         size = self._source.size
         named = sorted({cue.cluster for cue in self._cues if cue.cluster < size})
-        self._source.read([ByteRange(start, min(start + _HEADER_BYTES, size)) for start in named[:_MOST_ELEMENTS]])
+        self._source.read([ByteRange(start, min(start + _HEADER_BYTES, size)) for start in named[:MOST_ELEMENTS]])
         clusters: list[Element] = []
-        for _ in range(_MOST_ELEMENTS):
+        for _ in range(MOST_ELEMENTS):
             if place == size:
                 return clusters
-            element = self._known(self._elements.at(place))
-            if element.id == _CLUSTER:
+            element = self._elements.whole(place)
+            if element.id == CLUSTER:
                 clusters.append(element)
-            elif element.id not in _BETWEEN_CLUSTERS:
-                raise UnfitIndex("what should be a cluster is none")
-            place = _end(element)
+            elif element.id not in BETWEEN_CLUSTERS:
+                raise UnfitIndex("what should be a cluster is not one")
+            place = element.known_end
             self._check_worth()
         raise UnfitIndex("too many clusters")
-
-    def _sought(self, seek_head: memoryview, base: int) -> Element | None:
-        """The cues, where a seek head names them."""
-        for identity, seek in children(seek_head):
-            fields = dict(children(seek)) if identity == _SEEK else {}
-            if bytes(fields.get(_SEEK_ID, b"")) == _CUES.to_bytes(4, "big"):
-                element = self._elements.at(base + _number(fields.get(_SEEK_POSITION)))
-                return element if element is not None and element.id == _CUES else None
-        return None
-
-    def _read_info(self, info: memoryview) -> None:
-        scale = dict(children(info)).get(_TIMESTAMP_SCALE)
-        self._scale = self._scale if scale is None else _number(scale)
-
-    def _read_tracks(self, tracks: memoryview) -> None:
-        entries = [dict(children(data)) for identity, data in children(tracks) if identity == _TRACK_ENTRY]
-        videos = [entry for entry in entries if _number(entry.get(_TRACK_TYPE)) == _VIDEO]
-        if len(videos) != 1:
-            raise UnfitIndex("not one video track")
-        self._track = _number(videos[0].get(_TRACK_NUMBER))
-        if bytes(videos[0].get(_CODEC_ID, b"")).rstrip(b"\0") in _IN_ORDER:
-            self._reorder = 1
-
-    def _read_cues(self, cues: memoryview, base: int) -> None:
-        found: dict[int, _Cue] = {}
-        for identity, point in children(cues):
-            if identity != _CUE_POINT:
-                continue
-            ticks = _number(dict(children(point)).get(_CUE_TIME))
-            for kind, data in children(point):
-                fields = dict(children(data)) if kind == _CUE_POSITIONS else {}
-                if _number(fields.get(_CUE_TRACK)) == self._track:
-                    relative = fields.get(_CUE_RELATIVE)
-                    place = base + _number(fields.get(_CUE_CLUSTER))
-                    found[ticks] = _Cue(ticks, place, None if relative is None else _number(relative))
-        self._cues = [found[ticks] for ticks in sorted(found)]
-        places = [(cue.cluster, cue.relative or 0) for cue in self._cues]
-        if not places or places != sorted(places):
-            raise UnfitIndex("no cues, or cues in no order")
 
     def _last_ticks(self) -> int:
         """When the last frame is shown."""
@@ -219,11 +124,11 @@ class MatroskaIndex:
             if cluster.start < self._cues[-1].cluster:
                 break
             time = self._time_of(cluster)
-            blocks = self._last_blocks(cluster.data, _end(cluster))
+            blocks = self._last_blocks(cluster.data, cluster.known_end)
             if any(block.is_several for block in blocks):
                 raise UnfitIndex("several frames in one block")
             times += [time + block.ticks for block in blocks]
-            if len(times) > self._reorder:
+            if len(times) > self._head.reorder:
                 break
         return max(times)
 
@@ -242,9 +147,9 @@ class MatroskaIndex:
                 return self._chain(content, 0) or []
             first = self._first_place(content)
             blocks = [] if first is None else self._chain(content, first) or []
-            if len(blocks) > self._reorder:
+            if len(blocks) > self._head.reorder:
                 return blocks[1:]
-            length = max(length * 5 // 4, length * (self._reorder + 2) // max(len(blocks), 1))
+            length = max(length * 5 // 4, length * (self._head.reorder + 2) // max(len(blocks), 1))
             if length > _LONGEST_TAIL:
                 raise UnfitIndex("the last blocks are too long")
             self._check_worth()
@@ -286,13 +191,13 @@ class MatroskaIndex:
             data = bytes(fields.get(_BLOCK, b""))
         elif identity != _SIMPLE_BLOCK:
             return None
-        if len(data) < 4 or data[0] != self._track | 0x80:
+        if len(data) < 4 or data[0] != self._head.track | 0x80:
             return None
         ticks = int.from_bytes(data[1:3], "big", signed=True)
         flags = data[3]
         return _VideoBlock(ticks, is_keyframe or (identity == _SIMPLE_BLOCK and bool(flags & 0x80)), bool(flags & 0x06))
 
-    def _fetch_beginnings(self, cues: Sequence[_Cue]) -> None:
+    def _fetch_beginnings(self, cues: Sequence[Cue]) -> None:
         """Fetches, at once, the beginnings of clusters, and of the keyframes in them where cues say where they are."""
         step, size = self._source.step_bytes, self._source.size
         spans = []
@@ -304,7 +209,7 @@ class MatroskaIndex:
                 spans.append(ByteRange(cue.cluster + cue.relative, cue.cluster + cue.relative + step))
         self._source.read([ByteRange(span.start, min(span.end, size)) for span in spans if span.start < size])
 
-    def _keyframe(self, cue: _Cue) -> tuple[int, Element]:
+    def _keyframe(self, cue: Cue) -> tuple[int, Element]:
         """The time of a cue's cluster, and the element that holds its keyframe."""
         cluster = self._cluster(cue.cluster)
         time = self._time_of(cluster)
@@ -318,18 +223,18 @@ class MatroskaIndex:
     def _blocks(self, cluster: Element) -> Iterator[tuple[Element, _VideoBlock]]:
         """The video's blocks of a cluster; of simple blocks no more than the header is read."""
         at = cluster.data
-        while at < _end(cluster):
-            element = self._known(self._elements.at(at))
+        while at < cluster.known_end:
+            element = self._elements.whole(at)
             if element.id not in _IN_CLUSTERS:
-                raise UnfitIndex("what should be a block is none")
+                raise UnfitIndex("what should be a block is not one")
             if element.id == _BLOCK_GROUP:
-                data = bytes(self._data(element, self._source.size))
+                data = bytes(self._elements.data(element, self._source.size))
             else:
-                [header] = self._source.read([ByteRange(element.data, min(element.data + 4, _end(element)))])
+                [header] = self._source.read([ByteRange(element.data, min(element.data + 4, element.known_end))])
                 data = bytes(header)
             if (block := self._video_block(element.id, data)) is not None:
                 yield element, block
-            at = _end(element)
+            at = element.known_end
             self._check_worth()
 
     def _check_worth(self) -> None:
@@ -337,43 +242,16 @@ class MatroskaIndex:
             raise UnfitIndex("looking for frames takes too much")
 
     def _cluster(self, place: int) -> Element:
-        cluster = self._elements.at(place)
-        if cluster is None or cluster.id != _CLUSTER:
+        cluster = self._elements.whole(place)
+        if cluster.id != CLUSTER:
             raise UnfitIndex("a cue leads to no cluster")
-        return self._known(cluster)
+        return cluster
 
     def _time_of(self, cluster: Element) -> int:
         """The time of a cluster, in ticks, which comes before its blocks."""
         at = cluster.data
-        while (element := self._known(self._elements.at(at))).id not in (_SIMPLE_BLOCK, _BLOCK_GROUP):
+        while (element := self._elements.whole(at)).id not in (_SIMPLE_BLOCK, _BLOCK_GROUP):
             if element.id == _TIMESTAMP:
-                return _number(self._data(element))
-            at = _end(element)
+                return number(self._elements.data(element, _LONGEST_TIME))
+            at = element.known_end
         raise UnfitIndex("a cluster has no time")
-
-    def _known(self, element: Element | None) -> Element:
-        if element is None or element.end is None or element.end > self._source.size:
-            raise UnfitIndex("an element is not whole, or its end is unknown")
-        return element
-
-    def _data(self, element: Element, longest: int = _LONGEST_HEAD) -> memoryview:
-        data = self._elements.data(self._known(element), longest)
-        if data is None:
-            raise UnfitIndex("an element is too long")
-        return data
-
-    def _copy(self, element: Element) -> bytes:
-        self._data(element)
-        return self._source.at_hand(ByteRange(element.start, _end(element)))
-
-
-def _end(element: Element) -> int:
-    if element.end is None:
-        raise UnfitIndex("where an element ends is unknown")
-    return element.end
-
-
-def _number(data: memoryview | None) -> int:
-    if data is not None and len(data) > 8:
-        raise UnfitIndex("a number is too long")
-    return int.from_bytes(data or b"", "big")

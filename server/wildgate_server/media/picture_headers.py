@@ -1,146 +1,18 @@
-"""The headers of coded pictures, read bit by bit: H.264 parameter sets, VP9 frame headers, NAL units.
+"""The headers of coded pictures, read bit by bit: H.264 parameter sets and VP9 frame headers.
 
 Untrusted bytes: whatever is missing, cut short or unusual gives None, never an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeAlias
 
-__all__ = [
-    "H264_SPS",
-    "MAX_NAL_UNITS",
-    "Packet",
-    "ParameterSet",
-    "Vp9Header",
-    "avcc_units",
-    "hvcc_units",
-    "is_h264_recovery_point",
-    "is_mpeg4_keyframe",
-    "nal_units",
-    "only_parameter_set",
-]
+__all__ = ["Packet", "ParameterSet", "Vp9Header"]
 
 Packet: TypeAlias = "bytes | memoryview"
 
-H264_SPS = 7
-_H264_SEI, _H264_RECOVERY_POINT = 6, 6
-MAX_NAL_UNITS = 256  # in one packet; real ones have some tens at most
-_START_CODE = b"\0\0\1"
 _H264_PROFILES_WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
-
-
-def nal_units(data: bytes, length_size: int | None) -> list[bytes] | None:
-    """The NAL units of a packet of H.264 or HEVC, the empty ones left out.
-
-    `length_size` is how many bytes hold each unit's length (ISO/IEC 14496-15), None for start codes (Annex B). None
-    where there are more than MAX_NAL_UNITS, where one is cut short, and where a start code lies within one that has a
-    length: a decoder may take what follows for another unit.
-    """
-    cut = _between_start_codes(data) if length_size is None else _after_lengths(data, length_size)
-    try:
-        units = list(islice(cut, MAX_NAL_UNITS + 1))
-    except ValueError:
-        return None
-    return [unit for unit in units if unit] if len(units) <= MAX_NAL_UNITS else None
-
-
-def _after_lengths(data: bytes, length_size: int) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        start = at + length_size
-        at = start + int.from_bytes(data[at:start], "big")
-        if at > len(data) or data.find(_START_CODE, start, at) >= 0:
-            raise ValueError("no plain NAL unit")
-        yield data[start:at]
-
-
-def _between_start_codes(data: bytes) -> Iterator[bytes]:
-    start = data.find(_START_CODE)
-    while start >= 0:
-        end = data.find(_START_CODE, start + 3)
-        yield data[start + 3 : end if end >= 0 else len(data)].rstrip(b"\0")
-        start = end
-
-
-def is_h264_recovery_point(packet: bytes, extradata: bytes) -> bool:
-    """Whether an H.264 packet says that decoding can begin there, as that of an open GOP does.
-
-    ITU-T H.264, 7.3.2.3.1 (SEI messages) and D.1: payloadType 6, recovery_point.
-    """
-    is_record = extradata[:1] == b"\1" and len(extradata) > 4
-    for unit in nal_units(packet, (extradata[4] & 3) + 1 if is_record else None) or ():
-        at, end = 1, len(unit) - 1  # the last byte is the end of the unit's data
-        while unit and unit[0] & 31 == _H264_SEI and at < end:
-            numbers = []
-            for _ in ("payloadType", "payloadSize"):
-                start = at
-                while at < end and unit[at] == 0xFF:
-                    at += 1
-                numbers.append(0xFF * (at - start) + unit[at])
-                at += 1
-                if at > end:
-                    break
-            if numbers[0] == _H264_RECOVERY_POINT:
-                return True
-            at += numbers[-1]
-    return False
-
-
-def is_mpeg4_keyframe(packet: bytes) -> bool:
-    """Whether the first picture of an MPEG-4 Part 2 packet is coded by itself.
-
-    ISO/IEC 14496-2, 6.2.5: after vop_start_code, two bits of vop_coding_type, which are zero then.
-    """
-    at = packet.find(b"\0\0\1\xb6") + 4
-    return 4 <= at < len(packet) and packet[at] < 0x40
-
-
-def avcc_units(record: bytes) -> list[bytes] | None:
-    """The parameter sets of an `avcC` record (ISO/IEC 14496-15, 5.3.3.1); None when it cannot be read."""
-    try:
-        sequence_sets, at = _counted_units(record, 6, record[5] & 31)
-        picture_sets, _ = _counted_units(record, at + 1, record[at])
-    except (ValueError, IndexError):
-        return None
-    return sequence_sets + picture_sets
-
-
-def hvcc_units(record: bytes) -> list[bytes] | None:
-    """The NAL units of an `hvcC` record (ISO/IEC 14496-15, 8.3.3.1); None when it cannot be read."""
-    units: list[bytes] = []
-    try:
-        at = 23
-        for _ in range(record[22]):
-            found, at = _counted_units(record, at + 3, int.from_bytes(record[at + 1 : at + 3], "big"))
-            units += found
-    except (ValueError, IndexError):
-        return None
-    return units
-
-
-def _counted_units(record: bytes, at: int, count: int) -> tuple[list[bytes], int]:
-    """`count` units from `at` on, each after two bytes of length, and where they end."""
-    if count > MAX_NAL_UNITS or at > len(record):
-        raise ValueError("too many units, or none")
-    units = []
-    for _ in range(count):
-        start = at + 2
-        at = start + int.from_bytes(record[at:start], "big")
-        if at > len(record):
-            raise ValueError("past the end")
-        units.append(record[start:at])
-    return units, at
-
-
-def only_parameter_set(extradata: bytes) -> bytes | None:
-    """The only H.264 sequence parameter set of an `avcC` record or of Annex B; None where there are none or several."""
-    units = avcc_units(extradata) if extradata[:1] == b"\1" else nal_units(extradata, None)
-    found = {unit for unit in units or () if unit and unit[0] & 31 == H264_SPS}
-    return found.pop() if len(found) == 1 else None
 
 
 class _Bits:
@@ -297,7 +169,7 @@ class Vp9Header:
 
     @classmethod
     def of(cls, packet: Packet) -> Vp9Header | None:
-        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None when it is none.
+        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None if it is not one.
 
         `plain` is false for a superframe, a frame shown again and a hidden frame. Only profile 0 is read on.
         """

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.sampling.plan import Sample
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["TransportStreamIndex", "is_transport_stream"]
 

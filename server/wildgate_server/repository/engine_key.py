@@ -89,7 +89,7 @@ class EngineKey(BaseModel):
 
     `architectures` are compute capabilities; a trailing `+` means that one and later ones. `min_batch`, `opt_batch`
     and `max_batch` are the optimisation profile for b; `frames`, `side` and `detections` are F, S and K.
-    `engine_digest` ties the key to its engine: a pair of which only one half was replaced is no pair. It is SHA-256
+    `engine_digest` ties the key to its engine: a pair of which only one half was replaced is refused. It is SHA-256
     because a stock Triton's model has to check it with Python's standard library alone.
     """
 
@@ -152,7 +152,7 @@ def engine_digest(engine: bytes) -> str:
 def check_engine(engine: Path, onnx: Path, machine: Machine, needs: EngineNeeds | None = None) -> None:
     """Checks that `engine` was built from the file `onnx`, runs on `machine` and does what is asked of it.
 
-    The target is told by the key, or by the engine's name where the key is no help. Raises EngineDoesNotFit.
+    The target is told by the key, or by the engine's name where the key does not help. Raises EngineDoesNotFit.
     """
     target: Target = "tensorrt" if engine.suffix == Path(ENGINE_NAMES["tensorrt"]).suffix else "rtx"
     batch = needs.max_batch if needs else None

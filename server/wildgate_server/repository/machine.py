@@ -1,7 +1,7 @@
 """What this machine offers to a compiled engine: its GPU, its driver, its TensorRT.
 
 The GPU is asked for through the CUDA driver's own library: whoever runs an engine needs that one anyway, and it
-goes by CUDA_VISIBLE_DEVICES. No CUDA context is made, no TensorRT is loaded. Without a GPU the answer is none.
+goes by CUDA_VISIBLE_DEVICES. No CUDA context is made, no TensorRT is loaded. Without a GPU the answer is None.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _profile_config(model: str, profile: str) -> Path:
 def write_configs(manifest: ModelManifest, rollout: Rollout, repository: Path) -> None:
     """Writes every config into `repository`, and the version directories of ensembles, which are empty.
 
-    A file is replaced at once: whoever reads it meanwhile finds the old one or the new one. Ensembles that the rollout
+    A file is replaced at once: a reader finds the old one or the new one, never a part. Ensembles that the rollout
     no longer has are removed.
     """
     for name, version in ensembles(rollout).items():

@@ -16,14 +16,14 @@ Document = TypeVar("Document", bound=BaseModel)
 def read_document(file: Path, kind: type[Document], error: type[Exception]) -> Document:
     """The content of `file` as a `kind`.
 
-    Raises `error`, one line for each fault, when the file cannot be read, is no YAML or breaks a rule.
+    Raises `error`, one line for each fault, when the file cannot be read, is not YAML or breaks a rule.
     """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
         raise error(f"{file}: cannot be read: {cause}") from cause
     except yaml.YAMLError as cause:
-        raise error(f"{file}: is no YAML: {cause}") from cause
+        raise error(f"{file}: is not YAML: {cause}") from cause
     try:
         return kind.model_validate(content)
     except ValidationError as cause:

@@ -6,17 +6,42 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
+
+from wildgate_server.config_section import ConfigSection
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.rollout_follower import NotReadyYet
-from wildgate_server.settings import BackendSettings, BatchSettings
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 from wildgate_server.triton.launch import models_to_load
 
-__all__ = ["EmbeddedBackend", "ExternalBackend", "embedded_backend", "scorers"]
+__all__ = ["BackendSettings", "EmbeddedBackend", "ExternalBackend", "embedded_backend", "scorers"]
+
+
+class BackendSettings(ConfigSection):
+    """Which Triton answers."""
+
+    target: str | None = None
+    """gRPC target of an external Triton (`host:port`, `dns:///...`); without one an embedded Triton is started."""
+    model_repository: Path = Path("model_repository")
+    """Directory that Triton loads, with `manifest.yaml` in it."""
+    profile: Literal["cpu", "gpu", "rtx"] = "cpu"
+    """Which of the models' configs run: `cpu`; `rtx` (DALI and TensorRT-RTX from PyPI); `gpu` in an external Triton."""
+    follow_rollout_s: float = Field(2.0, gt=0)
+    """How often the repository's `rollout.yaml` is looked at; SIGHUP has it looked at once."""
+    canary_patience_s: float = Field(1.0, gt=0)
+    """How long an answer of the serving version may wait for that of the version on trial, at least; it may wait as
+    long as the serving version itself took."""
+    instances: int | None = Field(None, ge=1)
+    """Instances of each model in the embedded Triton; as many as cores by default."""
+    startup_timeout_s: float = Field(EmbeddedTritonConfig.startup_timeout_s, gt=0)
+    """How long the embedded Triton may take to become ready."""
+    log_dir: Path | None = None
+    """Where the embedded Triton's log is kept; a new directory below the system's temporary one by default."""
 
 
 def scorers(profile: str, rollout: Rollout) -> dict[str, int]:
@@ -39,7 +64,7 @@ class ExternalBackend:
                 raise NotReadyYet(f"Triton has no {name} of version {version}: `wildgate-build load` loads it")
 
     async def settle(self, rollout: Rollout) -> None:
-        """Leaves it to who loads."""
+        """Leaves it to whoever loads."""
 
 
 class EmbeddedBackend(ModelRollout):
@@ -51,22 +76,25 @@ class EmbeddedBackend(ModelRollout):
         super().__init__(self.control, embedded.lay_out, profile)
 
     async def revive_model(self, model: str) -> None:
-        """Starts the processes of `model` anew. Raises NotLoaded."""
+        """Restarts the processes of `model`. Raises NotLoaded."""
         await self.revive(model, self.embedded.models)
 
 
 @asynccontextmanager
 async def embedded_backend(
-    settings: BackendSettings, batch: BatchSettings, rollout: Rollout
+    settings: BackendSettings, rollout: Rollout, *, rows_in_flight: int
 ) -> AsyncIterator[EmbeddedBackend]:
-    """An embedded Triton that runs as long as the context, started with `rollout`. Raises TritonStartError."""
+    """An embedded Triton that runs as long as the context, started with `rollout`. Raises TritonStartError.
+
+    `rows_in_flight` is how many rows one ensemble may be asked for at once.
+    """
     config = EmbeddedTritonConfig(
         model_repository=settings.model_repository,
         state_directory=settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
         instances=settings.instances,
         profile=settings.profile,
         rollout=rollout,
-        rows_in_flight=batch.max_rows * batch.max_in_flight,
+        rows_in_flight=rows_in_flight,
         startup_timeout_s=settings.startup_timeout_s,
     )
     async with EmbeddedTriton(config) as embedded:

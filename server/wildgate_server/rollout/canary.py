@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from wildgate_server.errors import InternalError, WildgateError
-from wildgate_server.looking import Look
+from wildgate_server.inference.observation import Observation
 from wildgate_server.metrics import CanaryMetrics
 from wildgate_server.policy import Judgement
 
@@ -37,21 +37,24 @@ def on_trial(content_digest: str, share: float) -> bool:
 class Opinion:
     """What one release sees in a video, and what the policy says to that."""
 
-    look: Look
+    observation: Observation
     judgement: Judgement
 
     @property
     def best_scores(self) -> dict[str, float]:
         """The highest score of each label seen."""
         best: dict[str, float] = {}
-        for found in self.look.detections:
+        for found in self.observation.detections:
             best[found.label] = max(found.score, best.get(found.label, 0.0))
         return best
 
 
 async def answers_of_both(
-    canary: Coroutine[Any, Any, Look], serving: Coroutine[Any, Any, Look], deadline: float, patience_s: float
-) -> tuple[Look | Exception, Look | Exception]:
+    canary: Coroutine[Any, Any, Observation],
+    serving: Coroutine[Any, Any, Observation],
+    deadline: float,
+    patience_s: float,
+) -> tuple[Observation | Exception, Observation | Exception]:
     """Runs both; what each answered or raised, TimeoutError for the one that was not waited for any longer.
 
     Nobody waits for the version on trial alone: once the serving one has answered, the other may take as long again,
@@ -76,11 +79,11 @@ async def answers_of_both(
     return _outcome(trial), _outcome(proven)
 
 
-def _answered(task: asyncio.Task[Look]) -> bool:
+def _answered(task: asyncio.Task[Observation]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-def _outcome(task: asyncio.Task[Look]) -> Look | Exception:
+def _outcome(task: asyncio.Task[Observation]) -> Observation | Exception:
     if task.cancelled():
         return TimeoutError()
     error = task.exception()
@@ -89,7 +92,7 @@ def _outcome(task: asyncio.Task[Look]) -> Look | Exception:
     if not isinstance(error, Exception):
         raise error
     if not isinstance(error, WildgateError):
-        _log.error("look_failed", exc_info=error)
+        _log.error("observation_failed", exc_info=error)
     return error
 
 
@@ -102,7 +105,7 @@ def reason_of(error: Exception) -> str:
 
 def compare(canary: Opinion, serving: Opinion, content_digest: str, metrics: CanaryMetrics) -> None:
     """Counts what two releases said of one video; a disagreement about what is to be done is logged."""
-    new, old = canary.look.release.model_version, serving.look.release.model_version
+    new, old = canary.observation.release.model_version, serving.observation.release.model_version
     if new == old:
         return
     new_scores, old_scores = canary.best_scores, serving.best_scores

@@ -1,6 +1,6 @@
-"""Brings models back whose processes were killed: Triton itself calls them ready and fails every request for ever.
+"""Brings models back whose processes were killed: Triton calls them ready, and fails every request to them for ever.
 
-Each dead model has a task of its own, so that one that cannot be revived keeps no other one dead.
+Each dead model has its own task, so that one that cannot be revived does not hold up the others.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ __all__ = ["ModelHealer"]
 
 _log = structlog.get_logger()
 
-_FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
 
 
 class ModelHealer:
     """Has dead models loaded again, each until it succeeds.
 
-    `revive(model)` loads a model again or raises NotLoaded; `healed(model)` is called when it has.
+    `revive(model)` loads a model again or raises NotLoaded; `healed(model)` is called when it has. After a failure it
+    is tried again in `first_pause_s`, then in twice as long, up to half a minute.
     """
 
-    def __init__(self, revive: Callable[[str], Awaitable[None]], healed: Callable[[str], None]) -> None:
+    def __init__(
+        self, revive: Callable[[str], Awaitable[None]], healed: Callable[[str], None], first_pause_s: float = 0.5
+    ) -> None:
         self._revive = revive
         self._healed = healed
+        self._first_pause_s = first_pause_s
         self._dead: set[str] = set()
         self._healing: set[str] = set()
         self._news = asyncio.Event()
@@ -49,7 +52,7 @@ class ModelHealer:
                     group.create_task(self._heal(model), name=f"heal-{model}")
 
     async def _heal(self, model: str) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         _log.warning("model_died", model=model)
         while not await self._attempt(model, pause_s):
             await asyncio.sleep(pause_s)

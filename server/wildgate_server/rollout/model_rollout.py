@@ -27,7 +27,6 @@ _log = structlog.get_logger()
 
 _Loaded = Mapping[str, tuple[int, ...]]
 _MAX_QUOTED = 600
-_MAX_REVIVAL_S = 120.0  # as long as a whole start may take; others wait for their turn meanwhile
 
 
 class NotLoaded(Exception):
@@ -37,13 +36,22 @@ class NotLoaded(Exception):
 class ModelRollout:
     """Loads and unloads through `control` what a rollout needs in `profile`.
 
-    `lay_out(rollout)` writes the configs of a rollout where that Triton reads them.
+    `lay_out(rollout)` writes the configs of a rollout where that Triton reads them. Reviving a model may take
+    `max_revival_s`, by default as long as a whole start may: others wait their turn.
     """
 
-    def __init__(self, control: ModelControl, lay_out: Callable[[Rollout], None], profile: str) -> None:
+    def __init__(
+        self,
+        control: ModelControl,
+        lay_out: Callable[[Rollout], None],
+        profile: str,
+        *,
+        max_revival_s: float = 120.0,
+    ) -> None:
         self._control = control
         self._lay_out = lay_out
         self._profile = profile
+        self._max_revival_s = max_revival_s
         self._turn = asyncio.Lock()
 
     async def bring(self, rollout: Rollout) -> None:
@@ -77,14 +85,14 @@ class ModelRollout:
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
 
     async def revive(self, model: str, models: Path) -> None:
-        """Starts the processes of `model` anew; `models` is the directory that Triton reads. Raises NotLoaded."""
+        """Restarts the processes of `model`; `models` is the directory that Triton reads. Raises NotLoaded."""
         async with self._turn:
             try:
-                async with asyncio.timeout(_MAX_REVIVAL_S):
+                async with asyncio.timeout(self._max_revival_s):
                     await asyncio.to_thread(touch_model, models, model)
                     await self._control.load(model)
             except TimeoutError:
-                raise NotLoaded(f"{model} did not load within {_MAX_REVIVAL_S:g} s") from None
+                raise NotLoaded(f"{model} did not load within {self._max_revival_s:g} s") from None
             except (ModelControlError, OSError) as error:
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
 

@@ -1,9 +1,9 @@
-"""The running gateway follows `rollout.yaml`: a change is validated, loaded, switched to, and then cleared up after.
+"""The running gateway follows `rollout.yaml`: a change is validated, loaded and switched to, then the old one goes.
 
 Clearing up waits for the last video of what was in force; the next change does not, and takes its place.
 
 One that is refused changes nothing: it is logged, a gauge shows it, and what is in force answers on. It is tried again
-by itself, ever more rarely, and at once when the file changes or SIGHUP comes.
+by itself, less and less often, and at once when the file changes or SIGHUP comes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Protocol
 
 import structlog
 
+from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError, ModelManifest
 from wildgate_server.repository.releases import Releases, Rollout, load_releases, load_rollout, verify_files
 from wildgate_server.rollout.model_rollout import NotLoaded
-from wildgate_server.routes import Routes
 
 __all__ = ["Backend", "NotReadyYet", "RolloutFollower", "RolloutState"]
 
@@ -55,24 +55,27 @@ class RolloutState(IntEnum):
 
 
 class RolloutFollower:
-    """Keeps `routes` at what `repository` says, from `run` on.
+    """Keeps `router` at what `repository` says, from `run` on.
 
-    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here.
+    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here; `clock` tells
+    monotonic seconds.
     """
 
     def __init__(
         self,
         repository: Path,
         manifest: ModelManifest,
-        routes: Routes,
+        router: ReleaseRouter,
         backend: Backend,
         check: Callable[[Releases], None],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._repository = repository
         self._manifest = manifest
-        self._routes = routes
+        self._router = router
         self._backend = backend
         self._check = check
+        self._clock = clock
         self._now = asyncio.Event()
         self._tried: object = None
         self._try_again = 0.0
@@ -115,11 +118,11 @@ class RolloutFollower:
             self._refused(wanted or "unreadable", error, surprise=True)
 
     async def _follow(self, rollout: Rollout) -> None:
-        if rollout == self._routes.releases.rollout:
+        if rollout == self._router.releases.rollout:
             self.state, self._tried = RolloutState.IN_FORCE, None
             self._settle()
             return
-        if rollout == self._tried and monotonic() < self._try_again:
+        if rollout == self._tried and self._clock() < self._try_again:
             return
         try:
             await self._bring(rollout)
@@ -131,18 +134,18 @@ class RolloutFollower:
     async def _bring(self, rollout: Rollout) -> None:
         releases = await asyncio.to_thread(self._validated)
         if releases.rollout != rollout:
-            return  # the file changed again meanwhile: the next look sees it
+            return  # the file has changed again: the next look sees it
         await self._supersede()
-        self._routes.expect(releases)  # before the check, so that no policy without its labels comes meanwhile
+        self._router.expect(releases)  # before the check, so that no policy that lacks its labels is loaded in between
         try:
             await asyncio.to_thread(self._check, releases)
             await self._backend.bring(rollout)
         except BaseException as error:
-            self._routes.expect(None)
+            self._router.expect(None)
             if isinstance(error, Exception):
                 self._settle()
             raise
-        self._routes.switch(releases)
+        self._router.switch(releases)
         self.state, self._tried = RolloutState.IN_FORCE, None
         _log.info("rollout_in_force", rollout=_told(rollout), model_version=releases.serving.model_version)
         self._settled = False
@@ -153,7 +156,7 @@ class RolloutFollower:
         if self._settled or (self._settling and not self._settling.done()):
             return
         self._retired = False
-        self._settling = asyncio.create_task(self._clear_up(self._routes.releases.rollout), name="settle-rollout")
+        self._settling = asyncio.create_task(self._clear_up(self._router.releases.rollout), name="settle-rollout")
 
     async def _supersede(self) -> None:
         """Ends the waiting for old videos; what is being unloaded already is done before anything is loaded."""
@@ -164,7 +167,7 @@ class RolloutFollower:
 
     async def _clear_up(self, rollout: Rollout) -> None:
         try:
-            await self._routes.retire()
+            await self._router.retire()
             self._retired = True
             await self._backend.settle(rollout)
         except NotLoaded as error:
@@ -183,9 +186,9 @@ class RolloutFollower:
     def _refused(self, what: object, error: Exception, *, surprise: bool = False) -> None:
         again = what == self._tried
         self._pause_s = min(self._pause_s * 2, _MAX_PAUSE_S) if again else _FIRST_PAUSE_S
-        self.state, self._tried, self._try_again = RolloutState.REFUSED, what, monotonic() + self._pause_s
+        self.state, self._tried, self._try_again = RolloutState.REFUSED, what, self._clock() + self._pause_s
         if not again:
-            in_force = _told(self._routes.releases.rollout)
+            in_force = _told(self._router.releases.rollout)
             _log.error("rollout_refused", error=str(error), in_force=in_force, exc_info=error if surprise else None)
 
 

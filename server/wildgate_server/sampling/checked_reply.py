@@ -5,30 +5,24 @@ What is in bounds may still be untrue; it is then an untrue answer about that vi
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wildgate_server import errors
 from wildgate_server.errors import WildgateError
-from wildgate_server.media.coded_stream import Coding
+from wildgate_server.media.coding import Coding
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TEXT, MAX_TRACEBACK
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 
-__all__ = ["Babble", "ReplyBounds", "TaskFailed", "check_ready", "sampled_of"]
+__all__ = ["MalformedReply", "ReplyBounds", "TaskFailed", "check_ready", "sampled_of"]
 
-Result = TypeVar("Result")
-
-_DIGEST = re.compile(r"blake3(-sampled)?:[0-9a-f]{64}")
-_MAX_COUNT = (1 << 63) - 1  # a protobuf int64
-_MAX_SIDE = (1 << 31) - 1
-_MAX_RETRY_S = 3600.0
-_ROTATIONS = (0, 90, 180, 270)
+_SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 
 # What a task may refuse a video with, by the class's name. What is not here it has no business to say.
 _REFUSALS: Mapping[str, type[WildgateError]] = {
@@ -46,9 +40,14 @@ _REFUSALS: Mapping[str, type[WildgateError]] = {
     )
 }
 
+_Text = Annotated[str, Field(max_length=MAX_TEXT)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]  # a protobuf int64
+_Small = Annotated[int, Field(ge=0, lt=1 << 31)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-class Babble(Exception):
-    """The reply makes no sense: whoever sent it is not to be asked again."""
+
+class MalformedReply(Exception):
+    """The reply makes no sense: the worker that sent it is not to be asked again."""
 
 
 class TaskFailed(Exception):
@@ -73,161 +72,141 @@ class ReplyBounds:
         return cls(config.frames_per_window, config.max_frames, config.max_clip_bytes + HEADER_ROOM_BYTES)
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Bare(_Part):
+    kind: Literal["ready", "out of memory"]
+
+
+class _Failed(_Part):
+    kind: Literal["failed"]
+    message: _Text
+    traceback: Annotated[str, Field(max_length=MAX_TRACEBACK)]
+
+
+class _Refused(_Part):
+    kind: Literal["refused"]
+    error: _Text
+    message: _Text
+    metadata: Annotated[dict[_Text, _Text], Field(max_length=MAX_METADATA)]
+    field: _Text | None
+    retry_after_s: Annotated[float, Field(ge=0, le=3600)] | None
+
+
+class _Window(_Part):
+    clip: _Count  # its length
+    frame_index: tuple[_Small, ...]
+    times_s: tuple[_Finite, ...]
+    coded_frames: _Small
+
+
+class _Coding(_Part):
+    chroma: _Text | None
+    bit_depth: _Small | None
+    interlaced: bool | None
+    matrix: _Small | None
+    full_range: bool | None
+    clean_keyframes: bool | None
+    plain_packets: bool | None
+    steady: bool | None
+    delay: _Small | None
+
+
+class _Sampled(_Part):
+    kind: Literal["sampled"]
+    format: _Text
+    codec: _Text
+    profile: _Text
+    width: _Small
+    height: _Small
+    rotation: Literal[0, 90, 180, 270]
+    first_s: _Finite
+    last_s: _Finite
+    windows: tuple[_Window, ...]
+    content_bytes: _Count
+    content_digest: _Text
+    read_bytes: _Count
+    read_requests: _Small
+    read_ms: _Finite
+    sample_ms: _Finite
+    coding: _Coding
+
+
+_Reply = _Bare | _Failed | _Refused | _Sampled
+_REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
+
+
 def check_ready(reply: bytearray) -> None:
-    """Raises Babble unless the worker says that it is ready."""
+    """Raises MalformedReply unless the worker says that it is ready."""
     header, clips = _parts(reply)
-    if header != {"kind": "ready"} or clips:
-        raise Babble("not ready")
+    if header.kind != "ready" or clips:
+        raise MalformedReply("not ready")
 
 
 def sampled_of(reply: bytearray, bounds: ReplyBounds, digest: str | None = None) -> SampledVideo:
     """The sampled video of a reply, or what the task raised.
 
-    `digest` is the content's if that is known; else it is the worker's word. Raises the refusals of a task,
-    MemoryError, TaskFailed, and Babble for anything that is no reply.
+    `digest` is the content's; for what lies at a URI the worker gives one, which can never pass for that of content:
+    its verdict would be somebody else's. Raises the refusals of a task, MemoryError, TaskFailed, and MalformedReply for
+    anything else.
     """
     header, clips = _parts(reply)
-    if header.get("kind") == "sampled":
-        return _babble_unless_read(lambda: _sampled(header, clips, bounds, digest))
-    if clips:
-        raise Babble("clips without a video")
-    raise _babble_unless_read(lambda: _raised(header))
+    if clips and not isinstance(header, _Sampled):
+        raise MalformedReply("clips without a video")
+    match header:
+        case _Sampled():
+            return _sampled(header, clips, bounds, digest)
+        case _Refused(error=name) if name in _REFUSALS:
+            raise _REFUSALS[name](
+                header.message, metadata=header.metadata, field=header.field, retry_after_s=header.retry_after_s
+            )
+        case _Bare(kind="out of memory"):
+            raise MemoryError
+        case _Failed():
+            raise TaskFailed(header.message, header.traceback)
+    raise MalformedReply("neither a video nor an error that a task may raise")
 
 
-def _parts(reply: bytearray) -> tuple[dict[str, Any], memoryview]:
+def _parts(reply: bytearray) -> tuple[_Reply, memoryview]:
     whole = memoryview(reply).toreadonly()
     end = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES], "little")
     if end > min(len(whole), LENGTH_BYTES + HEADER_ROOM_BYTES):
-        raise Babble("the header is longer than may be")
-    header: Any = _babble_unless_read(lambda: json.loads(bytes(whole[LENGTH_BYTES:end]), parse_constant=_no_number))
-    if not isinstance(header, dict):
-        raise Babble("the header is no object")
-    return header, whole[end:]
-
-
-def _babble_unless_read(read: Callable[[], Result]) -> Result:
-    """What reading gives. Whatever trips over a malformed reply, a missing key or nesting without end, is Babble."""
+        raise MalformedReply("the header is too long")
     try:
-        return read()
-    except Babble:
-        raise
-    except Exception as error:
-        raise Babble(f"the reply cannot be read: {error!r:.200}") from None
+        return _REPLIES.validate_json(bytes(whole[LENGTH_BYTES:end])), whole[end:]
+    except ValidationError as error:
+        [first, *_] = error.errors(include_url=False, include_input=False, include_context=False)
+        raise MalformedReply(f"{first['loc']}: {first['msg']:.200}") from None
 
 
-def _raised(header: dict[str, Any]) -> Exception:
-    match header["kind"]:
-        case "out of memory":
-            return MemoryError()
-        case "surprise":
-            return TaskFailed(_text(header["message"]), _text(header["traceback"], MAX_TRACEBACK))
-        case "refused":
-            metadata, retry_after_s = header["metadata"], header["retry_after_s"]
-            if len(metadata) > MAX_METADATA:
-                raise Babble("more metadata than may be")
-            return _REFUSALS[header["error"]](
-                _text(header["message"]),
-                metadata={_text(name): _text(value) for name, value in metadata.items()},
-                field=None if header["field"] is None else _text(header["field"]),
-                retry_after_s=None if retry_after_s is None else _duration(retry_after_s),
-            )
-    raise Babble("a reply of no kind")
+def _sampled(header: _Sampled, clips: memoryview, bounds: ReplyBounds, digest: str | None) -> SampledVideo:
+    if not 0 < len(header.windows) <= bounds.max_windows:
+        raise MalformedReply("no windows, or too many")
+    if digest is None and not _SAMPLED_DIGEST.fullmatch(header.content_digest):
+        raise MalformedReply("no digest of a sampled video")
+    windows: list[ClipWindow] = []
+    at = 0
+    for window in header.windows:
+        _check_window(window, bounds.places, (header.first_s, header.last_s))
+        clip = bytes(clips[at : at + window.clip])
+        windows.append(ClipWindow(clip, window.frame_index, window.times_s, window.coded_frames))
+        at += window.clip
+    if at != len(clips):
+        raise MalformedReply("the clips are not as long as they are said to be")
+    facts = {**dict(header), "windows": tuple(windows), "coding": Coding(**dict(header.coding))}
+    facts |= {"content_digest": digest or header.content_digest, "sample_ms": max(0.0, header.sample_ms)}
+    del facts["kind"]
+    return SampledVideo(**facts)
 
 
-def _sampled(header: dict[str, Any], clips: memoryview, bounds: ReplyBounds, digest: str | None) -> SampledVideo:
-    about, windows, coding = header["about"], header["windows"], header["coding"]
-    if not 0 < len(windows) <= bounds.max_windows:
-        raise Babble("more windows than may be, or none")
-    ends = [0]
-    for size, *_ in windows:
-        ends.append(ends[-1] + _count(size))
-    if ends[-1] != len(clips):
-        raise Babble("the clips are not as long as they are said to be")
-    if digest is None:
-        digest = about["content_digest"]
-        if not _DIGEST.fullmatch(digest):
-            raise Babble("no digest")
-    first_s, last_s = _ascending([about["first_s"], about["last_s"]])
-    return SampledVideo(
-        format=_text(about["format"]),
-        codec=_text(about["codec"]),
-        profile=_text(about["profile"]),
-        width=_count(about["width"], _MAX_SIDE),
-        height=_count(about["height"], _MAX_SIDE),
-        rotation=_ROTATIONS[_ROTATIONS.index(_count(about["rotation"]))],
-        first_s=first_s,
-        last_s=last_s,
-        windows=tuple(
-            _window(bytes(clips[start:end]), window, bounds.places, (first_s, last_s))
-            for (start, end), window in zip(pairwise(ends), windows, strict=True)
-        ),
-        content_bytes=_count(about["content_bytes"]),
-        content_digest=digest,
-        read_bytes=_count(about["read_bytes"]),
-        read_requests=_count(about["read_requests"], _MAX_SIDE),
-        read_ms=max(0.0, _number(about["read_ms"])),
-        sample_ms=max(0.0, _number(about["sample_ms"])),
-        coding=_coding(coding),
-    )
-
-
-def _window(clip: bytes, window: list[Any], places: int, shown_s: tuple[float, float]) -> ClipWindow:
-    _, frame_index, times_s, coded_frames = window
-    coded_frames = _count(coded_frames, _MAX_SIDE)
-    if len(frame_index) != places or not 0 < len(times_s) <= places:
-        raise Babble("a window of another size")
-    indices = tuple(_count(index, coded_frames - 1) for index in frame_index)
-    if set(indices[len(times_s) :]) - {indices[len(times_s) - 1]}:
-        raise Babble("places to spare that do not repeat the last one")
-    _, *times, _ = _ascending([shown_s[0], *times_s, shown_s[1]])
-    return ClipWindow(clip, indices, tuple(times), coded_frames)
-
-
-def _coding(coding: dict[str, Any]) -> Coding:
-    known = {field.name for field in fields(Coding)}
-    if set(coding) != known:
-        raise Babble("another coding")
-    chroma = coding.pop("chroma")
-    counts = {name: _count(coding.pop(name), _MAX_SIDE, or_none=True) for name in ("bit_depth", "matrix", "delay")}
-    if not all(value is None or isinstance(value, bool) for value in coding.values()):
-        raise Babble("neither yes nor no nor unknown")
-    return Coding(chroma=None if chroma is None else _text(chroma), **counts, **coding)
-
-
-def _text(value: Any, limit: int = MAX_TEXT) -> str:
-    if not isinstance(value, str) or len(value) > limit:
-        raise Babble("no text, or more of it than may be")
-    value.encode()  # raises for half a surrogate pair, which no answer can carry on
-    return value
-
-
-def _count(value: Any, most: int = _MAX_COUNT, *, or_none: bool = False) -> Any:
-    """A whole number from 0 to `most`; a bool is none."""
-    if or_none and value is None:
-        return None
-    if type(value) is not int or not 0 <= value <= most:
-        raise Babble("no whole number in bounds")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not isfinite(value):
-        raise Babble("no finite number")
-    return float(value)
-
-
-def _duration(value: Any) -> float:
-    if not 0 <= (number := _number(value)) <= _MAX_RETRY_S:
-        raise Babble("a duration out of bounds")
-    return number
-
-
-def _ascending(times: list[Any]) -> list[float]:
-    numbers = [_number(time) for time in times]
-    if any(after < before for before, after in pairwise(numbers)):
-        raise Babble("times that go back")
-    return numbers
-
-
-def _no_number(name: str) -> NoReturn:
-    raise Babble(f"{name} is no number")
+def _check_window(window: _Window, places: int, shown_s: tuple[float, float]) -> None:
+    index, looked_at = window.frame_index, len(window.times_s)
+    if len(index) != places or not 0 < looked_at <= places or max(index) >= window.coded_frames:
+        raise MalformedReply("a window of another size")
+    if set(index[looked_at:]) - {index[looked_at - 1]}:
+        raise MalformedReply("places to spare that do not repeat the last one")
+    times_s: Sequence[float] = (shown_s[0], *window.times_s, shown_s[1])
+    if any(after < before for before, after in pairwise(times_s)):
+        raise MalformedReply("times that go back")

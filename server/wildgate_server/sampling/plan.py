@@ -18,24 +18,13 @@ from functools import cached_property
 from itertools import accumulate, compress, count, pairwise
 from typing import Any, NamedTuple
 
-__all__ = ["Pick", "Sample", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows"]
+from wildgate_server.media.sample import Sample
+
+__all__ = ["Pick", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows"]
 
 _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look at
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
-
-
-class Sample(NamedTuple):
-    """One coded frame of the video stream; its place in the list of samples is its place in decode order.
-
-    `time_s` is its presentation time in seconds; `displayed` is false where an edit list cuts the frame away (it may
-    still be needed to decode others). A tuple: a video has thousands.
-    """
-
-    time_s: float
-    is_keyframe: bool
-    displayed: bool = True
-    size_bytes: int = 0
 
 
 class Pick(NamedTuple):
@@ -92,7 +81,7 @@ def plan_sampling(samples: Sequence[Sample], config: SamplingConfig) -> Sampling
     """Which frames to look at; None when no sample can be shown.
 
     No two neighbours, and neither end of the video, are farther apart than `config.max_gap_s` unless the video has no
-    frame there or a budget does not suffice. Where there are too many to look at, the gap is widened evenly; where
+    frame there or a limit does not suffice. Where there are too many to look at, the gap is widened evenly; where
     they cost too much, first between keyframes alone, and what is too far from any keyframe is given up.
     """
     timeline = _Timeline(samples)
@@ -106,23 +95,23 @@ def plan_sampling(samples: Sequence[Sample], config: SamplingConfig) -> Sampling
     while len(picks) > config.max_frames:
         gap_s *= _WIDER
         picks = timeline.cover(gap_s, config)
-    budget = _Budget(samples, config)
-    if not budget.affords(picks):
-        picks = _affordable(timeline, gap_s, config, budget)
+    limit = _CostLimit(samples, config)
+    if not limit.affords(picks):
+        picks = _affordable(timeline, gap_s, config, limit)
     shown_s = [sample.time_s for sample in samples if sample.displayed]
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
 
-def _affordable(timeline: _Timeline, gap_s: float, config: SamplingConfig, budget: _Budget) -> list[Pick]:
+def _affordable(timeline: _Timeline, gap_s: float, config: SamplingConfig, limit: _CostLimit) -> list[Pick]:
     """Of the picks that keyframes `gap_s` apart allow, those that leave the shortest gaps for what they may cost."""
     best = timeline.cover(gap_s, config, timeline.duration_s)
-    while len(best) > 1 and not budget.affords(best):
+    while len(best) > 1 and not limit.affords(best):
         gap_s *= _WIDER
         best = timeline.cover(gap_s, config, timeline.duration_s)
     between_s = gap_s
     while between_s < timeline.duration_s:
         wanted = timeline.cover(gap_s, config, between_s)
-        picks = budget.nearest(wanted)
+        picks = limit.nearest(wanted)
         if picks and timeline.gaps_s(picks) < timeline.gaps_s(best):
             best = picks
         if len(picks) == len(wanted):
@@ -167,7 +156,7 @@ def _decoded_back_from(picks: Sequence[Pick], end: int, size: int) -> list[int]:
     return costs
 
 
-class _Budget:
+class _CostLimit:
     """What a video may cost, and what picks do."""
 
     def __init__(self, samples: Sequence[Sample], config: SamplingConfig) -> None:

@@ -3,79 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
 
 import structlog
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
-from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
-from wildgate_server.sampling.sampler import SampledVideo, sample_video
+from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
-from wildgate_server.settings import SamplingSettings, SourceSettings
-from wildgate_server.source.local_file import VideoFile
-from wildgate_server.source.remote_object import RemoteObject
-from wildgate_server.source.shared_content import SharedContent, SharedSlot
+from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.video_source import VideoSource
 
-__all__ = ["SamplingPool", "Source"]
+__all__ = ["SamplingPool"]
 
 _log = structlog.get_logger()
 
-Source: TypeAlias = bytes | VideoFile | RemoteObject
-
-_COPY_ASIDE_BYTES = 8 << 20  # a thread costs 0.1 ms, as copying 4 MB does
 _ATTEMPTS = 2  # a worker may have died since its last video; the next one is new
 
 
 class SamplingPool:
     """Processes that turn videos into clip windows of F places.
 
-    Each has one video at a time: videos wait here, where leaving costs nothing, and what befalls a worker is between
-    it and its video. What lies elsewhere has workers of its own, started when they are needed: they mostly wait, and
-    servers that are slow to answer would leave none for the rest. `task`, a function that workers can import, is what
-    they do with a video; `read_coding` is whether how clips are coded is of use.
+    Each has one video at a time: videos wait here, where leaving costs nothing, and what happens to a worker is between
+    it and its video. Remote sources have workers of their own, started when they are needed: they mostly wait, and
+    slow hosts would leave none for the rest. `task`, a function that workers can import, is what they do with a video.
     """
 
     def __init__(
         self,
         settings: SamplingSettings,
-        source: SourceSettings,
-        manifest: ModelManifest,
+        config: SamplingConfig,
+        limits: VideoLimits,
         task: SampleTask = sample_video,
-        *,
-        read_coding: bool = True,
     ) -> None:
         self._timeout_s = settings.timeout_s
-        config = settings.config(manifest.frames_per_window, read_coding=read_coding)
-        limits = source.limits(manifest.max_frame_pixels)
         orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)
-        self._readers = _Crew(orders, settings.workers)
-        self._fetchers = _Crew(orders, settings.fetch_workers)
+        self._readers = _WorkerGroup(orders, settings.workers)
+        self._fetchers = _WorkerGroup(orders, settings.fetch_workers)
         self._under_way: set[asyncio.Task[SampledVideo]] = set()
         self._closed = False
 
     async def warm_up(self) -> None:
-        """Starts the workers, but for those that fetch, so that the first videos do not wait for them.
+        """Starts the workers, except those that fetch, so that the first videos do not wait for them.
 
-        Raises BackendUnavailable when a worker dies of it.
+        Raises BackendUnavailable when a worker dies at its start.
         """
         try:
             await asyncio.gather(*(worker.ready() for worker in self._readers.workers))
         except ProcessDied:
             raise _no_worker() from None
 
-    async def sample(self, source: Source, digest: str | None = None) -> SampledVideo:
-        """Samples one video in a worker: its bytes, with their content digest if that is known, or where it lies.
+    async def sample(self, source: VideoSource) -> SampledVideo:
+        """Samples one video in a worker.
 
         Raises what `sample_video` raises, and CorruptVideo when the worker crashed on the video, ran out of memory or
         computed past `timeout_s`; BackendUnavailable when that was not the video's doing: the worker was killed, hardly
         had a processor until `timeout_s`, or died before it began; ShuttingDown after `close`. A cancelled caller
         leaves its worker to finish: killing it would cost more.
         """
-        crew = self._fetchers if isinstance(source, RemoteObject) else self._readers
+        group = self._fetchers if source.is_remote else self._readers
         for _ in range(_ATTEMPTS):
-            worker = await crew.next()
-            work = asyncio.create_task(self._work(crew, worker, source, digest), name="sampling")
+            worker = await group.next()
+            work = asyncio.create_task(self._work(group, worker, source), name="sampling")
             self._under_way.add(work)
             work.add_done_callback(self._ended)
             try:
@@ -92,7 +83,7 @@ class SamplingPool:
                 raise CorruptVideo(message, field="source") from None
             except ProcessDied as death:
                 if death.by_its_own:
-                    _log.warning("sampling_worker_crashed", exit_code=death.exit_code, babble=death.babble)
+                    _log.warning("sampling_worker_crashed", exit_code=death.exit_code, fault=death.fault)
                     raise CorruptVideo("the video crashed the process that read it", field="source") from None
                 if death.at_work:
                     _log.warning("sampling_worker_killed", exit_code=death.exit_code)
@@ -100,21 +91,21 @@ class SamplingPool:
                 _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
         raise _no_worker()
 
-    async def _work(self, crew: _Crew, worker: _Worker, source: Source, digest: str | None) -> SampledVideo:
-        """Has an idle worker sample a video; it is idle again when that is done, whoever waits for it."""
+    async def _work(self, group: _WorkerGroup, worker: _Worker, source: VideoSource) -> SampledVideo:
+        """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
         try:
-            return await worker.sample(source, digest, self._timeout_s)
+            return await worker.sample(source, self._timeout_s)
         except ProcessDied:
             if self._closed:
                 raise _stopping() from None
             raise
         finally:
-            crew.take_back(worker)
+            group.take_back(worker)
 
     def _ended(self, work: asyncio.Task[SampledVideo]) -> None:
         self._under_way.remove(work)
         if not work.cancelled():
-            work.exception()  # its caller may have left, and an error that nobody takes would be told of
+            work.exception()  # else asyncio would log an error that nobody takes, as when its caller has left
 
     def close(self) -> None:
         """Ends the workers, finished or not. Blocks until they are gone."""
@@ -123,7 +114,7 @@ class SamplingPool:
             worker.close()
 
 
-class _Crew:
+class _WorkerGroup:
     """Workers that take turns."""
 
     def __init__(self, orders: WorkerOrders, count: int) -> None:
@@ -132,34 +123,34 @@ class _Crew:
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self.workers:
             self._idle.put_nowait(worker)
-        self._getting_ready: set[asyncio.Task[None]] = set()
+        self._restarting: set[asyncio.Task[None]] = set()
 
     async def next(self) -> _Worker:
-        """Waits for a worker that has nothing to do; it is to be taken back."""
+        """Waits for an idle worker, which is to be given back."""
         return await self._idle.get()
 
     def take_back(self, worker: _Worker) -> None:
-        """Has a worker take its next turn; one that has died takes none until its new process is ready."""
+        """Makes a worker idle; one that has died, once its new process is ready."""
         if worker.is_ready:
             self._idle.put_nowait(worker)
             return
-        task = asyncio.create_task(self._once_ready(worker), name="sampling worker")
-        self._getting_ready.add(task)
-        task.add_done_callback(self._getting_ready.discard)
+        task = asyncio.create_task(self._restarted(worker), name="sampling worker")
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
 
-    async def _once_ready(self, worker: _Worker) -> None:
+    async def _restarted(self, worker: _Worker) -> None:
         try:
             await worker.ready()
         except ShuttingDown:
             pass
-        except (ProcessDied, OSError) as error:  # whom it works for next is told
+        except (ProcessDied, OSError) as error:  # its next video tries again
             _log.warning("sampling_worker_not_replaced", error=str(error))
         finally:
             self._idle.put_nowait(worker)
 
 
 class _Worker:
-    """One process, started anew when it dies, and the memory it shares with the gateway."""
+    """One process, replaced when it dies, and the memory it shares with the gateway."""
 
     def __init__(self, orders: WorkerOrders) -> None:
         self._orders = orders
@@ -173,27 +164,16 @@ class _Worker:
         return self._process is not None and self._process.is_ready
 
     async def ready(self) -> None:
-        """Waits until the process, a new one if need be, has imported all it needs.
-
-        Raises ProcessDied, OSError or ShuttingDown.
-        """
+        """Waits until the process has imported all it needs. Raises ProcessDied, OSError or ShuttingDown."""
         await self._living().ready()
 
-    async def sample(self, source: Source, digest: str | None, timeout_s: float) -> SampledVideo:
-        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, and ShuttingDown."""
+    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
+        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, OSError and ShuttingDown."""
         process = self._living()
         try:
-            return await process.sample(await self._where(source, digest), timeout_s, digest)
+            return await process.sample(await source.for_worker(self._slot), timeout_s)
         finally:
             self._slot.trim()
-
-    async def _where(self, source: Source, digest: str | None) -> SharedContent | VideoFile | RemoteObject:
-        """Where the process finds it."""
-        if not isinstance(source, bytes):
-            return source
-        if len(source) <= _COPY_ASIDE_BYTES:
-            return self._slot.put(source, digest)
-        return await asyncio.to_thread(self._slot.put, source, digest)
 
     def close(self) -> None:
         """Ends the process and waits for it. May be called in any thread."""
@@ -202,7 +182,7 @@ class _Worker:
             self._process.end()
 
     def _living(self) -> SamplingProcess:
-        """The process; a new one if there is none that lives. Raises ShuttingDown."""
+        """The process, replaced if it has died. Raises ShuttingDown."""
         if self._closed:
             raise _stopping()
         if self._process is None or not self._process.lives:

@@ -13,20 +13,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from wildgate_server import allocator
-from wildgate_server.sampling.checked_reply import Babble, ReplyBounds, check_ready, sampled_of
+from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, check_ready, sampled_of
 from wildgate_server.sampling.reply import LENGTH_BYTES
-from wildgate_server.sampling.sampler import SampledVideo
 from wildgate_server.sampling.worker import WorkerOrders, message
-from wildgate_server.source.content_digest import CONTENT_DIGEST
-from wildgate_server.source.shared_content import SharedContent, SharedSlot
+from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.video_source import OpenableVideo
 
 __all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
 
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
-_BUSY_SHARE = 0.1  # of its time: who computed for less is not overdue by its own fault; a usual video takes 0.03 s
+_BUSY_SHARE = 0.1  # of its time: a worker that computed for less is not to blame; a usual video takes 0.03 s
 
-# What of the gateway's environment a worker gets: none of the gateway's own settings, which may hold passwords.
+# What a worker inherits of the environment: none of the gateway's own settings, which may hold passwords.
 # WILDGATE_MARK is an operator's own, to find all processes of one server by.
 _VARIABLES = frozenset(
     {
@@ -42,17 +42,17 @@ _CRASHES = frozenset(
 
 
 class ProcessDied(Exception):
-    """The process is no more; `at_work` is whether it had taken the source that it leaves unsampled.
+    """The process has ended; `at_work` is whether it had taken the source that it leaves unsampled.
 
-    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `babble` is what
-    was wrong with what it said.
+    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `fault` is what
+    was wrong with its reply.
     """
 
-    def __init__(self, exit_code: int | None = None, *, at_work: bool, babble: str = "") -> None:
-        super().__init__(babble or f"the process ended with {exit_code}")
+    def __init__(self, exit_code: int | None = None, *, at_work: bool, fault: str = "") -> None:
+        super().__init__(fault or f"the process ended with {exit_code}")
         self.exit_code = exit_code
         self.at_work = at_work
-        self.babble = babble
+        self.fault = fault
 
     @property
     def by_its_own(self) -> bool:
@@ -61,7 +61,7 @@ class ProcessDied(Exception):
 
 
 class ProcessOverdue(Exception):
-    """The process took longer than it may, and is no more; `starved` is whether it hardly had a processor."""
+    """The process took too long and was killed; `starved` is whether it hardly had a processor."""
 
     def __init__(self, *, starved: bool) -> None:
         super().__init__("the process took too long")
@@ -69,7 +69,7 @@ class ProcessOverdue(Exception):
 
 
 class SamplingProcess:
-    """One process, that takes one source at a time and reads in `slot`; to be used in one event loop, but for `end`.
+    """One process that takes one source at a time and reads in `slot`; all but `end` belongs to one event loop.
 
     It is a new program, never a fork: a fork of a process that has used gRPC may hang, and multiprocessing's "spawn"
     would import the gateway's main module into it.
@@ -97,6 +97,11 @@ class SamplingProcess:
         self._users = 0  # of the channel
 
     @property
+    def pid(self) -> int:
+        """The process's identifier."""
+        return self._process.pid
+
+    @property
     def lives(self) -> bool:
         """Whether it has not ended, as far as is known."""
         return self._process.poll() is None
@@ -120,34 +125,29 @@ class SamplingProcess:
                 try:
                     async with asyncio.timeout(timeout_s):
                         check_ready(await self._received())
-                except (ProcessDied, Babble, TimeoutError) as failure:
+                except (ProcessDied, MalformedReply, TimeoutError) as failure:
                     await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
                     raise ProcessDied(self._process.returncode, at_work=False) from None
                 self._ready = True
 
-    async def sample(self, source: object, timeout_s: float, digest: str | None = None) -> SampledVideo:
+    async def sample(self, source: OpenableVideo, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
-        `digest` is the content's, where that is known. Raises ProcessDied, and ProcessOverdue after `timeout_s`.
-        After these, and when cancelled, the process is gone.
+        Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
         """
         with self._using_channel():
             reply = await self._reply(source, timeout_s)
             try:
-                video = sampled_of(reply, self._bounds, digest)
-                # What lies at a URI is never filed under the digest of content: that would be somebody else's verdict.
-                if not isinstance(source, SharedContent) and video.content_digest.startswith(CONTENT_DIGEST):
-                    raise Babble("the digest of content that it was not given")
-                return video
-            except Babble as babble:
+                return sampled_of(reply, self._bounds, source.content_digest)
+            except MalformedReply as fault:
                 await asyncio.to_thread(self.end)
-                raise ProcessDied(at_work=True, babble=str(babble)) from None
+                raise ProcessDied(at_work=True, fault=str(fault)) from None
 
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread; who waits for an answer gets ProcessDied. Returns its exit code, None if it had
-        to be killed.
+        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        killed.
         """
         exit_code = None
         with suppress(subprocess.TimeoutExpired):
@@ -172,11 +172,11 @@ class SamplingProcess:
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
         try:
-            return time.clock_gettime((~self._process.pid << 3) | 2)
+            return time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             return 0.0
 
-    async def _reply(self, source: object, timeout_s: float) -> bytearray:
+    async def _reply(self, source: OpenableVideo, timeout_s: float) -> bytearray:
         """What is answered, not yet looked into; whatever comes in between is the end of the process."""
         try:
             await self.ready()
@@ -193,8 +193,8 @@ class SamplingProcess:
             raise ProcessOverdue(starved=starved) from None
         except BaseException as ending:
             await asyncio.to_thread(self.end)
-            if isinstance(ending, Babble):
-                raise ProcessDied(at_work=True, babble=str(ending)) from None
+            if isinstance(ending, MalformedReply):
+                raise ProcessDied(at_work=True, fault=str(ending)) from None
             raise
 
     async def _send(self, content: bytes) -> None:
@@ -204,14 +204,14 @@ class SamplingProcess:
             raise ProcessDied(at_work=False) from None
 
     async def _received(self) -> bytearray:
-        """The next reply, not yet looked into. Raises ProcessDied, and Babble for one that is larger than may be.
+        """The next reply, not yet looked into. Raises ProcessDied, and MalformedReply for one that is too large.
 
         Linux tells whether the process had read what was sent to it: if not, the channel is reset, not just at its end.
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
             if length > self._bounds.max_bytes:
-                raise Babble("a reply larger than may be")
+                raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:
             raise ProcessDied(at_work=False) from None
@@ -233,7 +233,7 @@ class SamplingProcess:
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment a worker gets."""
+    """The part of an environment that a worker gets."""
     return {
         name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
     }

@@ -1,7 +1,7 @@
 """What a sampling worker answers, as it goes through the channel: a header of JSON and, as they are, the clips.
 
-A message is its length, the header's length, the header and the clips one after the other. It is no pickle: what a
-hostile video has made of a worker must not decide what the gateway runs. `checked_reply` reads it there.
+A message is its length, the header's length, the header and the clips one after the other. It is not a
+pickle: a worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wildgate_server.errors import VideoTooLarge, WildgateError
 
 if TYPE_CHECKING:
-    from wildgate_server.sampling.sampler import SampledVideo
+    from wildgate_server.media.sampled_video import SampledVideo
 
 __all__ = [
     "HEADER_ROOM_BYTES",
@@ -27,7 +27,7 @@ __all__ = [
     "sampled_reply",
 ]
 
-LENGTH_BYTES = 8  # of each message, that say how long the rest of it is; and of each reply's header
+LENGTH_BYTES = 8  # of the number before each message, and before each reply's header, that says its length
 HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
 MAX_TEXT = 1000  # characters of one text
 MAX_TRACEBACK = 20_000
@@ -41,19 +41,19 @@ def ready_reply() -> bytes:
 
 def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
     """A sampled video; the error for one that is larger than a reply may be."""
-    about = {name: getattr(video, name) for name in video.__slots__ if name not in ("windows", "coding")}
+    header = asdict(video)
     for name in ("format", "codec", "profile", "content_digest"):
-        about[name] = _text(about[name])
-    windows = [(len(window.clip), window.frame_index, window.times_s, window.coded_frames) for window in video.windows]
-    header = {"kind": "sampled", "about": about, "windows": windows, "coding": asdict(video.coding)}
-    reply = _reply(header, [window.clip for window in video.windows])
+        header[name] = _text(header[name])
+    for window in header["windows"]:
+        window["clip"] = len(window["clip"])
+    reply = _reply({"kind": "sampled", **header}, [window.clip for window in video.windows])
     if len(reply) > max_clip_bytes + HEADER_ROOM_BYTES:
         return error_reply(VideoTooLarge.past("max_clip_bytes", max_clip_bytes, video.clip_bytes))
     return reply
 
 
 def error_reply(error: Exception) -> bytes:
-    """What the task raised, which is to be called in its handler; the traceback of what is a surprise."""
+    """What the task raised, with the traceback unless it is a refusal; to be called in the exception's handler."""
     if isinstance(error, WildgateError):
         metadata = list(error.metadata.items())[:MAX_METADATA]
         return _reply(
@@ -70,7 +70,7 @@ def error_reply(error: Exception) -> bytes:
         return _reply({"kind": "out of memory"})
     told = "".join(traceback.format_exception_only(error)).strip()
     trace = "".join(traceback.format_exception(error))
-    return _reply({"kind": "surprise", "message": _text(told), "traceback": _text(trace[-MAX_TRACEBACK:], None)})
+    return _reply({"kind": "failed", "message": _text(told), "traceback": _text(trace[-MAX_TRACEBACK:], None)})
 
 
 def _text(text: str, limit: int | None = MAX_TEXT) -> str:

@@ -1,115 +1,50 @@
-"""From a video's bytes to clip windows; runs in a sampling worker, where hostile input can only hurt itself.
+"""From a video's bytes to clip windows: read the container's index, choose frames, copy their packets. No decoding.
 
-This is step 3 of the way a video goes: read the container's index, choose frames, copy their packets. No decoding.
+Runs in a sampling worker, where hostile input can only harm its own sampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 
 from blake3 import blake3
 
 from wildgate_server.errors import CorruptVideo, VideoTooLarge
-from wildgate_server.media.coded_stream import UNKNOWN_CODING, Coding
+from wildgate_server.media.coding import UNKNOWN_CODING
 from wildgate_server.media.reading import WAYS_TO_READ, Reading
+from wildgate_server.media.sample import Sample
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.sampling.plan import Pick, Sample, SamplingConfig, plan_sampling, plan_windows
-from wildgate_server.source.byte_ranges import ByteSource
-from wildgate_server.source.byte_source import VideoSource, open_source
-from wildgate_server.source.shared_content import SharedContent
+from wildgate_server.media.video import Clip
+from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
+from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.video_source import OpenableVideo
 
-__all__ = ["ClipWindow", "SampledVideo", "VideoLimits", "sample_video"]
+__all__ = ["sample_video"]
 
 # Keeps digests of samples apart from digests of anything else.
 _SAMPLED_DIGEST = "wildgate 2026-11-22 what a verdict of a sampled video rests on"
 
 
-@dataclass(frozen=True, slots=True)
-class VideoLimits:
-    """What a video may hold: bytes of the file, pixels of a stored picture, seconds from first to last frame."""
-
-    max_bytes: int
-    max_pixels: int
-    max_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ClipWindow:
-    """One request row for Triton.
-
-    `frame_index` has F places, each the rank of a frame among the clip's frames in presentation order; `times_s` are
-    the presentation times of the looked-at frames, so places from `len(times_s)` on repeat the last one.
-    `coded_frames` is how many frames the clip holds.
-    """
-
-    clip: bytes
-    frame_index: tuple[int, ...]
-    times_s: tuple[float, ...]
-    coded_frames: int
-
-    def frames(self) -> list[ClipWindow]:
-        """The same clip with each looked-at frame as a window of its own."""
-        places = len(self.frame_index)
-        return [
-            ClipWindow(self.clip, (index,) * places, (time_s,), self.coded_frames)
-            for index, time_s in zip(self.frame_index, self.times_s, strict=False)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class SampledVideo:
-    """What is known of a video without decoding it, and its windows in presentation order.
-
-    `first_s` and `last_s` are the presentation times of its first and last frame, in seconds, whether they can be
-    decoded or not; of a video that cannot be read to its end, `last_s` is the end that it declares. `coding` is how the
-    windows' clips are coded, all unknown where `read_coding` is off. `content_bytes` is the size of the media file,
-    of which `read_bytes` were read by `read_requests` requests (none for bytes that were handed over). `read_ms` was
-    spent waiting for them, `sample_ms` on the rest. `content_digest` is "blake3:<hex>" of content that was
-    given, or "blake3-sampled:<hex>", for what lies at a URI, of all that its verdict rests on.
-    """
-
-    format: str
-    codec: str
-    profile: str
-    width: int
-    height: int
-    rotation: int
-    first_s: float
-    last_s: float
-    windows: tuple[ClipWindow, ...]
-    content_bytes: int = 0
-    content_digest: str = ""
-    read_bytes: int = 0
-    read_requests: int = 0
-    read_ms: float = 0.0
-    sample_ms: float = 0.0
-    coding: Coding = UNKNOWN_CODING
-
-    @property
-    def clip_bytes(self) -> int:
-        """Bytes that go on to Triton, padding aside."""
-        return sum(len(window.clip) for window in self.windows)
-
-
-def sample_video(source: VideoSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
     """Samples the video in `source`.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec, VideoTooLarge, and for what lies elsewhere
     UriNotAllowed, UriNotFound or FetchFailed.
     """
     started = perf_counter()
-    with open_source(source, limits.max_bytes) as file:
+    with source.opened(limits.max_bytes) as file:
         try:
-            video = _sampled_somehow(file, config, limits)
+            video = _sampled_from(file, config, limits)
         finally:
             file.check()
-        digest = _digest_of(file, source, video)
         return replace(
             video,
             content_bytes=file.size,
-            content_digest=digest,
+            content_digest=source.content_digest or _sampled_digest(file.size, video),
             read_bytes=file.read_bytes,
             read_requests=file.read_requests,
             read_ms=file.waited_s * 1e3,
@@ -117,16 +52,12 @@ def sample_video(source: VideoSource, config: SamplingConfig, limits: VideoLimit
         )
 
 
-def _sampled_somehow(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    *ways, last_way = WAYS_TO_READ
-    for way in ways:
-        try:
-            with way(file, config) as reading:
-                return _sampled(reading, config, limits)
-        except UnfitIndex:
-            continue
-    with last_way(file, config) as reading:
-        return _sampled(reading, config, limits)
+def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+    """The video as sampled by the first way to read it that works."""
+    for way in WAYS_TO_READ:
+        with suppress(UnfitIndex), way(file, config.max_gap_s, config.max_clip_bytes) as reading:
+            return _sampled(reading, config, limits)
+    raise AssertionError("the last way needs no index")
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
@@ -154,41 +85,23 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             first_s=plan.first_s,
             last_s=last_s,
             windows=tuple(
-                _window(reading.samples, window, needed, clip.data, config)
-                for window, needed, clip in zip(planned, needs, clips, strict=True)
+                _window(window, clip, config.frames_per_window) for window, clip in zip(planned, clips, strict=True)
             ),
             coding=coding,
         )
 
 
-def _window(
-    samples: Sequence[Sample], picks: Sequence[Pick], needed: Sequence[int], clip: bytes, config: SamplingConfig
-) -> ClipWindow:
-    by_time = sorted(needed, key=lambda at: (samples[at].time_s, at))
-    rank = {at: place for place, at in enumerate(by_time)}
-    places = [rank[pick.sample] for pick in picks]
-    places += [places[-1]] * (config.frames_per_window - len(places))
-    return ClipWindow(clip, tuple(places), tuple(pick.time_s for pick in picks), len(needed))
+def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
+    index = [clip.rank[pick.sample] for pick in picks]
+    index += [index[-1]] * (places - len(index))
+    return ClipWindow(clip.data, tuple(index), tuple(pick.time_s for pick in picks), len(clip.rank))
 
 
-def _digest_of(file: ByteSource, source: VideoSource, video: SampledVideo) -> str:
-    """What the verdict is about: the content where it was given, else all that was sampled of what lies at the URI."""
-    if isinstance(source, SharedContent) and source.digest:
-        return source.digest
-    if isinstance(source, bytes | SharedContent) and file.content is not None:
-        return f"blake3:{blake3(file.content).hexdigest()}"
+def _sampled_digest(size: int, video: SampledVideo) -> str:
+    """What the verdict on a file of `size` bytes rests on, where not all of it is read: all that was sampled of it."""
     digest = blake3(derive_key_context=_SAMPLED_DIGEST)
-    facts = (
-        video.format,
-        video.codec,
-        video.coding,
-        video.width,
-        video.height,
-        video.rotation,
-        video.first_s,
-        video.last_s,
-        file.size,
-    )
+    picture = (video.format, video.codec, video.coding, video.width, video.height, video.rotation)
+    facts = (*picture, video.first_s, video.last_s, size)
     digest.update(repr(facts).encode())
     for window in video.windows:
         digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())

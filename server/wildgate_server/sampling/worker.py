@@ -1,4 +1,4 @@
-"""The inside of a sampling worker: a process that samples one video after the other, and imports no more than that.
+"""The inside of a sampling worker: a process that samples one video after the other, and imports little else.
 
 The gateway starts it with one end of a socket pair and sends `WorkerOrders`; the first reply says that it is ready.
 From then on each message is a source, and its answer a `reply`. It ends when the gateway's end is closed.
@@ -21,7 +21,7 @@ from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
 
 if TYPE_CHECKING:
-    from wildgate_server.sampling.sampler import SampledVideo, VideoLimits
+    from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 
 __all__ = ["SampleTask", "WorkerOrders", "message", "serve"]
 

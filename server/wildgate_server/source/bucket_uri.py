@@ -19,6 +19,7 @@ class BucketUri:
     These URIs are not URLs: `?`, `#` and `%` in a key stand for themselves.
     """
 
+    text: str
     scheme: str
     bucket: str
     key: str
@@ -36,4 +37,4 @@ class BucketUri:
             raise InvalidRequest(
                 "uri cannot be read: its key begins or ends with '/', or has '//', '/./' or '/../' in it", field="uri"
             )
-        return cls(scheme.lower(), bucket, key)
+        return cls(text, scheme.lower(), bucket, key)

@@ -1,37 +1,156 @@
-"""Where a video may lie, and how it is opened there."""
+"""A media file read by range: what was read is kept, what is near is read together, and all of it is bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
 from typing import TypeAlias
 
-from wildgate_server.errors import VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteSource, MemorySource
-from wildgate_server.source.local_file import VideoFile
-from wildgate_server.source.remote_object import RemoteObject
-from wildgate_server.source.shared_content import SharedContent
+from wildgate_server.errors import VideoTooLarge, WildgateError
+from wildgate_server.source.byte_ranges import ByteRange, merged
 
-__all__ = ["VideoSource", "open_source"]
-
-VideoSource: TypeAlias = bytes | SharedContent | VideoFile | RemoteObject
+__all__ = ["ByteSource", "Fetch", "ReadingBounds"]
 
 
-@contextmanager
-def open_source(source: VideoSource, max_bytes: int) -> Iterator[ByteSource]:
-    """The bytes of a video, to be read by range.
+@dataclass(frozen=True, slots=True)
+class ReadingBounds:
+    """How a file is read in parts.
 
-    Raises VideoTooLarge for a video of more than `max_bytes`, UriNotAllowed, UriNotFound and FetchFailed.
+    A reader that does not know what it needs gets `step_bytes` at once; needs at most `max_gap_bytes` apart are read
+    together; after `max_requests` requests, whatever is needed next is read up to the end of the file, as one.
     """
-    if isinstance(source, VideoFile | RemoteObject):
-        with source.opened(max_bytes) as file:
-            yield file
-        return
-    size = len(source) if isinstance(source, bytes) else source.size
-    if size > max_bytes:
-        raise VideoTooLarge.past("max_bytes", max_bytes, size)
-    if isinstance(source, bytes):
-        yield MemorySource(source)
-        return
-    with source.opened() as content:
-        yield MemorySource(content)
+
+    step_bytes: int
+    max_gap_bytes: int
+    max_requests: int
+
+
+Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes]]
+"""Reads ranges from where the file lies. Raises FetchFailed, UriNotFound or VideoTooLarge."""
+
+
+class ByteSource:
+    """A media file of `size` bytes, read by `fetch`; `head` is its beginning, where that was read to learn the size.
+
+    `content` is the whole file where it is in memory anyway, else None. `step_bytes` is how much to ask for where it is
+    not known what is needed. What reading has cost so far: `read_bytes` (all of them for content), `read_requests`
+    (none for content), and `waited_s`, seconds spent waiting.
+    """
+
+    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes = b"") -> None:
+        self._fetch = fetch
+        self._bounds = bounds
+        self._spans: list[ByteRange] = []  # ascending, apart; neighbours that touch stay two
+        self._parts: list[memoryview] = []
+        self._failure: WildgateError | None = None
+        self.content: memoryview | None = None
+        self.size = size
+        self.step_bytes = bounds.step_bytes
+        self.read_bytes = self.read_requests = 0
+        self.waited_s = 0.0
+        if head:
+            self.read_requests = 1
+            self._keep(ByteRange(0, len(head)), head)
+
+    @classmethod
+    def of_content(cls, content: bytes | memoryview, max_bytes: int) -> ByteSource:
+        """A media file that is in memory. Raises VideoTooLarge past `max_bytes`."""
+        size = len(content)
+        if size > max_bytes:
+            raise VideoTooLarge.past("max_bytes", max_bytes, size)
+        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0))
+        source.content = memoryview(content)
+        source.read_bytes = size
+        return source
+
+    def read(self, ranges: Sequence[ByteRange]) -> list[memoryview]:
+        """The bytes of each range, which lie within the file; not copied, if that can be.
+
+        Raises FetchFailed, UriNotFound or VideoTooLarge.
+        """
+        if self.content is not None:
+            return [self.content[span.start : span.end] for span in ranges]
+        if missing := [piece for span in ranges for piece in self._missing(span)]:
+            self._read(missing)
+        return [self._joined(span) for span in ranges]
+
+    def check(self) -> None:
+        """Raises what reading failed with, if it did, even where the reader took that for the end of the file."""
+        if self._failure is not None:
+            raise self._failure
+
+    def has(self, span: ByteRange) -> bool:
+        """Whether the bytes of a range were read already."""
+        return self.content is not None or not self._missing(span)
+
+    def at_hand(self, span: ByteRange) -> bytes:
+        """The bytes of a range as far as they were read, zeros for the others; fetches nothing."""
+        if self.content is not None:
+            return bytes(self.content[span.start : span.end])
+        pieces: list[memoryview | bytes] = []
+        at = span.start
+        for known, part in self._within(span):
+            start, end = max(known.start, span.start), min(known.end, span.end)
+            if at < start:
+                pieces.append(bytes(start - at))
+            pieces.append(part[start - known.start : end - known.start])
+            at = end
+        if at < span.end:
+            pieces.append(bytes(span.end - at))
+        return b"".join(pieces)
+
+    def _read(self, missing: Sequence[ByteRange]) -> None:
+        spans = [
+            piece for run in merged(missing, self._bounds.max_gap_bytes) for piece in self._missing(run) if len(piece)
+        ]
+        if self.read_requests + len(spans) > self._bounds.max_requests:
+            spans = self._missing(ByteRange(spans[0].start, self.size))
+        self.check()
+        started = perf_counter()
+        try:
+            contents = self._fetch(spans)
+        except WildgateError as failure:
+            self._failure = failure  # FFmpeg may take a failed read for the end of the file, and go on elsewhere
+            raise
+        finally:
+            self.waited_s += perf_counter() - started
+        self.read_requests += len(spans)
+        for span, content in zip(spans, contents, strict=True):
+            self._keep(span, content)
+
+    def _keep(self, span: ByteRange, content: bytes) -> None:
+        at = bisect_right(self._spans, span)
+        self._spans.insert(at, span)
+        self._parts.insert(at, memoryview(content))
+        self.read_bytes += len(content)
+
+    def _within(self, span: ByteRange) -> list[tuple[ByteRange, memoryview]]:
+        """What is kept of a range, ascending."""
+        first = max(bisect_right(self._spans, span.start, key=_start) - 1, 0)
+        last = bisect_right(self._spans, span.end - 1, key=_start)
+        kept = zip(self._spans[first:last], self._parts[first:last], strict=True)
+        return [(known, part) for known, part in kept if known.end > span.start]
+
+    def _missing(self, span: ByteRange) -> list[ByteRange]:
+        missing: list[ByteRange] = []
+        at = span.start
+        for known, _ in self._within(span):
+            if at < known.start:
+                missing.append(ByteRange(at, known.start))
+            at = max(at, known.end)
+        if at < span.end:
+            missing.append(ByteRange(at, span.end))
+        return missing
+
+    def _joined(self, span: ByteRange) -> memoryview:
+        kept = self._within(span)
+        if len(kept) == 1:
+            known, part = kept[0]
+            return part[span.start - known.start : span.end - known.start]
+        return memoryview(self.at_hand(span))
+
+
+def _start(span: ByteRange) -> int:
+    return span.start

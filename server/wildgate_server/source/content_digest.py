@@ -29,7 +29,7 @@ async def digest_aside(content: bytes) -> str:
 
 
 def checked_digest(text: str) -> str:
-    """A digest that a caller gave. Raises InvalidRequest for what is none of a whole media file."""
+    """A digest that a caller gave. Raises InvalidRequest unless it can be that of a whole media file."""
     if not _PATTERN.fullmatch(text):
         raise InvalidRequest(
             f"content_digest is {text[:80]!r}, not blake3:<64 hexadecimal digits, lower case>", field="content_digest"

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.ranged_source import RangedSource, ReadingBounds
+from wildgate_server.source.byte_source import ByteSource, ReadingBounds
+from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["VideoFile"]
 
@@ -23,51 +26,50 @@ class VideoFile:
     """A local file that may be read."""
 
     path: Path
+    kind = "file"
+    is_remote = False
+    content_digest = None
+
+    @property
+    def key(self) -> str:
+        """The file's URI."""
+        return f"file://{self.path}"
+
+    async def for_worker(self, slot: SharedSlot) -> VideoFile:
+        """The same: the worker opens the file."""
+        return self
 
     @contextmanager
-    def opened(self, max_bytes: int) -> Iterator[RangedSource]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The file, to be read in parts.
 
         Raises UriNotFound, FetchFailed, or VideoTooLarge for a file of more than `max_bytes`, unread.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            file = self.path.open("rb")
         except FileNotFoundError:
-            raise UriNotFound("no file lies at the URI", field="uri") from None
+            raise UriNotFound("there is no file at the URI", field="uri") from None
         except OSError as error:
             raise _unreadable(error) from None
-        try:
-            size = os.fstat(descriptor).st_size
+        with file:
+            size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
                 raise VideoTooLarge.past("max_bytes", max_bytes, size)
-            yield RangedSource(_FileReader(descriptor, size), _BOUNDS)
-        finally:
-            os.close(descriptor)
+            yield ByteSource(size, partial(_fetched, file), _BOUNDS)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileReader:
-    """An open file; pread, not a mapping: a file that is cut short meanwhile is an error then, not a crash."""
-
-    descriptor: int
-    size: int
-
-    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:
-        try:
-            return [self._span(span) for span in spans]
-        except OSError as error:
-            raise _unreadable(error) from None
-
-    def _span(self, span: ByteRange) -> bytes:
-        parts: list[bytes] = []
-        at = span.start
-        while at < span.end:
-            part = os.pread(self.descriptor, span.end - at, at)
-            if not part:
-                raise FetchFailed("the file was cut short while it was read", field="uri")
-            parts.append(part)
-            at += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+def _fetched(file: BinaryIO, spans: Sequence[ByteRange]) -> list[bytes]:
+    """By read, not from a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+    contents: list[bytes] = []
+    try:
+        for span in spans:
+            file.seek(span.start)
+            contents.append(file.read(len(span)))
+    except OSError as error:
+        raise _unreadable(error) from None
+    if any(len(content) < len(span) for content, span in zip(contents, spans, strict=True)):
+        raise FetchFailed("the file was cut short while it was read", field="uri")
+    return contents
 
 
 def _unreadable(error: OSError) -> FetchFailed:

@@ -8,79 +8,45 @@ from concurrent.futures import TimeoutError as TooLate
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter, sleep
-from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange, ByteSource, MemorySource
-from wildgate_server.source.http_url import DEFAULT_PORTS, Scheme
-from wildgate_server.source.public_address import Network
-from wildgate_server.source.ranged_source import RangedSource, ReadingBounds
+from wildgate_server.source.bucket_uri import BucketUri
+from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.http_url import HttpUrl
+from wildgate_server.source.shared_content import SharedSlot
 
-__all__ = ["Beginning", "FetchConfig", "PartFetcher", "RemoteObject", "TransientFailure"]
+__all__ = ["RemoteObject"]
 
 _FIRST_PAUSE_S = 0.1
-_BOUNDS = ReadingBounds(step_bytes=48 << 10, max_gap_bytes=32 << 10, max_requests=64)
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class FetchConfig:
-    """How objects are read from elsewhere.
-
-    `timeout_s` bounds the reading of one video, from the first name resolved to the last byte; after `stall_s`
-    without a byte, a request is given up. Each request is tried `attempts` times. At most `parallel` requests are
-    under way at once, and `bounds` says how many there are in all. `schemes` are those that a redirect may lead to;
-    `private_networks` are those that may be reached although they are not public, on any port; other hosts may be
-    reached on `ports`.
-    """
-
-    timeout_s: float = 8.0
-    stall_s: float = 3.0
-    attempts: int = 3
-    parallel: int = 4
-    bounds: ReadingBounds = _BOUNDS
-    schemes: tuple[Scheme, ...] = ("http", "https")
-    private_networks: tuple[Network, ...] = ()
-    ports: tuple[int, ...] = tuple(DEFAULT_PORTS.values())
-
-
-class TransientFailure(Exception):
-    """A request failed in a way that may pass. Never reaches a caller."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """The first bytes of an object, and the size of all of it; `content` is all of it where parts are not to be had."""
-
-    content: bytes
-    size: int
-    is_all: bool
-
-
-class PartFetcher(Protocol):
-    """Reads one object, from several threads at once.
-
-    Both raise TransientFailure, UriNotFound, UriNotAllowed and FetchFailed.
-    """
-
-    def beginning(self, length: int, max_bytes: int) -> Beginning:
-        """The first `length` bytes, or all where parts are not to be had; raises VideoTooLarge past `max_bytes`."""
-
-    def part(self, span: ByteRange) -> bytes:
-        """The bytes of a range, of the same object that `beginning` found."""
-
-    def close(self) -> None:
-        """Ends what is under way."""
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """An object behind an http, https, s3 or gs URI that may be read."""
+    """An object on another host that may be read."""
 
-    uri: str
-    config: FetchConfig = FetchConfig()
+    place: HttpUrl | BucketUri
+    config: FetchConfig
+    is_remote = True
+    content_digest = None
+
+    @property
+    def kind(self) -> str:
+        """Its scheme, but http for https."""
+        return self.place.scheme.removesuffix("s") if isinstance(self.place, HttpUrl) else self.place.scheme
+
+    @property
+    def key(self) -> str:
+        """The URI as it was given."""
+        return self.place.text
+
+    async def for_worker(self, slot: SharedSlot) -> RemoteObject:
+        """The same: the worker fetches the object."""
+        return self
 
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[ByteSource]:
@@ -90,17 +56,18 @@ class RemoteObject:
         """
         deadline = monotonic() + self.config.timeout_s
         started = perf_counter()
-        fetcher = _fetcher(self.uri, self.config, deadline)
+        fetcher = _fetcher(self.place, self.config, deadline)
         reader = _PatientReader(fetcher, self.config, deadline)
         try:
             beginning = reader.begin(max_bytes)
             waited_s = perf_counter() - started
             if beginning.is_all:
-                whole = MemorySource(beginning.content)
-                whole.read_requests, whole.waited_s = 1, waited_s
-                yield whole
+                source = ByteSource.of_content(beginning.content, max_bytes)
+                source.read_requests = 1
             else:
-                yield RangedSource(reader, self.config.bounds, beginning.content, waited_s)
+                source = ByteSource(beginning.size, reader.fetch, self.config.bounds, beginning.content)
+            source.waited_s = waited_s
+            yield source
         finally:
             reader.close()
 
@@ -158,11 +125,12 @@ class _PatientReader:
         return FetchFailed(f"reading the video took longer than {self._config.timeout_s:g} s", field="uri")
 
 
-def _fetcher(uri: str, config: FetchConfig, deadline: float) -> PartFetcher:
-    if urlsplit(uri).scheme in ("s3", "gs"):
-        from wildgate_server.source.bucket_fetcher import BucketFetcher  # brings a runtime of its own, which few need
+def _fetcher(place: HttpUrl | BucketUri, config: FetchConfig, deadline: float) -> PartFetcher:
+    """Imported when it is needed: few workers fetch, and clients cost memory and start-up time."""
+    if isinstance(place, BucketUri):
+        from wildgate_server.source.bucket_fetcher import BucketFetcher
 
-        return BucketFetcher(uri, config)
+        return BucketFetcher(place, config)
     from wildgate_server.source.http_fetcher import HttpFetcher
 
-    return HttpFetcher(uri, config, deadline)
+    return HttpFetcher(place, config, deadline)

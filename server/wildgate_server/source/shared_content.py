@@ -1,8 +1,8 @@
 """A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
 
 The memory is a memfd, a file that lies nowhere: not in /dev/shm, which containers give 64 MB, and gone with the last
-process that has it open or mapped. A worker inherits its descriptor, and may come to obey a hostile video: the memory
-is sealed against shrinking, which would end whoever touches what is gone (SIGBUS).
+process that has it open or mapped. A worker inherits its descriptor, and a hostile video may take it over: the memory
+is sealed against shrinking, as touching what is gone would end the gateway too (SIGBUS).
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from wildgate_server.source.byte_source import ByteSource
+
 __all__ = ["SharedContent", "SharedSlot"]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedContent:
-    """Where the `size` bytes of a video lie, for a process that has inherited the slot; `digest` is theirs, if known.
+    """Where the `size` bytes of a video lie, for a process that has inherited the slot.
 
     Valid until the slot is given the next video.
     """
 
     path: str
     size: int
-    digest: str | None = None
+    content_digest: str
 
     @contextmanager
-    def opened(self) -> Iterator[memoryview]:
+    def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The bytes, read-only, not copied.
 
         The memory stays mapped when the view is released, for the next video will lie in it, and mapping it anew
-        would cost a page fault for every few pages. Raises OSError when the slot is gone, or holds less than `size`
-        bytes.
+        would cost a page fault for every few pages. Raises VideoTooLarge past `max_bytes`, and OSError when the slot
+        is gone or holds less than `size` bytes.
         """
         with memoryview(_mapped(self.path, self.size)) as memory, memory[: self.size] as content:
-            yield content
+            yield ByteSource.of_content(content, max_bytes)
 
 
 class SharedSlot:
-    """Room for one video at a time, given back when the slot is no more.
+    """Room for one video at a time, freed with the slot.
 
     It grows to its largest video and keeps its pages, which are costly to get; `trim` gives back what is past
-    `kept_bytes`, in whole pages. `descriptor` is to be inherited under its own number by those who are to read.
+    `kept_bytes`, in whole pages. `descriptor` is for readers to inherit, under its own number.
     """
 
     def __init__(self, kept_bytes: int = 16 << 20) -> None:
@@ -56,17 +58,17 @@ class SharedSlot:
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self._memory = self._mapped(mmap.PAGESIZE)  # nothing can be mapped of an empty file
 
-    def put(self, content: bytes, digest: str | None = None) -> SharedContent:
-        """Takes a video in, in place of the one before, which nobody may still be reading.
+    def put(self, content: bytes, content_digest: str) -> SharedContent:
+        """Replaces the video in the slot, which nobody may still be reading.
 
-        May be called in a thread: it lets go of the interpreter while it copies. Raises OSError when there is no
+        May be called in a thread: it releases the interpreter lock while it copies. Raises OSError when there is no
         memory for it.
         """
         if len(content) > len(self._memory):
             self._resize(len(content))
         start = ctypes.c_char.from_buffer(self._memory)
         ctypes.memmove(ctypes.addressof(start), content, len(content))
-        return SharedContent(f"/proc/self/fd/{self.descriptor}", len(content), digest)
+        return SharedContent(f"/proc/self/fd/{self.descriptor}", len(content), content_digest)
 
     def trim(self) -> None:
         """Gives back the memory that only unusually large videos need, once nobody reads one any more."""

@@ -7,49 +7,39 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
-from wildgate_server.settings import SourceSettings
 from wildgate_server.source.bucket_uri import BucketUri
+from wildgate_server.source.content import Content
 from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.public_address import check_host
-from wildgate_server.source.ranged_source import ReadingBounds
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["Sources"]
 
 
 class Sources:
-    """Says of a request's content whether it may be sampled, and of its URI what may be read there."""
+    """The one parser of what callers give: it checks content and URIs, and makes sources of them."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self._max_bytes = settings.max_bytes
         self._roots = tuple(root.resolve() for root in settings.file_roots)
         self._buckets = frozenset(settings.buckets)
-        self._fetching = FetchConfig(
-            timeout_s=settings.fetch_timeout_s,
-            stall_s=settings.fetch_stall_s,
-            attempts=settings.fetch_attempts,
-            parallel=settings.fetch_parallel,
-            bounds=ReadingBounds(
-                step_bytes=settings.fetch_step_kb << 10,
-                max_gap_bytes=settings.fetch_merge_gap_kb << 10,
-                max_requests=settings.fetch_max_requests,
-            ),
-            schemes=settings.schemes,
-            private_networks=settings.private_networks,
-            ports=settings.ports,
-        )
+        self._fetching = settings.fetching()
 
-    def checked(self, content: bytes) -> bytes:
-        """The content, which may be sampled. Raises InvalidRequest or VideoTooLarge."""
+    def of_content(self, content: bytes, digest: str | None = None) -> Content:
+        """The source of a video that came with the request; `digest` is its `blake3:<hex>`, where that is known.
+
+        Raises InvalidRequest or VideoTooLarge.
+        """
         if not content:
             raise InvalidRequest("content is empty", field="content")
         if len(content) > self._max_bytes:
             raise VideoTooLarge.past("max_bytes", self._max_bytes, len(content))
-        return content
+        return Content(content, digest)
 
-    def resolve(self, uri: str) -> VideoFile | RemoteObject:
-        """What the sampler is to read; nothing is read here, and no name resolved.
+    def of_uri(self, uri: str) -> VideoFile | RemoteObject:
+        """The source at a URI; nothing is read here, and no name resolved.
 
         Raises InvalidRequest, UriNotAllowed or UriNotFound.
         """
@@ -62,7 +52,7 @@ class Sources:
         if parts.scheme in self._fetching.schemes:
             url = HttpUrl.parsed(uri)
             check_host(url.host, url.port, self._fetching.private_networks, self._fetching.ports)
-            return RemoteObject(uri, self._fetching)
+            return RemoteObject(url, self._fetching)
         if parts.scheme in ("s3", "gs"):
             return self._object(uri)
         raise UriNotAllowed(
@@ -77,7 +67,7 @@ class Sources:
             raise UriNotAllowed(
                 "the bucket is not one that may be read", metadata={"scheme": place.scheme}, field="uri"
             )
-        return RemoteObject(uri, self._fetching)
+        return RemoteObject(place, self._fetching)
 
     def _file(self, parts: SplitResult) -> VideoFile:
         if not self._roots:
@@ -88,5 +78,5 @@ class Sources:
         if not any(file.is_relative_to(root) for root in self._roots):
             raise UriNotAllowed("the file lies outside of what may be read", metadata={"scheme": "file"}, field="uri")
         if not os.path.isfile(file):  # Path's own would raise for a name too long or a loop of links
-            raise UriNotFound("no file lies at the URI", field="uri")
+            raise UriNotFound("there is no file at the URI", field="uri")
         return VideoFile(file)

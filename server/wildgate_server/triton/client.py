@@ -19,7 +19,7 @@ from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefu
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import DETECTOR
 
-__all__ = ["Answer", "ClipRow", "DecoderRefused", "ModelControl", "ModelControlError", "TritonClient"]
+__all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
 
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
@@ -54,7 +54,7 @@ class ClipRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DetectionBatch:
     """DETECTIONS FP32 [rows, F, K, 6], and the version of the detector that made them."""
 
     detections: npt.NDArray[np.float32]
@@ -116,7 +116,7 @@ class TritonClient:
         self._dead.pop(model, None)
         self._heals += 1
 
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         """What `ensemble` detects in the rows.
 
         Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
@@ -124,7 +124,7 @@ class TritonClient:
         """
         answer = await self._infer(ensemble, "DETECTIONS", rows, timeout_s)
         # An ensemble's version is that of the detector it asks.
-        return Answer(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
+        return DetectionBatch(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
@@ -145,7 +145,7 @@ class TritonClient:
                 model, _inputs(rows), outputs=[InferRequestedOutput(output)], client_timeout=timeout_s
             )
         except InferenceServerException as error:
-            if heals == self._heals:  # else it may tell of a process that has been replaced meanwhile
+            if heals == self._heals:  # else it may tell of a process that has been replaced since
                 self._note_death(error.message())
             raise _translated(error, on_gpu=model in self._on_gpu) from error
         if not self._on_dead:
@@ -171,11 +171,11 @@ class ModelControl:
     `secret` is what the server was told to ask for (`--grpc-restricted-protocol=model-repository:wildgate=<secret>`);
     a server that restricts nothing needs none.
 
-    Found out with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
-    are there; a version whose directory has not changed since is not loaded anew (its modification time tells), one
+    Observed with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
+    are there; a version whose directory has not changed since is not loaded again (its modification time decides), one
     that its config does not name any more goes when its last request is answered; where one version fails, nothing
     changes for the others. Requests under way in an ensemble are answered by the versions they began with, whatever is
-    unloaded meanwhile. But an ensemble that is loaded while a version it needs is missing is gone, the old one
+    unloaded in the meantime. But an ensemble that is loaded while a version it needs is missing is gone, the old one
     too; and with an ensemble its members are looked at again, so that a config given with `load` does not last.
     """
 

@@ -169,7 +169,7 @@ class EmbeddedTriton:
         triton_guard.clean_up(server.launch.server_id, server.launch.scratch)
 
     async def _start_once(self, runtime: TritonRuntime) -> bool:
-        """One start on fresh ports; False when another process took one of them meanwhile."""
+        """One start on fresh ports; False when another process took one of them first."""
         self._server = server = await self._spawn(runtime)
         endpoints = server.launch.endpoints
         ready = asyncio.create_task(_until_ready(endpoints.http, server.launch.server_id), name="triton-ready")

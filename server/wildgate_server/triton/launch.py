@@ -144,7 +144,7 @@ def _link_files(source: Path, version: Path) -> None:
 
 
 def touch_model(models: Path, model: str) -> None:
-    """Makes every version of `model` look changed, so that loading it starts its processes anew."""
+    """Makes every version of `model` look changed, so that loading it restarts its processes."""
     for version in (models / model).iterdir():
         if version.is_dir():
             os.utime(version)
@@ -164,7 +164,7 @@ def models_to_load(profile: str, rollout: Rollout) -> list[str]:
 def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
     """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
     # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs wants a header that nobody is told;
-    # loading models (a Python model is code) wants it too. It keeps out what can connect, not who can read /proc.
+    # loading models (a Python model is code) wants it too. It keeps out whoever can connect, but not a reader of /proc.
     secret = f"wildgate={launch.secret}"
     not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
@@ -202,7 +202,7 @@ def frames_pool_bytes(manifest: ModelManifest, rows_in_flight: int) -> int:
 
     Where Triton's pool (64 MB unless told otherwise) is full, an ensemble's tensors go to pinned memory instead, with
     which this Triton's Python backend is known to fail (triton-inference-server/server issues 7148 and 8177). An
-    ensemble of the version on trial may come later, so all that there can be are counted. Has not run on a GPU yet.
+    ensemble of the version on trial may come later, so every possible one is counted. This has not run on a GPU yet.
     """
     trial = Rollout(serving=1, canary=Canary(version=2, share=1))
     row = manifest.frames_per_window * manifest.frame_side_px**2 * 3

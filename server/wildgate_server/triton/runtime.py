@@ -23,7 +23,7 @@ _STUB = "triton_python_backend_stub"
 
 
 class TritonStartError(Exception):
-    """Triton cannot be started; for the operator, who is told what to do about it."""
+    """Triton cannot be started; the message tells the operator what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def find_triton_runtime() -> TritonRuntime:
         root = Path(str(importlib.metadata.distribution(_DISTRIBUTION).locate_file("")))
     except importlib.metadata.PackageNotFoundError as error:
         raise TritonStartError(
-            f"no embedded Triton: {_DISTRIBUTION} is not installed; run `pip install 'wildgate[server]'`"
+            f"no embedded Triton: {_DISTRIBUTION} is not installed; run `pip install wildgate`"
         ) from error
     triton = root / "pytriton" / "tritonserver"
     runtime = TritonRuntime(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -144,28 +145,37 @@ def test_usage_errors_exit_2(arguments: list[str]):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--listen", "127.0.0.1:0", "--verbose", "-x", "words"], []])
-def test_serve_hands_its_arguments_through(monkeypatch: pytest.MonkeyPatch, arguments: list[str]):
+@pytest.mark.parametrize("command", ["serve", "capacity"])
+def test_what_another_distribution_brings_gets_its_arguments_untouched(
+    monkeypatch: pytest.MonkeyPatch, command: str, arguments: list[str]
+):
     seen: list[list[str]] = []
-
-    def serve_command(given: list[str]) -> int:
-        seen.append(given)
-        return 7
-
-    server = ModuleType("wildgate_server.main")
-    server.serve_command = serve_command  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "wildgate_server.main", server)
-    result = run("serve", *arguments)
-    assert result.exit_code == 7
+    module = ModuleType("brought_along")
+    module.run = lambda given: seen.append(given) or 7  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "brought_along", module)
+    point = metadata.EntryPoint(command, "brought_along:run", "wildgate.commands")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([point]))
+    assert run(command, *arguments).exit_code == 7
     assert seen == [arguments]
+
+
+@pytest.mark.parametrize(("command", "distribution"), [("serve", "wildgate"), ("capacity", "wildgate-perf")])
+def test_what_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, distribution: str
+):
+    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints())
+    result = run(command)
+    assert result.exit_code == 2
+    assert result.stderr == f"wildgate {command}: needs {distribution}; install it with: pip install {distribution}\n"
 
 
 @pytest.mark.parametrize(
     ("missing", "arguments", "extra"),
     [
-        ("typer", ["score", "clip.mp4"], "wildgate[cli]"),
-        ("rich.console", ["score", "clip.mp4"], "wildgate[cli]"),
-        ("PIL", ["--help"], "wildgate[cli]"),
-        ("pydantic_settings", ["serve"], "wildgate[server]"),
+        ("typer", ["score", "clip.mp4"], "wildgate-client[cli]"),
+        ("rich.console", ["score", "clip.mp4"], "wildgate-client[cli]"),
+        ("PIL", ["--help"], "wildgate-client[cli]"),
+        ("pydantic_settings", ["serve"], "wildgate"),
     ],
 )
 def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str):
@@ -176,7 +186,7 @@ def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"pip install '{extra}'" in line
+    assert line.endswith((f"pip install '{extra}'", f"pip install {extra}"))
 
 
 def test_the_client_needs_no_extra():
@@ -185,7 +195,7 @@ def test_the_client_needs_no_extra():
         "import sys\n"
         "for name in ('typer', 'rich', 'PIL', 'grpc_status', 'pydantic', 'numpy', 'av', 'yaml'):\n"
         "    sys.modules[name] = None\n"
-        "import wildgate_client, wildgate_server.local_server, wildgate_client.cli"
+        "import wildgate_client, wildgate_client.cli"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -153,4 +153,4 @@ def test_a_missing_blake3_is_named_with_its_remedy():
         "except ModuleNotFoundError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "digests need blake3; install it with: pip install 'wildgate[digest]'"
+    assert done.stdout.strip() == "digests need blake3; install it with: pip install 'wildgate-client[digest]'"

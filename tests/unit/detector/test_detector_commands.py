@@ -32,7 +32,7 @@ SEED = ["--seed", "902"]
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "400"})
     return result.exit_code, " ".join(result.output.split())
 
 

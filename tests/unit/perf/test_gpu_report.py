@@ -17,13 +17,13 @@ from gpu_report import ReportPlan, lay_out_repository
 from gpu_results import result_of, result_table, results_file, stage_table, write_results
 from gpu_usage import GpuUsage, watched
 from wildgate_perf.loops import Answered, LoadPlan, Measured
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.repository.engine_key import engine_source
 from wildgate_server.repository.machine import Gpu, Machine
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.releases import load_releases, verify_files, version_directory
+from wildgate_server.sampling.offline import sample_file
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import VideoLimits, sample_video
-from wildgate_server.source.local_file import VideoFile
 
 
 def measured(count: int, seconds: float, failures: tuple[str, ...] = (), weight: int = 1) -> Measured:
@@ -118,7 +118,7 @@ def test_a_clip_is_eight_keyframes_to_the_sampler(tmp_path: Path, encoder: str, 
         assert (stream.codec_context.name, stream.width, stream.height) == (codec, 128, 72)
         assert container.duration / av.time_base == pytest.approx(15, abs=0.2)
     limits = VideoLimits(max_bytes=1 << 30, max_pixels=1 << 28, max_seconds=3600)
-    [window] = sample_video(VideoFile(first), SamplingConfig(frames_per_window=8), limits).windows
+    [window] = sample_file(first, SamplingConfig(frames_per_window=8), limits).windows
     assert window.times_s == pytest.approx(tuple(range(0, 16, 2)))
     assert window.coded_frames == 8
     before = first.stat().st_mtime_ns

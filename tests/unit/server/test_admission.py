@@ -7,9 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from wildgate_server.admission import Admission
+from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.errors import Overloaded, ShuttingDown
-from wildgate_server.settings import AdmissionSettings
 
 MB = 1 << 20
 

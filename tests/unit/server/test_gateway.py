@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from releases_under_test import write_repository
 
-from wildgate_server.endpoint import StartError
-from wildgate_server.gateway import SettingsConflict, run_gateway
+from wildgate_server.caching.verdict_cache import CacheSettings
+from wildgate_server.errors import SettingsConflict, StartError
+from wildgate_server.gateway import run_gateway
 from wildgate_server.repository.releases import ReleaseError
-from wildgate_server.settings import CacheSettings, ServerSettings
+from wildgate_server.settings import ServerSettings
 
 POLICY = """
 version: test
@@ -57,14 +58,14 @@ async def test_a_broken_version_on_trial_does_not_keep_what_serves_from_starting
     damage(repository)
     async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
         assert gateway.address
-        assert gateway.routes.releases.rollout.canary is None
+        assert gateway.router.releases.rollout.canary is None
 
 
 async def test_a_version_on_trial_without_a_policy_rule_does_not_either(tmp_path: Path) -> None:
     trial = {"serving": 1, "canary": {"version": 2, "share": 0.5}}
     repository = write_repository(tmp_path, trial, 1, 2, labels=["live_bear", "unheard_of"])
     async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
-        assert gateway.routes.releases.rollout.canary is None
+        assert gateway.router.releases.rollout.canary is None
 
 
 async def test_a_broken_version_that_serves_does(repository: Path, tmp_path: Path) -> None:

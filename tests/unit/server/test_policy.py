@@ -175,10 +175,10 @@ def test_cites_appendices(appendix: str) -> None:
     [
         ("", "the document"),
         ("- a list", "the document"),
-        ("version: [1", "no YAML"),
+        ("version: [1", "not YAML"),
         ("version: '1'\nlabels: {}", "labels"),
         ("version: 1\nlabels: {a: b}", r"version: .* \(is 1\)"),
-        ("!!python/object/apply:os.getcwd []", "no YAML"),
+        ("!!python/object/apply:os.getcwd []", "not YAML"),
     ],
 )
 def test_what_is_no_policy_at_all(tmp_path: Path, content: str, complaint: str) -> None:

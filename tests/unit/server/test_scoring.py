@@ -1,4 +1,4 @@
-"""One video's way, with a scripted sampler, batcher and decoder at the seams."""
+"""A sampled video looked at and judged, with a scripted Triton at the seam."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -15,35 +14,22 @@ from releases_under_test import manifest, releases
 from scored_videos import POLICY, sampled_video
 from structlog.testing import capture_logs
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, RowRefused, UnsupportedCodec
-from wildgate_server.evidence import EvidenceMaker
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.inference.batcher import BatchSettings
+from wildgate_server.inference.evidence import EvidenceMaker
+from wildgate_server.inference.observation import Observer
+from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
-from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.scoring import ScoredVideo, Scorer
-from wildgate_server.settings import BatchSettings
 from wildgate_server.stages import Stage
-from wildgate_server.triton.client import Answer, ClipRow
+from wildgate_server.triton.client import ClipRow, DetectionBatch
 
 WINDOWS = (
     ClipWindow(b"first", (0, 2, 5, 9), (0.0, 1.0, 2.0, 3.0), 10),
     ClipWindow(b"second", (0, 4, 4, 4), (3.5, 4.25), 5),
 )
-
-
-class FakeSampling:
-    def __init__(self, answer: SampledVideo | Exception) -> None:
-        self.answer = answer
-        self.sources: list[bytes | Path] = []
-        self.digests: list[str | None] = []
-
-    async def sample(self, source: bytes | Path, digest: str | None = None) -> SampledVideo:
-        self.sources.append(source)
-        self.digests.append(digest)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
 
 
 class FakeTriton:
@@ -63,7 +49,7 @@ class FakeTriton:
         self.answers: Iterator[int] = iter(())
         self.cancelled = 0
 
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         self.rows += rows
         self.asked[ensemble] += len(rows)
         canary = ensemble.endswith("_canary")
@@ -88,34 +74,32 @@ class FakeTriton:
                     raise RowRefused("cannot be decoded")
                 if (row.clip, index) in {(b"second", 4), (b"first", 5)}:
                     place[0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, 1)
-        return Answer(detections, version)
+        return DetectionBatch(detections, version)
 
 
 class Parts:
     """A scorer and what stands behind it."""
 
-    def __init__(self, answer: SampledVideo | Exception | None = None) -> None:
-        self.sampling = FakeSampling(answer or sampled_video(windows=WINDOWS, rotation=90))
+    def __init__(self) -> None:
+        self.video = sampled_video(windows=WINDOWS, rotation=90)
         self.triton = FakeTriton()
         self.metrics = Metrics()
         self.software = False
         self.decoders: list[str] = []
         # One row each, so that a window's fate is its own.
-        self.routes = Routes(BatchSettings(max_rows=1), self.triton.detect, releases(1))
+        self.router = ReleaseRouter(BatchSettings(max_rows=1), self.triton.detect, releases(1))
         self.scorer = Scorer(
-            manifest=manifest(),
             policy=POLICY,
-            sampling=self.sampling,
-            software=lambda video: self.software,
-            routes=self.routes,
+            router=self.router,
+            observer=Observer(manifest(), self.router),
             evidence=EvidenceMaker(self._frames),
+            needs_cpu_decoder=lambda video: self.software,
             metrics=self.metrics.canary,
             canary_patience_s=1.0,
         )
 
-    async def score(self, **options: int) -> ScoredVideo:
-        sampled = await self.scorer.sample(b"video", "blake3:0a")
-        return await self.scorer.score(sampled, deadline=monotonic() + 60, **options)
+    async def score(self, patience_s: float = 60.0, **options: int) -> ScoredVideo:
+        return await self.scorer.score(self.video, deadline=monotonic() + patience_s, **options)
 
     def counted(self, name: str) -> dict[tuple[str, ...], float]:
         """The samples of a metric that are not 0, by the values of their labels."""
@@ -134,13 +118,12 @@ class Parts:
 @pytest.fixture
 async def parts() -> AsyncIterator[Parts]:
     made = Parts()
-    async with made.routes:
+    async with made.router:
         yield made
 
 
 async def test_all_windows_make_one_verdict(parts: Parts) -> None:
     scored = await parts.score()
-    assert (parts.sampling.sources, parts.sampling.digests) == ([b"video"], ["blake3:0a"])
     assert parts.triton.rows == [ClipRow(b"first", (0, 2, 5, 9), 90), ClipRow(b"second", (0, 4, 4, 4), 90)]
     assert parts.triton.asked == {"video_scorer": 2}
     assert scored.looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
@@ -160,8 +143,7 @@ async def test_boxes_are_those_of_the_displayed_frame(parts: Parts) -> None:
 
 async def test_stages_are_timed(parts: Parts) -> None:
     scored = await parts.score()
-    assert set(scored.timings) == set(Stage) - {Stage.CACHE, Stage.SHARED, Stage.TOTAL}, "those are the request's own"
-    assert (scored.timings[Stage.READ], scored.timings[Stage.SAMPLE]) == (0.5, 4.0)
+    assert set(scored.timings) == {Stage.QUEUE, Stage.INFER, Stage.POLICY, Stage.EVIDENCE}
     assert all(duration_ms >= 0 for duration_ms in scored.timings.values())
 
 
@@ -200,13 +182,6 @@ async def test_one_window_s_failure_ends_the_others_and_is_raised_as_itself(part
     assert parts.triton.cancelled == 1
 
 
-async def test_what_sampling_refuses_is_raised() -> None:
-    parts = Parts(NotAVideo("no"))
-    with pytest.raises(NotAVideo):
-        await parts.score()
-    assert parts.triton.rows == []
-
-
 async def test_a_verdict_is_by_the_policy_in_force_when_it_is_made(parts: Parts) -> None:
     """It has a rule for every label that can be answered by then; the one before may lack some."""
     scoring = asyncio.create_task(parts.score())
@@ -223,7 +198,7 @@ async def test_what_the_profile_cannot_decode_goes_to_the_software_decoder(parts
 
 
 async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
-    parts.routes.expect(releases(2))
+    parts.router.expect(releases(2))
     parts.triton.answers = iter([1, 2])
     scored = await parts.score()
     assert parts.triton.asked == {"video_scorer": 4}, "all windows were asked for again"
@@ -232,7 +207,7 @@ async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
 
 
 async def test_versions_that_keep_taking_turns_are_given_up(parts: Parts) -> None:
-    parts.routes.expect(releases(2))
+    parts.router.expect(releases(2))
     parts.triton.answers = cycle([1, 2])
     with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector take turns") as refusal:
         await parts.score()
@@ -251,7 +226,7 @@ class TestOnTrial:
 
     @pytest.fixture
     def parts(self, parts: Parts) -> Parts:
-        parts.routes.switch(releases(1, canary=2, share=1))
+        parts.router.switch(releases(1, canary=2, share=1))
         return parts
 
     async def test_the_new_version_answers_and_is_compared(self, parts: Parts) -> None:
@@ -269,7 +244,7 @@ class TestOnTrial:
         assert (line["serving_action"], line["canary_action"]) == ("BLOCK", "ALLOW")
 
     async def test_agreement_is_counted_and_not_logged(self, parts: Parts) -> None:
-        parts.sampling.answer = sampled_video(windows=WINDOWS[:1])
+        parts.video = sampled_video(windows=WINDOWS[:1])
         parts.triton.bad = {(b"first", 5)}  # the frame with the horn: nothing is seen by either
         with capture_logs() as logs:
             await parts.score()
@@ -292,15 +267,14 @@ class TestOnTrial:
 
     async def test_where_it_is_late_the_serving_version_answers(self, parts: Parts) -> None:
         parts.triton.held.clear()
-        sampled = await parts.scorer.sample(b"video")
-        scored = await parts.scorer.score(sampled, deadline=monotonic() + 1)
+        scored = await parts.score(patience_s=1.0)
         assert scored.release.model_version == "m/1"
         assert parts.counted("wildgate_canary_failures_total") == {("m/2", "late"): 1}
         await asyncio.sleep(0)
         assert parts.triton.cancelled == 2, "nobody waits for it any more"
 
     async def test_a_class_without_a_label_is_its_own_failure(self, parts: Parts) -> None:
-        parts.routes.expect(releases(1, canary=2, labels=["rhino_horn"]))  # its class 1 has no label
+        parts.router.expect(releases(1, canary=2, labels=["rhino_horn"]))  # its class 1 has no label
         scored = await parts.score()
         assert scored.release.model_version == "m/1"
         assert parts.counted("wildgate_canary_failures_total") == {("m/2", "internal"): 1}
@@ -313,7 +287,7 @@ class TestOnTrial:
 
     async def test_a_caller_that_leaves_takes_both_along(self, parts: Parts) -> None:
         parts.triton.error = BackendUnavailable("never told")
-        parts.sampling.answer = sampled_video(windows=WINDOWS[:1])
+        parts.video = sampled_video(windows=WINDOWS[:1])
         scoring = asyncio.create_task(parts.score())
         while parts.triton.asked != {"video_scorer": 1, "video_scorer_canary": 1}:
             await asyncio.sleep(0)

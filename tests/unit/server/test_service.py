@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 
 import grpc
@@ -18,54 +17,66 @@ from structlog.testing import capture_logs
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
-from wildgate_server.admission import Admission
-from wildgate_server.caching.verdicts import Asked
-from wildgate_server.errors import InternalError, NotAVideo, VerdictNotCached
+from wildgate_server.admission import Admission, AdmissionSettings
+from wildgate_server.errors import InternalError, NotAVideo, UriNotAllowed, VerdictNotCached
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
-from wildgate_server.sampling.pool import Source
+from wildgate_server.pipeline import Answer
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.settings import AdmissionSettings, SourceSettings
-from wildgate_server.source.local_file import VideoFile
-from wildgate_server.source.sources import Sources
+from wildgate_server.stages import Stage
 
 PATIENCE_S = 30.0
 
 
+@dataclass(frozen=True)
+class Call:
+    """What the pipeline was asked: content or a URI."""
+
+    source: bytes | str
+    deadline: float
+    max_evidence_frames: int
+
+
 @dataclass
-class FakeVerdicts:
+class FakePipeline:
     """Scores by content: `bad...` is no video, `bug...` a surprise, `hold...` waits until told to go on."""
 
-    calls: list[tuple[Source, Asked]] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     held: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     inside: int = 0
     most_inside: int = 0
     cancelled: int = 0
 
-    async def about_digest(self, digest: str, *, max_evidence_frames: int = 0) -> pb.Verdict:
+    async def score_digest(self, digest: str, *, max_evidence_frames: int = 0) -> Answer:
         if digest != "blake3:known":
             raise VerdictNotCached("not here", field="content_digest")
-        return pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}", cached=True)
+        verdict = pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}")
+        return Answer(verdict.SerializeToString(), {}, cached=True)
 
-    async def about(self, source: Source, asked: Asked) -> pb.Verdict:
-        self.calls.append((source, asked))
+    async def score_uri(self, uri: str, **terms: float) -> Answer:
+        self.calls.append(Call(uri, **terms))
+        if uri.startswith("ftp:"):
+            raise UriNotAllowed("no ftp", field="uri")
+        return await self._scored(b"")
+
+    async def score_content(self, content: bytes, **terms: float) -> Answer:
+        self.calls.append(Call(content, **terms))
+        return await self._scored(content)
+
+    async def _scored(self, content: bytes) -> Answer:
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         try:
             await self._note()
-            content = source if isinstance(source, bytes) else b""
             if content.startswith(b"bad"):
                 raise NotAVideo("no media container", field="source")
             if content.startswith(b"bug"):
                 raise UnicodeDecodeError("utf-8", content, 0, 1, "a secret, in an attribute called reason")
             if content.startswith(b"hold"):
                 await self.held.wait()
-            return pb.Verdict(
-                action=pb.ACTION_BLOCK,
-                model_version=content.decode(),
-                timings=[pb.StageTiming(stage="total", duration_ms=250)],
-            )
+            verdict = pb.Verdict(action=pb.ACTION_BLOCK, model_version=content.decode())
+            return Answer(verdict.SerializeToString(), {Stage.TOTAL: 250.0})
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -86,7 +97,7 @@ class FakeVerdicts:
 @dataclass
 class Served:
     stub: ScoringServiceStub
-    verdicts: FakeVerdicts
+    pipeline: FakePipeline
     admission: Admission
     metrics: Metrics
 
@@ -96,22 +107,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(root: Path | None = None, **admission_settings: float) -> AsyncIterator[Served]:
+async def serving(**admission_settings: float) -> AsyncIterator[Served]:
     settings = AdmissionSettings(**admission_settings)
-    verdicts, admission, metrics = FakeVerdicts(), Admission(settings), Metrics()
-    service = ScoringService(
-        verdicts=verdicts,
-        sources=Sources(SourceSettings(file_roots=(root,) if root else (), max_bytes=1000)),
-        admission=admission,
-        metrics=metrics,
-        admission_settings=settings,
-    )
+    pipeline, admission, metrics = FakePipeline(), Admission(settings), Metrics()
+    service = ScoringService(pipeline, admission, metrics, settings)
     server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
     service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Served(ScoringServiceStub(channel), verdicts, admission, metrics)
+        yield Served(ScoringServiceStub(channel), pipeline, admission, metrics)
     await server.stop(None)
 
 
@@ -139,27 +144,19 @@ async def test_a_video_is_scored_and_answered() -> None:
     async with serving(max_deadline_s=60) as served:
         before = monotonic()
         response = await served.stub.Score(video(b"fine", "my id", max_evidence_frames=3))
-        ((source, asked),) = served.verdicts.calls
+        (call,) = served.pipeline.calls
         counted = served.counted()
     assert (response.video_id, response.verdict.model_version) == ("my id", "fine")
     assert response.verdict.action == pb.ACTION_BLOCK
-    assert (source, asked.uri, asked.max_evidence_frames) == (b"fine", "", 3)
-    assert before + 60 <= asked.deadline <= monotonic() + 60
+    assert (call.source, call.max_evidence_frames) == (b"fine", 3)
+    assert before + 60 <= call.deadline <= monotonic() + 60
     assert counted == {"block": 1}
 
 
-async def test_a_file_is_handed_on_unread(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").touch()
-    async with serving(tmp_path) as served:
-        await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
-        assert served.verdicts.calls[0][0] == VideoFile(tmp_path / "a.mp4")
-
-
-async def test_where_a_uri_leads_and_what_it_is_called(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").touch()
-    async with serving(tmp_path) as served:
-        await served.stub.Score(pb.ScoreRequest(uri=f"file://{tmp_path}/a.mp4"))
-        assert served.verdicts.calls[0][1].uri == f"file://{tmp_path}/a.mp4"
+async def test_a_uri_is_handed_on_as_it_was_given() -> None:
+    async with serving() as served:
+        await served.stub.Score(pb.ScoreRequest(uri="file:///a%20b.mp4"))
+        assert served.pipeline.calls[0].source == "file:///a%20b.mp4"
 
 
 async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() -> None:
@@ -170,9 +167,9 @@ async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() ->
         error = await refusal(served.stub.Score(pb.ScoreRequest(content_digest="blake3:other")))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "VERDICT_NOT_CACHED")
         held = served.stub.Score(video(b"hold"))
-        await served.verdicts.until(1)
+        await served.pipeline.until(1)
         assert reason_of(await refusal(served.stub.Score(known))) == "OVERLOADED"
-        served.verdicts.held.set()
+        served.pipeline.held.set()
         await held
         assert served.counted() == {"review": 1, "block": 1, "overloaded": 1}, (
             "what is not kept is no video that failed"
@@ -198,15 +195,15 @@ async def test_stages_of_the_answer_are_those_of_the_metrics() -> None:
 async def test_a_full_server_refuses_at_once() -> None:
     async with serving(max_in_flight=2, retry_after_ms=750) as served:
         held = [served.stub.Score(video(b"hold")) for _ in range(2)]
-        await served.verdicts.until(2)
+        await served.pipeline.until(2)
         error = await refusal(served.stub.Score(video(b"fine")))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_of(error) == "OVERLOADED"
         retry = error_details_pb2.RetryInfo()
         assert rpc_status.from_call(error).details[1].Unpack(retry)
         assert retry.retry_delay.nanos == 750_000_000
-        assert len(served.verdicts.calls) == 2, "no work was done for it"
-        served.verdicts.held.set()
+        assert len(served.pipeline.calls) == 2, "no work was done for it"
+        served.pipeline.held.set()
         await asyncio.gather(*held)
         assert (await served.stub.Score(video(b"fine"))).verdict.model_version == "fine"
         assert served.counted() == {"block": 3, "overloaded": 1}
@@ -218,11 +215,9 @@ async def test_bad_requests_are_refused_before_any_work() -> None:
             (pb.ScoreRequest(), "INVALID_REQUEST"),
             (video(b"x", max_evidence_frames=-1), "INVALID_REQUEST"),
             (video(b"x", max_evidence_frames=65), "INVALID_REQUEST"),
-            (video(b"x" * 1001), "VIDEO_TOO_LARGE"),
-            (pb.ScoreRequest(uri="ftp://host/a"), "URI_NOT_ALLOWED"),
         ):
             assert reason_of(await refusal(served.stub.Score(request))) == expected
-        assert served.verdicts.calls == []
+        assert served.pipeline.calls == []
         assert served.admission.in_flight == 0
         await served.stub.Score(video(b"x", max_evidence_frames=64))
 
@@ -243,8 +238,8 @@ async def test_the_server_s_own_cap_on_time() -> None:
     async with serving(max_deadline_s=0.05) as served:
         error = await refusal(served.stub.Score(video(b"hold")))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
-        await served.verdicts.until(0)
-        assert served.verdicts.cancelled == 1
+        await served.pipeline.until(0)
+        assert served.pipeline.cancelled == 1
 
 
 async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
@@ -253,19 +248,19 @@ async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
         sent = monotonic()
         error = await refusal(call)
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await served.verdicts.until(0)
-        assert served.verdicts.cancelled == 1
-        assert served.verdicts.calls[0][1].deadline < sent + 500, "not the server's cap"
+        await served.pipeline.until(0)
+        assert served.pipeline.cancelled == 1
+        assert served.pipeline.calls[0].deadline < sent + 500, "not the server's cap"
         assert served.admission.in_flight == 0
 
 
 async def test_a_caller_that_leaves_ends_the_work() -> None:
     async with serving() as served:
         call = served.stub.Score(video(b"hold"))
-        await served.verdicts.until(1)
+        await served.pipeline.until(1)
         call.cancel()
-        await served.verdicts.until(0)
-        assert served.verdicts.cancelled == 1
+        await served.pipeline.until(0)
+        assert served.pipeline.cancelled == 1
         async with asyncio.timeout(PATIENCE_S):
             await served.admission.drained()
         assert served.counted() == {"cancelled": 1}
@@ -274,11 +269,11 @@ async def test_a_caller_that_leaves_ends_the_work() -> None:
 async def test_a_draining_server_sends_callers_elsewhere() -> None:
     async with serving() as served:
         held = served.stub.Score(video(b"hold"))
-        await served.verdicts.until(1)
+        await served.pipeline.until(1)
         served.admission.close()
         error = await refusal(served.stub.Score(video(b"fine")))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-        served.verdicts.held.set()
+        served.pipeline.held.set()
         assert (await held).verdict.model_version == "hold", "work under way is finished"
 
 
@@ -317,7 +312,7 @@ async def test_answers_come_as_they_finish() -> None:
         call = served.stub.ScoreStream(items(video(b"hold"), video(b"fine")))
         first = await call.read()
         assert first.video_id == "fine"
-        served.verdicts.held.set()
+        served.pipeline.held.set()
         assert (await call.read()).video_id == "hold"
         assert await call.read() is grpc.aio.EOF
 
@@ -325,34 +320,34 @@ async def test_answers_come_as_they_finish() -> None:
 async def test_a_stream_is_read_no_faster_than_it_is_worked_on() -> None:
     async with serving(stream_concurrency=3, max_in_flight=10) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(12))))
-        await served.verdicts.until(3)
-        served.verdicts.held.set()
+        await served.pipeline.until(3)
+        served.pipeline.held.set()
         assert len([answer async for answer in call]) == 12
-        assert served.verdicts.most_inside == 3
+        assert served.pipeline.most_inside == 3
 
 
 async def test_a_stream_waits_for_places_where_a_single_video_is_refused() -> None:
     async with serving(stream_concurrency=8, max_in_flight=2) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(6))))
-        await served.verdicts.until(2)
+        await served.pipeline.until(2)
         assert reason_of(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
-        served.verdicts.held.set()
+        served.pipeline.held.set()
         answers = [answer async for answer in call]
         assert len(answers) == 6
         assert all(answer.HasField("verdict") for answer in answers)
-        assert served.verdicts.most_inside == 2
+        assert served.pipeline.most_inside == 2
 
 
 async def test_a_stream_that_its_caller_leaves_ends_all_its_work() -> None:
     async with serving(stream_concurrency=4) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(9))))
-        await served.verdicts.until(4)
+        await served.pipeline.until(4)
         call.cancel()
-        await served.verdicts.until(0)
-        assert served.verdicts.cancelled == 4
+        await served.pipeline.until(0)
+        assert served.pipeline.cancelled == 4
         async with asyncio.timeout(PATIENCE_S):
             await served.admission.drained()
-        assert len(served.verdicts.calls) == 4, "nothing was begun after it left"
+        assert len(served.pipeline.calls) == 4, "nothing was begun after it left"
 
 
 async def test_each_video_of_a_stream_has_its_own_time() -> None:
@@ -365,7 +360,7 @@ async def test_each_video_of_a_stream_has_its_own_time() -> None:
         await call.write(pb.ScoreStreamRequest(request=video(b"second")))
         await call.read()
         await call.done_writing()
-        first, second = (asked.deadline for _, asked in served.verdicts.calls)
+        first, second = (call.deadline for call in served.pipeline.calls)
     assert first <= between + 40 <= second
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from wildgate_server import settings as module
+from wildgate_server.config_section import ConfigSection, host_and_port
 from wildgate_server.main import serve_command
-from wildgate_server.settings import ServerSettings, host_and_port
+from wildgate_server.settings import ServerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,14 @@ def test_the_redis_s_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert "secret" not in repr(settings) + settings.model_dump_json()
 
 
-SECTIONS = [getattr(module, name) for name in module.__all__ if name.endswith("Settings")]
+SECTIONS = [
+    ServerSettings,
+    *(
+        type(field.default)
+        for field in ServerSettings.model_fields.values()
+        if isinstance(field.default, ConfigSection)
+    ),
+]
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)

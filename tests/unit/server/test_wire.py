@@ -11,10 +11,11 @@ from scored_videos import scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.pipeline import Answer, ReadCost
 from wildgate_server.policy import Action, Judgement, LabelGroup
 from wildgate_server.stages import Stage
-from wildgate_server.wire import answer_of, status_of, verdict_of
+from wildgate_server.wire import encoded_verdict, status_of, verdict_of
 
 Detail = TypeVar("Detail", bound=Message)
 
@@ -28,7 +29,7 @@ def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
 
 
 def test_a_verdict_carries_everything() -> None:
-    verdict = verdict_of(scored_video(), max_gap_s=2.5)
+    verdict = pb.Verdict.FromString(encoded_verdict(scored_video(), max_gap_s=2.5))
     horn = pb.LabelVerdict(
         label="rhino_horn",
         action=pb.ACTION_BLOCK,
@@ -79,39 +80,47 @@ def test_a_verdict_carries_everything() -> None:
     )
 
 
-def test_a_request_s_own_part_is_added_and_the_verdict_stays_as_it_is() -> None:
-    verdict = verdict_of(scored_video(), max_gap_s=2.5)
-    bare = verdict.SerializeToString()
+def test_a_request_s_own_part_is_added() -> None:
+    encoded = encoded_verdict(scored_video(), max_gap_s=2.5)
     timings = {Stage.TOTAL: 20.0, Stage.CACHE: 1.5}
-    answer = answer_of(verdict, timings, cached=True, evidence=[EvidenceFrame(2.0, b"jpeg")])
-    assert verdict.SerializeToString() == bare
-    assert answer.cached
-    assert [(each.stage, each.duration_ms) for each in answer.timings] == [("cache", 1.5), ("total", 20.0)]
-    assert [(each.time_s, each.jpeg) for each in answer.evidence] == [(2.0, b"jpeg")]
+    verdict = verdict_of(Answer(encoded, timings, cached=True, evidence=(EvidenceFrame(2.0, b"jpeg"),)))
+    assert verdict.cached
+    assert [(each.stage, each.duration_ms) for each in verdict.timings] == [("cache", 1.5), ("total", 20.0)]
+    assert [(each.time_s, each.jpeg) for each in verdict.evidence] == [(2.0, b"jpeg")]
     for name in ("cached", "timings", "evidence"):
-        answer.ClearField(name)
-    assert answer == verdict
+        verdict.ClearField(name)
+    assert verdict == pb.Verdict.FromString(encoded)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [(None, (300, 2, 1000)), (ReadCost(0), (0, 0, 1000)), (ReadCost(5, 1, 10), (5, 1, 10))],
+)
+def test_what_reading_took_is_the_request_s_own(read: ReadCost | None, told: tuple[int, ...]) -> None:
+    video = verdict_of(Answer(encoded_verdict(scored_video(), max_gap_s=2.5), {}, read=read)).video
+    assert (video.read_bytes, video.read_requests, video.content_bytes) == told
 
 
 def test_every_field_of_the_messages_is_set() -> None:
     """A field added to the API must be filled here."""
     scored = scored_video()
-    answer = answer_of(verdict_of(scored, max_gap_s=2.5), scored.timings, cached=True, evidence=scored.evidence)
-    for message in (answer, answer.video, answer.coverage):
+    encoded = encoded_verdict(scored, max_gap_s=2.5)
+    verdict = verdict_of(Answer(encoded, scored.timings, cached=True, evidence=scored.evidence))
+    for message in (verdict, verdict.video, verdict.coverage):
         unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
         assert unset - {"first_frame_s"} == set()
 
 
 @pytest.mark.parametrize("action", Action)
 def test_every_action_has_its_name_on_the_wire(action: Action) -> None:
-    verdict = verdict_of(scored_video(judgement=Judgement(action, ())), 2.0)
+    verdict = pb.Verdict.FromString(encoded_verdict(scored_video(judgement=Judgement(action, ())), 2.0))
     assert pb.Action.Name(verdict.action) == f"ACTION_{action.name}"
 
 
 @pytest.mark.parametrize("group", LabelGroup)
 def test_every_group_has_its_name_on_the_wire(group: LabelGroup) -> None:
-    names = {pb.LabelGroup.Name(label.group) for label in verdict_of(scored_video(), 2.0).labels}
-    assert f"LABEL_GROUP_{group.name}" in names
+    labels = pb.Verdict.FromString(encoded_verdict(scored_video(), 2.0)).labels
+    assert f"LABEL_GROUP_{group.name}" in {pb.LabelGroup.Name(label.group) for label in labels}
 
 
 def test_an_error_names_reason_domain_and_metadata() -> None:

@@ -12,14 +12,13 @@ import pytest
 from redis_under_test import RealRedis, answering, pretending, real_redis, silence
 from structlog.testing import capture_logs
 
-from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.caching.redis_verdicts import BadRedisUrl, RedisStore
 from wildgate_server.caching.verdict_cache import Kept, Lookup, VerdictCache
 from wildgate_server.metrics import Metrics
 
 PATIENT_S = 30.0  # where an answer is to come
 DAY_S = 86_400.0
-VERDICT = pb.Verdict(action=pb.ACTION_BLOCK, model_version="m/1")
+VERDICT = b"an encoded verdict"
 
 
 class Clock:

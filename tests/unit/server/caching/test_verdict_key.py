@@ -13,7 +13,8 @@ from scored_videos import POLICY
 from wildgate_server.caching.verdict_key import WITHOUT_EFFECT, VerdictBasis, decoder_digests
 from wildgate_server.policy import Policy, load_policy
 from wildgate_server.repository.releases import Release
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.source_settings import SourceSettings
 
 RELEASE = releases(1).serving
 

@@ -9,8 +9,9 @@ import pytest
 from clips import ClipSpec, make_clip
 from coded_packets import stream_of
 
-from wildgate_server.media.coded_stream import Coding, DeclaredStream
-from wildgate_server.media.picture_headers import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
+from wildgate_server.media.coded_stream import DeclaredStream
+from wildgate_server.media.coding import Coding
+from wildgate_server.media.nal_units import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
 
 
 def coding_of(content: bytes) -> Coding:

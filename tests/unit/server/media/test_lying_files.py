@@ -20,24 +20,25 @@ from laid_out_webm import block, cluster, packets_of, void, webm_of
 from wildgate_server.errors import UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.container import open_video
 from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.source.byte_ranges import MemorySource
-from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.byte_source import ByteSource
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 CONFIG = SamplingConfig(8)
+NEEDS = (CONFIG.max_gap_s, CONFIG.max_clip_bytes)
 BY_INDEX, *_, WHOLE = WAYS_TO_READ
 
 
 def sample(content: bytes) -> SampledVideo:
-    return sample_video(content, CONFIG, LIMITS)
+    return sample_content(content, CONFIG, LIMITS)
 
 
-def sample_file(content: bytes, tmp_path: Path) -> SampledVideo:
+def sample_written(content: bytes, tmp_path: Path) -> SampledVideo:
     (tmp_path / "film").write_bytes(content)
-    return sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    return sample_file(tmp_path / "film", CONFIG, LIMITS)
 
 
 def looked_at(video: SampledVideo) -> list[float]:
@@ -75,7 +76,7 @@ def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
     """They are no IDR pictures; a message before them says that decoding can begin there."""
     options = {"x264-params": "open-gop=1:keyint=10:bframes=2:b-adapt=0:scenecut=0"}
     content = make_clip(ClipSpec(width=160, height=160, seconds=6, b_frames=2, options=options))
-    with BY_INDEX(MemorySource(content), CONFIG) as reading:
+    with BY_INDEX(ByteSource.of_content(content, 1 << 30), *NEEDS) as reading:
         keyframes = [at for at, one in enumerate(reading.samples) if one.is_keyframe]
         assert len(keyframes) > 4
         with reading.open(keyframes) as video:
@@ -87,7 +88,10 @@ def test_a_file_that_promises_frames_without_end_is_too_large(way: object) -> No
     track = LaidOut.of(film())
     track.samples = track.samples[:10]
     endless = replace(track, repeated=20_000)
-    with pytest.raises(VideoTooLarge, match="max_coded_frames"), way(MemorySource(endless.file()), CONFIG):  # type: ignore[operator]
+    with (
+        pytest.raises(VideoTooLarge, match="max_coded_frames"),
+        way(ByteSource.of_content(endless.file(), 1 << 30), *NEEDS),
+    ):  # type: ignore[operator]
         pass
 
 
@@ -96,7 +100,7 @@ def test_more_boxes_than_an_index_has_are_read_as_they_are() -> None:
     boxes = box(b"free") * 5000
     at = content.index(b"moov") - 4
     crowded = content[:at] + boxes + content[at:]
-    with pytest.raises(UnfitIndex), BY_INDEX(MemorySource(crowded), CONFIG):
+    with pytest.raises(UnfitIndex), BY_INDEX(ByteSource.of_content(crowded, 1 << 30), *NEEDS):
         pass
     assert sample(crowded).windows == sample(content).windows
 
@@ -173,8 +177,7 @@ def test_out_of_memory_is_no_fault_of_the_file(called: str, monkeypatch: pytest.
 def test_a_sampled_digest_tells_apart_what_decoders_are_chosen_by(tmp_path: Path) -> None:
     (tmp_path / "film").write_bytes(film())
     read, unread = (
-        sample_video(VideoFile(tmp_path / "film"), replace(CONFIG, read_coding=reads), LIMITS)
-        for reads in (True, False)
+        sample_file(tmp_path / "film", replace(CONFIG, read_coding=reads), LIMITS) for reads in (True, False)
     )
     assert read.windows == unread.windows
     assert read.content_digest != unread.content_digest
@@ -203,7 +206,7 @@ def test_cues_that_lead_past_what_is_played_are_not_followed(tmp_path: Path) -> 
     content = webm_of(
         [parts[0], hidden, *parts[1:]], [(at * 1000, place, None) for at, place in enumerate(places)], SIDE
     )
-    video = sample_file(content, tmp_path)
+    video = sample_written(content, tmp_path)
     assert looked_at(video) == [0.0, 2.0, 4.0, 6.0]
     clip = video.windows[0].clip
     assert all(real[at] in clip for at in (0, 2, 4, 6))
@@ -219,7 +222,7 @@ def test_cues_that_lead_into_a_frame_are_not_followed(tmp_path: Path) -> None:
         cues.append((second * 1000, at, part.index(block(other)) - 12))
         parts.append(part)
         at += len(part)
-    video = sample_file(webm_of(parts, cues, SIDE), tmp_path)
+    video = sample_written(webm_of(parts, cues, SIDE), tmp_path)
     clip = video.windows[0].clip
     assert all(real[at] in clip for at in (0, 2, 4, 6))
     assert not any(frame in clip for frame in decoy)
@@ -231,6 +234,6 @@ def test_a_tail_that_looks_like_blocks_everywhere_takes_no_time(tmp_path: Path) 
     parts = [cluster(0, block(frames[0]), tail)]
     (tmp_path / "film").write_bytes(webm_of(parts, [(0, 0, None)], SIDE))
     started = time.process_time()
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert time.process_time() - started < 5
     assert looked_at(video) == [0.0]

@@ -8,15 +8,8 @@ import pytest
 from clips import ClipSpec, make_clip
 from coded_packets import stream_of
 
-from wildgate_server.media.picture_headers import (
-    MAX_NAL_UNITS,
-    ParameterSet,
-    Vp9Header,
-    avcc_units,
-    hvcc_units,
-    nal_units,
-    only_parameter_set,
-)
+from wildgate_server.media.nal_units import MAX_NAL_UNITS, avcc_units, hvcc_units, nal_units, only_parameter_set
+from wildgate_server.media.picture_headers import ParameterSet, Vp9Header
 
 SIZES = [(320, 240), (318, 180), (64, 64), (1280, 720), (162, 100)]
 

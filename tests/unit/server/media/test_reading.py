@@ -20,15 +20,22 @@ from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidVideo, WildgateError
 from wildgate_server.media.reading import WAYS_TO_READ, Reading
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.source.byte_ranges import MemorySource
+from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.content import Content
+from wildgate_server.source.fetching import FetchConfig
+from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.video_source import OpenableVideo
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 CONFIG = SamplingConfig(8)
+NEEDS = (CONFIG.max_gap_s, CONFIG.max_clip_bytes)
 HERE = FetchConfig(timeout_s=30.0, private_networks=(ip_network("127.0.0.0/8"),))
 # The same variable that `make conformance` takes.
 MEDIA_FILES = sorted(MEDIA.iterdir()) if MEDIA.is_dir() else []
@@ -106,7 +113,7 @@ def in_format(name: str, b_frames: int = 0, interval: int = 60) -> bytes:
 
 def sampled_whole(content: bytes, config: SamplingConfig = CONFIG) -> SampledVideo:
     """As sampled from memory, where every frame is looked at but for ISO media."""
-    return sample_video(content, config, LIMITS)
+    return sample_content(content, config, LIMITS)
 
 
 def same(parts: SampledVideo, whole: SampledVideo) -> bool:
@@ -120,7 +127,7 @@ def same(parts: SampledVideo, whole: SampledVideo) -> bool:
 def test_a_local_file_is_read_in_parts(name: str, b_frames: int, tmp_path: Path) -> None:
     content = in_format(name, b_frames)
     (tmp_path / "film").write_bytes(content)
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
     assert video.content_bytes == len(content)
     assert video.clip_bytes < video.read_bytes <= FRACTIONS[name][0] * len(content)
@@ -130,7 +137,7 @@ def test_a_local_file_is_read_in_parts(name: str, b_frames: int, tmp_path: Path)
 def test_an_object_behind_http_is_read_in_parts(name: str) -> None:
     content = in_format(name)
     with serving(MediaHost(content)) as host:
-        video = sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+        video = sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), CONFIG, LIMITS)
         asked = len(host.asked)
     assert same(video, sampled_whole(content))
     assert video.read_requests == asked <= 48
@@ -141,7 +148,7 @@ def test_an_object_behind_http_is_read_in_parts(name: str) -> None:
 def test_a_host_without_ranges_gives_the_same_result() -> None:
     content = in_format("index last")
     with serving(MediaHost(content, serves_ranges=False)) as host:
-        video = sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+        video = sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
     assert (video.read_bytes, video.read_requests) == (len(content), 1)
     assert video.content_digest.startswith("blake3-sampled:"), "as of what is read in parts elsewhere"
@@ -156,7 +163,7 @@ def test_a_host_that_fails_halfway_is_no_shorter_video(name: str, answers: int) 
         return number >= answers
 
     with serving(MediaHost(in_format(name), misbehave=fail)) as host, pytest.raises(FetchFailed, match="403"):
-        sample_video(RemoteObject(host.uri, HERE), CONFIG, LIMITS)
+        sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), CONFIG, LIMITS)
 
 
 def test_what_was_read_in_parts_has_a_digest_of_its_own(tmp_path: Path) -> None:
@@ -165,7 +172,7 @@ def test_what_was_read_in_parts_has_a_digest_of_its_own(tmp_path: Path) -> None:
     digests = {}
     for name, text in files.items():
         (tmp_path / name).write_bytes(text)
-        digests[name] = sample_video(VideoFile(tmp_path / name), CONFIG, LIMITS).content_digest
+        digests[name] = sample_file(tmp_path / name, CONFIG, LIMITS).content_digest
     assert digests["film"] == digests["same"] != digests["other"]
     assert digests["film"].startswith("blake3-sampled:")
     assert sampled_whole(content).content_digest.startswith("blake3:")
@@ -176,7 +183,7 @@ def test_a_sampled_digest_tells_apart_what_only_coverage_tells_apart(tmp_path: P
     videos = []
     for seconds in (1.5, 2.0):
         make_clip(ClipSpec(seconds=seconds, keyframe_interval=10), tmp_path / "film")
-        videos.append(sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS))
+        videos.append(sample_file(tmp_path / "film", CONFIG, LIMITS))
     assert videos[0].windows[0].times_s == videos[1].windows[0].times_s == (0.0,)
     assert videos[0].content_digest != videos[1].content_digest
 
@@ -188,7 +195,7 @@ def test_keyframes_at_other_distances(name: str, interval: int, max_gap_s: float
     content = remuxed(short_film(interval), *FORMATS[name])
     (tmp_path / "film").write_bytes(content)
     config = SamplingConfig(8, max_gap_s)
-    video = sample_video(VideoFile(tmp_path / "film"), config, LIMITS)
+    video = sample_file(tmp_path / "film", config, LIMITS)
     assert same(video, sampled_whole(content, config))
     looked_at = [time_s for window in video.windows for time_s in window.times_s]
     assert longest_gap_s(video.first_s, looked_at, video.last_s) <= max_gap_s + 1e-3
@@ -206,14 +213,14 @@ def test_budgets_hold_however_a_file_is_read(name: str, budget: dict[str, int], 
     content = in_format(name)
     (tmp_path / "film").write_bytes(content)
     config = SamplingConfig(8, **budget)
-    assert same(sample_video(VideoFile(tmp_path / "film"), config, LIMITS), sampled_whole(content, config))
+    assert same(sample_file(tmp_path / "film", config, LIMITS), sampled_whole(content, config))
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_sound_that_goes_on_for_longer_is_not_the_video_s_end(name: str, tmp_path: Path) -> None:
     content = remuxed(with_long_sound(), *FORMATS[name], sound=False)
     (tmp_path / "film").write_bytes(content)
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
 
 
@@ -227,7 +234,7 @@ def test_webm(codec: str, tmp_path: Path) -> None:
     spec = ClipSpec(width=320, height=320, seconds=9, keyframe_interval=20, codec=codec, container="webm", paint=noise)
     content = make_clip(replace(spec, options={"deadline": "realtime", "cpu-used": "8", "b": "4M", "g": "20"}))
     (tmp_path / "film").write_bytes(content)
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
     assert video.read_bytes < 0.5 * len(content)
 
@@ -235,7 +242,7 @@ def test_webm(codec: str, tmp_path: Path) -> None:
 def read_in_vain(content: bytes, tmp_path: Path) -> bool:
     """Whether a file is read whole after all, with the result that has to have."""
     (tmp_path / "film").write_bytes(content)
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
     return video.read_bytes == len(content)
 
@@ -266,12 +273,12 @@ def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
     """They do so after 2 ** 33 ticks, at 95443.7 s."""
     content = remuxed(film(), "mpegts", {"output_ts_offset": str(start_s)})
     (tmp_path / "film").write_bytes(content)
-    video = sample_video(VideoFile(tmp_path / "film"), CONFIG, LIMITS)
+    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert same(video, sampled_whole(content))
     assert video.last_s - video.first_s == pytest.approx(14.967, abs=0.01)
 
 
-def outcome(source: bytes | VideoFile | RemoteObject, max_gap_s: float) -> SampledVideo | str:
+def outcome(source: OpenableVideo, max_gap_s: float) -> SampledVideo | str:
     try:
         return sample_video(source, SamplingConfig(8, max_gap_s), LIMITS)
     except WildgateError as error:
@@ -286,8 +293,8 @@ def test_real_media_in_parts_and_whole(file: Path) -> None:
     content = file.read_bytes()
     with serving(MediaHost(content)) as host:
         for max_gap_s in (2.0, 0.3):
-            whole = outcome(content, max_gap_s)
-            for source in (VideoFile(file), RemoteObject(host.uri, HERE)):
+            whole = outcome(Content(content), max_gap_s)
+            for source in (VideoFile(file), RemoteObject(HttpUrl.parsed(host.uri), HERE)):
                 parts = outcome(source, max_gap_s)
                 assert parts == whole or same(parts, whole)
 
@@ -296,10 +303,10 @@ def test_real_media_in_parts_and_whole(file: Path) -> None:
 @pytest.mark.parametrize("file", MEDIA_FILES, ids=lambda file: file.name)
 def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
     """The samples by the index are those of a demuxer that reads every byte."""
-    source = MemorySource(file.read_bytes())
+    source = ByteSource.of_content(file.read_bytes(), 1 << 30)
     by_index, *_, whole = WAYS_TO_READ
     try:
-        with by_index(source, CONFIG) as index, whole(source, CONFIG) as all_of_it:
+        with by_index(source, *NEEDS) as index, whole(source, *NEEDS) as all_of_it:
             assert list(index.samples) == list(all_of_it.samples)
             assert described(index) == described(all_of_it)
     except (UnfitIndex, InvalidVideo):

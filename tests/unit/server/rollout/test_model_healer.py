@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 from structlog.testing import capture_logs
 
-from wildgate_server.rollout import model_healer
 from wildgate_server.rollout.model_healer import ModelHealer
 from wildgate_server.rollout.model_rollout import NotLoaded
 
@@ -39,7 +37,7 @@ class FakeTriton:
 
 @asynccontextmanager
 async def healing(triton: FakeTriton) -> AsyncIterator[ModelHealer]:
-    healer = ModelHealer(triton.revive, triton.note)
+    healer = ModelHealer(triton.revive, triton.note, first_pause_s=0.001)
     task = asyncio.create_task(healer.run())
     try:
         yield healer
@@ -74,8 +72,7 @@ async def test_one_that_dies_again_is_healed_again() -> None:
     assert triton.healed == ["clip_decoder"] * 2
 
 
-async def test_it_is_tried_until_it_succeeds_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_healer, "_FIRST_PAUSE_S", 0.001)
+async def test_it_is_tried_until_it_succeeds_with_growing_pauses() -> None:
     triton = FakeTriton()
     triton.failures = 3
     with capture_logs() as logs:
@@ -98,8 +95,7 @@ async def test_one_that_cannot_be_revived_keeps_no_other_one_dead() -> None:
     assert triton.healed == ["wildlife_detector"]
 
 
-async def test_a_surprise_does_not_end_the_healing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_healer, "_FIRST_PAUSE_S", 0.001)
+async def test_a_surprise_does_not_end_the_healing() -> None:
     triton = FakeTriton()
     triton.failures, triton.error = 2, RuntimeError("a surprise")
     with capture_logs() as logs:

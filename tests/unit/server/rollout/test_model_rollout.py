@@ -10,7 +10,6 @@ import pytest
 
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import DETECTOR, Canary, Rollout
-from wildgate_server.rollout import model_rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.client import ModelControlError
 
@@ -65,8 +64,8 @@ class FakeTriton:
                 assert set(versions) <= set(self.models[DETECTOR])
 
 
-def rolling(triton: FakeTriton, profile: str = "cpu") -> ModelRollout:
-    return ModelRollout(triton, triton.lay_out, profile)
+def rolling(triton: FakeTriton, profile: str = "cpu", **options: float) -> ModelRollout:
+    return ModelRollout(triton, triton.lay_out, profile, **options)
 
 
 async def test_a_trial_begins_beside_what_serves() -> None:
@@ -151,7 +150,6 @@ async def test_a_triton_that_tells_nothing_is_left_alone(way: Callable, monkeypa
 async def test_one_that_hangs_while_it_is_revived_gives_its_turn_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_rollout, "_MAX_REVIVAL_S", 0.05)
     triton = FakeTriton(SERVING)
     load = triton.load
 
@@ -164,7 +162,7 @@ async def test_one_that_hangs_while_it_is_revived_gives_its_turn_away(
     for model in ("clip_decoder", DETECTOR):
         (tmp_path / model / "1").mkdir(parents=True)
     triton.lay_out(Rollout(serving=1))
-    models = rolling(triton)
+    models = rolling(triton, max_revival_s=0.05)
     hanging = asyncio.create_task(models.revive("clip_decoder", tmp_path))
     async with asyncio.timeout(30):
         await asyncio.sleep(0)

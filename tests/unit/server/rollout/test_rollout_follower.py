@@ -12,13 +12,12 @@ import yaml
 from releases_under_test import manifest, releases, write_repository
 from structlog.testing import capture_logs
 
+from wildgate_server.inference.batcher import BatchSettings
+from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.releases import Releases, Rollout
-from wildgate_server.rollout import rollout_follower
 from wildgate_server.rollout.model_rollout import NotLoaded
 from wildgate_server.rollout.rollout_follower import NotReadyYet, RolloutFollower, RolloutState
-from wildgate_server.routes import Routes
-from wildgate_server.settings import BatchSettings
 
 
 class FakeBackend:
@@ -28,7 +27,7 @@ class FakeBackend:
         self.settle_error: Exception | None = None
         self.go_on = asyncio.Event()
         self.go_on.set()
-        self.routes: Routes
+        self.router: ReleaseRouter
 
     async def bring(self, rollout: Rollout) -> None:
         self._note("bring", rollout)
@@ -42,7 +41,7 @@ class FakeBackend:
             raise self.settle_error
 
     def _note(self, what: str, rollout: Rollout) -> None:
-        self.calls.append((what, rollout.versions, self.routes.releases.rollout.serving))
+        self.calls.append((what, rollout.versions, self.router.releases.rollout.serving))
 
 
 class Following:
@@ -51,10 +50,13 @@ class Following:
     def __init__(self, directory: Path) -> None:
         self.repository = write_repository(directory, {"serving": 1}, 1, 2, 3)
         self.backend = FakeBackend()
-        self.backend.routes = self.routes = Routes(BatchSettings(), self._detect, releases(1))
+        self.backend.router = self.router = ReleaseRouter(BatchSettings(), self._detect, releases(1))
         self.refusal: Exception | None = None
         self.checked_in: int | None = None
-        self.follower = RolloutFollower(self.repository, manifest(), self.routes, self.backend, self._check)
+        self.now = 100.0
+        self.follower = RolloutFollower(
+            self.repository, manifest(), self.router, self.backend, self._check, clock=lambda: self.now
+        )
 
     def write(self, **rollout: Any) -> None:
         (self.repository / "rollout.yaml").write_text(yaml.safe_dump(rollout))
@@ -84,7 +86,7 @@ async def test_a_change_is_loaded_switched_to_and_cleared_up_after(following: Fo
     await following.follower.follow()
     await quiet()
     assert following.backend.calls == [("bring", (2, 3), 1), ("settle", (2, 3), 2)]
-    assert following.routes.releases == releases_of(following)
+    assert following.router.releases == releases_of(following)
     await following.follower.follow()
     assert len(following.backend.calls) == 2
 
@@ -102,9 +104,9 @@ def releases_of(following: Following) -> Releases:
 
 async def test_what_is_old_is_cleared_up_after_its_last_video(following: Following) -> None:
     following.write(serving=2)
-    with following.routes.held():
+    with following.router.held():
         await following.follower.follow()
-        assert following.routes.releases.rollout.serving == 2
+        assert following.router.releases.rollout.serving == 2
         await quiet()
         assert [call[0] for call in following.backend.calls] == ["bring"]
     await quiet()
@@ -113,13 +115,13 @@ async def test_what_is_old_is_cleared_up_after_its_last_video(following: Followi
 
 async def test_a_rollback_does_not_wait_for_old_videos(following: Following) -> None:
     following.write(serving=2)
-    with following.routes.held():
+    with following.router.held():
         await following.follower.follow()
         await quiet()
         following.write(serving=1)
         async with asyncio.timeout(30):
             await following.follower.follow()
-        assert following.routes.releases.rollout.serving == 1
+        assert following.router.releases.rollout.serving == 1
         await quiet()
         assert [call[:2] for call in following.backend.calls] == [("bring", (2,)), ("bring", (1,))]
     await quiet()
@@ -128,7 +130,7 @@ async def test_a_rollback_does_not_wait_for_old_videos(following: Following) -> 
 
 async def test_after_a_change_that_is_refused_clearing_up_goes_on(following: Following) -> None:
     following.write(serving=2)
-    with following.routes.held():
+    with following.router.held():
         await following.follower.follow()
         await quiet()
         following.backend.bring_error = NotLoaded("broken")
@@ -149,17 +151,17 @@ async def test_what_is_being_unloaded_is_done_before_anything_is_loaded(followin
     assert [call[0] for call in following.backend.calls] == ["bring", "settle"]
     following.backend.go_on.set()
     await task
-    assert following.routes.releases.rollout.serving == 3
+    assert following.router.releases.rollout.serving == 3
     await quiet()
 
 
 async def test_the_end_of_following_ends_the_clearing_up(following: Following) -> None:
     following.write(serving=2)
     before = asyncio.all_tasks()
-    with following.routes.held():
+    with following.router.held():
         running = asyncio.create_task(following.follower.run(period_s=3600))
         async with asyncio.timeout(30):
-            while following.routes.releases.rollout.serving != 2:
+            while following.router.releases.rollout.serving != 2:
                 await asyncio.sleep(0.001)
         await quiet()
         running.cancel()
@@ -187,7 +189,7 @@ async def test_releases_are_checked_beside_the_event_loop(following: Following) 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("serving: [", "is no YAML"),
+        ("serving: [", "is not YAML"),
         ("serving: 0", "serving: Input should be greater than or equal to 1"),
         ("serving: 9", "9/release.yaml: cannot be read"),
     ],
@@ -222,23 +224,19 @@ async def test_releases_that_cannot_answer_here_are_refused_before_anything_is_l
     await following.follower.follow()
     assert following.follower.state is RolloutState.REFUSED
     assert following.backend.calls == []
-    assert set(following.routes.labels) == {"m/1"}
+    assert set(following.router.labels) == {"m/1"}
 
 
 @pytest.mark.parametrize("error", [NotLoaded("no memory"), RuntimeError("a surprise")])
-async def test_what_does_not_load_is_refused_and_tried_again_in_a_while(
-    following: Following, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(rollout_follower, "monotonic", lambda: clock[0])
+async def test_what_does_not_load_is_refused_and_tried_again_in_a_while(following: Following, error: Exception) -> None:
     following.backend.bring_error = error
     following.write(serving=2)
     for _ in range(3):
         await following.follower.follow()
     assert [call[0] for call in following.backend.calls] == ["bring"]
-    assert set(following.routes.labels) == {"m/1"}
+    assert set(following.router.labels) == {"m/1"}
     for pause_s, tries in ((4.5, 2), (4.5, 2), (4.5, 3)):
-        clock[0] += pause_s
+        following.now += pause_s
         await following.follower.follow()
         assert len(following.backend.calls) == tries, "each pause is twice the one before"
 
@@ -246,7 +244,7 @@ async def test_what_does_not_load_is_refused_and_tried_again_in_a_while(
     following.follower.look_again()
     await following.follower.follow()
     assert following.follower.state is RolloutState.IN_FORCE
-    assert following.routes.releases.rollout.serving == 2
+    assert following.router.releases.rollout.serving == 2
 
 
 async def test_another_change_does_not_wait_for_a_refused_one(following: Following) -> None:
@@ -256,7 +254,7 @@ async def test_another_change_does_not_wait_for_a_refused_one(following: Followi
     following.backend.bring_error = None
     following.write(serving=3)
     await following.follower.follow()
-    assert following.routes.releases.rollout.serving == 3
+    assert following.router.releases.rollout.serving == 3
 
 
 async def test_a_version_that_is_still_to_be_loaded_is_waited_for_and_known(following: Following) -> None:
@@ -268,10 +266,10 @@ async def test_a_version_that_is_still_to_be_loaded_is_waited_for_and_known(foll
     assert following.follower.state is RolloutState.WAITING
     assert [line["event"] for line in logs] == ["rollout_waits"]
     assert len(following.backend.calls) == 3, "it is asked for at every look"
-    assert following.routes.release(2).model_version == "m/2", "it may answer before the gateway has seen it"
+    assert following.router.release(2).model_version == "m/2", "it may answer before the gateway has seen it"
     following.backend.bring_error = None
     await following.follower.follow()
-    assert following.routes.releases.rollout.serving == 2
+    assert following.router.releases.rollout.serving == 2
 
 
 @pytest.mark.parametrize("error", [NotLoaded("busy"), RuntimeError("a surprise")])
@@ -294,7 +292,7 @@ async def test_it_looks_at_once_when_told_to(following: Following) -> None:
     following.write(serving=2)
     following.follower.look_again()
     async with asyncio.timeout(30):
-        while following.routes.releases.rollout.serving != 2:
+        while following.router.releases.rollout.serving != 2:
             await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -16,8 +16,9 @@ from checkout import MEDIA
 from clips import ClipSpec, make_clip
 
 from wildgate_server.errors import InvalidVideo
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 LIMITS = VideoLimits(max_bytes=1 << 28, max_pixels=1 << 26, max_seconds=3600.0)
 EPSILON = 1e-5
@@ -118,21 +119,21 @@ def assert_kept(video: Video, sampled: SampledVideo, max_gap_s: float) -> None:
 
 @pytest.mark.parametrize("max_gap_s", [0.25, 1.0, 2.0])
 def test_no_gap_is_longer_than_it_may_be(video: Video, max_gap_s: float) -> None:
-    sampled = sample_video(video.content, SamplingConfig(8, max_gap_s), LIMITS)
+    sampled = sample_content(video.content, SamplingConfig(8, max_gap_s), LIMITS)
     assert_true(video, sampled)
     assert_kept(video, sampled, max_gap_s)
 
 
 def test_a_budget_of_frames_leaves_longer_gaps_and_says_so(video: Video) -> None:
-    sampled = sample_video(video.content, SamplingConfig(8, 0.25, max_frames=5), LIMITS)
+    sampled = sample_content(video.content, SamplingConfig(8, 0.25, max_frames=5), LIMITS)
     assert_true(video, sampled)
     assert 2 <= len(looked_at(sampled)) <= 5
 
 
 def test_a_budget_of_decoding_leaves_longer_gaps_and_says_so(video: Video) -> None:
-    free = sample_video(video.content, SamplingConfig(8, 0.25, max_decoded_frames=10**9), LIMITS)
+    free = sample_content(video.content, SamplingConfig(8, 0.25, max_decoded_frames=10**9), LIMITS)
     spent = sum(window.coded_frames for window in free.windows)
-    tight = sample_video(video.content, SamplingConfig(8, 0.25, max_decoded_frames=spent // 2), LIMITS)
+    tight = sample_content(video.content, SamplingConfig(8, 0.25, max_decoded_frames=spent // 2), LIMITS)
     assert_true(video, tight)
     assert sum(window.coded_frames for window in tight.windows) <= spent // 2
     assert len(looked_at(tight)) >= 2
@@ -143,7 +144,7 @@ def test_a_budget_of_decoding_leaves_longer_gaps_and_says_so(video: Video) -> No
 def test_media_files_are_covered_as_is_said(file: Path) -> None:
     content = file.read_bytes()
     try:
-        sampled = sample_video(content, SamplingConfig(8), LIMITS)
+        sampled = sample_content(content, SamplingConfig(8), LIMITS)
     except InvalidVideo:
         return  # what is refused is told by the conformance run
     video = Video.of(content)

@@ -7,27 +7,32 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from checkout import ROOT
 from clips import ClipSpec, make_clip
 from misbehaving_sampling import OF_SOMEBODY_ELSE, sample_or_misbehave
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
-from wildgate_server.media.coded_stream import UNKNOWN_CODING
-from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.media.coding import UNKNOWN_CODING
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.checked_reply import TaskFailed
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
-from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.content import Content
+from wildgate_server.source.content_digest import content_digest
+from wildgate_server.source.fetching import FetchConfig
+from wildgate_server.source.http_url import HttpUrl
+from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
 
-SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024, max_gap_s=1.0, max_frames=3)
-MANIFEST = load_manifest(ROOT / "model_repository")
-SOURCE = SourceSettings(max_bytes=1 << 20)
+SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024)
+CONFIG = SamplingConfig(8, max_gap_s=1.0, max_frames=3)
+LIMITS = VideoLimits(1 << 20, 1 << 20, 600.0)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,7 +45,7 @@ def video() -> bytes:
 @pytest.fixture(scope="module")
 def shared_pool() -> Iterator[SamplingPool]:
     """One worker, so that what a video does to it shows in the next."""
-    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, task=sample_or_misbehave)
+    pool = SamplingPool(SETTINGS, CONFIG, LIMITS, task=sample_or_misbehave)
     yield pool
     pool.close()
 
@@ -49,7 +54,11 @@ def shared_pool() -> Iterator[SamplingPool]:
 async def pool(shared_pool: SamplingPool, video: bytes) -> AsyncIterator[SamplingPool]:
     """The shared pool, proven alive afterwards."""
     yield shared_pool
-    assert (await shared_pool.sample(video)).windows
+    assert (await shared_pool.sample(Content(video))).windows
+
+
+def remote(uri: str) -> RemoteObject:
+    return RemoteObject(HttpUrl.parsed(uri), FetchConfig())
 
 
 class Held:
@@ -111,100 +120,99 @@ def held(tmp_path: Path) -> Iterator[Callable[[str], Held]]:
 
 
 async def test_a_worker_samples_as_the_function_does(pool: SamplingPool, video: bytes) -> None:
-    sampled = await pool.sample(video)
-    expected = sample_video(video, SamplingConfig(8, 1.0, 3), VideoLimits(1 << 20, MANIFEST.max_frame_pixels, 600.0))
+    sampled = await pool.sample(Content(video))
+    expected = sample_content(video, CONFIG, LIMITS)
     assert sampled.windows == expected.windows
     assert len(sampled.windows[0].frame_index) == 8
 
 
 async def test_settings_reach_the_worker(pool: SamplingPool) -> None:
-    sampled = await pool.sample(make_clip(ClipSpec(width=64, height=64, seconds=12)))
+    sampled = await pool.sample(Content(make_clip(ClipSpec(width=64, height=64, seconds=12))))
     assert len(sampled.windows[0].times_s) == 3, "max_frames"
     with pytest.raises(VideoTooLarge) as refusal:
-        await pool.sample(bytes((1 << 20) + 1))
+        await pool.sample(Content(bytes((1 << 20) + 1)))
     assert refusal.value.metadata["limit"] == "max_bytes"
 
 
 @pytest.mark.parametrize("read_coding", [True, False])
 async def test_how_clips_are_coded_is_found_out_if_that_is_of_use(video: bytes, read_coding: bool) -> None:
-    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, read_coding=read_coding)
+    pool = SamplingPool(SETTINGS, replace(CONFIG, read_coding=read_coding), LIMITS)
     try:
-        assert ((await pool.sample(video)).coding != UNKNOWN_CODING) is read_coding
+        assert ((await pool.sample(Content(video))).coding != UNKNOWN_CODING) is read_coding
     finally:
         pool.close()
 
 
-async def test_a_digest_that_is_known_goes_along(pool: SamplingPool) -> None:
-    assert (await pool.sample(b"video", "blake3:00")).content_digest == "blake3:00"
-    assert (await pool.sample(b"another digest", "blake3:00")).content_digest == "blake3:00", "not the worker's word"
-    assert (await pool.sample(b"video")).content_digest == f"blake3-sampled:{0:064}"
+async def test_the_digest_of_content_is_never_a_worker_s_word(pool: SamplingPool) -> None:
+    content = Content(b"another digest")
+    assert (await pool.sample(content)).content_digest == content_digest(content.content)
+    assert (await pool.sample(Content(b"another digest", "blake3:00"))).content_digest == "blake3:00"
 
 
 async def test_what_lies_at_a_uri_is_not_taken_for_content(pool: SamplingPool) -> None:
     with pytest.raises(CorruptVideo):
-        await pool.sample(RemoteObject(OF_SOMEBODY_ELSE))
-    assert (await pool.sample(b"video")).content_digest == f"blake3-sampled:{0:064}"
+        await pool.sample(remote(OF_SOMEBODY_ELSE))
 
 
 async def test_errors_come_back_whole(pool: SamplingPool) -> None:
     with pytest.raises(NotAVideo, match="no media container") as refusal:
-        await pool.sample(b"no video")
+        await pool.sample(Content(b"no video"))
     assert refusal.value.field == "source"
 
 
 async def test_a_surprise_comes_back_as_one(pool: SamplingPool) -> None:
     with pytest.raises(TaskFailed, match="ZeroDivisionError"):
-        await pool.sample(b"surprise")
+        await pool.sample(Content(b"surprise"))
 
 
 @pytest.mark.parametrize("death", [b"crash", b"exit"])
 async def test_a_crash_is_the_video_s_own(pool: SamplingPool, death: bytes) -> None:
     with pytest.raises(CorruptVideo, match="crashed") as refusal:
-        await pool.sample(death)
+        await pool.sample(Content(death))
     assert refusal.value.field == "source"
 
 
 async def test_a_hang_is_ended() -> None:
-    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.5}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.5}), CONFIG, LIMITS, task=sample_or_misbehave)
     try:
         with pytest.raises(BackendUnavailable, match=r"longer than 1\.5 s") as idle:
-            await hasty.sample(b"hang")
+            await hasty.sample(Content(b"hang"))
         assert idle.value.retry_after_s
-        assert (await hasty.sample(b"video")).format.startswith("worker "), "the worker was replaced"
+        assert (await hasty.sample(Content(b"video"))).format.startswith("worker "), "the worker was replaced"
     finally:
         await asyncio.to_thread(hasty.close)
 
 
 async def test_a_video_that_takes_too_much_computing_is_refused() -> None:
-    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.0}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.0}), CONFIG, LIMITS, task=sample_or_misbehave)
     try:
         with pytest.raises(CorruptVideo, match="longer than 1 s"):
-            await hasty.sample(b"toil")
+            await hasty.sample(Content(b"toil"))
     finally:
         await asyncio.to_thread(hasty.close)
 
 
 async def test_a_worker_that_is_killed_at_work_is_not_the_video_s_doing(pool: SamplingPool) -> None:
     with pytest.raises(BackendUnavailable, match="killed") as killed:
-        await pool.sample(b"killed")
+        await pool.sample(Content(b"killed"))
     assert killed.value.retry_after_s
 
 
 async def test_a_large_video_is_copied_whole(pool: SamplingPool) -> None:
     """By a thread."""
     with pytest.raises(VideoTooLarge) as refusal:
-        await pool.sample(bytes(9 << 20))
+        await pool.sample(Content(bytes(9 << 20)))
     assert refusal.value.metadata["value"] == f"{9 << 20:g}"
 
 
 async def test_what_lies_elsewhere_holds_no_worker_that_others_need(held: Callable[[str], Held], video: bytes) -> None:
     slow = held("slow")
-    pool = SamplingPool(SETTINGS.model_copy(update={"fetch_workers": 1}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    pool = SamplingPool(SETTINGS.model_copy(update={"fetch_workers": 1}), CONFIG, LIMITS, task=sample_or_misbehave)
     try:
-        fetching = asyncio.create_task(pool.sample(RemoteObject(str(slow.file))))
+        fetching = asyncio.create_task(pool.sample(remote(f"http://slow{slow.file}")))
         await slow.started()
         async with asyncio.timeout(20):
-            assert (await pool.sample(video)).windows
+            assert (await pool.sample(Content(video))).windows
         slow.go_on()
         assert (await fetching).windows
     finally:
@@ -213,28 +221,30 @@ async def test_what_lies_elsewhere_holds_no_worker_that_others_need(held: Callab
 
 async def test_a_worker_that_starts_anew_is_not_the_next(held: Callable[[str], Held]) -> None:
     """It would be, as the last to have worked, and its start takes longer than a video."""
-    pool = SamplingPool(SETTINGS.model_copy(update={"workers": 2}), SOURCE, MANIFEST, task=sample_or_misbehave)
+    pool = SamplingPool(SETTINGS.model_copy(update={"workers": 2}), CONFIG, LIMITS, task=sample_or_misbehave)
     try:
         both = [held("one"), held("other")]
-        holding = [asyncio.create_task(pool.sample(one.file)) for one in both]
+        holding = [asyncio.create_task(pool.sample(VideoFile(one.file))) for one in both]
         workers = {await one.started() for one in both}
         for one in both:
             one.go_on()
         await asyncio.gather(*holding)
         with pytest.raises(CorruptVideo):
-            await pool.sample(b"crash")
-        assert worker_of(await pool.sample(b"video")) in workers
+            await pool.sample(Content(b"crash"))
+        assert worker_of(await pool.sample(Content(b"video"))) in workers
     finally:
         await asyncio.to_thread(pool.close)
 
 
 async def test_a_balloon_is_pricked(pool: SamplingPool) -> None:
     with pytest.raises(CorruptVideo, match="memory"):
-        await pool.sample(b"balloon")
+        await pool.sample(Content(b"balloon"))
 
 
 async def test_others_are_sampled_while_one_crashes(pool: SamplingPool, video: bytes) -> None:
-    answers = await asyncio.gather(*map(pool.sample, (video, b"crash", video, b"exit", video)), return_exceptions=True)
+    answers = await asyncio.gather(
+        *map(pool.sample, map(Content, (video, b"crash", video, b"exit", video))), return_exceptions=True
+    )
     assert [isinstance(answer, CorruptVideo) for answer in answers] == [False, True, False, True, False]
     assert answers[0].windows == answers[2].windows == answers[4].windows
 
@@ -243,56 +253,56 @@ async def test_a_caller_that_leaves_before_its_turn_costs_nothing(
     pool: SamplingPool, held: Callable[[str], Held]
 ) -> None:
     busy, last = held("busy"), held("last")
-    running = asyncio.create_task(pool.sample(busy.file))
+    running = asyncio.create_task(pool.sample(VideoFile(busy.file)))
     await busy.started()
-    leaving = asyncio.create_task(pool.sample(last.file))
+    leaving = asyncio.create_task(pool.sample(VideoFile(last.file)))
     await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     busy.go_on()
     await running
-    await pool.sample(b"video")
+    await pool.sample(Content(b"video"))
     assert not last.was_started
 
 
 async def test_a_caller_that_leaves_keeps_the_worker(pool: SamplingPool, held: Callable[[str], Held]) -> None:
     busy = held("busy")
-    leaving = asyncio.create_task(pool.sample(busy.file))
+    leaving = asyncio.create_task(pool.sample(VideoFile(busy.file)))
     worker = await busy.started()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     await asyncio.sleep(0.5)  # time for the pool to kill the worker, if it were to
     busy.go_on()
-    assert (await pool.sample(b"video")).format == f"worker {worker}"
+    assert (await pool.sample(Content(b"video"))).format == f"worker {worker}"
 
 
 async def killed(pool: SamplingPool) -> None:
     """Kills the pool's worker while it has nothing to do, as when the system runs short of memory and picks it."""
-    worker = worker_of(await pool.sample(b"video"))
+    worker = worker_of(await pool.sample(Content(b"video")))
     os.kill(worker, signal.SIGKILL)
     await until(lambda: not lives(worker))
 
 
 async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> None:
     await killed(pool)
-    assert (await pool.sample(b"video")).format.startswith("worker ")
+    assert (await pool.sample(Content(b"video"))).format.startswith("worker ")
 
 
 async def test_videos_that_come_when_a_worker_has_died_are_all_sampled(pool: SamplingPool, video: bytes) -> None:
-    worker = worker_of(await pool.sample(b"video"))
+    worker = worker_of(await pool.sample(Content(b"video")))
     os.kill(worker, signal.SIGKILL)
     large = video + bytes(1 << 19)  # more than the pipe to the workers holds, so that the last ones do not reach it
-    answers = await asyncio.gather(*(pool.sample(large) for _ in range(4)))
+    answers = await asyncio.gather(*(pool.sample(Content(large)) for _ in range(4)))
     assert all(answer.windows for answer in answers)
 
 
 async def test_warm_up_and_close_leave_no_process_behind() -> None:
-    pool = SamplingPool(SETTINGS, SOURCE, MANIFEST, task=sample_or_misbehave)
+    pool = SamplingPool(SETTINGS, CONFIG, LIMITS, task=sample_or_misbehave)
     await pool.warm_up()
-    worker = worker_of(await pool.sample(b"video"))
-    hanging = asyncio.create_task(pool.sample(b"hang"))
+    worker = worker_of(await pool.sample(Content(b"video")))
+    hanging = asyncio.create_task(pool.sample(Content(b"hang")))
     await asyncio.sleep(0)
     await asyncio.to_thread(pool.close)
     assert not lives(worker)
@@ -300,4 +310,4 @@ async def test_warm_up_and_close_leave_no_process_behind() -> None:
     with suppress(asyncio.CancelledError, ShuttingDown):
         await hanging
     with pytest.raises(ShuttingDown):
-        await pool.sample(b"video")
+        await pool.sample(Content(b"video"))

@@ -15,9 +15,12 @@ from clips import ClipSpec, make_clip
 from full_decode import clip_frames, frames_by_time
 
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
-from wildgate_server.media.coded_stream import UNKNOWN_CODING
+from wildgate_server.media.coding import UNKNOWN_CODING
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo, VideoLimits, sample_video
+from wildgate_server.sampling.sampler import sample_video
+from wildgate_server.source.content import Content
 from wildgate_server.source.local_file import VideoFile
 
 SMALL = {"width": 160, "height": 96}
@@ -41,8 +44,9 @@ TEN_BIT = ClipSpec(**SMALL, seconds=2, b_frames=2, pix_fmt="yuv420p10le")
 LIMITS = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 20, max_seconds=60.0)
 
 
-def sample(content: bytes | VideoFile, max_gap_s: float = 2.0, max_frames: int = 64, places: int = 4) -> SampledVideo:
-    return sample_video(content, SamplingConfig(places, max_gap_s, max_frames), LIMITS)
+def sample(content: bytes | Path, max_gap_s: float = 2.0, max_frames: int = 64, places: int = 4) -> SampledVideo:
+    sample_it = sample_file if isinstance(content, Path) else sample_content
+    return sample_it(content, SamplingConfig(places, max_gap_s, max_frames), LIMITS)
 
 
 def times_of(video: SampledVideo) -> list[float]:
@@ -189,7 +193,9 @@ def test_how_the_clips_of_another_codec_are_coded_is_unknown() -> None:
 
 def test_how_clips_are_coded_is_left_out_where_nobody_asks() -> None:
     content = make_clip(replace(VP9, container="mp4", options={"colorspace": "bt709"}))
-    asked, unasked = (sample_video(content, SamplingConfig(4, read_coding=wanted), LIMITS) for wanted in (True, False))
+    asked, unasked = (
+        sample_content(content, SamplingConfig(4, read_coding=wanted), LIMITS) for wanted in (True, False)
+    )
     assert asked.coding.matrix == 1
     assert unasked.coding == UNKNOWN_CODING
     assert (asked.windows[0].clip[12:16], unasked.windows[0].clip[12:16]) == (b"wg\0\1", b"\0\0\2\0")
@@ -203,23 +209,23 @@ def test_the_budget_bounds_the_windows() -> None:
 
 def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
     content = make_clip(H264, tmp_path / "video.mp4")
-    assert sample(VideoFile(tmp_path / "video.mp4")).windows == sample(content).windows
+    assert sample(tmp_path / "video.mp4").windows == sample(content).windows
 
 
 def test_no_file() -> None:
     with pytest.raises(UriNotFound):
-        sample(VideoFile(Path("/no/such/video.mp4")))
+        sample(Path("/no/such/video.mp4"))
 
 
 def test_a_directory_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match="directory"):
-        sample(VideoFile(tmp_path))
+        sample(tmp_path)
 
 
 def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(NotAVideo):
-        sample(VideoFile(tmp_path / "empty"))
+        sample(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +239,7 @@ def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
 def test_limits_name_limit_and_value(limits: dict[str, float], name: str, value: str | None, tmp_path: Path) -> None:
     content = make_clip(H264, tmp_path / "video.mp4")
     tight = VideoLimits(**{"max_bytes": 1 << 24, "max_pixels": 1 << 20, "max_seconds": 60.0, **limits})
-    for source in (content, VideoFile(tmp_path / "video.mp4")):
+    for source in (Content(content), VideoFile(tmp_path / "video.mp4")):
         with pytest.raises(VideoTooLarge) as refusal:
             sample_video(source, SamplingConfig(4), tight)
         assert refusal.value.metadata == {
@@ -246,7 +252,7 @@ def test_limits_name_limit_and_value(limits: dict[str, float], name: str, value:
 def test_limits_are_inclusive() -> None:
     content = make_clip(H264)
     exact = VideoLimits(max_bytes=len(content), max_pixels=160 * 96, max_seconds=2.9)
-    assert sample_video(content, SamplingConfig(4), exact).windows
+    assert sample_content(content, SamplingConfig(4), exact).windows
 
 
 def test_a_file_past_the_limit_is_not_read(tmp_path: Path) -> None:
@@ -255,4 +261,4 @@ def test_a_file_past_the_limit_is_not_read(tmp_path: Path) -> None:
     with file.open("wb") as huge:
         huge.truncate(1 << 42)
     with pytest.raises(VideoTooLarge):
-        sample(VideoFile(file))
+        sample(file)

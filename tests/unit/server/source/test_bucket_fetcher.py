@@ -13,15 +13,21 @@ import pytest
 from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
-from wildgate_server.source.bucket_fetcher import BucketFetcher, _store
+from wildgate_server.source.bucket_fetcher import BucketFetcher, store_of
+from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.ranged_source import ReadingBounds
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.fetching import FetchConfig
+from wildgate_server.source.remote_object import RemoteObject
 
 CONTENT = os.urandom(100_000)
 SPANS = [ByteRange(10_000, 11_000), ByteRange(50_000, 60_000)]
 CONFIG = FetchConfig(timeout_s=10.0, stall_s=2.0, bounds=ReadingBounds(1000, 100, 20))
 LAST_MODIFIED = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+
+
+def at(uri: str, config: FetchConfig = CONFIG) -> RemoteObject:
+    return RemoteObject(BucketUri.parsed(uri), config)
 
 
 @pytest.fixture
@@ -35,23 +41,21 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaHost]:
             handler.answer(**LAST_MODIFIED)
         return True
 
-    _store.cache_clear()
+    store_of.cache_clear()
     with serving(MediaHost(CONTENT, misbehave=answer)) as host:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{host.port}")
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        monkeypatch.setenv("AWS_REGION", "eu-central-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("GOOGLE_BASE_URL", f"http://127.0.0.1:{host.port}")
-        monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")
-        monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+        url = f"http://127.0.0.1:{host.port}"
+        aws = {"ENDPOINT_URL": url, "ALLOW_HTTP": "true", "REGION": "x", "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}
+        google = {"BASE_URL": url, "ALLOW_HTTP": "true", "SKIP_SIGNATURE": "true"}
+        for cloud, variables in (("AWS", aws), ("GOOGLE", google)):
+            for name, value in variables.items():
+                monkeypatch.setenv(f"{cloud}_{name}", value)
         yield host
-    _store.cache_clear()
+    store_of.cache_clear()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_an_object_is_read_in_parts(scheme: str, bucket: MediaHost) -> None:
-    with RemoteObject(f"{scheme}://videos/some/video 1.mp4", CONFIG).opened(1 << 20) as source:
+    with at(f"{scheme}://videos/some/video 1.mp4").opened(1 << 20) as source:
         assert source.size == len(CONTENT)
         assert [bytes(content) for content in source.read(SPANS)] == [CONTENT[span.start : span.end] for span in SPANS]
         assert (source.read_bytes, source.read_requests) == (12_000, 3)
@@ -62,22 +66,21 @@ def test_an_object_is_read_in_parts(scheme: str, bucket: MediaHost) -> None:
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 @pytest.mark.parametrize("key", ["a?b=c", "a#b", "100%.mp4", "a%20b", "a%2Fb", "a;b&c=d+e", "a\\b", "é/ü"])
 def test_a_key_is_taken_as_it_is_written(key: str, scheme: str, bucket: MediaHost) -> None:
-    with RemoteObject(f"{scheme}://videos/{key}", CONFIG).opened(1 << 20):
+    with at(f"{scheme}://videos/{key}").opened(1 << 20):
         pass
     assert [unquote(path) for path, _ in bucket.asked] == [f"/videos/{key}"]
 
 
 @pytest.mark.parametrize("key", ["a//b", "/a", "a/", "../a", "a/./b", "a\tb", "a\x7fb", "", "/"])
 def test_a_key_that_cannot_be_asked_for(key: str, bucket: MediaHost) -> None:
-    with pytest.raises(InvalidRequest) as refusal, RemoteObject(f"s3://videos/{key}", CONFIG).opened(1 << 20):
-        pass
+    with pytest.raises(InvalidRequest) as refusal:
+        at(f"s3://videos/{key}")
     assert refusal.value.field == "uri"
     assert not bucket.asked
 
 
 def test_a_key_that_obstore_refuses_is_not_tried_again(bucket: MediaHost) -> None:
-    fetcher = BucketFetcher("s3://videos/a", CONFIG)
-    fetcher._key = "a//b"
+    fetcher = BucketFetcher(BucketUri("s3://videos/a//b", "s3", "videos", "a//b"), CONFIG)
     with pytest.raises(InvalidRequest, match="key"):
         fetcher.beginning(10, 1 << 20)
 
@@ -103,7 +106,7 @@ def test_bytes_that_drip_end_in_time(bucket: MediaHost) -> None:
     bucket.misbehave = drip
     with (
         pytest.raises(FetchFailed, match=r"longer than 0\.5 s"),
-        RemoteObject("s3://videos/video", replace(CONFIG, timeout_s=0.5)).opened(1 << 20),
+        at("s3://videos/video", replace(CONFIG, timeout_s=0.5)).opened(1 << 20),
     ):
         pass
     assert gone.wait(10), "the request was ended"
@@ -111,18 +114,18 @@ def test_bytes_that_drip_end_in_time(bucket: MediaHost) -> None:
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_no_object(scheme: str, bucket: MediaHost) -> None:
-    with pytest.raises(UriNotFound), RemoteObject(f"{scheme}://videos/none", CONFIG).opened(1 << 20):
+    with pytest.raises(UriNotFound), at(f"{scheme}://videos/none").opened(1 << 20):
         pass
 
 
 def test_an_object_past_the_limit_is_not_read(bucket: MediaHost) -> None:
-    with pytest.raises(VideoTooLarge), RemoteObject("s3://videos/video", CONFIG).opened(1000):
+    with pytest.raises(VideoTooLarge), at("s3://videos/video").opened(1000):
         pass
     assert len(bucket.asked) == 1
 
 
 def test_an_object_that_changes_meanwhile(bucket: MediaHost) -> None:
-    with RemoteObject("s3://videos/video", CONFIG).opened(1 << 20) as source:
+    with at("s3://videos/video").opened(1 << 20) as source:
         bucket.etag = '"2"'
         with pytest.raises(FetchFailed, match="changed"):
             source.read(SPANS)
@@ -138,12 +141,12 @@ def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
         return True
 
     bucket.misbehave = once
-    with RemoteObject("s3://videos/video", CONFIG).opened(1 << 20) as source:
+    with at("s3://videos/video").opened(1 << 20) as source:
         assert bytes(source.read(SPANS)[0]) == CONTENT[10_000:11_000]
 
 
 def test_credentials_that_are_refused(bucket: MediaHost) -> None:
     bucket.misbehave = lambda number, handler: handler.say(403, b"<Error><Code>AccessDenied</Code></Error>") or True
-    with pytest.raises(FetchFailed, match="credentials"), RemoteObject("s3://videos/video", CONFIG).opened(1 << 20):
+    with pytest.raises(FetchFailed, match="credentials"), at("s3://videos/video").opened(1 << 20):
         pass
     assert len(bucket.asked) == 1

@@ -19,11 +19,13 @@ import pytest
 from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
-from wildgate_server.source import http_fetcher
+from wildgate_server.source import checked_network
 from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.fetching import FetchConfig, TransientFailure
+from wildgate_server.source.http_fetcher import HttpFetcher
 from wildgate_server.source.http_url import HttpUrl
-from wildgate_server.source.ranged_source import ReadingBounds
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject, TransientFailure
+from wildgate_server.source.remote_object import RemoteObject
 
 CONTENT = os.urandom(200_000)
 MAX_BYTES = 1 << 20
@@ -32,8 +34,12 @@ BOUNDS = ReadingBounds(step_bytes=1000, max_gap_bytes=100, max_requests=50)
 HERE = FetchConfig(timeout_s=5.0, stall_s=1.0, bounds=BOUNDS, private_networks=(ip_network("127.0.0.0/8"),))
 
 
+def at(uri: str, config: FetchConfig = HERE) -> RemoteObject:
+    return RemoteObject(HttpUrl.parsed(uri), config)
+
+
 def read_spans(uri: str, config: FetchConfig = HERE, max_bytes: int = MAX_BYTES) -> list[bytes]:
-    with RemoteObject(uri, config).opened(max_bytes) as source:
+    with at(uri, config).opened(max_bytes) as source:
         assert source.size == len(CONTENT)
         return [bytes(content) for content in source.read(SPANS)]
 
@@ -42,7 +48,7 @@ def right(contents: list[bytes]) -> bool:
     return contents == [CONTENT[span.start : span.end] for span in SPANS]
 
 
-def at(number: int, act: object) -> object:
+def once(number: int, act: object) -> object:
     """Misbehaviour at one request only."""
 
     def misbehave(seen: int, handler: Handler) -> bool:
@@ -55,7 +61,7 @@ def at(number: int, act: object) -> object:
 
 
 def test_only_what_is_asked_for_is_read() -> None:
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert right([bytes(content) for content in source.read(SPANS)])
         assert (source.read_bytes, source.read_requests) == (31_000, 4)
         assert source.waited_s > 0
@@ -66,14 +72,14 @@ def test_only_what_is_asked_for_is_read() -> None:
 
 
 def test_a_file_shorter_than_a_step_takes_one_request() -> None:
-    with serving(MediaHost(b"short")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"short")) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert source.size == 5
         assert bytes(source.read([ByteRange(0, 5)])[0]) == b"short"
     assert len(host.asked) == 1
 
 
 def test_an_empty_file() -> None:
-    with serving(MediaHost(b"")) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"")) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert source.size == 0
 
 
@@ -93,7 +99,7 @@ def test_chunks_without_a_length() -> None:
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         handler.wfile.write(b"0\r\n\r\n")
 
-    with serving(MediaHost(CONTENT, misbehave=at(0, chunked))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(0, chunked))) as host:
         assert right(read_spans(host.uri))
     assert len(host.asked) == 1
 
@@ -109,7 +115,7 @@ def test_endless_content_is_read_up_to_the_limit_only() -> None:
             while sent < 1 << 30:
                 sent += handler.wfile.write(bytes(1 << 16))
 
-    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(0, endless))) as host:
         with pytest.raises(VideoTooLarge) as refusal:
             read_spans(host.uri)
         assert refusal.value.metadata["limit"] == "max_bytes"
@@ -131,7 +137,7 @@ def test_a_chunk_of_less_than_nothing_is_refused(fields: dict[str, str]) -> None
             while sent < 1 << 30:
                 sent += handler.wfile.write(bytes(1 << 16))
 
-    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(0, endless))) as host:
         with pytest.raises(FetchFailed, match="chunk"):
             read_spans(host.uri, max_bytes=1000 if not fields else MAX_BYTES)
         assert len(host.asked) == 1, "nor tried again"
@@ -163,7 +169,7 @@ TRANSIENT = {
 @pytest.mark.parametrize("number", [0, 2])
 @pytest.mark.parametrize("failure", TRANSIENT)
 def test_what_may_pass_is_tried_again(failure: str, number: int) -> None:
-    with serving(MediaHost(CONTENT, misbehave=at(number, TRANSIENT[failure]))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(number, TRANSIENT[failure]))) as host:
         assert right(read_spans(host.uri))
     assert len(host.asked) == 5
 
@@ -182,7 +188,7 @@ def test_what_does_not_pass_is_given_up(failure: str) -> None:
 @pytest.mark.parametrize("status", [404, 410])
 def test_nothing_there(status: int) -> None:
     with (
-        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
+        serving(MediaHost(CONTENT, misbehave=once(0, lambda handler: handler.say(status, b"")))) as host,
         pytest.raises(UriNotFound),
     ):
         read_spans(host.uri)
@@ -192,7 +198,7 @@ def test_nothing_there(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 451])
 def test_a_refusal_is_told_and_not_tried_again(status: int) -> None:
     with (
-        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
+        serving(MediaHost(CONTENT, misbehave=once(0, lambda handler: handler.say(status, b"")))) as host,
         pytest.raises(FetchFailed) as failure,
     ):
         read_spans(host.uri)
@@ -217,7 +223,7 @@ def grown(handler: Handler) -> None:
     ids=["another tag", "another size", "no ranges any more", "shorter", "moved"],
 )
 def test_a_file_that_changes_meanwhile(change: object) -> None:
-    with serving(MediaHost(CONTENT, misbehave=at(2, change))) as host, pytest.raises(FetchFailed, match="changed"):
+    with serving(MediaHost(CONTENT, misbehave=once(2, change))) as host, pytest.raises(FetchFailed, match="changed"):
         read_spans(host.uri)
 
 
@@ -236,7 +242,7 @@ def test_a_file_that_changes_meanwhile(change: object) -> None:
 def test_other_bytes_than_were_asked_for(number: int, fields: dict[str, str | None]) -> None:
     fields = {name.replace("_", "-"): value for name, value in fields.items()}
     with (
-        serving(MediaHost(CONTENT, misbehave=at(number, lambda handler: handler.answer(**fields)))) as host,
+        serving(MediaHost(CONTENT, misbehave=once(number, lambda handler: handler.answer(**fields)))) as host,
         pytest.raises(FetchFailed),
     ):
         read_spans(host.uri)
@@ -251,7 +257,7 @@ def test_a_longer_body_than_promised(number: int) -> None:
         handler.say(206, body, ETag='"1"', Content_Range=f"bytes {first}-{last}/{len(CONTENT)}")
 
     with (
-        serving(MediaHost(CONTENT, misbehave=at(number, longer))) as host,
+        serving(MediaHost(CONTENT, misbehave=once(number, longer))) as host,
         pytest.raises(FetchFailed, match="another range"),
     ):
         read_spans(host.uri)
@@ -270,7 +276,7 @@ def test_bytes_that_drip_end_in_time(number: int) -> None:
         except OSError:
             gone.set()
 
-    with serving(MediaHost(CONTENT, misbehave=at(number, drip))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(number, drip))) as host:
         with pytest.raises(FetchFailed, match=r"longer than 0\.5 s"):
             read_spans(host.uri, replace(HERE, timeout_s=0.5))
         assert gone.wait(10), "the connection was ended"
@@ -337,54 +343,46 @@ def test_a_connection_that_is_not_taken_is_given_up_at_the_deadline() -> None:
             assert not thread.is_alive(), thread.name
 
 
+def fetcher_of(uri: str, deadline_s: float) -> HttpFetcher:
+    return HttpFetcher(HttpUrl.parsed(uri), replace(HERE, stall_s=60.0), time.monotonic() + deadline_s)
+
+
 def test_a_connection_waits_no_longer_than_the_deadline_though_nobody_ends_it() -> None:
     timed_out = threading.Event()
     with serving(MediaHost(CONTENT, misbehave=lambda number, handler: timed_out.wait(5) and False)) as host:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(60.0, time.monotonic() + 0.3)
-        )
-        with pytest.raises(TimeoutError):  # else there would be an answer
-            connection.ask("/video", ByteRange(0, 10))
+        fetcher = fetcher_of(host.uri, 0.3)
+        with pytest.raises(TransientFailure, match="does not answer"):  # else there would be an answer
+            fetcher.beginning(10, MAX_BYTES)
         timed_out.set()
         with pytest.raises(TransientFailure, match="ended"):
-            connection.ask("/video", ByteRange(0, 10))
-        connection.end()
+            fetcher.beginning(10, MAX_BYTES)
 
 
 def test_a_handshake_ends_when_reading_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(f"https://localhost:{listener.getsockname()[1]}/video"),
-            ["127.0.0.1"],
-            http_fetcher._Patience(60.0, time.monotonic() + 60.0),
-        )
+        fetcher = fetcher_of(f"https://localhost:{listener.getsockname()[1]}/video", 60.0)
 
-        def connect() -> None:
-            with suppress(OSError, TransientFailure):
-                connection.connect()
+        def fetch() -> None:
+            with suppress(TransientFailure):
+                fetcher.beginning(10, MAX_BYTES)
 
-        connecting = threading.Thread(target=connect, daemon=True)
-        connecting.start()
+        fetching = threading.Thread(target=fetch, daemon=True)
+        fetching.start()
         wire, _ = listener.accept()
         with wire:
             assert wire.recv(1), "the handshake has begun"
-            connection.abort()
-            connecting.join(5)
-            assert not connecting.is_alive()
-        connection.end()
+            fetcher.close()
+            fetching.join(5)
+            assert not fetching.is_alive()
 
 
-def test_a_connection_made_while_reading_ends_is_not_used() -> None:
+def test_nothing_is_connected_to_once_reading_has_ended() -> None:
     with serving(MediaHost(CONTENT)) as host:
-        connection = http_fetcher._Connection(
-            HttpUrl.parsed(host.uri), ["127.0.0.1"], http_fetcher._Patience(5.0, time.monotonic() + 5.0)
-        )
-        connection.connect()
-        connection.abort()
+        fetcher = fetcher_of(host.uri, 60.0)
+        fetcher.close()
         with pytest.raises(TransientFailure, match="ended"):
-            connection.ask("/video", ByteRange(0, 10))
-        connection.end()
-        assert not host.asked
+            fetcher.beginning(10, MAX_BYTES)
+        assert host.connections == 0
 
 
 def test_redirects_are_followed() -> None:
@@ -431,17 +429,11 @@ def test_a_loop_of_redirects_ends() -> None:
     ],
 )
 def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[WildgateError]) -> None:
-    misbehave = at(0, lambda handler: handler.say(302, b"", Location=location))
+    misbehave = once(0, lambda handler: handler.say(302, b"", Location=location))
     with serving(MediaHost(CONTENT, misbehave=misbehave)) as host:
         with pytest.raises(error):
             read_spans(host.uri, replace(HERE, schemes=("http",)))
         assert len(host.asked) == 1
-
-
-def test_a_redirect_to_a_name_that_is_none() -> None:
-    fetcher = http_fetcher.HttpFetcher("http://host/a", HERE, time.monotonic() + 5.0)
-    with pytest.raises(FetchFailed, match="malformed"):
-        fetcher._redirected("http://\u2100.com/")  # no header can say so by itself: they are Latin-1
 
 
 def test_a_host_that_is_not_public_is_not_even_connected_to() -> None:
@@ -477,9 +469,9 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     )
     file.write_text(file.read_text() + (tmp_path / "c").read_text())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    http_fetcher._tls.cache_clear()
+    checked_network.tls_context.cache_clear()
     yield file
-    http_fetcher._tls.cache_clear()
+    checked_network.tls_context.cache_clear()
 
 
 def test_a_certificate_is_checked_against_the_name_though_an_address_is_connected_to(certificate: Path) -> None:
@@ -492,7 +484,7 @@ def test_a_certificate_is_checked_against_the_name_though_an_address_is_connecte
 def test_near_parts_are_read_as_one_and_the_number_of_requests_is_bounded() -> None:
     near = [ByteRange(start, start + 50) for start in range(50_000, 60_000, 100)]
     far = [ByteRange(start, start + 50) for start in range(50_000, 190_000, 1000)]
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(host.uri, HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, at(host.uri).opened(MAX_BYTES) as source:
         source.read(near)
         assert source.read_requests == 2
         contents = source.read(far)

@@ -16,17 +16,18 @@ import pytest
 from wildgate_server.source.shared_content import SharedContent, SharedSlot
 
 MB = 1 << 20
+DIGEST = "blake3:00"
 READER = """
 import hashlib, os, pickle, sys
 for line in sys.stdin:
-    with pickle.loads(bytes.fromhex(line)).opened() as content:
-        print(hashlib.sha256(content).hexdigest(), len(content), flush=True)
+    with pickle.loads(bytes.fromhex(line)).opened(1 << 30) as source:
+        print(hashlib.sha256(source.content).hexdigest(), source.size, flush=True)
 """
 
 
 def read(content: SharedContent) -> bytes:
-    with content.opened() as view:
-        return bytes(view)
+    with content.opened(1 << 30) as source:
+        return bytes(source.content)
 
 
 def memory_of(content: SharedContent) -> int:
@@ -48,39 +49,38 @@ def test_another_process_reads_what_was_put_in_whatever_the_order_of_sizes() -> 
         assert reader.stdout is not None
         for size in (10, 3 * MB, 5000, 1, 2 * MB, 4 * MB, 0, MB):
             content = os.urandom(size)
-            print(pickle.dumps(slot.put(content)).hex(), file=reader.stdin, flush=True)
+            print(pickle.dumps(slot.put(content, DIGEST)).hex(), file=reader.stdin, flush=True)
             assert reader.stdout.readline().split() == [hashlib.sha256(content).hexdigest(), str(size)]
             slot.trim()
 
 
 def test_nothing_is_copied_and_nothing_can_be_changed() -> None:
     slot = SharedSlot()
-    with slot.put(b"first").opened() as view:
-        assert view.readonly
-        slot.put(b"other")
-        assert view == b"other", "the very memory"
+    with slot.put(b"first", DIGEST).opened(5) as source:
+        assert source.content.readonly
+        slot.put(b"other", DIGEST)
+        assert source.content == b"other", "the very memory"
 
 
 def test_the_digest_goes_along() -> None:
     slot = SharedSlot()
-    assert pickle.loads(pickle.dumps(slot.put(b"video", "blake3:00"))).digest == "blake3:00"
-    assert slot.put(b"video").digest is None
+    assert pickle.loads(pickle.dumps(slot.put(b"video", "blake3:00"))).content_digest == "blake3:00"
 
 
 def test_memory_is_kept_for_usual_videos_and_given_back_after_unusual_ones() -> None:
     slot = SharedSlot(kept_bytes=MB)
-    content = slot.put(bytes(3 * MB))
+    content = slot.put(bytes(3 * MB), DIGEST)
     assert memory_of(content) == 3 * MB
     slot.trim()
     assert memory_of(content) == MB
-    slot.put(bytes(10))
+    slot.put(bytes(10), DIGEST)
     slot.trim()
     assert memory_of(content) == MB, "kept, to be used again"
 
 
 def test_a_slot_that_is_gone_gives_its_memory_back() -> None:
     slot = SharedSlot()
-    content = slot.put(b"video")
+    content = slot.put(b"video", DIGEST)
     del slot
     with pytest.raises(OSError, match="No such file"):
         read(content)
@@ -89,18 +89,18 @@ def test_a_slot_that_is_gone_gives_its_memory_back() -> None:
 def test_slots_do_not_mix() -> None:
     """Not even where one has the descriptor that another had before."""
     slot = SharedSlot()
-    first = slot.put(b"the first")
+    first = slot.put(b"the first", DIGEST)
     assert read(first) == b"the first"
     del slot
     slot = SharedSlot()
-    second = slot.put(b"the other")
+    second = slot.put(b"the other", DIGEST)
     assert second.path == first.path, "or the test shows nothing"
     assert read(second) == b"the other"
 
 
 def test_a_slot_that_holds_less_than_it_should_is_not_read() -> None:
     slot = SharedSlot()
-    content = replace(slot.put(bytes(10_000)), size=10_001)
+    content = replace(slot.put(bytes(10_000), DIGEST), size=10_001)
     with pytest.raises(OSError, match="holds 10000 bytes, not 10001"):
         read(content)
 
@@ -108,18 +108,18 @@ def test_a_slot_that_holds_less_than_it_should_is_not_read() -> None:
 def test_nobody_can_cut_off_what_others_have_mapped() -> None:
     """Touching what is no longer there would end the process; a reader may come to obey a hostile video."""
     slot = SharedSlot()
-    content = slot.put(b"video")
+    content = slot.put(b"video", DIGEST)
     with pytest.raises(PermissionError):
         os.truncate(content.path, 0)
     with pytest.raises(PermissionError):
         os.ftruncate(slot.descriptor, 0)
     with pytest.raises(PermissionError):
         fcntl.fcntl(slot.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
-    assert read(slot.put(bytes(MB))) == bytes(MB), "it still grows"
+    assert read(slot.put(bytes(MB), DIGEST)) == bytes(MB), "it still grows"
 
 
 def test_the_memory_lies_nowhere() -> None:
     """/dev/shm is 64 MB in containers."""
     slot = SharedSlot()
-    target = Path(slot.put(b"video").path).readlink()
+    target = Path(slot.put(b"video", DIGEST).path).readlink()
     assert str(target).startswith("/memfd:wildgate")

@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pytest
 
 from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
-from wildgate_server.settings import SourceSettings
+from wildgate_server.source.content import Content
+from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.local_file import VideoFile
-from wildgate_server.source.remote_object import FetchConfig, RemoteObject
+from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.source.sources import Sources
 
 
@@ -34,38 +36,38 @@ def sources(root: Path) -> Sources:
 
 
 def test_content_is_passed_on(sources: Sources) -> None:
-    assert sources.checked(b"x" * 100) == b"x" * 100
+    assert sources.of_content(b"x" * 100, "blake3:00") == Content(b"x" * 100, "blake3:00")
 
 
 def test_content_past_the_limit(sources: Sources) -> None:
     with pytest.raises(VideoTooLarge) as refusal:
-        sources.checked(b"x" * 101)
+        sources.of_content(b"x" * 101)
     assert refusal.value.metadata == {"limit": "max_bytes", "max": "100", "value": "101"}
 
 
 def test_content_that_is_none(sources: Sources) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        sources.checked(b"")
+        sources.of_content(b"")
     assert refusal.value.field == "content"
 
 
 @pytest.mark.parametrize("prefix", ["file://", "file://localhost", "FILE://", "file:"])
 def test_a_file_below_a_root(sources: Sources, root: Path, prefix: str) -> None:
-    assert sources.resolve(f"{prefix}{root}/a.mp4") == VideoFile(root / "a.mp4")
+    assert sources.of_uri(f"{prefix}{root}/a.mp4") == VideoFile(root / "a.mp4")
 
 
 def test_a_name_that_needs_quoting(sources: Sources, root: Path) -> None:
-    assert sources.resolve(f"file://{quote(str(root))}/sub/b%20c%2520.mp4") == VideoFile(root / "sub" / "b c%20.mp4")
+    assert sources.of_uri(f"file://{quote(str(root))}/sub/b%20c%2520.mp4") == VideoFile(root / "sub" / "b c%20.mp4")
 
 
 def test_a_way_round_that_ends_below_a_root(sources: Sources, root: Path) -> None:
-    assert sources.resolve(f"file://{root}/sub/../a.mp4") == VideoFile(root / "a.mp4")
+    assert sources.of_uri(f"file://{root}/sub/../a.mp4") == VideoFile(root / "a.mp4")
 
 
 def test_a_root_may_be_a_symbolic_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
     linked = Sources(SourceSettings(file_roots=(tmp_path / "link",)))
-    assert linked.resolve(f"file://{tmp_path}/link/a.mp4") == VideoFile(root / "a.mp4")
+    assert linked.of_uri(f"file://{tmp_path}/link/a.mp4") == VideoFile(root / "a.mp4")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_root_may_be_a_symbolic_link(root: Path, tmp_path: Path) -> None:
 )
 def test_outside_of_the_roots_nothing_is_read_or_told(sources: Sources, root: Path, path: str) -> None:
     with pytest.raises(UriNotAllowed) as refusal:
-        sources.resolve("file://" + path.format(root=root, outside=root.parent))
+        sources.of_uri("file://" + path.format(root=root, outside=root.parent))
     assert "secret" not in refusal.value.message
     assert refusal.value.field == "uri"
 
@@ -98,7 +100,7 @@ def test_a_symbolic_link_out_of_the_root_is_followed_before_the_check(sources: S
     (root / "up").symlink_to(root.parent)
     for uri in (f"file://{root}/link.mp4", f"file://{root}/up/secret.mp4"):
         with pytest.raises(UriNotAllowed):
-            sources.resolve(uri)
+            sources.of_uri(uri)
 
 
 def test_no_file_there(sources: Sources, root: Path) -> None:
@@ -106,13 +108,13 @@ def test_no_file_there(sources: Sources, root: Path) -> None:
     (root / "loop").symlink_to(root / "loop")
     for name in ("none.mp4", "sub", "pipe", "a.mp4/x", "loop", "x" * 300):
         with pytest.raises(UriNotFound):
-            sources.resolve(f"file://{root}/{name}")
+            sources.of_uri(f"file://{root}/{name}")
 
 
 @pytest.mark.parametrize("uri", ["data:,x", "ftp://h/a", "concat:a|b", "a.mp4", "/a.mp4", ""])
 def test_other_schemes_are_not_allowed(sources: Sources, uri: str) -> None:
     with pytest.raises(UriNotAllowed) as refusal:
-        sources.resolve(uri)
+        sources.of_uri(uri)
     assert refusal.value.metadata["scheme"] == (uri.split(":")[0] if ":" in uri else "")
 
 
@@ -120,17 +122,17 @@ def test_other_schemes_are_not_allowed(sources: Sources, uri: str) -> None:
     "uri", ["http://host/a.mp4", "HTTPS://Host:443/a?b=c#d", "http://93.184.215.14/", "https://[2606:4700::1]/a"]
 )
 def test_what_lies_on_a_host_is_read_later(sources: Sources, uri: str) -> None:
-    place = sources.resolve(uri)
+    place = sources.of_uri(uri)
     assert isinstance(place, RemoteObject)
-    assert place.uri == uri
+    assert place.key == uri
     assert pickle.loads(pickle.dumps(place)) == place, "it goes to a worker"
 
 
 def test_schemes_can_be_turned_off() -> None:
     secure = Sources(SourceSettings(schemes=("https",)))
-    assert secure.resolve("https://host/a")
+    assert secure.of_uri("https://host/a")
     with pytest.raises(UriNotAllowed, match="scheme 'http'"):
-        secure.resolve("http://host/a")
+        secure.of_uri("http://host/a")
 
 
 @pytest.mark.parametrize(
@@ -138,14 +140,14 @@ def test_schemes_can_be_turned_off() -> None:
 )
 def test_an_address_that_is_not_public_is_refused_at_the_door(sources: Sources, host: str) -> None:
     with pytest.raises(UriNotAllowed, match="not public"):
-        sources.resolve(f"http://{host}/a")
+        sources.of_uri(f"http://{host}/a")
 
 
 def test_a_network_of_the_house_is_allowed_by_name() -> None:
     inside = Sources(SourceSettings(private_networks=("10.0.0.0/8",)))
-    assert inside.resolve("http://10.1.2.3/a")
+    assert inside.of_uri("http://10.1.2.3/a")
     with pytest.raises(UriNotAllowed):
-        inside.resolve("http://192.168.0.1/a")
+        inside.of_uri("http://192.168.0.1/a")
 
 
 @pytest.mark.parametrize(
@@ -153,48 +155,48 @@ def test_a_network_of_the_house_is_allowed_by_name() -> None:
 )
 def test_a_malformed_url(sources: Sources, uri: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        sources.resolve(uri)
+        sources.of_uri(uri)
     assert refusal.value.field == "uri"
 
 
 @pytest.mark.parametrize("uri", ["s3://videos/a/b.mp4", "gs://films/c.mp4"])
 def test_buckets_are_read_where_they_are_listed(uri: str) -> None:
     listed = Sources(SourceSettings(buckets=("s3://videos", "gs://films")))
-    assert isinstance(listed.resolve(uri), RemoteObject)
+    assert isinstance(listed.of_uri(uri), RemoteObject)
     with pytest.raises(UriNotAllowed, match="bucket"):
-        Sources(SourceSettings()).resolve(uri)
+        Sources(SourceSettings()).of_uri(uri)
     for other in ("s3://films/c.mp4", "gs://videos/a", "s3://videos-of-others/a", "s3://videos@evil/a"):
         with pytest.raises(UriNotAllowed, match="bucket"):
-            listed.resolve(other)
+            listed.of_uri(other)
 
 
 def test_fetching_is_bounded_alike_with_and_without_settings() -> None:
-    assert Sources(SourceSettings()).resolve("http://host/a") == RemoteObject("http://host/a", FetchConfig())
+    assert SourceSettings().fetching() == FetchConfig()
 
 
 def test_a_port_that_is_not_allowed() -> None:
     for uri in ("http://host:22/a", "http://8.8.8.8:22/a", "https://host:0/a"):
         with pytest.raises(UriNotAllowed, match=r"port \d+ is not allowed"):
-            Sources(SourceSettings()).resolve(uri)
-    assert Sources(SourceSettings(ports=(8080,))).resolve("http://host:8080/a")
-    assert Sources(SourceSettings(private_networks=("10.0.0.0/8",))).resolve("http://10.0.0.1:9000/a")
+            Sources(SourceSettings()).of_uri(uri)
+    assert Sources(SourceSettings(ports=(8080,))).of_uri("http://host:8080/a")
+    assert Sources(SourceSettings(private_networks=("10.0.0.0/8",))).of_uri("http://10.0.0.1:9000/a")
 
 
 def test_a_bucket_alone_is_no_object() -> None:
     with pytest.raises(InvalidRequest, match="BUCKET/KEY"):
-        Sources(SourceSettings(buckets=("s3://videos",))).resolve("s3://videos/")
+        Sources(SourceSettings(buckets=("s3://videos",))).of_uri("s3://videos/")
 
 
 @pytest.mark.parametrize("uri", ["file://host/a.mp4", "file://[::1/a", "file:///a%00.mp4", "file://user@localhost/a"])
 def test_a_malformed_uri(sources: Sources, uri: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        sources.resolve(uri)
+        sources.of_uri(uri)
     assert refusal.value.field == "uri"
 
 
 def test_without_roots_file_uris_are_off(root: Path) -> None:
     with pytest.raises(UriNotAllowed, match="turned off"):
-        Sources(SourceSettings()).resolve(f"file://{root}/a.mp4")
+        Sources(SourceSettings()).of_uri(f"file://{root}/a.mp4")
 
 
 @pytest.mark.parametrize(
@@ -202,4 +204,4 @@ def test_without_roots_file_uris_are_off(root: Path) -> None:
 )
 def test_odd_uris_are_refused_as_any_other(sources: Sources, uri: str) -> None:
     with pytest.raises(WildgateError):
-        sources.resolve(uri)
+        sources.of_uri(uri)

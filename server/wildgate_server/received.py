@@ -39,12 +39,12 @@ class Received:
 
 
 def received_request(data: bytes) -> Received:
-    """An encoded `ScoreRequest`. Raises DecodeError where it is none."""
+    """An encoded `ScoreRequest`. Raises DecodeError where it is not one."""
     return _cut(data, 0, len(data))
 
 
 def received_item(data: bytes) -> Received:
-    """The request in an encoded `ScoreStreamRequest`. Raises DecodeError where it is none."""
+    """The request in an encoded `ScoreStreamRequest`. Raises DecodeError where it is not one."""
     try:
         [(number, wire_type, _, start, end)] = _fields(data, 0, len(data))
     except (ValueError, IndexError):
@@ -52,7 +52,7 @@ def received_item(data: bytes) -> Received:
     else:
         if (number, wire_type) == (_REQUEST, _LENGTH):
             return _cut(data, start, end)
-    # Nothing, or more than is known here: left to protobuf, which merges what comes twice.
+    # Nothing, or more than is known here: left to protobuf, which merges repeated fields.
     whole = pb.ScoreStreamRequest.FromString(data).request.SerializeToString()
     return _cut(whole, 0, len(whole))
 
@@ -66,7 +66,7 @@ def _cut(data: bytes, start: int, end: int) -> Received:
             if (number, wire_type) == (_CONTENT, _LENGTH):
                 rest += (data[kept_from:field], _NO_CONTENT)
                 content, kept_from = (payload, field_end), field_end
-    except (ValueError, IndexError):  # no encoding that is walked through here; protobuf's parser has the last word
+    except (ValueError, IndexError):  # nothing that is walked through here; protobuf's parser has the last word
         message = pb.ScoreRequest.FromString(data[start:end])
         whole = message.content
         if message.WhichOneof("source") == "content":

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from wildgate_server.detections import Detection, Letterbox
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.inference.detections import Detection
+from wildgate_server.inference.observation import Observation
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "EvidenceMaker", "Looked"]
+__all__ = ["EvidenceFrame", "EvidenceMaker"]
 
 _JPEG_QUALITY = 90
 
@@ -35,17 +35,6 @@ class EvidenceFrame:
     jpeg: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What evidence is taken from: the windows that were looked at, and how they are decoded and shown."""
-
-    windows: Sequence[ClipWindow]
-    detections: Sequence[Detection]
-    letterbox: Letterbox
-    rotation: int
-    decoder: str
-
-
 class EvidenceMaker:
     """Makes evidence frames.
 
@@ -55,21 +44,21 @@ class EvidenceMaker:
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
 
-    async def make(self, looked: Looked, max_frames: int, deadline: float) -> list[EvidenceFrame]:
+    async def make(self, seen: Observation, max_frames: int, deadline: float) -> list[EvidenceFrame]:
         """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
 
         Raises as `TritonClient.frames` does.
         """
-        wanted = _best_times(looked.detections, max_frames)
+        wanted = _best_times(seen.detections, max_frames)
         evidence = []
-        for window in looked.windows:
+        for window in seen.windows:
             places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
             if not places:
                 continue
-            row = ClipRow(window.clip, window.frame_index, looked.rotation)
-            [frames] = await self._frames(looked.decoder, [row], max(deadline - monotonic(), 0.001))
+            row = ClipRow(window.clip, window.frame_index, seen.rotation)
+            [frames] = await self._frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
             for at in places:
-                jpeg = await asyncio.to_thread(_jpeg, looked.letterbox.crop(frames[at]))
+                jpeg = await asyncio.to_thread(_jpeg, seen.letterbox.crop(frames[at]))
                 evidence.append(EvidenceFrame(window.times_s[at], jpeg))
         return evidence
 

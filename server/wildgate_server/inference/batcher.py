@@ -17,16 +17,31 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 import structlog
+from pydantic import Field
 
+from wildgate_server.config_section import ConfigSection
 from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
-from wildgate_server.settings import BatchSettings
-from wildgate_server.triton.client import Answer, ClipRow
+from wildgate_server.triton.client import ClipRow, DetectionBatch
 
-__all__ = ["Batcher", "RowResult"]
+__all__ = ["BatchSettings", "Batcher", "RowResult"]
 
 _log = structlog.get_logger()
 
-Detect = Callable[[Sequence[ClipRow], float], Awaitable[Answer]]
+Detect = Callable[[Sequence[ClipRow], float], Awaitable[DetectionBatch]]
+
+
+class BatchSettings(ConfigSection):
+    """How clip windows become Triton requests."""
+
+    max_rows: int = Field(8, ge=1)
+    """Windows in one Triton request, at most."""
+    max_wait_ms: float = Field(0.0, ge=0)
+    """How long the first window of a batch waits for company. Without waiting, a batch is what gathered while all
+    requests were under way, so batches grow with the load; on CPUs that measured best."""
+    max_batch_mb: int = Field(64, ge=1)
+    """Largest Triton request, padding included."""
+    max_in_flight: int = Field(4, ge=1)
+    """Triton requests under way at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,7 @@ class Batcher:
                 return entry
 
     async def _gather(self) -> list[_Entry]:
-        """A batch that begins with the row in `_forming`, less those whose callers have left meanwhile."""
+        """A batch that begins with the row in `_forming`, less those whose callers have left."""
         forming = self._forming
         try:
             async with asyncio.timeout(self._settings.max_wait_ms / 1000):

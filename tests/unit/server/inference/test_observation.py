@@ -12,11 +12,11 @@ from releases_under_test import manifest, releases
 from scored_videos import sampled_video
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused
-from wildgate_server.looking import Look, Looker
-from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow
-from wildgate_server.settings import BatchSettings
-from wildgate_server.triton.client import Answer, ClipRow, DecoderRefused
+from wildgate_server.inference.batcher import BatchSettings
+from wildgate_server.inference.observation import Observation, Observer
+from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import ClipWindow
+from wildgate_server.triton.client import ClipRow, DecoderRefused, DetectionBatch
 
 GOOD = ClipWindow(b"good", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4)
 HARD = ClipWindow(b"hard", (0, 1, 1, 1), (4.0, 5.0), 2)
@@ -30,7 +30,7 @@ class FakeTriton:
         self.bad: set[int] = set()
         self.away: Exception | None = None
 
-    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         self.batches.append((ensemble, [row.clip for row in rows]))
         hard = [row for row in rows if row.clip == b"hard"]
         if hard and self.away:
@@ -39,28 +39,33 @@ class FakeTriton:
             raise DecoderRefused("DALI said no")
         if any(index in self.bad for row in hard for index in row.frame_index):
             raise RowRefused("cannot be decoded")
-        return Answer(np.zeros((len(rows), 4, 2, 6), np.float32), 2 if ensemble.endswith("_canary") else 1)
+        return DetectionBatch(np.zeros((len(rows), 4, 2, 6), np.float32), 2 if ensemble.endswith("_canary") else 1)
 
 
 @asynccontextmanager
-async def looking(triton: FakeTriton) -> AsyncIterator[Looker]:
-    async with Routes(BatchSettings(max_rows=2, max_wait_ms=1000), triton.detect, releases(1, canary=2)) as routes:
-        yield Looker(manifest(), routes)
+async def observing(triton: FakeTriton) -> AsyncIterator[Observer]:
+    async with ReleaseRouter(
+        BatchSettings(max_rows=2, max_wait_ms=1000), triton.detect, releases(1, canary=2)
+    ) as router:
+        yield Observer(manifest(), router)
 
 
-async def seen(triton: FakeTriton, ensemble: str = "video_scorer") -> Look:
-    async with looking(triton) as looker:
-        return await looker.look(sampled_video(windows=(GOOD, HARD)), ensemble, monotonic() + 60)
+async def seen(triton: FakeTriton, *, canary: bool = False) -> Observation:
+    async with observing(triton) as observer:
+        return await observer.observe(sampled_video(windows=(GOOD, HARD)), monotonic() + 60, canary=canary)
 
 
 @pytest.mark.parametrize(
-    ("ensemble", "on_cpu"),
-    [("video_scorer", "video_scorer_software"), ("video_scorer_canary", "video_scorer_software_canary")],
+    ("canary", "ensemble", "on_cpu"),
+    [
+        (False, "video_scorer", "video_scorer_software"),
+        (True, "video_scorer_canary", "video_scorer_software_canary"),
+    ],
 )
-async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(ensemble: str, on_cpu: str) -> None:
+async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(canary: bool, ensemble: str, on_cpu: str) -> None:
     triton = FakeTriton()
-    look = await seen(triton, ensemble)
-    assert look.windows == (GOOD, HARD)
+    observation = await seen(triton, canary=canary)
+    assert observation.windows == (GOOD, HARD)
     assert triton.batches == [
         (ensemble, [b"good", b"hard"]),
         (ensemble, [b"good"]),
@@ -72,8 +77,8 @@ async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(ensemble: str, 
 async def test_what_the_cpu_refuses_is_looked_at_frame_by_frame_there() -> None:
     triton = FakeTriton()
     triton.bad = {1}
-    look = await seen(triton)
-    assert look.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
+    observation = await seen(triton)
+    assert observation.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
     assert triton.batches[-1][0] == "video_scorer_software"
     assert triton.batches.count(("video_scorer", [b"hard"])) == 1
 
@@ -81,9 +86,9 @@ async def test_what_the_cpu_refuses_is_looked_at_frame_by_frame_there() -> None:
 async def test_what_neither_decodes_is_corrupt() -> None:
     triton = FakeTriton()
     triton.bad = {0, 1}
-    async with looking(triton) as looker:
+    async with observing(triton) as observer:
         with pytest.raises(CorruptVideo):
-            await looker.look(sampled_video(windows=(HARD,)), "video_scorer", monotonic() + 60)
+            await observer.observe(sampled_video(windows=(HARD,)), monotonic() + 60)
 
 
 async def test_a_window_that_could_not_be_asked_for_is_never_left_out() -> None:

@@ -10,10 +10,9 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from wildgate_server.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
-from wildgate_server.settings import BatchSettings
-from wildgate_server.triton.client import Answer, ClipRow
+from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
+from wildgate_server.triton.client import ClipRow, DetectionBatch
 
 FAR = 3600.0
 MB = 1 << 20
@@ -44,7 +43,7 @@ class FakeTriton:
     def go(self) -> None:
         self._go.set()
 
-    async def detect(self, rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def detect(self, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         marks = [asked.clip[0] for asked in rows]
         self.batches.append(marks)
         self.timeouts_s.append(timeout_s)
@@ -61,7 +60,7 @@ class FakeTriton:
             raise self.error
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
-        return Answer(np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32), 7)
+        return DetectionBatch(np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32), 7)
 
 
 @asynccontextmanager
@@ -199,9 +198,9 @@ async def test_a_surprise_becomes_an_error_that_the_caller_may_retry(triton: Fak
 
 
 async def test_an_answer_with_too_few_rows_fails_who_got_none(triton: FakeTriton) -> None:
-    async def short(rows: Sequence[ClipRow], timeout_s: float) -> Answer:
+    async def short(rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         answer = await triton.detect(rows, timeout_s)
-        return Answer(answer.detections[:1], answer.version)
+        return DetectionBatch(answer.detections[:1], answer.version)
 
     async with Batcher(BatchSettings(max_rows=2, max_wait_ms=LONG_WAIT_MS), short) as batcher:
         first, second = await asyncio.gather(*submitted(batcher, row(1), row(2)), return_exceptions=True)

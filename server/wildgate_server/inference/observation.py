@@ -1,4 +1,4 @@
-"""Looking at one sampled video: its windows are asked for, and what comes back is read as detections of one release."""
+"""One sampled video looked at by one release: every window is asked for, and what comes back is read as detections."""
 
 from __future__ import annotations
 
@@ -6,23 +6,89 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 
-from wildgate_server.detections import Detection, Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.repository.manifest import ModelManifest
-from wildgate_server.repository.model_configs import ensemble
+from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
-from wildgate_server.routes import Routes
-from wildgate_server.sampling.sampler import ClipWindow, SampledVideo
 from wildgate_server.triton.client import ClipRow, DecoderRefused
 
-__all__ = ["Look", "Looker"]
+__all__ = ["Observation", "Observer"]
 
-_MAX_SALVAGED_FRAMES = 256  # a longer clip that does not decode is given up: each of its frames would decode it anew
-_ASKS = 3
+_MAX_SALVAGED_FRAMES = (
+    256  # a longer clip that does not decode is given up: decoding it frame by frame would decode all of it each time
+)
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Observation:
+    """What one release saw in a video.
+
+    `windows` are those that were looked at, decoded by the model `decoder` and turned by `rotation` degrees.
+    `queue_ms` and `infer_ms` are those of the slowest window.
+    """
+
+    release: Release
+    windows: tuple[ClipWindow, ...]
+    detections: tuple[Detection, ...]
+    letterbox: Letterbox
+    rotation: int
+    decoder: str
+    queue_ms: float
+    infer_ms: float
+
+    @property
+    def looked_at_s(self) -> tuple[float, ...]:
+        """When the looked-at frames are shown, in seconds."""
+        return tuple(time_s for window in self.windows for time_s in window.times_s)
+
+
+class Observer:
+    """Has videos looked at, by the ensembles that `router` leads to."""
+
+    def __init__(self, manifest: ModelManifest, router: ReleaseRouter) -> None:
+        self._side_px = manifest.frame_side_px
+        self._router = router
+
+    async def observe(
+        self, video: SampledVideo, deadline: float, *, canary: bool = False, software: bool = False
+    ) -> Observation:
+        """Asks the serving release, or the one on trial, for every window.
+
+        A window that Triton refuses is asked for frame by frame, if that is cheap; one that the GPU's decoder refuses
+        is asked of the CPU's, whose answer counts. `software` asks the CPU's from the start.
+
+        A verdict is that of one version: where another one came into force between two windows, all are asked for
+        again. Raises CorruptVideo when no frame can be decoded, UnsupportedCodec, BackendUnavailable and
+        DeadlineExceeded.
+        """
+        letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side_px)
+        inquiry = _Inquiry(self._router, video, letterbox, deadline, canary, software)
+        for _ in range(_MAX_ATTEMPTS):
+            answers = await inquiry.windows(video.windows)
+            if not answers:
+                raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
+            if len(versions := {answer.version for answer in answers}) == 1:
+                break
+        else:
+            raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
+        return Observation(
+            release=self._router.release(versions.pop()),
+            windows=tuple(answer.window for answer in answers),
+            detections=tuple(found for answer in answers for found in answer.detections),
+            letterbox=letterbox,
+            rotation=video.rotation,
+            decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
+            queue_ms=max(answer.queue_ms for answer in answers),
+            infer_ms=max(answer.infer_ms for answer in answers),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _WindowAnswer:
     """A window, or a frame of one, as Triton answered for it."""
 
     window: ClipWindow
@@ -33,78 +99,25 @@ class _Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one release sees in a video; `queue_ms` and `infer_ms` are those of the slowest window."""
+class _Inquiry:
+    """What all windows of one observation have in common."""
 
-    release: Release
-    windows: tuple[ClipWindow, ...]
-    detections: tuple[Detection, ...]
-    letterbox: Letterbox
-    queue_ms: float
-    infer_ms: float
-
-    @property
-    def looked_at_s(self) -> tuple[float, ...]:
-        """When the looked-at frames are shown, in seconds."""
-        return tuple(time_s for window in self.windows for time_s in window.times_s)
-
-
-class Looker:
-    """Has videos looked at by the ensembles that `routes` lead to."""
-
-    def __init__(self, manifest: ModelManifest, routes: Routes) -> None:
-        self._side = manifest.frame_side_px
-        self._routes = routes
-
-    async def look(self, video: SampledVideo, ensemble: str, deadline: float) -> Look:
-        """Asks `ensemble` for every window; one that Triton refuses is asked for frame by frame, if that is cheap.
-
-        A window that the GPU's decoder does not take is asked for again with the CPU's, whose answer counts.
-
-        A verdict is that of one version: where another one came into force between two windows, all are asked for
-        again. Raises CorruptVideo when no frame can be decoded, UnsupportedCodec, BackendUnavailable and
-        DeadlineExceeded.
-        """
-        letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side)
-        asking = _Asking(self._routes, ensemble, video, letterbox, deadline)
-        for _ in range(_ASKS):
-            answers = await asking.windows(video.windows)
-            if not answers:
-                raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
-            if len(versions := {answer.version for answer in answers}) == 1:
-                break
-        else:
-            raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
-        return Look(
-            release=self._routes.release(versions.pop()),
-            windows=tuple(answer.window for answer in answers),
-            detections=tuple(found for answer in answers for found in answer.detections),
-            letterbox=letterbox,
-            queue_ms=max(answer.queue_ms for answer in answers),
-            infer_ms=max(answer.infer_ms for answer in answers),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """What all windows of one look have in common."""
-
-    routes: Routes
-    ensemble: str
+    router: ReleaseRouter
     video: SampledVideo
     letterbox: Letterbox
     deadline: float
+    canary: bool
+    software: bool
 
-    async def windows(self, windows: Sequence[ClipWindow]) -> list[_Answered]:
+    async def windows(self, windows: Sequence[ClipWindow]) -> list[_WindowAnswer]:
         """The answers in order; the first failure cancels the others and is raised as itself."""
         return [answer for answers in await _gather([self._window(each) for each in windows]) for answer in answers]
 
-    async def _window(self, window: ClipWindow) -> list[_Answered]:
+    async def _window(self, window: ClipWindow) -> list[_WindowAnswer]:
         try:
             return [await self._ask(window)]
         except DecoderRefused:
-            on_cpu = ensemble(canary=self.ensemble == ensemble(canary=True), software=True)
-            return await replace(self, ensemble=on_cpu).windows([window])
+            return await replace(self, software=True).windows([window])
         except RowRefused as refusal:
             if refusal.unsupported:
                 raise UnsupportedCodec(
@@ -116,15 +129,16 @@ class _Asking:
                 return []
         return await self.windows(window.frames())
 
-    async def _ask(self, window: ClipWindow) -> _Answered:
+    async def _ask(self, window: ClipWindow) -> _WindowAnswer:
         row = ClipRow(window.clip, window.frame_index, self.video.rotation)
-        result = await self.routes.submit(self.ensemble, row, self.deadline)
-        labels = self.routes.release(result.version).labels
+        name = ensemble(canary=self.canary, software=self.software)
+        result = await self.router.submit(name, row, self.deadline)
+        labels = self.router.release(result.version).labels
         detections = read_detections(result.detections, window.times_s, labels, self.letterbox)
-        return _Answered(window, detections, result.version, result.queue_ms, result.infer_ms)
+        return _WindowAnswer(window, detections, result.version, result.queue_ms, result.infer_ms)
 
 
-async def _gather(answers: Sequence[Coroutine[None, None, list[_Answered]]]) -> list[list[_Answered]]:
+async def _gather(answers: Sequence[Coroutine[None, None, list[_WindowAnswer]]]) -> list[list[_WindowAnswer]]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(answer) for answer in answers]

@@ -7,27 +7,22 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from wildgate_server.source.byte_ranges import ByteRange, MemorySource, merged
-from wildgate_server.source.ranged_source import RangedSource, ReadingBounds
+from wildgate_server.source.byte_ranges import ByteRange, merged
+from wildgate_server.source.byte_source import ByteSource, ReadingBounds
 
 CONTENT = os.urandom(10_000)
 
 
-class Reader:
-    """Has the content, and keeps what it was asked for."""
+def source_of(
+    asked: list[ByteRange], max_gap_bytes: int = 0, max_requests: int = 1000, head: bytes = b""
+) -> ByteSource:
+    """The content; `asked` is filled with what is fetched of it."""
 
-    size = len(CONTENT)
-
-    def __init__(self) -> None:
-        self.asked: list[ByteRange] = []
-
-    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:
-        self.asked += spans
+    def fetch(spans: Sequence[ByteRange]) -> list[bytes]:
+        asked.extend(spans)
         return [CONTENT[span.start : span.end] for span in spans]
 
-
-def source_of(reader: Reader, max_gap_bytes: int = 0, max_requests: int = 1000) -> RangedSource:
-    return RangedSource(reader, ReadingBounds(100, max_gap_bytes, max_requests))
+    return ByteSource(len(CONTENT), fetch, ReadingBounds(100, max_gap_bytes, max_requests), head)
 
 
 def test_near_ranges_are_one() -> None:
@@ -40,8 +35,8 @@ def test_near_ranges_are_one() -> None:
 def test_any_reads_give_what_lies_there_and_fetch_it_once() -> None:
     rng = random.Random(3)
     for _ in range(30):
-        reader = Reader()
-        source = source_of(reader, max_gap_bytes=rng.choice((0, 10, 300)))
+        asked: list[ByteRange] = []
+        source = source_of(asked, max_gap_bytes=rng.choice((0, 10, 300)))
         for _ in range(20):
             spans = []
             for _ in range(rng.randrange(1, 5)):
@@ -50,43 +45,42 @@ def test_any_reads_give_what_lies_there_and_fetch_it_once() -> None:
             contents = source.read(spans)
             assert [bytes(content) for content in contents] == [CONTENT[span.start : span.end] for span in spans]
             assert all(source.has(span) for span in spans)
-        fetched = sorted(reader.asked)
+        fetched = sorted(asked)
         assert all(before.end <= after.start for before, after in pairwise(fetched))
         assert source.read_bytes == sum(map(len, fetched))
         assert source.read_requests == len(fetched)
 
 
 def test_what_is_at_hand_is_real_and_the_rest_is_zeros() -> None:
-    reader = Reader()
-    source = source_of(reader)
+    asked: list[ByteRange] = []
+    source = source_of(asked)
     source.read([ByteRange(10, 20), ByteRange(30, 40)])
     expected = bytes(5) + CONTENT[10:20] + bytes(10) + CONTENT[30:35]
     assert source.at_hand(ByteRange(5, 35)) == expected
     assert not source.has(ByteRange(5, 35))
-    assert len(reader.asked) == 2
+    assert len(asked) == 2
 
 
 def test_past_the_last_request_but_one_the_rest_is_read() -> None:
-    reader = Reader()
-    source = source_of(reader, max_requests=4)
+    asked: list[ByteRange] = []
+    source = source_of(asked, max_requests=4)
     source.read([ByteRange(0, 10)])
     spans = [ByteRange(start, start + 10) for start in range(100, 1000, 100)]
     assert [bytes(content) for content in source.read(spans)] == [CONTENT[span.start : span.end] for span in spans]
     source.read([ByteRange(5000, 6000)])
-    assert reader.asked == [ByteRange(0, 10), ByteRange(100, len(CONTENT))]
+    assert asked == [ByteRange(0, 10), ByteRange(100, len(CONTENT))]
 
 
 def test_the_head_is_not_fetched_again() -> None:
-    reader = Reader()
-    source = RangedSource(reader, ReadingBounds(100, 0, 10), CONTENT[:500], waited_s=0.25)
+    asked: list[ByteRange] = []
+    source = source_of(asked, head=CONTENT[:500])
     assert bytes(source.read([ByteRange(0, 600)])[0]) == CONTENT[:600]
-    assert reader.asked == [ByteRange(500, 600)]
+    assert asked == [ByteRange(500, 600)]
     assert (source.read_bytes, source.read_requests) == (600, 2)
-    assert source.waited_s >= 0.25
 
 
 def test_memory_is_not_copied() -> None:
-    source = MemorySource(CONTENT)
+    source = ByteSource.of_content(CONTENT, 1 << 30)
     [part] = source.read([ByteRange(10, 20)])
     assert part.obj is CONTENT
     assert source.has(ByteRange(0, len(CONTENT)))

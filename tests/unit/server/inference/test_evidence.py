@@ -9,19 +9,21 @@ from time import monotonic
 import numpy as np
 import pytest
 from PIL import Image
+from releases_under_test import releases
 
-from wildgate_server.detections import Detection, Letterbox
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.evidence import EvidenceFrame, EvidenceMaker, Looked
-from wildgate_server.sampling.sampler import ClipWindow
+from wildgate_server.inference.detections import Detection, Letterbox
+from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.inference.observation import Observation
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 SIDE = 64
 LETTERBOX = Letterbox.of(128, 64, 0, SIDE)  # bars of 16 above and below
-WINDOWS = [
+WINDOWS = (
     ClipWindow(b"first", (0, 1, 2), (0.0, 2.0, 4.0), 3),
     ClipWindow(b"second", (0, 5, 5), (6.0, 8.0), 6),
-]
+)
 FAR = 3600.0
 
 
@@ -53,11 +55,12 @@ def detection(score: float, time_s: float) -> Detection:
 
 
 async def made(decoder: FakeDecoder, detections: list[Detection], count: int) -> list[EvidenceFrame]:
-    return await EvidenceMaker(decoder.frames).make(looked(detections), count, monotonic() + FAR)
+    return await EvidenceMaker(decoder.frames).make(seen(detections), count, monotonic() + FAR)
 
 
-def looked(detections: list[Detection]) -> Looked:
-    return Looked(WINDOWS, detections, LETTERBOX, rotation=90, decoder="their_decoder")
+def seen(detections: list[Detection]) -> Observation:
+    release = releases(1).serving
+    return Observation(release, WINDOWS, tuple(detections), LETTERBOX, 90, "their_decoder", queue_ms=0, infer_ms=0)
 
 
 @pytest.fixture
@@ -103,9 +106,9 @@ async def test_a_decoder_s_error_is_raised() -> None:
         raise BackendUnavailable("away")
 
     with pytest.raises(BackendUnavailable):
-        await EvidenceMaker(away).make(looked([detection(0.5, 0.0)]), 1, monotonic() + FAR)
+        await EvidenceMaker(away).make(seen([detection(0.5, 0.0)]), 1, monotonic() + FAR)
 
 
 async def test_a_passed_deadline_asks_with_a_positive_timeout(decoder: FakeDecoder) -> None:
-    await EvidenceMaker(decoder.frames).make(looked([detection(0.5, 0.0)]), 1, monotonic() - 5)
+    await EvidenceMaker(decoder.frames).make(seen([detection(0.5, 0.0)]), 1, monotonic() - 5)
     assert decoder.timeouts_s[0] > 0

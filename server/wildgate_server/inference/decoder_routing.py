@@ -28,8 +28,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wildgate_server.media.coded_stream import BT709, UNSPECIFIED
-from wildgate_server.sampling.sampler import SampledVideo
+from wildgate_server.media.coding import BT709, UNSPECIFIED
+from wildgate_server.media.sampled_video import SampledVideo
 
 __all__ = ["NVDEC", "DecoderLimits", "DecoderRouting"]
 
@@ -78,7 +78,7 @@ class DecoderRouting:
     def __init__(self, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> None:
         self._limits = None if profile == _CPU_PROFILE else limits
 
-    def software(self, video: SampledVideo) -> bool:
+    def needs_cpu_decoder(self, video: SampledVideo) -> bool:
         """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself."""
         if self._limits is None:
             return False

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from clips import ClipSpec, make_clip
 
-from wildgate_server.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
+from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
 from wildgate_server.media.coded_stream import Coding
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.sampler import SampledVideo, VideoLimits, sample_video
 
 PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
 
@@ -81,30 +82,30 @@ BY_SOFTWARE = {
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", ON_GPU)
 def test_what_nvdec_decodes_goes_to_the_gpu(profile: str, name: str) -> None:
-    assert not DecoderRouting(profile).software(ON_GPU[name])
+    assert not DecoderRouting(profile).needs_cpu_decoder(ON_GPU[name])
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", BY_SOFTWARE)
 def test_everything_else_goes_to_the_cpu(profile: str, name: str) -> None:
-    assert DecoderRouting(profile).software(BY_SOFTWARE[name])
+    assert DecoderRouting(profile).needs_cpu_decoder(BY_SOFTWARE[name])
 
 
 def test_in_profile_cpu_nothing_needs_another_decoder() -> None:
     routing = DecoderRouting("cpu")
-    assert not any(routing.software(video) for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
+    assert not any(routing.needs_cpu_decoder(video) for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
 
 
 def test_a_gpu_that_can_more_gets_more() -> None:
     wider = {**NVDEC, "h264": DecoderLimits(frozenset({"High"}), 48, 16, 8192, 8192)}
     large = video(width=7680, height=4320)
-    assert DecoderRouting("gpu").software(large)
-    assert not DecoderRouting("gpu", wider).software(large)
+    assert DecoderRouting("gpu").needs_cpu_decoder(large)
+    assert not DecoderRouting("gpu", wider).needs_cpu_decoder(large)
 
 
 def sampled(spec: ClipSpec) -> SampledVideo:
     limits = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)
-    return sample_video(make_clip(spec), SamplingConfig(8, 0.5), limits)
+    return sample_content(make_clip(spec), SamplingConfig(8, 0.5), limits)
 
 
 @pytest.mark.parametrize(
@@ -129,4 +130,4 @@ def sampled(spec: ClipSpec) -> SampledVideo:
     ids=lambda value: f"{value.codec}-{value.container}-{value.pix_fmt}" if isinstance(value, ClipSpec) else "",
 )
 def test_real_videos(spec: ClipSpec, software: bool) -> None:
-    assert DecoderRouting("gpu").software(sampled(spec)) is software
+    assert DecoderRouting("gpu").needs_cpu_decoder(sampled(spec)) is software

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from wildgate_server.detections import Detection, Letterbox, read_detections
 from wildgate_server.errors import BackendUnavailable
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 
 LABELS = ("bear", "owl", "horn")
 SQUARE = Letterbox.of(100, 100, 0, 100)

@@ -1,13 +1,13 @@
-"""From the cache, from an equal video's scoring, or by scoring: with a scripted scorer at the seam."""
+"""The way of a video, from its source to its answer: with a scripted sampler and scorer at the seams."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -17,7 +17,6 @@ from scored_videos import POLICY, sampled_video, scored_video
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
-from wildgate_server.caching.verdicts import Asked, Verdicts
 from wildgate_server.errors import (
     BackendUnavailable,
     CorruptVideo,
@@ -26,22 +25,24 @@ from wildgate_server.errors import (
     NotAVideo,
     VerdictNotCached,
 )
-from wildgate_server.evidence import EvidenceFrame
+from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.metrics import Metrics
+from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import Policy
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.canary import on_trial
-from wildgate_server.sampling.sampler import SampledVideo
-from wildgate_server.scoring import Sampled, ScoredVideo
-from wildgate_server.settings import SamplingSettings, SourceSettings
-from wildgate_server.source.local_file import VideoFile
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.scoring import ScoredVideo
+from wildgate_server.source.source_settings import SourceSettings
+from wildgate_server.source.sources import Sources
+from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage
+from wildgate_server.wire import encoded_verdict, verdict_of
 
 PATIENCE_S = 30.0
 VIDEO = b"a video"
 DIGEST = f"blake3:{blake3(VIDEO).hexdigest()}"
-FILE = VideoFile(Path("/a.mp4"))
-URI = "file:///a.mp4"
 SAMPLED_DIGEST = "blake3-sampled:" + "5" * 64
 
 
@@ -58,39 +59,36 @@ class FakeScorer:
     sampling: asyncio.Event = field(default_factory=asyncio.Event)
     scoring: asyncio.Event = field(default_factory=asyncio.Event)
     file_digest: str = SAMPLED_DIGEST
-    claimed_digest: str = ""
 
     def __post_init__(self) -> None:
         self.sampling.set()
         self.scoring.set()
 
-    async def sample(self, source: object, digest: str | None = None) -> Sampled:
+    async def sample(self, source: VideoSource) -> SampledVideo:
         self.sampled.append(source)
         await self._waits(self.sampling)
-        return Sampled(self._video(source, digest), {Stage.READ: 0.5, Stage.SAMPLE: 4.0, Stage.HANDOVER: 1.0})
+        if source.kind == "content":
+            size = len(source.content)
+            return sampled_video(
+                content_digest=source.content_digest, content_bytes=size, read_bytes=size, read_requests=0
+            )
+        reads = len(self.sampled)
+        return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
 
-    async def score(self, sampled: Sampled, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+    async def score(self, video: SampledVideo, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
         self.scored.append(deadline)
         await self._waits(self.scoring)
         if self.error:
             raise self.error
         canary = self.releases.rollout.canary
-        trial = canary and on_trial(sampled.video.content_digest, canary.share)
+        trial = canary and on_trial(video.content_digest, canary.share)
         return scored_video(
-            video=sampled.video,
+            video=video,
             policy=self.policy,
             release=self.releases.by_version[canary.version] if canary and trial else self.releases.serving,
             evidence=(EvidenceFrame(2.0, b"jpeg"),) * max_evidence_frames,
-            timings={**sampled.timings, Stage.INFER: 30.0},
+            timings={Stage.INFER: 30.0},
         )
-
-    def _video(self, source: object, digest: str | None) -> SampledVideo:
-        if isinstance(source, bytes):
-            size = len(source)
-            digest = digest or self.claimed_digest or f"blake3:{blake3(source).hexdigest()}"
-            return sampled_video(content_digest=digest, content_bytes=size, read_bytes=size, read_requests=0)
-        reads = len(self.sampled)
-        return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
 
     async def _waits(self, event: asyncio.Event) -> None:
         try:
@@ -101,27 +99,34 @@ class FakeScorer:
 
 
 class Parts:
-    def __init__(self, *, cached: bool = True) -> None:
+    def __init__(self, root: Path, *, cached: bool = True) -> None:
+        self.root = root
         self.scorer = FakeScorer()
         self.metrics = Metrics()
-        self.store = MemoryStore(100, 1 << 20)
-        self.cache = VerdictCache([self.store], 3600, self.metrics.cache) if cached else None
-        self.verdicts = Verdicts(
-            scorer=self.scorer,
-            cache=self.cache,
+        settings = SourceSettings(file_roots=(root,), buckets=("s3://b", "gs://b"))
+        self.pipeline = ScoringPipeline(
+            sources=Sources(settings),
+            cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics.cache) if cached else None,
             basis=VerdictBasis(
-                manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=SourceSettings()
+                manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=settings
             ),
+            sampling=self.scorer,
+            scorer=self.scorer,
+            encode=partial(encoded_verdict, max_gap_s=2.5),
             metrics=self.metrics,
-            max_gap_s=2.5,
         )
 
-    def content(self, content: bytes = VIDEO, patience_s: float = PATIENCE_S, evidence: int = 0) -> Answer:
-        asked = Asked(monotonic() + patience_s, max_evidence_frames=evidence)
-        return self.verdicts.about(content, asked)
+    async def content(self, content: bytes = VIDEO, patience_s: float = PATIENCE_S, evidence: int = 0) -> pb.Verdict:
+        scoring = self.pipeline.score_content(content, deadline=monotonic() + patience_s, max_evidence_frames=evidence)
+        del content
+        return verdict_of(await scoring)
 
-    def uri(self, uri: str = URI, patience_s: float = PATIENCE_S) -> Answer:
-        return self.verdicts.about(FILE, Asked(monotonic() + patience_s, uri))
+    async def uri(self, uri: str = "a.mp4", patience_s: float = PATIENCE_S) -> pb.Verdict:
+        uri = uri if "://" in uri else f"file://{self.root}/{uri}"
+        return verdict_of(await self.pipeline.score_uri(uri, deadline=monotonic() + patience_s))
+
+    async def digest(self, digest: str = DIGEST, evidence: int = 0) -> pb.Verdict:
+        return verdict_of(await self.pipeline.score_digest(digest, max_evidence_frames=evidence))
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -132,12 +137,11 @@ class Parts:
                 await asyncio.sleep(0)
 
 
-Answer = Coroutine[Any, Any, pb.Verdict]
-
-
 @pytest.fixture
-def parts() -> Parts:
-    return Parts()
+def parts(tmp_path: Path) -> Parts:
+    for name in ("a.mp4", "copy.mp4"):
+        (tmp_path / name).touch()
+    return Parts(tmp_path)
 
 
 def stages(verdict: pb.Verdict) -> set[str]:
@@ -181,14 +185,14 @@ class TestContent:
         parts.scorer.error = None
         assert not (await parts.content()).cached
 
-    async def test_without_a_cache_every_video_is_scored_by_itself(self) -> None:
-        parts = Parts(cached=False)
+    async def test_without_a_cache_every_video_is_scored_by_itself(self, tmp_path: Path) -> None:
+        parts = Parts(tmp_path, cached=False)
         verdicts = await asyncio.gather(parts.content(), parts.content())
         assert [verdict.cached for verdict in verdicts] == [False, False]
         assert len(parts.scorer.scored) == 2
         assert stages(verdicts[0]) == SCORED - {"cache"}
         with pytest.raises(VerdictNotCached):
-            await parts.verdicts.about_digest(DIGEST)
+            await parts.digest()
 
     async def test_what_was_read_is_counted(self, parts: Parts) -> None:
         await parts.content()
@@ -247,7 +251,7 @@ class TestWhatAVerdictRestsOn:
             assert (verdict.model_version, verdict.cached) == ("m/2", False)
         assert len(parts.scorer.scored) == 4
         with pytest.raises(VerdictNotCached):
-            await parts.verdicts.about_digest(DIGEST)
+            await parts.digest()
 
     async def test_a_video_that_is_not_on_trial_is_answered_as_ever(self, parts: Parts) -> None:
         await parts.content()
@@ -297,13 +301,6 @@ class TestEvidence:
         assert not kept.evidence
         assert bare(kept) == bare(asked)
 
-    async def test_a_worker_s_word_does_not_decide_what_a_verdict_is_kept_for(self, parts: Parts) -> None:
-        """A hostile video could otherwise have its verdict given to another."""
-        parts.scorer.claimed_digest = f"blake3:{'f' * 64}"
-        asked = await parts.content(evidence=2)
-        assert asked.content_digest == DIGEST
-        assert (await parts.content()).cached
-
     async def test_nobody_is_given_another_one_s_evidence(self, parts: Parts) -> None:
         plain, with_frames = await asyncio.gather(parts.content(), parts.content(evidence=1))
         assert (len(plain.evidence), len(with_frames.evidence)) == (0, 1)
@@ -312,7 +309,7 @@ class TestEvidence:
 class TestDigestAlone:
     async def test_a_kept_verdict(self, parts: Parts) -> None:
         scored = await parts.content()
-        verdict = await parts.verdicts.about_digest(DIGEST)
+        verdict = await parts.digest()
         assert verdict.cached
         assert (verdict.video.read_bytes, verdict.video.content_bytes) == (0, len(VIDEO)), "nothing came along"
         verdict.video.read_bytes = len(VIDEO)
@@ -321,23 +318,23 @@ class TestDigestAlone:
 
     async def test_none_is_kept(self, parts: Parts) -> None:
         with pytest.raises(VerdictNotCached) as refusal:
-            await parts.verdicts.about_digest(DIGEST)
+            await parts.digest()
         assert refusal.value.field == "content_digest"
 
     async def test_a_verdict_under_another_policy_is_none(self, parts: Parts) -> None:
         await parts.content()
         parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
         with pytest.raises(VerdictNotCached):
-            await parts.verdicts.about_digest(DIGEST)
+            await parts.digest()
 
     async def test_what_is_no_digest(self, parts: Parts) -> None:
         with pytest.raises(InvalidRequest) as refusal:
-            await parts.verdicts.about_digest("blake3:00")
+            await parts.digest("blake3:00")
         assert refusal.value.field == "content_digest"
 
     async def test_evidence_cannot_come_from_a_digest(self, parts: Parts) -> None:
         with pytest.raises(InvalidRequest) as refusal:
-            await parts.verdicts.about_digest(DIGEST, max_evidence_frames=1)
+            await parts.digest(evidence=1)
         assert refusal.value.field == "max_evidence_frames"
 
 
@@ -350,7 +347,7 @@ class TestTogether:
         assert stages(verdicts[0]) == SCORED
         assert all(stages(verdict) == {"cache", "shared", "total"} for verdict in verdicts[1:])
         assert parts.metric("wildgate_cache_shared_total") == 4
-        assert parts.verdicts.flights == 0
+        assert parts.pipeline.flights == 0
 
     async def test_each_answer_is_its_own(self, parts: Parts) -> None:
         first, second = await asyncio.gather(parts.content(), parts.content())
@@ -407,7 +404,7 @@ class TestTogether:
             caller.cancel()
         await asyncio.wait(callers)
         await parts.until(lambda: parts.scorer.cancelled == 1)
-        assert parts.verdicts.flights == 0
+        assert parts.pipeline.flights == 0
 
     async def test_who_follows_holds_no_second_copy_of_the_video(self, parts: Parts) -> None:
         gone: list[int] = []
@@ -437,7 +434,7 @@ class TestTogether:
         parts.scorer.scoring.clear()
         callers = [asyncio.create_task(parts.content()) for _ in range(2)]
         await parts.until(lambda: len(parts.scorer.scored) == 1)
-        await parts.verdicts.close()
+        await parts.pipeline.close()
         assert parts.scorer.cancelled == 1
         await asyncio.wait(callers)
 
@@ -464,7 +461,7 @@ class TestUri:
         assert (stages(first), stages(second)) == (SCORED, {"shared", "total"})
 
     async def test_two_uris_of_equal_files_are_sampled_each_and_scored_once(self, parts: Parts) -> None:
-        first, second = await asyncio.gather(parts.uri(), parts.uri("file:///copy.mp4"))
+        first, second = await asyncio.gather(parts.uri(), parts.uri("copy.mp4"))
         assert (len(parts.scorer.sampled), len(parts.scorer.scored)) == (2, 1)
         assert stages(second) == {"cache", "read", "sample", "handover", "shared", "total"}
         assert (first.video.read_requests, second.video.read_requests) == (1, 2), "what it took to read each"
@@ -473,7 +470,7 @@ class TestUri:
     async def test_a_file_that_was_read_whole_is_known_as_content(self, parts: Parts) -> None:
         parts.scorer.file_digest = DIGEST
         by_uri = await parts.uri()
-        content, digest = await parts.content(), await parts.verdicts.about_digest(DIGEST)
+        content, digest = await parts.content(), await parts.digest()
         assert (content.cached, digest.cached) == (True, True)
         assert reads(by_uri) == (100, 1)
         assert (reads(content), reads(digest)) == ((len(VIDEO), 0), (0, 0)), "their own, not those of who came first"
@@ -491,7 +488,13 @@ class TestUri:
 
     @pytest.mark.parametrize(
         ("uri", "kind"),
-        [(URI, "file"), ("https://host/a", "http"), ("http://host/a", "http"), ("s3://b/a", "s3"), ("gs://b/a", "gs")],
+        [
+            ("a.mp4", "file"),
+            ("https://host/a", "http"),
+            ("http://host/a", "http"),
+            ("s3://b/a", "s3"),
+            ("gs://b/a", "gs"),
+        ],
     )
     async def test_what_was_read_is_counted_by_kind(self, parts: Parts, uri: str, kind: str) -> None:
         await parts.uri(uri)

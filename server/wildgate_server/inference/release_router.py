@@ -1,7 +1,7 @@
 """Which versions answer from now on, and the batchers that lead to them.
 
-A video holds the releases in force from the moment it is sampled to its verdict, whatever is switched meanwhile; what
-is no longer in force is retired when the last video that holds it is answered.
+A video holds the releases in force from the moment it is sampled until its verdict, whatever is switched in between;
+a release that is no longer in force is retired once the last video that holds it is answered.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
-from wildgate_server.batcher import Batcher, RowResult
 from wildgate_server.errors import BackendUnavailable
+from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Release, Releases
-from wildgate_server.settings import BatchSettings
-from wildgate_server.triton.client import Answer, ClipRow
+from wildgate_server.triton.client import ClipRow, DetectionBatch
 
-__all__ = ["Routes"]
+__all__ = ["ReleaseRouter"]
 
-Detect = Callable[[str, Sequence[ClipRow], float], Awaitable[Answer]]
+Detect = Callable[[str, Sequence[ClipRow], float], Awaitable[DetectionBatch]]
 
 
 @dataclass(eq=False, slots=True)
@@ -34,8 +33,8 @@ class _InForce:
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Routes:
-    """Leads rows to ensembles: one batcher for each that is asked, so that rows of two never share a batch.
+class ReleaseRouter:
+    """Routes rows to ensembles: one batcher for each, so that rows of two ensembles never share a batch.
 
     `detect(ensemble, rows, timeout_s)` answers as `TritonClient.detect` does. An async context manager that closes the
     batchers.
@@ -50,7 +49,7 @@ class Routes:
         self._known: dict[int, Release] = dict(releases.by_version)
         self._batchers: dict[str, Batcher] = {}
 
-    async def __aenter__(self) -> Routes:
+    async def __aenter__(self) -> ReleaseRouter:
         return self
 
     async def __aexit__(
@@ -110,7 +109,7 @@ class Routes:
         self._in_force = _InForce(releases)
 
     async def retire(self) -> None:
-        """Waits until no video holds what is no longer in force, and closes what leads nowhere."""
+        """Waits until no video holds what is no longer in force, and closes the batchers that nothing is routed to."""
         for held in tuple(self._retiring):
             if held.videos:
                 held.free.clear()

@@ -1,0 +1,189 @@
+"""The packets of a video stream, and clips: small media files that hold only some of them. Nothing here decodes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import atan2, degrees, hypot
+from typing import TypeAlias
+
+import av
+import av.error
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from wildgate_server.errors import UnsupportedCodec
+from wildgate_server.media.coded_stream import DeclaredStream
+from wildgate_server.media.coding import BT709, Coding
+from wildgate_server.media.sample import Sample
+
+__all__ = ["Clip", "Video", "VideoPacket", "out_of_memory"]
+
+# The first that takes the codec. use_editlist=0: an edit list in the clip would shift or cut its first frames.
+_CLIP_FORMATS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("mp4", {"use_editlist": "0"}),
+    ("mov", {"use_editlist": "0"}),
+    ("matroska", {"fflags": "+bitexact"}),  # else it gets a random identifier
+)
+_CLIP_TICK = Fraction(1, 1000)
+_CLIP_FRAME_TICKS = 40
+
+# DALI decodes any matrix as BT.601, and a DALI pipeline cannot search a file for what it is. So an MP4 clip in BT.709
+# says it at a fixed place, the minor version of its `ftyp` box (ISO/IEC 14496-12, 4.3: informative); see `dali.py`.
+_MINOR_VERSION = slice(12, 16)
+_BT709_MARK = b"wg\0\1"
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+
+def out_of_memory() -> MemoryError:
+    """FFmpeg's own is also one of the errors that tell of a file's faults; this is not."""
+    return MemoryError("FFmpeg has run out of memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A media file that holds only some packets of a video, and how its picture is to be turned.
+
+    `rank` is each frame's place in presentation order, by its place among the video's samples. `rotation` is FFmpeg's
+    display rotation modulo 360: degrees counter-clockwise, a multiple of 90.
+    """
+
+    data: bytes
+    rank: Mapping[int, int]
+    rotation: int
+
+
+class Video:
+    """Packets of one video stream, by their places among the samples, which describe all packets in decode order.
+
+    `width` and `height` are pixels of the stored picture, as the container declares them; `format`, `codec` and
+    `profile` are FFmpeg's names. `declared_end_s` is when a video that could not be read to its end says that it ends,
+    in seconds; None where it was read to its end, or does not say.
+    """
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        samples: Sequence[Sample],
+        packets: Mapping[int, VideoPacket],
+        declared_end_s: float | None = None,
+    ) -> None:
+        context = stream.codec_context
+        self._stream = stream
+        self._packets = packets
+        self.samples = samples
+        self.declared_end_s = declared_end_s
+        self.format = stream.container.format.name.split(",")[0]
+        self.codec = context.codec.canonical_name
+        self.profile = str(context.profile or "unknown")
+        self.width = context.width
+        self.height = context.height
+        self._declared = DeclaredStream(
+            codec=self.codec,
+            extradata=context.extradata or b"",
+            width=self.width,
+            height=self.height,
+            pixel_format=context.pix_fmt,
+            matrix=int(context.colorspace),
+            range=int(context.color_range),
+        )
+
+    def standing_for(self, samples: Sequence[Sample], places: Sequence[int]) -> Video:
+        """The same packets as those at `places` of the samples of a larger video."""
+        return Video(self._stream, samples, {place: self._packets[at] for at, place in enumerate(places)})
+
+    def coding(self, clips: Sequence[Sequence[int]]) -> Coding:
+        """How the packets of clips are coded; each clip is given as `clip` takes it."""
+        places = sorted({place for places in clips for place in places})
+        packets = ((self.samples[place].is_keyframe, memoryview(self._packets[place])) for place in places)
+        return self._declared.coding(packets, max(_delay(places, self._rank(places)) for places in clips))
+
+    def clip(self, places: Sequence[int], coding: Coding | None = None) -> Clip:
+        """A clip of the packets at `places` of the samples, ascending; `coding` is how it is coded, if that is known.
+
+        Its frames lie in presentation order on a timeline of its own, one every 40 ms, so that what was odd in the
+        video's timestamps (negative, equal, missing, far apart) cannot drop or swap frames.
+
+        Raises UnsupportedCodec when no clip format takes the codec.
+        """
+        coding = coding or self.coding([places])
+        rank = self._rank(places)
+        for name, options in _CLIP_FORMATS:
+            try:
+                data = self._mux(places, rank, name, options)
+                return Clip(_marked(data, coding), rank, 0 if name == "matroska" else _rotation(data))
+            except MemoryError:
+                raise out_of_memory() from None
+            except (ValueError, av.error.FFmpegError):
+                continue  # this format does not take the codec, or wrote no track of it
+        raise UnsupportedCodec(
+            f"no clip format takes codec {self.codec}",
+            metadata={"codec": self.codec, "profile": self.profile},
+        )
+
+    def _mux(self, places: Sequence[int], rank: Mapping[int, int], format_name: str, options: dict[str, str]) -> bytes:
+        delay = _delay(places, rank)  # so that no frame is shown before it is decoded
+        buffer = io.BytesIO()
+        output: OutputContainer
+        with av.open(buffer, "w", format=format_name, options=options) as output:
+            track = output.add_stream_from_template(self._stream, opaque=True)
+            for at, place in enumerate(places):
+                packet = self._packets[place]
+                packet.stream = track
+                packet.time_base = _CLIP_TICK
+                packet.dts = at * _CLIP_FRAME_TICKS
+                packet.pts = (rank[place] + delay) * _CLIP_FRAME_TICKS
+                packet.duration = _CLIP_FRAME_TICKS
+                output.mux(packet)
+        return buffer.getvalue()
+
+    def _rank(self, places: Sequence[int]) -> dict[int, int]:
+        by_time = sorted(places, key=lambda place: (self.samples[place].time_s, place))
+        return {place: rank for rank, place in enumerate(by_time)}
+
+
+def _delay(places: Sequence[int], rank: Mapping[int, int]) -> int:
+    """The largest number of places by which a frame is coded before its turn to be shown."""
+    return max(at - rank[place] for at, place in enumerate(places))
+
+
+def _marked(clip: bytes, coding: Coding) -> bytes:
+    if coding.matrix != BT709 or clip[4:8] != b"ftyp":
+        return clip
+    return clip[: _MINOR_VERSION.start] + _BT709_MARK + clip[_MINOR_VERSION.stop :]
+
+
+def _rotation(clip: bytes) -> int:
+    """The display rotation that FFmpeg carried from the video into the clip's track header.
+
+    PyAV shows a stream's display matrix only on decoded frames; the clip's own `tkhd` box has it without decoding.
+    Matrix: ISO/IEC 14496-12, 8.3.2; the angle as FFmpeg's av_display_rotation_get() computes it.
+    """
+    track = memoryview(clip)
+    for kind in (b"moov", b"trak", b"tkhd"):
+        track = _child(track, kind)
+    a, b, _, c, d = struct.unpack_from(">5i", track, 52 if track[0] else 40)
+    across, down = hypot(a, c), hypot(b, d)
+    if not across or not down:
+        return 0
+    return round(-degrees(atan2(b / down, a / across)) / 90) * 90 % 360
+
+
+def _child(box: memoryview, kind: bytes) -> memoryview:
+    """The payload of the first box of this kind inside `box`."""
+    at = 0
+    while at + 8 <= len(box):
+        size, name = struct.unpack_from(">I4s", box, at)
+        header = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", box, at + 8)
+            header = 16
+        if name == kind:
+            return box[at + header : at + size]
+        at += max(size, header)
+    raise ValueError(f"the clip has no {kind!r} box")

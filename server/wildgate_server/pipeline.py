@@ -1,0 +1,231 @@
+"""The way of a video. Read this file first: it is the picture in README as code.
+
+    receive    `service`      a request comes over gRPC, its content apart from its message
+    admit      `admission`    it gets a place, or is refused at once
+    identify   `source/`      content by its digest, before anything else; what lies at a URI once it is sampled
+    look up    `caching/`     an equal video is answered from the cache, or with the scoring that is under way
+    sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
+    look       `inference/`   the clips go to Triton in batches, detections come back
+    judge      `policy`       detections become a verdict
+    answer     `wire`         the verdict, and what this request's own way was like
+
+`service` does the first two and the last, `ScoringPipeline` all between them; `scoring` has look and judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import monotonic
+
+from wildgate_server.caching.single_flight import SingleFlight
+from wildgate_server.caching.verdict_cache import VerdictCache
+from wildgate_server.caching.verdict_key import VerdictBasis
+from wildgate_server.errors import DeadlineExceeded, InvalidRequest, VerdictNotCached
+from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.metrics import Metrics
+from wildgate_server.rollout.canary import on_trial
+from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.scoring import ScoredVideo, Scorer
+from wildgate_server.source.content_digest import checked_digest
+from wildgate_server.source.sources import Sources
+from wildgate_server.source.video_source import VideoSource
+from wildgate_server.stages import Stage, Timings
+
+__all__ = ["Answer", "ReadCost", "ScoringPipeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCost:
+    """What reading a video took one request; `file_bytes` is the size of the file, None where it is not known."""
+
+    read_bytes: int
+    read_requests: int = 0
+    file_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict, and what is this request's own.
+
+    `verdict` is encoded once, when it is made: the same bytes are kept, and answer all who ask about equal videos.
+    `timings` are milliseconds. `read` is None where the verdict itself says what reading took.
+    """
+
+    verdict: bytes = field(repr=False)
+    timings: Timings
+    cached: bool = False
+    evidence: tuple[EvidenceFrame, ...] = field(default=(), repr=False)
+    read: ReadCost | None = None
+
+
+class ScoringPipeline:
+    """Takes a video that has a place from its source to its answer.
+
+    Without a cache every video is scored by itself. `encode` makes a verdict what is kept and answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        cache: VerdictCache | None,
+        basis: VerdictBasis,
+        sampling: SamplingPool,
+        scorer: Scorer,
+        encode: Callable[[ScoredVideo], bytes],
+        metrics: Metrics,
+    ) -> None:
+        self._sources = sources
+        self._cache = cache
+        self._basis = basis
+        self._sampling = sampling
+        self._scorer = scorer
+        self._encode = encode
+        self._metrics = metrics
+        # A deadline concerns one caller alone; all else, such as a corrupt video, holds for all who ask about it.
+        self._flights: SingleFlight[Answer] = SingleFlight(personal=(DeadlineExceeded,))
+
+    @property
+    def flights(self) -> int:
+        """Scorings under way that others may share."""
+        return len(self._flights)
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        await self._flights.close()
+
+    async def score_content(self, content: bytes, *, deadline: float, max_evidence_frames: int = 0) -> Answer:
+        """The verdict on a media file, before `deadline` (monotonic seconds).
+
+        Raises InvalidRequest, VideoTooLarge, and the errors of `SamplingPool.sample` and `Scorer.score`.
+        """
+        started = monotonic()
+        source = await self._sources.of_content(content).identified()
+        digest, read = source.key, ReadCost(len(content))
+        del content
+        if self._cache is None or max_evidence_frames:
+            return _finished(await self._sample_and_score(source, deadline, max_evidence_frames), started)
+
+        if known := await self._look_up(digest):
+            return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=read), started)
+        looked_up = monotonic()
+        timings = {Stage.CACHE: (looked_up - started) * 1e3}
+        work = partial(self._sample_and_score, source)
+        flight = self._flights.run(self._key(self._in_flight_as(digest)), work, deadline)
+        del source, work  # the flight's now: whoever joins another's holds that one's copy, not a second one
+        answer, shared = await flight
+        if shared:
+            answer = self._shared(answer, looked_up)
+        return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
+
+    async def score_uri(self, uri: str, *, deadline: float, max_evidence_frames: int = 0) -> Answer:
+        """The verdict on what lies at a URI. It is known once it is sampled: decoding and detecting may be saved.
+
+        Requests for one URI at one time share sampling, too. Raises InvalidRequest, UriNotAllowed, UriNotFound, and the
+        errors of `SamplingPool.sample` and `Scorer.score`.
+        """
+        started = monotonic()
+        source = self._sources.of_uri(uri)
+        if self._cache is None or max_evidence_frames:
+            return _finished(await self._sample_and_score(source, deadline, max_evidence_frames), started)
+
+        # Which videos are on trial shows only when they are sampled: what began under another rollout is not joined.
+        subject = f"{self._scorer.releases.rollout!r} {source.key}"
+        work = partial(self._sample_then_look_up, source)
+        answer, shared = await self._flights.run(self._key(subject), work, deadline)
+        return _finished(self._shared(answer, started) if shared else answer, started)
+
+    async def score_digest(self, digest: str, *, max_evidence_frames: int = 0) -> Answer:
+        """The verdict that the cache has on content with this digest, `blake3:<hex>`.
+
+        Raises InvalidRequest, and VerdictNotCached also for a video on trial, which is to be looked at.
+        """
+        started = monotonic()
+        checked_digest(digest)
+        if max_evidence_frames:
+            raise InvalidRequest("evidence frames need the video, not its digest alone", field="max_evidence_frames")
+        known = await self._look_up(digest)
+        if known is None:
+            raise VerdictNotCached("no verdict on this content is kept here", field="content_digest")
+        return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=ReadCost(0)), started)
+
+    async def _sample_then_look_up(self, source: VideoSource, deadline: float) -> Answer:
+        """Identifies what lies at a URI by sampling it; from there on its way is that of content."""
+        video, timings = await self._sample(source)
+        read = ReadCost(video.read_bytes, video.read_requests, video.content_bytes)
+        looking = monotonic()
+        answer = await self._look_up(video.content_digest)
+        looked_up = monotonic()
+        timings = {**timings, Stage.CACHE: (looked_up - looking) * 1e3}
+        if answer is None:
+            key = self._key(self._in_flight_as(video.content_digest))
+            answer, shared = await self._flights.run(key, partial(self._score, video), deadline)
+            if shared:
+                answer = self._shared(answer, looked_up)
+        return replace(answer, timings={**answer.timings, **timings}, read=read)
+
+    async def _sample_and_score(self, source: VideoSource, deadline: float, max_evidence_frames: int = 0) -> Answer:
+        video, timings = await self._sample(source)
+        answer = await self._score(video, deadline, max_evidence_frames)
+        return replace(answer, timings={**timings, **answer.timings})
+
+    async def _look_up(self, digest: str) -> Answer | None:
+        """What the cache has on a video; nothing on one that a version is on trial on, which is to be compared."""
+        if self._cache is None or self._trial_of(digest) is not None:
+            return None
+        verdict = await self._cache.find(self._key(digest))
+        return None if verdict is None else Answer(verdict, {}, cached=True)
+
+    async def _sample(self, source: VideoSource) -> tuple[SampledVideo, Timings]:
+        started = monotonic()
+        video = await self._sampling.sample(source)
+        taken_ms = _ms_since(started)
+        self._metrics.source.sampled(
+            source.kind,
+            file_bytes=video.content_bytes,
+            read_bytes=video.read_bytes,
+            read_requests=video.read_requests,
+        )
+        return video, {
+            Stage.READ: video.read_ms,
+            Stage.SAMPLE: video.sample_ms,
+            Stage.HANDOVER: max(taken_ms - video.read_ms - video.sample_ms, 0.0),
+        }
+
+    async def _score(self, video: SampledVideo, deadline: float, max_evidence_frames: int = 0) -> Answer:
+        """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on."""
+        scored = await self._scorer.score(video, deadline=deadline, max_evidence_frames=max_evidence_frames)
+        verdict = self._encode(scored)
+        if self._cache:
+            await self._cache.keep(self._basis.key(video.content_digest, scored.release, scored.policy), verdict)
+        return Answer(verdict, scored.timings, evidence=scored.evidence)
+
+    def _shared(self, answer: Answer, since: float) -> Answer:
+        """Another request's answer as that of one that waited for it."""
+        self._metrics.cache.shared()
+        return replace(answer, timings={Stage.SHARED: _ms_since(since)})
+
+    def _trial_of(self, digest: str) -> int | None:
+        """The version on trial on the video, if there is one."""
+        canary = self._scorer.releases.rollout.canary
+        return canary.version if canary and on_trial(digest, canary.share) else None
+
+    def _in_flight_as(self, digest: str) -> str:
+        """What scorings are shared by: one that began before the video was on trial is not joined when it is."""
+        version = self._trial_of(digest)
+        return digest if version is None else f"{digest} {version}"
+
+    def _key(self, subject: str) -> str:
+        """The key of what the serving release and the policy in force say now."""
+        return self._basis.key(subject, self._scorer.releases.serving, self._scorer.policy)
+
+
+def _finished(answer: Answer, started: float) -> Answer:
+    return replace(answer, timings={**answer.timings, Stage.TOTAL: _ms_since(started)})
+
+
+def _ms_since(moment: float) -> float:
+    return (monotonic() - moment) * 1e3

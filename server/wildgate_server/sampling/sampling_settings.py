@@ -1,0 +1,44 @@
+"""Settings of how videos are sampled; for the gateway only, as workers do without pydantic."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from wildgate_server.config_section import ConfigSection
+from wildgate_server.cores import available_cores
+from wildgate_server.sampling.plan import SamplingConfig
+
+__all__ = ["SamplingSettings"]
+
+
+class SamplingSettings(ConfigSection):
+    """How a video is looked at, and the processes that do it."""
+
+    max_gap_s: float = Field(2.0, gt=0)
+    """Longest stretch of a video to leave unlooked."""
+    max_frames: int = Field(64, ge=1)
+    """Frames looked at per video, at most."""
+    max_decoded_frames: int = Field(2000, ge=1)
+    """Frames decoded for these, at most; only videos with sparse keyframes come near."""
+    max_clip_mb: int = Field(64, ge=1)
+    """Megabytes sent to Triton per video, at most."""
+    workers: int = Field(default_factory=available_cores, ge=1)
+    """Sampling processes."""
+    fetch_workers: int = Field(default_factory=lambda: min(4 * available_cores(), 16), ge=1)
+    """As many more, at most, for what lies behind http, https, s3 and gs URIs: so many are read at once. Each is
+    started when all others are busy, and then takes some 36 MB."""
+    timeout_s: float = Field(10.0, gt=0)
+    """A worker busy with one video for longer is killed, and the video refused."""
+    worker_memory_mb: int = Field(2048, ge=512)
+    """Address space of one worker; a video that needs more is refused."""
+
+    def config(self, frames_per_window: int, *, read_coding: bool) -> SamplingConfig:
+        """How the sampler is to look at a video, for clip windows of F = `frames_per_window` places."""
+        return SamplingConfig(
+            frames_per_window=frames_per_window,
+            max_gap_s=self.max_gap_s,
+            max_frames=self.max_frames,
+            max_decoded_frames=self.max_decoded_frames,
+            max_clip_bytes=self.max_clip_mb << 20,
+            read_coding=read_coding,
+        )

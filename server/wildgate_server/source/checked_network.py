@@ -1,0 +1,97 @@
+"""Connections to hosts that may be reached and no others.
+
+A name is resolved once per connection, and the connection is made to an address that was checked: what a name server
+says later does not matter. TLS still asks for the name's certificate.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from functools import lru_cache
+from time import monotonic
+
+from wildgate_server.source.fetching import FetchConfig, TransientFailure
+from wildgate_server.source.http_url import HttpUrl
+from wildgate_server.source.public_address import reachable_addresses
+
+__all__ = ["CheckedNetwork", "tls_context"]
+
+
+@lru_cache(maxsize=1)
+def tls_context() -> ssl.SSLContext:
+    """The certificates that this system trusts; reading them takes some 20 ms."""
+    return ssl.create_default_context()
+
+
+class CheckedNetwork:
+    """The connections for one video; none waits past `deadline`, a `monotonic` time.
+
+    Each is used by one thread, which calls `wait_on` before each wait and closes it; `end` stops the waits of all.
+    """
+
+    def __init__(self, config: FetchConfig, deadline: float) -> None:
+        self._config = config
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._ended = False
+
+    def connected(self, url: HttpUrl) -> socket.socket:
+        """A connection to the first address of the URL's host that answers, with TLS for https.
+
+        Raises UriNotAllowed, FetchFailed and TransientFailure.
+        """
+        *others, last = reachable_addresses(url.host, url.port, self._config.private_networks, self._config.ports)
+        for address in others:
+            with suppress(TransientFailure):
+                return self._connected(address, url)
+        return self._connected(last, url)
+
+    def wait_on(self, wire: socket.socket) -> None:
+        """Bounds the next wait by stall and deadline. Raises TransientFailure where there is no time left."""
+        left_s = self._deadline - monotonic()
+        if self._ended or left_s <= 0:
+            raise TransientFailure("reading has ended")
+        wire.settimeout(min(self._config.stall_s, left_s))
+
+    def close(self, wire: socket.socket) -> None:
+        """Closes a connection."""
+        with self._lock:  # so that `end` never touches a descriptor that is another's by then
+            self._sockets.discard(wire)
+            wire.close()
+
+    def end(self) -> None:
+        """Stops all waits on connections, and lets no other begin."""
+        with self._lock:
+            self._ended = True
+            for wire in self._sockets:
+                with suppress(OSError):
+                    socket.socket.shutdown(wire, socket.SHUT_RDWR)  # TLS' own would have it go on in the clear
+
+    def _connected(self, address: str, url: HttpUrl) -> socket.socket:
+        wire = self._ours(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM))
+        try:
+            self.wait_on(wire)
+            wire.connect((address, url.port))
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if url.scheme == "https":
+                # The handshake comes once `end` knows the socket that takes the descriptor over.
+                plain = wire
+                wire = self._ours(
+                    tls_context().wrap_socket(plain, server_hostname=url.host, do_handshake_on_connect=False)
+                )
+                self.close(plain)
+                self.wait_on(wire)
+                wire.do_handshake()  # type: ignore[attr-defined]
+        except (OSError, TransientFailure) as error:
+            self.close(wire)
+            raise error if isinstance(error, TransientFailure) else TransientFailure.unanswered(error) from None
+        return wire
+
+    def _ours(self, wire: socket.socket) -> socket.socket:
+        with self._lock:
+            self._sockets.add(wire)
+        return wire
