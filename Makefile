@@ -66,18 +66,18 @@ perf: setup ## Loads a server with locust, judges it by its objectives, writes o
 	$(BIN)/python -m wildgate_perf.locust_load $(PERF)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
-	$(BIN)/wildgate-build evaluate
+	$(BIN)/python -m wildgate_detector evaluate
 
 detector: setup ## Trains the reference detector anew, quantises and publishes it (hours on a CPU; needs Debian's tuxpaint-stamps-default)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
-	$(BIN)/wildgate-build train --output out/train/detector.onnx
-	$(BIN)/wildgate-build film out/train/clips
+	$(BIN)/python -m wildgate_detector train --output out/train/detector.onnx
+	$(BIN)/python -m wildgate_detector film out/train/clips
 	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
 		--output out/train/detector-int8.onnx --report out/train/int8.json
 	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector.onnx --report out/train/int8.json
 
 samples: setup ## Composes the sample clips anew
-	$(BIN)/wildgate-build samples
+	$(BIN)/python -m wildgate_detector samples
 
 engines: setup ## Builds the TensorRT-RTX engine of the serving detector (needs no GPU)
 	$(BIN)/wildgate-build engine --target rtx

@@ -36,8 +36,7 @@ from gpu_usage import GpuUsage, watched
 from wildgate_build.engine.architectures import CURRENT
 from wildgate_build.engine.artifacts import write_engine
 from wildgate_build.engine.builder import EnginePlan, build_engine
-from wildgate_build.engine.errors import BuildFailedError
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import BuildError, BuildFailedError
 from wildgate_build.publish.publishing import Publication, publish
 from wildgate_build.publish.repository import Repository
 from wildgate_build.publish.rollout_change import change_rollout

@@ -24,10 +24,10 @@ import numpy as np
 import onnxruntime
 
 from detector_runtimes import GRAPH, Contender, Instances
-from wildgate_build.check.comparison import Grounds, compare_files
+from wildgate_build.check.comparison import EvaluationSet, compare_files
 from wildgate_build.check.verdicts import read_policy
-from wildgate_build.failures import BuildError
-from wildgate_build.output_files import check_writable, write_files
+from wildgate_build.durable_files import check_writable, write_files
+from wildgate_build.errors import BuildError
 from wildgate_build.standard_file import StandardFile
 
 HERE = Path(__file__).parent
@@ -70,7 +70,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     """All figures. Raises BuildError when a file or video cannot be used, or the figures could not be written."""
     options.output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(options.output, inputs=[options.detector, options.int8])
-    grounds = Grounds(options.videos, options.repository, read_policy(None))
+    grounds = EvaluationSet(options.videos, options.repository, read_policy(None))
     compared = compare_files(options.detector, options.int8, grounds)  # first, since it refuses what does not fit
     fp32, int8 = StandardFile.read(options.detector), StandardFile.read(options.int8)
     return {

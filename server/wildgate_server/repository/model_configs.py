@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -68,12 +68,15 @@ def ensemble(*, canary: bool = False, software: bool = False) -> str:
 
 def ensembles(rollout: Rollout) -> dict[str, int]:
     """Every ensemble of the repository, and the detector's version that it asks."""
+    return {name: version for name, version, _ in _ensembles(rollout)}
+
+
+def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:
+    """The same with whether each of them decodes on the CPU whatever the profile."""
     versions = {False: rollout.serving} | ({True: rollout.canary.version} if rollout.canary else {})
-    return {
-        ensemble(canary=canary, software=software): version
-        for canary, version in versions.items()
-        for software in (False, True)
-    }
+    for canary, version in versions.items():
+        for software in (False, True):
+            yield ensemble(canary=canary, software=software), version, software
 
 
 def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
@@ -83,8 +86,8 @@ def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]
         Path(CLIP_DECODER_SOFTWARE, _CPU_CONFIG): _software_decoder(CLIP_DECODER_SOFTWARE, manifest),
         **_wildlife_detector(manifest, rollout),
         **{
-            Path(name, _CPU_CONFIG): _video_scorer(name, version, manifest)
-            for name, version in ensembles(rollout).items()
+            Path(name, _CPU_CONFIG): _video_scorer(name, version, manifest, software=software)
+            for name, version, software in _ensembles(rollout)
         },
     }
 
@@ -149,10 +152,10 @@ def _quoted(line: str | None) -> str:
     return "no such line" if line is None else f"`{line.strip()}`"
 
 
-def _video_scorer(name: str, version: int, manifest: ModelManifest) -> str:
+def _video_scorer(name: str, version: int, manifest: ModelManifest, *, software: bool) -> str:
     interface = Interface.of(manifest)
     inputs = [interface.clip, interface.frame_index, interface.rotation]
-    decoder = CLIP_DECODER_SOFTWARE if _SOFTWARE in name else CLIP_DECODER
+    decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
     steps = [
         step(decoder, -1, inputs, [interface.frames]),
         step(DETECTOR, version, [interface.frames], [interface.detections]),

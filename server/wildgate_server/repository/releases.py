@@ -134,6 +134,13 @@ class Rollout(_Frozen):
         """The versions that answer, the serving one first."""
         return (self.serving, self.canary.version) if self.canary else (self.serving,)
 
+    @property
+    def summary(self) -> str:
+        """In words, such as `version 2 serves, version 3 on trial on 0.05, version 1 before`."""
+        canary = f", version {self.canary.version} on trial on {self.canary.share:.3g}" if self.canary else ""
+        previous = f", version {self.previous} before" if self.previous else ""
+        return f"version {self.serving} serves{canary}{previous}"
+
 
 class ChangingRollout(Rollout):
     """A rollout that is being brought into force, beside what answers meanwhile.

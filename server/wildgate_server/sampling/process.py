@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 
 from wildgate_server import allocator
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, check_ready, sampled_of
-from wildgate_server.sampling.reply import LENGTH_BYTES
+from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
+from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
 from wildgate_server.sampling.worker import WorkerOrders, message
 from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import OpenableVideo
@@ -91,7 +91,7 @@ class SamplingProcess:
             )
         self._channel.sendall(message(orders))
         self._channel.setblocking(False)
-        self._bounds = ReplyBounds.of(orders.config)
+        self._config = orders.config
         self._ready = False
         self._getting_ready = asyncio.Lock()
         self._users = 0  # of the channel
@@ -138,7 +138,7 @@ class SamplingProcess:
         with self._using_channel():
             reply = await self._reply(source, timeout_s)
             try:
-                return sampled_of(reply, self._bounds, source.content_digest)
+                return sampled_of(reply, self._config, source.content_digest)
             except MalformedReply as fault:
                 await asyncio.to_thread(self.end)
                 raise ProcessDied(at_work=True, fault=str(fault)) from None
@@ -210,7 +210,7 @@ class SamplingProcess:
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
-            if length > self._bounds.max_bytes:
+            if length > self._config.max_clip_bytes + HEADER_ROOM_BYTES:
                 raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:

@@ -23,7 +23,7 @@ from obstore.store import GCSStore, S3Store
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urljoin, urlsplit
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.checked_network import CheckedNetwork
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 from wildgate_server.source.http_url import DEFAULT_PORTS, HttpUrl

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource, ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ByteSource, ReadingBounds
 from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["VideoFile"]

@@ -121,7 +121,7 @@ async def test_a_death_at_work(process: SamplingProcess, put: Put, death: bytes,
     assert not process.lives
 
 
-@pytest.mark.parametrize("nonsense", [b"silence", b"babble", b"boast", b"pickle"])
+@pytest.mark.parametrize("nonsense", [b"silence", b"garbage", b"overlong", b"pickle"])
 async def test_a_process_that_answers_nonsense_is_ended(process: SamplingProcess, put: Put, nonsense: bytes) -> None:
     with pytest.raises(ProcessDied) as told:
         await process.sample(put(nonsense), TIMEOUT_S)

@@ -15,8 +15,7 @@ from media_host import Handler, MediaHost, serving
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_fetcher import BucketFetcher, store_of
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.remote_object import RemoteObject
 
