@@ -16,11 +16,12 @@ help: ## Explains the targets
 
 setup: $(VENV)/.installed ## Checks the machine and installs everything into $(VENV)
 
+# "." by itself for ./perf: pip does not take '.[dev]' for what that depends on.
 $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml constraints.txt
 	@PYTHONPATH=server $(PYTHON) -m wildgate_server.preflight
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ./client --editable . --editable ./perf --editable '.[dev]' \
-		--constraint constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ./client --editable . --editable ./perf --editable '.[dev]'
 	@touch $@
 
 demo: setup ## Starts a real server, scores the sample clips, compares with their truth, writes out/demo/
