@@ -1,4 +1,4 @@
-"""Starts `wildgate serve` as a subprocess on a free loopback port, and stops all that it started."""
+"""Runs `wildgate serve` as a subprocess on a free loopback port, and stops every process it started."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from typing import IO, Self, cast
 __all__ = ["LocalServer", "LocalServerOptions", "ServerStartFailed", "StopReport"]
 
 READY_LINE = re.compile(r"wildgate is ready on (?P<target>\S+:\d+)\s*$")
-# Marks every process that descends from the server, whatever sessions and groups it makes for itself.
+# Marks all descendants of the server, whatever sessions and process groups they create.
 MARK = "LOCAL_WILDGATE_MARK"
 LOG_TAIL_LINES = 20
 
 
 class ServerStartFailed(Exception):
-    """The server ended or stayed silent before it was ready; the message names its log and quotes its end."""
+    """The server was not ready in time, or ended before; the message names its log and quotes the last lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalServerOptions:
-    """How the server is run.
+    """How to run the server.
 
-    Its output is kept at `log_path`. `environment` comes on top of this process's own, `directory` is where
-    it runs (by default where this process does). `stop_timeout_s` leaves room for the server's own drain.
+    Its output goes to `log_path`. `environment` is added to this process's own; `directory` is the working directory,
+    by default this process's. `stop_timeout_s` leaves time for the server to drain.
     """
 
     log_path: Path
@@ -48,7 +48,7 @@ class LocalServerOptions:
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """How the server went: its exit status, whether it had to be killed, and the processes it left behind."""
+    """How the server stopped: its exit status, whether it had to be killed, and the processes it left behind."""
 
     exit_status: int
     killed: bool
@@ -56,7 +56,7 @@ class StopReport:
 
     @property
     def clean(self) -> bool:
-        """Whether it stopped by itself when asked, with status 0, and took every process along."""
+        """Whether it stopped when asked, with status 0, and left no process behind."""
         return self.exit_status == 0 and not self.killed and not self.orphans
 
     def __str__(self) -> str:
@@ -71,15 +71,15 @@ class StopReport:
 
 
 class LocalServer:
-    """A context manager: the server is ready on `target` inside of it, gone after it.
+    """A context manager: inside it, the server is ready on `target`; after it, the server is gone.
 
-    Raises `ServerStartFailed` on entry; `stop_report` says after the exit how the server went.
+    Raises `ServerStartFailed` on entry; after the exit, `stop_report` says how the server stopped.
     """
 
     def __init__(self, options: LocalServerOptions) -> None:
         self._options = options
         self._mark = uuid.uuid4().hex
-        self._ready = threading.Event()  # set by the ready line, or by the end of the output
+        self._ready = threading.Event()  # set by the ready line or the end of the output
         self._target: str | None = None
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -87,7 +87,7 @@ class LocalServer:
 
     @property
     def target(self) -> str:
-        """The gRPC target `HOST:PORT` the server printed."""
+        """The gRPC target `HOST:PORT` that the server printed."""
         if self._target is None:
             raise RuntimeError("LocalServer is used before it is ready")
         return self._target
@@ -166,7 +166,7 @@ class LocalServer:
         self.stop_report = StopReport(process.returncode, killed, orphans)
 
     def _kill_orphans(self) -> tuple[int, ...]:
-        """Kills what outlived the server, after a moment in which a dying process may still be seen."""
+        """Kills what outlives the server, after a grace period for processes that are still ending."""
         left = self._await_gone()
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -175,7 +175,7 @@ class LocalServer:
         return tuple(left)
 
     def _await_gone(self) -> list[int]:
-        """Waits for the server's processes to go, for `orphan_grace_s` at most; returns those still there."""
+        """Waits at most `orphan_grace_s` for the server's processes to end; returns those that are left."""
         give_up_s = time.monotonic() + self._options.orphan_grace_s
         while (left := self._marked_processes()) and time.monotonic() < give_up_s:
             time.sleep(0.02)
