@@ -87,4 +87,4 @@ gpu-report: setup ## Measures the rtx profile on this machine's NVIDIA GPU, writ
 	$(BIN)/python perf/gpu_report.py
 
 clean: ## Removes what was installed and written
-	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

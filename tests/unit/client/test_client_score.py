@@ -91,11 +91,10 @@ async def test_a_missing_file_is_not_sent(gateway: FakeGateway, target: str, tmp
     assert gateway.requests == []
 
 
-@pytest.mark.parametrize("source", [Content(b"12345"), Path("large.mp4")])
-async def test_a_video_over_the_limit_is_not_sent(gateway: FakeGateway, target: str, tmp_path: Path, source: Source):
-    if isinstance(source, Path):
-        source = tmp_path / source
-        source.write_bytes(b"12345")
+@pytest.mark.parametrize("kind", ["content", "file", "file that claims to be empty"])
+async def test_a_video_over_the_limit_is_not_sent(gateway: FakeGateway, target: str, tmp_path: Path, kind: str):
+    (tmp_path / "large.mp4").write_bytes(b"12345")
+    source: Source = {"content": Content(b"12345"), "file": tmp_path / "large.mp4"}.get(kind, Path("/dev/zero"))
     async with ScoringClient(target, ClientOptions(max_content_bytes=4)) as client:
         with pytest.raises(InvalidVideo, match="VIDEO_TOO_LARGE") as large:
             await client.score(source)
