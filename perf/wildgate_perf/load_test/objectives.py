@@ -1,4 +1,4 @@
-"""What a run is to show, from a YAML file, and whether it did.
+"""What a run must show, from a YAML file, and whether it did.
 
 The file has a list, `objectives`. Each entry names what it is about (`kind` of request, `shape` of load, `phase` of the
 run; left out: all of them together) and one bound or more:
@@ -10,24 +10,27 @@ run; left out: all of them together) and one bound or more:
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from wildgate_perf.locust_load.figures import FiguresBy
-from wildgate_perf.locust_load.kinds import REQUEST_KINDS
-from wildgate_perf.locust_load.load_shapes import SHAPES
+from wildgate_perf.load_test.kinds import KINDS, SENT_LATE
+from wildgate_perf.load_test.phases import Figures
 from wildgate_server.repository.yaml_document import read_document
 
 __all__ = ["DEFAULT_FILE", "Judged", "Objective", "Objectives", "ObjectivesInvalid", "judge", "read_objectives"]
 
 DEFAULT_FILE = Path(__file__).with_name("objectives.yaml")
+_SHAPES = ("ramp", "soak", "spike", "step")
+_PERCENTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+_BOUNDS = (*_PERCENTILES, "answered_per_s", "failed_share", "refused_share")
 
 
 class ObjectivesInvalid(Exception):
-    """The file is no list of objectives; each line names file, field and value."""
+    """The file is not a list of objectives; each line names file, field and value."""
 
 
 class Objective(BaseModel):
@@ -42,46 +45,28 @@ class Objective(BaseModel):
     p95_ms: float | None = Field(None, gt=0)
     p99_ms: float | None = Field(None, gt=0)
     answered_per_s: float | None = Field(None, ge=0)
-    """At least so many answers a second."""
-    kept_share: float | None = Field(None, ge=0, le=1)
-    """At least this share of the offered load was asked for; of paced users and of all kinds of requests together.
-
-    Users who fall behind ask for less, so their latencies are lower than callers who do not wait would see."""
+    """Goodput: at least so many answers per second."""
     failed_share: float | None = Field(None, ge=0, le=1)
     refused_share: float | None = Field(None, ge=0, le=1)
 
-    @field_validator("shape")
+    @field_validator("shape", "kind")
     @classmethod
-    def _known_shape(cls, shape: str | None) -> str | None:
-        if shape not in (None, *SHAPES):
-            raise ValueError(f"not one of {', '.join(SHAPES)}")
-        return shape
-
-    @field_validator("kind")
-    @classmethod
-    def _known_kind(cls, kind: str | None) -> str | None:
-        if kind not in (None, *REQUEST_KINDS):
-            raise ValueError(f"not one of {'; '.join(REQUEST_KINDS)}")
-        return kind
+    def _is_known(cls, value: str | None, info: Any) -> str | None:
+        known = _SHAPES if info.field_name == "shape" else KINDS
+        if value not in (None, *known):
+            raise ValueError(f"not one of {'; '.join(known)}")
+        return value
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Objective:
         if not self.bounds:
-            raise ValueError(f"bounds nothing: give one of {', '.join(BOUNDS)}")
-        if self.kind is not None and self.kept_share is not None:
-            raise ValueError("kept_share is of all kinds of requests together: leave out kind")
+            raise ValueError(f"bounds nothing: give one of {', '.join(_BOUNDS)}")
         return self
 
     @property
     def bounds(self) -> dict[str, float]:
         """The bounds that are given, by name."""
-        values = {name: getattr(self, name) for name in BOUNDS}
-        return {name: value for name, value in values.items() if value is not None}
-
-    @property
-    def about(self) -> str:
-        """What it is about, in words."""
-        return ", ".join(part for part in (self.kind or "all requests", self.phase) if part)
+        return {name: value for name in _BOUNDS if (value := getattr(self, name)) is not None}
 
 
 class Objectives(BaseModel):
@@ -92,10 +77,6 @@ class Objectives(BaseModel):
     objectives: tuple[Objective, ...] = Field(min_length=1)
 
 
-BOUNDS = ("p50_ms", "p95_ms", "p99_ms", "answered_per_s", "kept_share", "failed_share", "refused_share")
-_AT_LEAST = frozenset({"answered_per_s", "kept_share"})
-
-
 @dataclass(frozen=True)
 class Judged:
     """One bound beside what was measured; `measured` is None where nothing of the kind was asked."""
@@ -103,15 +84,28 @@ class Judged:
     about: str
     figure: str
     bound: float
-    at_least: bool
     measured: float | None
 
     @property
+    def at_least(self) -> bool:
+        """Whether the bound is a lower one."""
+        return self.figure == "answered_per_s"
+
+    @property
     def met(self) -> bool:
-        """Whether the bound holds; nothing measured meets none."""
+        """Whether the bound holds; what was not measured meets none."""
         if self.measured is None or self.measured != self.measured:
             return False
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self) | {"met": self.met}
+
+    def __str__(self) -> str:
+        measured = "nothing" if self.measured is None else f"{self.measured:.4g}"
+        bound = f"{'at least' if self.at_least else 'at most'} {self.bound:g}"
+        return f"{'met' if self.met else 'MISSED'}: {self.about}: {self.figure} {measured}, {bound}"
 
 
 def read_objectives(file: Path) -> Objectives:
@@ -121,26 +115,26 @@ def read_objectives(file: Path) -> Objectives:
 
 def judge(
     objectives: Objectives,
-    shape: str,
+    shape: str | None,
     kinds: Collection[str],
-    figures: FiguresBy,
+    figures: Mapping[tuple[str | None, str | None], Figures],
 ) -> list[Judged]:
     """Holds a run's figures, by phase and kind (None: all that count), against the objectives for its `shape`.
 
-    Objectives for other shapes, and for kinds of request that are not among the run's `kinds`, are passed over, and so
-    is `kept_share` in a closed loop, which offers no load: one file serves all runs. A phase that the run did not have
-    has no figures, and so misses its objective.
+    Objectives for other shapes, and for kinds of request that are not among the run's `kinds`, are passed over: one
+    file serves all runs. A phase that the run did not have has no figures, and so misses its objective.
     """
     judged = []
-    whole = figures.get((None, None))
-    closed = whole is not None and whole.offered_per_s is None and whole.seconds > 0
     for objective in objectives.objectives:
         if objective.shape not in (None, shape) or objective.kind not in (None, *kinds):
             continue
         found = figures.get((objective.phase, objective.kind))
+        about = ", ".join(part for part in (objective.kind or "all requests", objective.phase) if part)
         for name, bound in objective.bounds.items():
-            if name == "kept_share" and closed:
-                continue
-            measured = getattr(found, name) if found else None
-            judged.append(Judged(objective.about, name, bound, name in _AT_LEAST, measured))
+            measured = None
+            if found is not None:
+                measured = found.percentile_ms(_PERCENTILES[name]) if name in _PERCENTILES else getattr(found, name)
+            elif objective.kind == SENT_LATE:
+                measured = 0.0  # no request was due, so none was late
+            judged.append(Judged(about, name, bound, measured))
     return judged

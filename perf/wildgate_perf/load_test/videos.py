@@ -1,4 +1,4 @@
-"""Which video is asked about next: one the server has not seen, or one of a catalogue in which few are popular.
+"""Which video is asked about next: one the server has not seen, or one of a catalogue of which a few are popular.
 
 A file becomes another, with the same pictures, by a container element at its end that players skip: a `free` box
 (ISO/IEC 14496-12, 8.1.2) in MP4 and MOV, a Void element (RFC 8794, 11.3.2) in WebM and Matroska. What is in it makes
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-__all__ = ["AskedVideos", "FreshFile", "NoVideos", "Popularity", "Video", "load_videos", "relabelled"]
+from wildgate_perf.load_test.options import LoadOptions
+
+__all__ = ["FreshFile", "NoVideos", "Popularity", "Video", "VideoSource", "load_videos", "relabelled"]
 
 _MARK_BYTES = 16
 _LONGEST_PADDING = 1 << 22
@@ -23,7 +25,7 @@ _SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv"})
 
 
 class NoVideos(Exception):
-    """The folder has no video that could be asked about; the text names it."""
+    """The folder has no video to ask about; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Popularity:
 
 
 @dataclass(frozen=True)
-class AskedVideos:
+class VideoSource:
     """What users draw from. All processes of a run share `salt` (16 bytes), and so the catalogue's files."""
 
     videos: Sequence[Video]
@@ -109,8 +111,14 @@ class AskedVideos:
     popularity: Popularity
     repeated_share: float
 
+    @classmethod
+    def of(cls, options: LoadOptions, videos: Sequence[Video]) -> VideoSource:
+        """The source that the options describe."""
+        popularity = Popularity(options.catalogue, options.zipf_exponent)
+        return cls(videos, bytes.fromhex(options.salt), popularity, options.repeated_share)
+
     def fresh(self, chance: random.Random) -> bytes:
-        """A file that no one has sent before."""
+        """A file that nobody has sent before."""
         return relabelled(chance.choice(self.videos), chance.randbytes(_MARK_BYTES))
 
     def mixed(self, chance: random.Random) -> bytes:
