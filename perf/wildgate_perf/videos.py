@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
-from wildgate_server.cores import available_cores
+from wildgate_perf.server_parts import available_cores
 
 __all__ = ["CONTAINERS", "VIDEOS", "Composition", "bench_videos", "compose", "containers", "large_videos"]
 

@@ -27,15 +27,15 @@ from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.report import draw_pictures
 from wildgate_perf.failure_text import brief
-from wildgate_perf.load_process import LoadFailed
+from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts
-from wildgate_perf.offline_loop import OfflineFailed
+from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, figure_of, read, target_table, write
+from wildgate_perf.server_parts import TritonStartError
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, containers
 from wildgate_server.local_server import ServerStartFailed
-from wildgate_server.triton.embedded import TritonStartError
 
 __all__ = ["main"]
 
@@ -51,7 +51,7 @@ PHASES: dict[str, Callable[[Bench], Findings]] = {
 _FAILURES = (
     PhaseFailed,
     LoadFailed,
-    OfflineFailed,
+    ProcessEnded,
     ServerStartFailed,
     ServerStoppedBadly,
     TritonStartError,

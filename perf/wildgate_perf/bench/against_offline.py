@@ -17,14 +17,13 @@ from typing import Any
 
 from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
 from wildgate_perf.cpu_time import CpuTimes
-from wildgate_perf.load_process import LoadProcess
+from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
-from wildgate_perf.offline_loop import OfflineLoop, OfflineRound, total
-from wildgate_perf.plain_scoring import file_source
-from wildgate_perf.questions import Questions, by_content, by_uri
+from wildgate_perf.offline import OfflineLoop, OfflineRound, Videos, total
+from wildgate_perf.server_parts import available_cores
 from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.spread import Spread
-from wildgate_server.cores import available_cores
+from wildgate_perf.workloads import Workload, by_content, by_uri
 
 __all__ = ["SETTINGS", "content_over_offline", "uri_over_offline"]
 
@@ -68,7 +67,7 @@ def uri_over_offline(bench: Bench) -> Findings:
         bench,
         "served_over_offline_uri",
         files,
-        [file_source(file) for file in files],
+        files,
         lambda server: by_uri(server.target, [file.as_uri() for file in files]),
     )
 
@@ -90,8 +89,8 @@ def _measure(
     bench: Bench,
     key: str,
     files: Sequence[Path],
-    sources: Sequence[Any],
-    questions_for: Callable[[ServerProcess], Questions],
+    sources: Videos,
+    workload_for: Callable[[ServerProcess], Workload],
 ) -> Findings:
     plan, budget = bench.plan, bench.budget(bench.plan.offline_budget_s)
     offline_rounds: list[OfflineRound] = []
@@ -99,20 +98,20 @@ def _measure(
     bystanders: dict[str, list[dict[str, float]]] = {"offline": [], "served": []}
     with ExitStack() as stack:
         offline = stack.enter_context(OfflineLoop(bench.repository, sources, available_cores()))
-        load = stack.enter_context(LoadProcess())
+        load = stack.enter_context(LoadGenerator())
         server = stack.enter_context(_server(bench, key))
-        questions = questions_for(server)
-        load.closed(questions, LoadPlan(bench.askers, 0.0, plan.warm_up_s))
-        offline.run(plan.warm_up_s)
+        workload = workload_for(server)
+        load.closed(workload, LoadPlan(bench.clients, 0.0, plan.warm_up_s))
+        offline.score(plan.warm_up_s)
         for number in budget.rounds(plan.offline_rounds):
             for turn in ("offline", "served") if number % 2 == 0 else ("served", "offline"):
                 if turn == "offline":
-                    offline.run(plan.warm_up_s)  # as the served one does in each of its rounds; does not count
+                    offline.score(plan.warm_up_s)  # as the served one does in each of its rounds; does not count
                     watch = Bystanders(time.perf_counter)
-                    offline_rounds.append(offline.run(plan.offline_round_s))
+                    offline_rounds.append(offline.score(plan.offline_round_s))
                     bystanders[turn].append(watch.cores(offline_rounds[-1].cpu_s))
                 else:
-                    bystanders[turn].append(_serve_round(bench, server, load, questions, served))
+                    bystanders[turn].append(_serve_round(bench, server, load, workload, served))
             bench.say(
                 f"{key}: round {number + 1}: {served.measured[-1].steady_per_s:.2f} videos/s served, "
                 f"{offline_rounds[-1].per_s:.2f} offline"
@@ -131,10 +130,10 @@ def _server(bench: Bench, key: str) -> AbstractContextManager[ServerProcess]:
 
 
 def _serve_round(
-    bench: Bench, server: ServerProcess, load: LoadProcess, questions: Questions, served: _Served
+    bench: Bench, server: ServerProcess, load: LoadGenerator, workload: Workload, served: _Served
 ) -> dict[str, float]:
     watch, before = Bystanders(time.perf_counter), server.cpu_times()
-    loaded = load.closed(questions, LoadPlan(bench.askers, bench.plan.warm_up_s, bench.plan.offline_round_s))
+    loaded = load.closed(workload, LoadPlan(bench.clients, bench.plan.warm_up_s, bench.plan.offline_round_s))
     used = server.cpu_times().since(before)
     served.measured.append(all_answered(loaded))
     served.server_cpu.append(used)
@@ -169,7 +168,7 @@ def _details(
         "load_generator_core_share": Spread.of(served.client_share).as_json(),
         "other_load_cores": bystanders,
         "videos": {"count": len(files), "bytes": round(sum(sizes) / len(sizes))},
-        "askers": bench.askers,
+        "askers": bench.clients,
         "round_s": bench.plan.offline_round_s,
         "settings": SETTINGS,
     }

@@ -13,14 +13,14 @@ from typing import Any
 from blake3 import blake3
 
 from wildgate_perf.bench.phase import Bench, Findings, all_answered
-from wildgate_perf.load_process import LoadProcess
+from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.questions import Questions, by_content, by_digest
 from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.workloads import Requests, by_content, by_digest
 
 __all__ = ["cached_over_first", "padded"]
 
-_ASKERS = 4
+_CLIENTS = 4
 
 
 def padded(content: bytes, number: int) -> bytes:
@@ -36,9 +36,10 @@ def cached_over_first(bench: Bench) -> Findings:
     folder = bench.logs("cached_over_first")
     with (
         serving(log_folder=folder, backend__model_repository=bench.repository) as server,
-        LoadProcess() as load,
+        LoadGenerator() as load,
     ):
-        load.once(by_content(server.target, [padded(contents[0], len(firsts) + n) for n in range(_ASKERS)]), _ASKERS)
+        warm_up = [padded(contents[0], len(firsts) + number) for number in range(_CLIENTS)]
+        load.once(by_content(server.target, warm_up), _CLIENTS, _CLIENTS)
         first_ms = _once(load, server, by_content(server.target, firsts))
         costs = {
             "by_digest": _over_and_over(load, server, by_digest(server.target, digests), bench.plan.cached_s),
@@ -62,19 +63,19 @@ def cached_over_first(bench: Bench) -> Findings:
     )
 
 
-def _once(load: LoadProcess, server: ServerProcess, questions: Questions) -> dict[str, float]:
-    """Processor milliseconds for each video by kind of process, of asking each question once."""
+def _once(load: LoadGenerator, server: ServerProcess, workload: Requests) -> dict[str, float]:
+    """Processor milliseconds for each video by kind of process, of making each request once."""
     before = server.cpu_times()
-    loaded = load.once(questions, _ASKERS)
+    loaded = load.once(workload, len(workload.requests), _CLIENTS)
     used = server.cpu_times().since(before)
     all_answered(loaded)
     return used.per(loaded.answered)
 
 
-def _over_and_over(load: LoadProcess, server: ServerProcess, questions: Questions, seconds: float) -> dict[str, Any]:
+def _over_and_over(load: LoadGenerator, server: ServerProcess, workload: Requests, seconds: float) -> dict[str, Any]:
     """The same of a closed loop, and its latency."""
     before = server.cpu_times()
-    loaded = load.closed(questions, LoadPlan(_ASKERS, 0.2, seconds))
+    loaded = load.closed(workload, LoadPlan(_CLIENTS, 0.2, seconds))
     used = server.cpu_times().since(before)
     measured = all_answered(loaded)
     return {

@@ -9,10 +9,10 @@ from typing import Any
 
 from wildgate_perf.bench.plan import Budget, Plan
 from wildgate_perf.cpu_time import machine_cpu_s
-from wildgate_perf.load_process import Loaded
+from wildgate_perf.load_generator import Loaded
 from wildgate_perf.loops import Measured
+from wildgate_perf.server_parts import available_cores
 from wildgate_perf.videos import VIDEOS, bench_videos, large_videos
-from wildgate_server.cores import available_cores
 
 __all__ = ["Bench", "Bystanders", "Findings", "PhaseFailed", "all_answered"]
 
@@ -47,9 +47,9 @@ class Bench:
         return self.folder / VIDEOS.name
 
     @property
-    def askers(self) -> int:
-        """Closed-loop askers that keep every core busy."""
-        return self.plan.askers_per_core * available_cores()
+    def clients(self) -> int:
+        """Closed-loop clients that keep every core busy."""
+        return self.plan.clients_per_core * available_cores()
 
     def videos(self) -> list[Path]:
         """The plan's videos of 5 MB."""

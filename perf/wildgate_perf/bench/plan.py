@@ -19,7 +19,7 @@ class Plan:
     whole_s: float = 570.0
     videos: int = 4
     large_videos: int = 2
-    askers_per_core: int = 4
+    clients_per_core: int = 4
     warm_up_s: float = 1.5
 
     offline_rounds: int = 5

@@ -1,4 +1,4 @@
-"""The benchmark's pictures, drawn from its results alone."""
+"""The pictures of docs/performance.md that `make bench` draws, from its results alone."""
 
 from __future__ import annotations
 
@@ -33,10 +33,7 @@ def draw_pictures(details: Mapping[str, Any], folder: Path) -> list[str]:
     drawers: dict[str, tuple[Callable[[Mapping[str, Any], Path, str], None], set[str]]] = {
         "served_over_offline": (_draw_rounds, set(_OFFLINE_KEYS)),
         "processor_time": (_draw_processor_time, set(_OFFLINE_KEYS)),
-        "stage_times": (_draw_stages, set(_OFFLINE_KEYS)),
         "latency_over_load": (_draw_load, {"latency_over_load"}),
-        "uri_bytes_fraction": (_draw_bytes, {"uri_bytes_fraction"}),
-        "gateway_over_direct": (_draw_direct, {"gateway_over_direct"}),
     }
     for name, (draw, needs) in drawers.items():
         if needs <= details.keys():
@@ -99,21 +96,6 @@ def _draw_processor_time(details: Mapping[str, Any], folder: Path, name: str) ->
 _LEGEND = {"sampling workers": "sampling", "decoder stubs": "decoding", "detector stubs": "detecting"}
 
 
-def _draw_stages(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    with picture(folder, name, columns=2, size=(9, 3.6)) as both:
-        for axes, (key, title) in zip(both, _OFFLINE_KEYS.items(), strict=True):
-            stages = details[key]["stages_ms"]
-            names = [stage for stage in stages["p50"] if stage != "evidence"]
-            places = range(len(names))
-            axes.barh([p - 0.2 for p in places], [stages["p50"][n] for n in names], 0.36, color=COLOURS[0], label="p50")
-            axes.barh([p + 0.2 for p in places], [stages["p99"][n] for n in names], 0.36, color=COLOURS[1], label="p99")
-            axes.set_yticks(places, names)
-            axes.invert_yaxis()
-            axes.set_xlabel("ms, all cores busy")
-            axes.set_title(title)
-        both[0].legend()
-
-
 def _draw_load(details: Mapping[str, Any], folder: Path, name: str) -> None:
     found = details["latency_over_load"]
     points = found["points"]
@@ -137,41 +119,3 @@ def _draw_load(details: Mapping[str, Any], folder: Path, name: str) -> None:
             axes.axvline(peak, color=GREY, linestyle=":", linewidth=1)
             axes.set_xlabel("offered load, videos/s (dotted: peak)")
             axes.legend()
-
-
-def _draw_bytes(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    found = {kind: ways for kind, ways in details["uri_bytes_fraction"].items() if kind != "settings"}
-    with picture(folder, name) as (axes,):
-        places = range(len(found))
-        for offset, way, colour in ((-0.2, "file", COLOURS[0]), (0.2, "http", COLOURS[5])):
-            bars = axes.bar(
-                [p + offset for p in places],
-                [ways[way]["fraction"] for ways in found.values()],
-                0.36,
-                color=colour,
-                label=f"{way}:",
-            )
-            axes.bar_label(bars, [str(ways[way]["read_requests"]) for ways in found.values()], fontsize=8)
-        axes.set_xticks(places, list(found))
-        axes.set_ylabel("bytes read / bytes of the file")
-        axes.set_title("What is read of a video given by URI (numbers: requests)")
-        axes.legend()
-
-
-def _draw_direct(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    found = details["gateway_over_direct"]
-    titles = {"sampled": "sampled by the caller", "whole": "5 MB, sent whole", "cut": "cut beforehand"}
-    with picture(folder, name, columns=2, size=(9, 3.6)) as (rates, alone):
-        for axes, figure, unit in ((rates, "_per_s", "requests/s"), (alone, "_alone_p50_ms", "ms")):
-            for place, reading in enumerate(titles):
-                for offset, way, colour in ((-0.2, "direct", GREY), (0.2, "gateway", COLOURS[0])):
-                    spread = found[reading][f"{way}{figure}"]
-                    axes.bar(place + offset, spread["median"], 0.36, color=colour, label=way if not place else None)
-                    axes.plot(
-                        [place + offset] * len(spread["rounds"]), spread["rounds"], "o", color="black", markersize=3
-                    )
-            axes.set_xticks(range(len(titles)), list(titles.values()))
-            axes.set_ylabel(unit)
-        rates.set_title("Null models: all askers at once")
-        alone.set_title("One asker, median latency")
-        rates.legend()

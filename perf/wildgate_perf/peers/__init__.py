@@ -9,12 +9,12 @@ The same videos, the same ONNX file, the same machine, the same run. What makes 
 - Videos come as the raw body of an HTTP POST wherever the framework takes one: no multipart, no base64; Triton's and
   wildgate's come by gRPC. Each is prepared before the clock runs. wildgate has a second row for videos that it reads
   itself (`file:`), which no ratio is taken from.
-- Every contender gets the same number of askers in a closed loop, from a process of its own on the same cores.
+- Every contender gets the same number of clients in a closed loop, from a process of its own on the same cores.
 - Contenders take turns within each round, one running at a time, started anew and warmed up; figures are medians over
   rounds, ratios are taken round by round. wildgate's cache is off. Usage reports are off, all listen on loopback.
 - What is counted is checked: the scores of all frames and labels of a few videos must be those of an independent full
-  decode, within a tolerance that the results state for each. Who answers wrongly, or does not start, has failed, and so
-  has the run; a peer that is not installed is reported as absent with the reason. The two ratios are taken where every
+  decode, within a tolerance that the results state for each. One that answers wrongly, or does not start, has failed, and
+  so has the run; a peer that is not installed is reported as absent with the reason. The two ratios are taken where every
   peer was measured, and go into `latest.json` where nobody failed or was absent.
 - wildgate's decoder leaves out deblocking on keyframes that it shrinks at least threefold. Peers' decoders do not, and
   peers are not given it: they use what PyAV and FFmpeg are documented to do.

@@ -2,9 +2,9 @@
 
     python -m wildgate_perf.peers [--quick] [--only NAME ...] [--rounds N] [--seconds S] [--results FOLDER] [--strict]
 
-Writes `peers.json` (after each round, too), `peers.png` and `peers.svg`, and the two figures into `latest.json` where
-there is one of the same machine and everybody was measured; prints a table and, last, target beside figure. Exits 1
-when a contender failed, or with `--strict` a target is missed; 2 when one was asked for that there is not.
+Writes `peers.json` (after each round, too) and `peers.svg`, and the two figures into `latest.json` where there is one
+of the same machine and everybody was measured; prints a table and, last, targets beside figures. Exits 1 when a contender
+failed, or with `--strict` a target is missed; 2 when one was asked for that does not exist.
 """
 
 from __future__ import annotations
@@ -24,20 +24,28 @@ from wildgate_perf.loops import LoadPlan
 from wildgate_perf.machine_facts import machine_facts, same_machine
 from wildgate_perf.peers.agreement import reference
 from wildgate_perf.peers.contenders import PEERS
-from wildgate_perf.peers.contest import CommonScriptTurn, Contender, Contest, Material, PeerTurn, WildgateTurn, hold
+from wildgate_perf.peers.contest import (
+    CommonScriptTurn,
+    Contender,
+    Entry,
+    Material,
+    PeerTurn,
+    WildgateTurn,
+    run_contest,
+)
 from wildgate_perf.peers.detector import open_detector
 from wildgate_perf.peers.report import contest_picture, contest_table, notes, results, unmeasured
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, figure_of, merge, read, target_table, write
+from wildgate_perf.server_parts import available_cores
 from wildgate_perf.server_process import MODEL_REPOSITORY
 from wildgate_perf.videos import VIDEOS, bench_videos
-from wildgate_server.cores import available_cores
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.releases import load_releases, version_directory
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CHECKED_SAMPLES = ("elephant_then_tusk.mp4", "tiger_passing.mp4", "tusks_on_a_table.mp4")
 """Besides a measured video, answers are checked on these: animals and products, upright and keyframes every 2 s."""
-_ASKERS_PER_CORE = 4
+_CLIENTS_PER_CORE = 4
 _TARGETS = [target for target in TARGETS if target.key in ("over_best_peer", "over_common_script")]
 
 
@@ -52,16 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     rounds = options.rounds or (1 if options.quick else 3)
     seconds = options.seconds or (3.0 if options.quick else 7.0)
-    plan = LoadPlan(cores * _ASKERS_PER_CORE, 1.0 if options.quick else 2.0, seconds)
+    plan = LoadPlan(cores * _CLIENTS_PER_CORE, 1.0 if options.quick else 2.0, seconds)
     console = Console(highlight=False, soft_wrap=True)
     machine = machine_facts()
     # Figures of a check are no results.
     folder = options.results or (VIDEOS.parent / "quick" if options.quick or options.only else RESULTS)
 
-    def told_of(contest: Contest) -> dict[str, Any]:
-        return results(contest, machine, {**asdict(plan), "rounds": rounds}, _now())
+    def told_of(entries: Mapping[str, Entry]) -> dict[str, Any]:
+        return results(entries, machine, {**asdict(plan), "rounds": rounds}, _now())
 
-    contest = hold(
+    entries = run_contest(
         chosen,
         _material(options.videos),
         plan,
@@ -69,27 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda line: console.print(line, markup=False),
         after_round=lambda so_far: write(folder / "peers.json", told_of(so_far)),
     )
-    told = told_of(contest)
+    told = told_of(entries)
     write(folder / "peers.json", told)
-    if any(entry.rounds for entry in contest.entries.values()):
-        contest_picture(contest, folder)
+    if any(entry.measured for entry in entries.values()):
+        contest_picture(entries, folder)
     if not (options.quick or options.only):
-        tell_latest(folder / LATEST.name, contest, told)
-    console.print(contest_table(contest))
-    for note in notes(contest):
+        tell_latest(folder / LATEST.name, entries, told)
+    console.print(contest_table(entries))
+    for note in notes(entries):
         console.print(f"- {note}", markup=False)
-    console.print(f"wrote {folder / 'peers.json'} and pictures beside it", markup=False)
+    console.print(f"wrote {folder / 'peers.json'} and a picture beside it", markup=False)
     console.print(target_table(told, _TARGETS))
     missed = any(target.met_by(figure_of(told, target.key)) is False for target in _TARGETS)
-    return 1 if contest.failed or (options.strict and missed) else 0
+    return 1 if any(entry.failed for entry in entries.values()) or (options.strict and missed) else 0
 
 
-def tell_latest(latest: Path, contest: Contest, told: Mapping[str, Any]) -> bool:
+def tell_latest(latest: Path, entries: Mapping[str, Entry], told: Mapping[str, Any]) -> bool:
     """Writes the figures of `told` into the results of `make bench`, and whether it did.
 
     Not where there are none or they are of another machine, and not where somebody was not measured.
     """
-    if unmeasured(contest) or not same_machine(read(latest).get("machine") or {}, told["machine"]):
+    if unmeasured(entries) or not same_machine(read(latest).get("machine") or {}, told["machine"]):
         return False
     found = {target.key: told[target.key] for target in _TARGETS}
     merge(latest, {**found, "measured_at": dict.fromkeys(found, told["measured"]), "targets": _beside(told)})

@@ -12,7 +12,7 @@ _SETUP = PeerSetup.from_environment()
     workers=_SETUP.tuning.workers,
     threads=_SETUP.tuning.front_ends,
     traffic={"timeout": 60},
-    logging={"access": {"enabled": "access_log" in _SETUP.tuning.switches}},
+    logging={"access": {"enabled": False}},
 )
 class VideoScorer:
     """The detector behind one API."""

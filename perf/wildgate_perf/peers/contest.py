@@ -9,22 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from wildgate_perf.bench.phase import Bystanders
+from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered
 from wildgate_perf.cpu_time import CpuTimes
+from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.peers.agreement import check
+from wildgate_perf.peers.clients import PeerClient, VideoRequests, WildgateClient, answers
 from wildgate_perf.peers.common_script import CommonScript
 from wildgate_perf.peers.detector import Answer
-from wildgate_perf.peers.grpc_asker import WildgateAsker
-from wildgate_perf.peers.load import Load
-from wildgate_perf.peers.peer import Peer, versions
 from wildgate_perf.peers.peer_process import running
-from wildgate_perf.peers.peer_setup import PeerAbsent, PeerFailed, PeerSetup
+from wildgate_perf.peers.peer_setup import Peer, PeerAbsent, PeerFailed, PeerSetup, versions
+from wildgate_perf.processes import ProcessEnded
+from wildgate_perf.server_parts import free_endpoints
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_server.local_server import ServerStartFailed
-from wildgate_server.triton.launch import free_endpoints
 
-__all__ = ["CommonScriptTurn", "Contender", "Contest", "Entry", "Material", "PeerTurn", "Round", "WildgateTurn", "hold"]
+__all__ = ["CommonScriptTurn", "Contender", "Entry", "Material", "PeerTurn", "Round", "WildgateTurn", "run_contest"]
+
+_READY_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Round:
-    """One contender's turn: milliseconds, and processor milliseconds per video of the server and of who asked it.
+    """One contender's turn: milliseconds, and processor milliseconds per video of the server and of its clients.
 
     `other_load_cores` is how many cores were busy with something else, `off_by` the largest difference of a score from
     what was expected.
@@ -57,7 +59,7 @@ class Round:
 
 
 class Contender(Protocol):
-    """Somebody who takes part."""
+    """One that takes part: its key in the results, its name in the table, and how far a score may be off."""
 
     @property
     def name(self) -> str:
@@ -78,46 +80,33 @@ class Contender(Protocol):
         """Starts, checks, measures, stops. Raises PeerFailed."""
 
 
-@dataclass(frozen=True)
 class PeerTurn:
     """A peer, from start to stop; `ready_s` is how long it may take until it answers."""
 
-    peer: Peer
-    cores: int
-    tolerance: float = 0.02
-    ready_s: float = 90.0
+    tolerance = 0.02
 
-    @property
-    def name(self) -> str:
-        """Its key."""
-        return self.peer.name
-
-    @property
-    def title(self) -> str:
-        """Its name in the table."""
-        return self.peer.title
+    def __init__(self, peer: Peer, cores: int, ready_s: float = 90.0) -> None:
+        self.name, self.title = peer.name, peer.title
+        self._peer, self._tuning, self._ready_s = peer, peer.tuning(cores), ready_s
 
     def facts(self) -> dict[str, object]:
-        """Versions, tuning, and what else was tried. Raises PeerAbsent."""
-        tuning = self.peer.tuning(self.cores)
-        return {"versions": versions(self.peer.packages), "tuning": vars(tuning), "tried": list(self.peer.tried)}
+        """Versions, tuning, and what else was tried."""
+        tried = list(self._peer.tried)
+        return {"versions": versions(self._peer.packages), "tuning": vars(self._tuning), "tried": tried}
 
     def turn(self, material: Material, plan: LoadPlan) -> Round:
-        """One turn in processes of its own. Raises PeerFailed."""
+        """One turn in processes of its own."""
         with tempfile.TemporaryDirectory(prefix="wildgate-peer-", ignore_cleanup_errors=True) as folder:
-            setup = PeerSetup(
-                material.graph, material.letterbox_value, _free_port(), Path(folder), self.peer.tuning(self.cores)
-            )
+            port = int(free_endpoints().grpc.rpartition(":")[2])
+            setup = PeerSetup(material.graph, material.letterbox_value, port, Path(folder), self._tuning)
             # Frameworks leave stores and tokens at home.
-            environment = {**setup.environment(), "HOME": folder, **self.peer.environment}
-            with (
-                running(self.peer.command(setup), setup.address, environment, setup.scratch) as process,
-                Load(self.peer.asker(setup.address), material.videos) as load,
-            ):
+            environment = {**setup.environment(), "HOME": folder, **self._peer.environment}
+            with running(self._peer.command(setup), environment, setup.scratch) as process:
+                client = self._peer.client(setup.address)
                 smallest = min(material.expected, key=lambda video: video.stat().st_size)
-                _await_ready(load, smallest, process.check_alive, self.ready_s)
+                _await_ready(client, smallest, process.check_alive, self._ready_s)
                 try:
-                    return _measured(load, material, plan, self.tolerance, process.cpu_times)
+                    return _measured(client, material, plan, self.tolerance, process.cpu_times)
                 except PeerFailed as error:
                     raise PeerFailed(f"{error}\n{process.log_tail()}") from error
 
@@ -137,27 +126,21 @@ class WildgateTurn:
         return {"versions": versions(("wildgate",)), "settings": dict(self.settings)}
 
     def turn(self, material: Material, plan: LoadPlan) -> Round:
-        """One turn in processes of its own. Raises PeerFailed."""
-        folders = {file.parent.resolve() for file in (*material.videos, *material.expected)}
+        """One turn in processes of its own."""
+        folders = sorted({file.parent.resolve() for file in (*material.videos, *material.expected)})
+        served = {"backend__model_repository": material.repository, "source__file_roots": folders, **self.settings}
         with tempfile.TemporaryDirectory(prefix="wildgate-peer-", ignore_cleanup_errors=True) as logs:
             try:
-                with (
-                    serving(
-                        log_folder=Path(logs),
-                        backend__model_repository=material.repository,
-                        source__file_roots=sorted(folders),
-                        **self.settings,
-                    ) as server,
-                    Load(WildgateAsker(server.target, material.labels, by_uri=self.by_uri), material.videos) as load,
-                ):
-                    return _measured(load, material, plan, self.tolerance, server.cpu_times)
+                with serving(log_folder=Path(logs), **served) as server:
+                    client = WildgateClient(server.target, material.labels, by_uri=self.by_uri)
+                    return _measured(client, material, plan, self.tolerance, server.cpu_times)
             except (ServerStartFailed, ServerStoppedBadly) as error:
                 raise PeerFailed(str(error)) from error
 
 
 @dataclass(frozen=True)
 class CommonScriptTurn:
-    """The common script; nobody asks it, so it has no latency."""
+    """The common script; it is not asked over a network, so it has no latency."""
 
     cores: int
     name: str = "common_script"
@@ -165,17 +148,20 @@ class CommonScriptTurn:
     tolerance: float = 0.15
 
     def facts(self) -> dict[str, object]:
-        """Version and processes. Raises PeerAbsent."""
+        """Version and processes."""
         return {"versions": versions(("opencv-python-headless",)), "tuning": {"processes": self.cores}}
 
     def turn(self, material: Material, plan: LoadPlan) -> Round:
-        """One turn in processes of its own; it finishes the videos it is at. Raises PeerFailed."""
-        with CommonScript(material.graph, material.letterbox_value, self.cores) as script:
-            off_by = check(material.expected, script.answers(list(material.expected)), self.tolerance)
-            script.run(material.videos, 0.1)  # every process has scored one
-            watch = Bystanders(time.perf_counter)
-            result = script.run(material.videos, plan.seconds)
-            others = sum(watch.cores(result.cpu_s).values())
+        """One turn in processes of its own; it finishes the videos it is at."""
+        try:
+            with CommonScript(material.graph, material.letterbox_value, self.cores) as script:
+                off_by = check(material.expected, script.answers(list(material.expected)), self.tolerance)
+                script.score(material.videos, 0.1)  # every process has scored one
+                watch = Bystanders(time.perf_counter)
+                result = script.score(material.videos, plan.seconds)
+                others = sum(watch.cores(result.cpu_s).values())
+        except ProcessEnded as error:
+            raise PeerFailed(str(error)) from error
         return Round(result.per_s, None, None, result.cpu_s * 1e3 / result.videos, 0.0, others, off_by)
 
 
@@ -190,74 +176,65 @@ class Entry:
     absent: str = ""
     failed: str = ""
 
-
-@dataclass
-class Contest:
-    """What came of all rounds, by contender."""
-
-    entries: dict[str, Entry]
-
     @property
-    def failed(self) -> list[str]:
-        """Who failed."""
-        return [name for name, entry in self.entries.items() if entry.failed]
+    def measured(self) -> bool:
+        """Whether all its turns were measured."""
+        return bool(self.rounds) and not self.failed and not self.absent
 
 
-def hold(
+def run_contest(
     contenders: Sequence[Contender],
     material: Material,
     plan: LoadPlan,
     rounds: int,
     say: Callable[[str], None],
     *,
-    after_round: Callable[[Contest], None] = lambda so_far: None,
-) -> Contest:
-    """Every contender takes its turn in every round, each round beginning with another one.
+    after_round: Callable[[dict[str, Entry]], None] = lambda so_far: None,
+) -> dict[str, Entry]:
+    """Every contender takes its turn in every round, each round beginning with another one; what came of it, by name.
 
-    Who failed once takes no further turn. `after_round` is told what came of all rounds so far.
+    One that failed takes no further turn. `after_round` is told what came of all rounds so far.
     """
-    contest = Contest({each.name: Entry(each.title, each.tolerance) for each in contenders})
+    entries = {each.name: Entry(each.title, each.tolerance) for each in contenders}
     for each in contenders:
         try:
-            contest.entries[each.name].facts = each.facts()
+            entries[each.name].facts = each.facts()
         except PeerAbsent as error:
-            contest.entries[each.name].absent = str(error)
+            entries[each.name].absent = str(error)
             say(f"{each.title}: absent: {error}")
     for number in range(rounds):
         first = number * max(1, len(contenders) // rounds) % max(1, len(contenders))
         for each in (*contenders[first:], *contenders[:first]):
-            entry = contest.entries[each.name]
+            entry, began = entries[each.name], time.monotonic()
             if entry.absent or entry.failed:
                 continue
-            began = time.monotonic()
             try:
-                entry.rounds.append(each.turn(material, plan))
+                entry.rounds.append(result := each.turn(material, plan))
             except PeerFailed as error:
                 entry.failed = str(error)
                 say(f"{each.title}: failed: {error}")
             else:
-                result = entry.rounds[-1]
                 say(
                     f"round {number + 1}: {each.title}: {result.videos_per_s:.2f} videos/s, "
                     f"{result.cpu_ms_per_video:.0f} ms of processor a video ({time.monotonic() - began:.0f} s)"
                 )
-        after_round(contest)
-    return contest
+        after_round(entries)
+    return entries
 
 
 def _measured(
-    load: Load, material: Material, plan: LoadPlan, tolerance: float, cpu_times: Callable[[], CpuTimes]
+    client: PeerClient, material: Material, plan: LoadPlan, tolerance: float, cpu_times: Callable[[], CpuTimes]
 ) -> Round:
-    off_by = check(material.expected, load.answers(list(material.expected)), tolerance)
-    watch, before = Bystanders(time.perf_counter), cpu_times()
-    loaded = load.run(plan)
-    used = cpu_times().since(before)
-    others = watch.cores(used.total_s + loaded.cpu_s)
-    measured = loaded.measured
-    if measured.failures:
-        raise PeerFailed(f"{len(measured.failures)} questions failed, the first: {measured.failures[0]}")
-    if not measured.answers:
-        raise PeerFailed(f"no answer within {plan.seconds:g} s")
+    off_by = check(material.expected, answers(client, list(material.expected)), tolerance)
+    try:
+        with LoadGenerator() as load:
+            watch, before = Bystanders(time.perf_counter), cpu_times()
+            loaded = load.closed(VideoRequests(client, material.videos), plan)
+            used = cpu_times().since(before)
+            others = watch.cores(used.total_s + loaded.cpu_s)
+            measured = all_answered(loaded)
+    except (LoadFailed, PhaseFailed) as error:
+        raise PeerFailed(str(error)) from error
     return Round(
         measured.per_s,
         measured.took_ms(0.5),
@@ -269,13 +246,15 @@ def _measured(
     )
 
 
-def _await_ready(load: Load, video: Path, check_alive: Callable[[], None], ready_s: float) -> None:
+def _await_ready(client: PeerClient, video: Path, check_alive: Callable[[], None], ready_s: float) -> None:
     deadline = time.monotonic() + ready_s
-    while not load.answered(video):
-        check_alive()
-        if time.monotonic() > deadline:
-            raise PeerFailed(f"no answer within {ready_s:g} s of its start")
-
-
-def _free_port() -> int:
-    return int(free_endpoints().grpc.rpartition(":")[2])
+    while True:
+        try:
+            answers(client, [video])
+        except PeerFailed:
+            check_alive()
+            if time.monotonic() > deadline:
+                raise PeerFailed(f"no answer within {ready_s:g} s of its start") from None
+            time.sleep(_READY_POLL_S)
+        else:
+            return

@@ -44,17 +44,7 @@ def serve(setup: PeerSetup) -> None:
 if __name__ == "__main__":
     setup = PeerSetup.from_environment()
     sys.argv[1:] = [
-        "--address",
-        "127.0.0.1",
-        "--port",
-        str(setup.port),
-        "--timeout",
-        "60000",
-        "--max-request-size",
-        str(64 << 20),
-        "--log-level",
-        "warning",
-        "--path",
-        str(setup.scratch / "mosec"),
+        *("--address", "127.0.0.1", "--port", str(setup.port), "--timeout", "60000", "--log-level", "warning"),
+        *("--max-request-size", str(64 << 20), "--path", str(setup.scratch / "mosec")),
     ]
     serve(setup)

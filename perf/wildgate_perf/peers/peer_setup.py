@@ -1,14 +1,17 @@
-"""What a peer's processes are told, and how its failures are called."""
+"""What a peer is, what its processes are told, and what its failures are called."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["LOOPBACK", "PeerAbsent", "PeerFailed", "PeerSetup", "Tuning"]
+__all__ = ["LOOPBACK", "Peer", "PeerAbsent", "PeerFailed", "PeerSetup", "Tuning", "python_module", "versions"]
 
 LOOPBACK = "127.0.0.1"
 _VARIABLE = "WILDGATE_PEER_SETUP"
@@ -24,17 +27,13 @@ class PeerFailed(Exception):
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was tuned: worker processes, ONNX Runtime's threads in each, the framework's own batching and front ends.
-
-    `switches` are options of one framework alone, as its peer calls them.
-    """
+    """What was tuned: worker processes, ONNX Runtime's threads in each, the framework's own batching and front ends."""
 
     workers: int
     intra_threads: int = 1
     max_batch: int = 1
     batch_wait_ms: int = 0
     front_ends: int = 1
-    switches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,13 @@ class PeerSetup:
 
     @property
     def address(self) -> str:
-        """Where the peer is to listen, `host:port`."""
+        """Where the peer must listen, `host:port`."""
         return f"{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
         """This setup, for `from_environment` in the peer's processes; other libraries' threads are bounded along."""
-        return {
-            _VARIABLE: json.dumps(asdict(self), default=os.fspath),
-            "OMP_NUM_THREADS": str(self.tuning.intra_threads),
-        }
+        told = json.dumps(asdict(self), default=os.fspath)
+        return {_VARIABLE: told, "OMP_NUM_THREADS": str(self.tuning.intra_threads)}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> PeerSetup:
@@ -65,6 +62,39 @@ class PeerSetup:
         if _VARIABLE not in environment:
             raise PeerFailed("a peer is started by `python -m wildgate_perf.peers`, not by hand")
         told = json.loads(environment[_VARIABLE])
-        tuning = Tuning(**{**told["tuning"], "switches": tuple(told["tuning"]["switches"])})
         paths = {name: Path(told[name]) for name in ("graph", "scratch")}
-        return cls(**{**told, **paths, "tuning": tuning})
+        return cls(**{**told, **paths, "tuning": Tuning(**told["tuning"])})
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One peer; `name` is its key in the results, `packages` are the distributions that it is made of.
+
+    `command` starts it in the foreground, `client` asks it at its address. `tuning` is the best found for a number of
+    cores; `tried` says what else was, and what came of it.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    command: Callable[[PeerSetup], list[str]]
+    client: Callable[[str], Any]
+    tuning: Callable[[int], Tuning] = Tuning
+    tried: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def python_module(name: str) -> Callable[[PeerSetup], list[str]]:
+    """The command that runs a module of this package with this interpreter."""
+    return lambda setup: [sys.executable, "-m", f"{__package__}.{name}"]
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """The versions of `packages`. Raises PeerAbsent naming the first that is not installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            raise PeerAbsent(f"{package} is not installed: make bench-peers installs it") from None
+    return found

@@ -9,8 +9,7 @@ import os
 from pathlib import Path
 
 from wildgate_perf.peers.peer_setup import PeerSetup
-from wildgate_server.triton.launch import free_endpoints
-from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
+from wildgate_perf.server_parts import TritonRuntime, find_triton_runtime, free_endpoints
 
 _CONFIG = """
 name: "whole_video"

@@ -1,0 +1,88 @@
+"""All that perf uses of the server's inside, in one place: the rest of perf asks servers over the network.
+
+Offline scoring and the null models' Triton need the server's own parts, so that both sides of a ratio do the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.cores import available_cores
+from wildgate_server.detections import Detection, Letterbox, read_detections
+from wildgate_server.policy import Judgement, Policy, Sighting, load_policy
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.sampler import SampledVideo, sample_video
+from wildgate_server.settings import SamplingSettings, SourceSettings
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.stages import Stage
+from wildgate_server.triton.client import ClipRow, TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.launch import free_endpoints
+from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
+
+__all__ = [
+    "ClipRow",
+    "Detection",
+    "EmbeddedTriton",
+    "EmbeddedTritonConfig",
+    "Judgement",
+    "Letterbox",
+    "Policy",
+    "SampledVideo",
+    "Sampler",
+    "Sighting",
+    "Stage",
+    "TritonClient",
+    "TritonRuntime",
+    "TritonStartError",
+    "available_cores",
+    "find_triton_runtime",
+    "free_endpoints",
+    "keep_freed_memory",
+    "load_policy",
+    "read_detections",
+    "sampling_workers",
+]
+
+
+class Sampler:
+    """Samples as `wildgate serve` does with its default settings and profile, in this process."""
+
+    def __init__(self, repository: Path) -> None:
+        manifest = load_manifest(repository)
+        self._config = SamplingSettings().config(manifest.frames_per_window, read_coding=False)
+        self._limits = SourceSettings().limits(manifest.max_frame_pixels)
+
+    def sample(self, video: bytes | Path) -> SampledVideo:
+        """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""
+        return sample_video(VideoFile(video) if isinstance(video, Path) else video, self._config, self._limits)
+
+
+class SamplingWorkers:
+    """Samples files in worker processes, as many as a gateway has."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool: Any = pool
+
+    async def sample(self, video: Path) -> SampledVideo:
+        """Samples the media file at `video`."""
+        sampled: SampledVideo = await self._pool.sample(VideoFile(video))
+        return sampled
+
+
+@asynccontextmanager
+async def sampling_workers(repository: Path) -> AsyncIterator[SamplingWorkers]:
+    """The gateway's sampling workers with its default settings, started and warmed up."""
+    import asyncio
+
+    pool = SamplingPool(SamplingSettings(), SourceSettings(), load_manifest(repository), read_coding=False)
+    try:
+        await pool.warm_up()
+        yield SamplingWorkers(pool)
+    finally:
+        await asyncio.to_thread(pool.close)
