@@ -12,10 +12,10 @@ The same videos, the same ONNX file, the same machine, the same run. What makes 
 - Every contender gets the same number of clients in a closed loop, from a process of its own on the same cores.
 - Contenders take turns within each round, one running at a time, started anew and warmed up; figures are medians over
   rounds, ratios are taken round by round. wildgate's cache is off. Usage reports are off, all listen on loopback.
-- What is counted is checked: the scores of all frames and labels of a few videos must be those of an independent full
-  decode, within a tolerance that the results state for each. One that answers wrongly, or does not start, has failed, and
-  so has the run; a peer that is not installed is reported as absent with the reason. The two ratios are taken where every
-  peer was measured, and go into `latest.json` where nobody failed or was absent.
+- Answers are checked: the scores of all frames and labels of a few videos must be those of an independent full decode,
+  within a tolerance that the results state for each. A contender that answers wrongly, or does not start, has failed,
+  and so has the run; a peer that is not installed is reported as absent. The two ratios are taken where every peer was
+  measured, and go into `latest.json` where nobody failed or was absent.
 - wildgate's decoder leaves out deblocking on keyframes that it shrinks at least threefold. Peers' decoders do not, and
   peers are not given it: they use what PyAV and FFmpeg are documented to do.
 - Peers do less: they validate nothing, isolate no untrusted input, apply no policy, find no frames between keyframes,

@@ -3,8 +3,8 @@
     python -m wildgate_perf.peers [--quick] [--only NAME ...] [--rounds N] [--seconds S] [--results FOLDER] [--strict]
 
 Writes `peers.json` (after each round, too) and `peers.svg`, and the two figures into `latest.json` where there is one
-of the same machine and everybody was measured; prints a table and, last, targets beside figures. Exits 1 when a contender
-failed, or with `--strict` a target is missed; 2 when one was asked for that does not exist.
+of the same machine and everybody was measured. Prints a table and, last, targets beside figures. Exits 1 when a
+contender failed, or with `--strict` a target is missed; 2 for the name of a contender that does not exist.
 """
 
 from __future__ import annotations
