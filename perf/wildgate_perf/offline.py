@@ -10,12 +10,12 @@ import importlib.util
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, Self
 
 from wildgate_perf.processes import Processes
 from wildgate_perf.server_parts import (
@@ -32,7 +32,7 @@ from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
 
-__all__ = ["OfflineLoop", "OfflineRound", "OfflineScorer", "Videos", "total"]
+__all__ = ["OfflineRound", "OfflineScorer", "ScoringLoop", "Videos", "total"]
 
 Videos = Sequence[bytes | Path]
 _TRITON_MODULE = "triton_python_backend_utils"
@@ -117,17 +117,25 @@ def total(rounds: Sequence[OfflineRound]) -> OfflineRound:
     return OfflineRound(int(videos), per_s, cpu_s, dict(parts))
 
 
-class OfflineLoop(Processes):
-    """A context manager: `count` processes, each with a scorer and the videos, that score whenever told to.
+class Scorer(Protocol):
+    """Scores one video; `cpu_s` counts processor time by part."""
 
-    Entering and `run` raise what scoring raises, and ProcessEnded.
+    cpu_s: defaultdict[str, float]
+
+    def score(self, source: Any) -> Any: ...
+
+
+class ScoringLoop(Processes):
+    """A context manager: `count` processes, each with a scorer of its own and the videos, that score when told to.
+
+    `scorer` makes one; it crosses into the processes. Entering and scoring raise what it raises, and ProcessEnded.
     """
 
-    def __init__(self, repository: Path, videos: Videos, count: int) -> None:
-        super().__init__("offline loop", count)
-        self._arguments = [(repository, [*videos[place:], *videos[:place]]) for place in range(count)]
+    def __init__(self, scorer: Callable[[], Scorer], videos: Videos, count: int) -> None:
+        super().__init__("scoring loop", count)
+        self._arguments = [(scorer, [*videos[place:], *videos[:place]]) for place in range(count)]
 
-    def __enter__(self) -> OfflineLoop:
+    def __enter__(self) -> Self:
         super().__enter__()
         self.run_each(_prepare, self._arguments)
         return self
@@ -136,15 +144,23 @@ class OfflineLoop(Processes):
         """All processes score for `seconds`, and finish the video they are at."""
         return total(self.run(_score, seconds))
 
+    def answers(self, videos: Videos) -> list[Any]:
+        """What the first scorer says of `videos`."""
+        return self.run(_answers, videos)[0]
 
-_prepared: tuple[OfflineScorer, Videos]  # of this process
+
+_prepared: tuple[Scorer, Videos]  # of this process
 
 
-def _prepare(repository: Path, videos: Videos) -> None:
+def _prepare(scorer: Callable[[], Scorer], videos: Videos) -> None:
     global _prepared
     keep_freed_memory()  # as the server's processes do: the ratio must not be that of an allocator
-    _prepared = (OfflineScorer(repository), videos)
+    _prepared = (scorer(), videos)
     _prepared[0].score(videos[0])
+
+
+def _answers(videos: Videos) -> list[Any]:
+    return [_prepared[0].score(video) for video in videos]
 
 
 def _score(seconds: float) -> OfflineRound:

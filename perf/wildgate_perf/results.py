@@ -19,7 +19,18 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-__all__ = ["LATEST", "RESULTS", "TARGETS", "Target", "figure_of", "merge", "read", "target_table", "write"]
+__all__ = [
+    "LATEST",
+    "RESULTS",
+    "TARGETS",
+    "Target",
+    "beside_target",
+    "figure_of",
+    "merge",
+    "read",
+    "target_table",
+    "write",
+]
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 """Where results and pictures are written."""
@@ -70,6 +81,11 @@ TARGETS = (
     Target("cached_over_first", at_most=0.02),
 )
 """What one run on one kind of machine is to show. All are ratios, but for the milliseconds of gateway_added_p50_ms."""
+
+
+def beside_target(target: Target, figure: float | None) -> dict[str, Any]:
+    """A figure beside its target, as results have it."""
+    return {"figure": figure, "target": str(target), "met": target.met_by(figure)}
 
 
 def figure_of(figures: Mapping[str, Any], key: str) -> float | None:

@@ -1,6 +1,6 @@
 """How much of the machine's own limit the full server reaches: videos a second, served over offline.
 
-Offline is `OfflineLoop`: one process for each core, each with the sampler, decoder, model and policy of the server, and
+Offline is a `ScoringLoop`: one process per core, each with the sampler, decoder, model and policy of the server, and
 no server, on the same videos. Served is `wildgate serve` (gateway, sampling workers, Triton, its stubs) under a closed
 loop from a process of its own, which takes its part of the same cores. `served_over_offline_uri` has the server read
 videos of 5 MB itself (`file:`); for `served_over_offline_content` each request carries a video of 8 MB.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
-from wildgate_perf.offline import OfflineLoop, OfflineRound, Videos, total
+from wildgate_perf.offline import OfflineRound, OfflineScorer, ScoringLoop, Videos, total
 from wildgate_perf.server_parts import available_cores
 from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.spread import Spread
@@ -97,7 +98,7 @@ def _measure(
     served = _Served()
     bystanders: dict[str, list[dict[str, float]]] = {"offline": [], "served": []}
     with ExitStack() as stack:
-        offline = stack.enter_context(OfflineLoop(bench.repository, sources, available_cores()))
+        offline = stack.enter_context(ScoringLoop(partial(OfflineScorer, bench.repository), sources, available_cores()))
         load = stack.enter_context(LoadGenerator())
         server = stack.enter_context(_server(bench, key))
         workload = workload_for(server)

@@ -9,6 +9,8 @@ import argparse
 import logging
 import os
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 import flask
@@ -18,9 +20,9 @@ from locust.runners import WorkerRunner
 from locust.web import WebUI
 
 from wildgate_perf.load_test.kinds import SENT_LATE
-from wildgate_perf.load_test.objectives import Judged, ObjectivesInvalid, judge, read_objectives
+from wildgate_perf.load_test.objectives import ObjectivesInvalid, judge, read_objectives
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
-from wildgate_perf.load_test.phases import Figures, Phases
+from wildgate_perf.load_test.phases import Phases
 from wildgate_perf.load_test.shapes import SHAPES, PlannedShape
 from wildgate_perf.load_test.users import Load, ScoringUser, UriUser
 from wildgate_perf.load_test.videos import NoVideos, VideoSource, load_videos
@@ -146,30 +148,26 @@ def _on_quitting(environment: Environment, **_: object) -> None:
     figures = PlannedShape.phases.figures(environment.stats.entries)
     shape = next((name for name, kind in SHAPES.items() if isinstance(environment.shape_class, kind)), None)
     kinds = [kind for user in environment.user_classes if issubclass(user, ScoringUser) for kind in user.kinds]
-    judged = judge(read_objectives(options.objectives), shape, [*kinds, SENT_LATE], figures)
+    kinds += [SENT_LATE] if options.rate_per_user else []
+    judged = judge(read_objectives(options.objectives), shape, kinds, figures)
     whole = figures[None, None]
     for entry in judged:
         print(entry, file=sys.stderr)
-    if not whole.answered:
+    if not whole["answered"]:
         print("MISSED: nothing was answered", file=sys.stderr)
-    passed = whole.answered > 0 and all(entry.met for entry in judged)
+    passed = bool(whole["answered"]) and all(entry.met for entry in judged)
     environment.process_exit_code = 0 if passed else _MISSED
     if options.summary:
-        write(options.summary_file, _summary(shape, figures, judged, passed=passed))
-
-
-def _summary(
-    shape: str | None, figures: dict[tuple[str | None, str | None], Figures], judged: list[Judged], *, passed: bool
-) -> dict[str, Any]:
-    return {
-        "shape": shape,
-        "machine": machine_facts(("grpcio", "locust", "gevent")),
-        "passed": passed,
-        "objectives": [entry.as_json() for entry in judged],
-        "whole": figures[None, None].as_json(),
-        "phases": {phase: found.as_json() for (phase, kind), found in figures.items() if phase and not kind},
-        "kinds": {kind: found.as_json() for (phase, kind), found in figures.items() if kind and not phase},
-    }
+        summary = {
+            "shape": shape,
+            "machine": machine_facts(("grpcio", "locust", "gevent")),
+            "passed": passed,
+            "objectives": [asdict(entry) | {"met": entry.met} for entry in judged],
+            "whole": whole,
+            "phases": {phase: found for (phase, kind), found in figures.items() if phase and not kind},
+            "kinds": {kind: found for (phase, kind), found in figures.items() if kind and not phase},
+        }
+        write(Path(options.summary), summary)
 
 
 def _checked(values: dict[str, Any]) -> LoadOptions:

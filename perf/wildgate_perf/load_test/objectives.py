@@ -10,23 +10,23 @@ run; left out: all of them together) and one bound or more:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from wildgate_perf.load_test.kinds import KINDS, SENT_LATE
-from wildgate_perf.load_test.phases import Figures
+from wildgate_perf.load_test.kinds import KINDS
+from wildgate_perf.load_test.phases import PERCENTILES, FiguresBy
 from wildgate_server.repository.yaml_document import read_document
 
 __all__ = ["DEFAULT_FILE", "Judged", "Objective", "Objectives", "ObjectivesInvalid", "judge", "read_objectives"]
 
 DEFAULT_FILE = Path(__file__).with_name("objectives.yaml")
 _SHAPES = ("ramp", "soak", "spike", "step")
-_PERCENTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-_BOUNDS = (*_PERCENTILES, "answered_per_s", "failed_share", "refused_share")
+_AT_LEAST = "answered_per_s"
+_BOUNDS = (*PERCENTILES, _AT_LEAST, "failed_share", "refused_share")
 
 
 class ObjectivesInvalid(Exception):
@@ -87,24 +87,15 @@ class Judged:
     measured: float | None
 
     @property
-    def at_least(self) -> bool:
-        """Whether the bound is a lower one."""
-        return self.figure == "answered_per_s"
-
-    @property
     def met(self) -> bool:
         """Whether the bound holds; what was not measured meets none."""
-        if self.measured is None or self.measured != self.measured:
+        if self.measured is None:
             return False
-        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it."""
-        return asdict(self) | {"met": self.met}
+        return self.measured >= self.bound if self.figure == _AT_LEAST else self.measured <= self.bound
 
     def __str__(self) -> str:
         measured = "nothing" if self.measured is None else f"{self.measured:.4g}"
-        bound = f"{'at least' if self.at_least else 'at most'} {self.bound:g}"
+        bound = f"{'at least' if self.figure == _AT_LEAST else 'at most'} {self.bound:g}"
         return f"{'met' if self.met else 'MISSED'}: {self.about}: {self.figure} {measured}, {bound}"
 
 
@@ -113,13 +104,8 @@ def read_objectives(file: Path) -> Objectives:
     return read_document(file, Objectives, ObjectivesInvalid)
 
 
-def judge(
-    objectives: Objectives,
-    shape: str | None,
-    kinds: Collection[str],
-    figures: Mapping[tuple[str | None, str | None], Figures],
-) -> list[Judged]:
-    """Holds a run's figures, by phase and kind (None: all that count), against the objectives for its `shape`.
+def judge(objectives: Objectives, shape: str | None, kinds: Collection[str], figures: FiguresBy) -> list[Judged]:
+    """Holds a run's figures against the objectives for its `shape`.
 
     Objectives for other shapes, and for kinds of request that are not among the run's `kinds`, are passed over: one
     file serves all runs. A phase that the run did not have has no figures, and so misses its objective.
@@ -128,13 +114,7 @@ def judge(
     for objective in objectives.objectives:
         if objective.shape not in (None, shape) or objective.kind not in (None, *kinds):
             continue
-        found = figures.get((objective.phase, objective.kind))
+        found = figures.get((objective.phase, objective.kind), {})
         about = ", ".join(part for part in (objective.kind or "all requests", objective.phase) if part)
-        for name, bound in objective.bounds.items():
-            measured = None
-            if found is not None:
-                measured = found.percentile_ms(_PERCENTILES[name]) if name in _PERCENTILES else getattr(found, name)
-            elif objective.kind == SENT_LATE:
-                measured = 0.0  # no request was due, so none was late
-            judged.append(Judged(about, name, bound, measured))
+        judged += [Judged(about, name, bound, found.get(name)) for name, bound in objective.bounds.items()]
     return judged

@@ -82,11 +82,6 @@ class LoadOptions(BaseModel):
             raise OptionsInvalid("\n".join(faults(error))) from error
 
     @property
-    def summary_file(self) -> Path:
-        """The path of `summary`."""
-        return Path(self.summary)
-
-    @property
     def pause_s(self) -> float:
         """From one request of a user to its next, as long as the answers come quickly enough."""
         return 1 / self.rate_per_user if self.rate_per_user else 0.0

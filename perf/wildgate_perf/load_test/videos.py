@@ -8,15 +8,15 @@ another content; how long it is makes a file that differs for those who read onl
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
 from wildgate_perf.load_test.options import LoadOptions
 
-__all__ = ["FreshFile", "NoVideos", "Popularity", "Video", "VideoSource", "load_videos", "relabelled"]
+__all__ = ["FreshFile", "NoVideos", "Video", "VideoSource", "load_videos", "relabelled"]
 
 _MARK_BYTES = 16
 _LONGEST_PADDING = 1 << 22
@@ -89,33 +89,28 @@ class FreshFile:
         self.path.unlink(missing_ok=True)
 
 
-class Popularity:
-    """Numbers below `size`, where number `n` comes in proportion to 1 / (n + 1) ** `exponent` (Zipf's law)."""
-
-    def __init__(self, size: int, exponent: float) -> None:
-        if size < 1:
-            raise ValueError(f"size must be at least 1, not {size}")
-        self._reached = list(accumulate((rank + 1) ** -exponent for rank in range(size)))
-
-    def draw(self, chance: random.Random) -> int:
-        """The next number."""
-        return bisect_left(self._reached, chance.random() * self._reached[-1])
-
-
 @dataclass(frozen=True)
 class VideoSource:
-    """What users draw from. All processes of a run share `salt` (16 bytes), and so the catalogue's files."""
+    """What users draw from. All processes of a run share `salt` (16 bytes), and so the catalogue's files.
+
+    File `n` of the catalogue comes in proportion to 1 / (n + 1) ** `zipf_exponent` (Zipf's law).
+    """
 
     videos: Sequence[Video]
     salt: bytes
-    popularity: Popularity
     repeated_share: float
+    catalogue: int
+    zipf_exponent: float
 
     @classmethod
     def of(cls, options: LoadOptions, videos: Sequence[Video]) -> VideoSource:
         """The source that the options describe."""
-        popularity = Popularity(options.catalogue, options.zipf_exponent)
-        return cls(videos, bytes.fromhex(options.salt), popularity, options.repeated_share)
+        salt = bytes.fromhex(options.salt)
+        return cls(videos, salt, options.repeated_share, options.catalogue, options.zipf_exponent)
+
+    @cached_property
+    def _popularity(self) -> list[float]:
+        return list(accumulate((number + 1) ** -self.zipf_exponent for number in range(self.catalogue)))
 
     def fresh(self, chance: random.Random) -> bytes:
         """A file that nobody has sent before."""
@@ -125,6 +120,6 @@ class VideoSource:
         """A `repeated_share` of files from the catalogue, the others fresh."""
         if chance.random() >= self.repeated_share:
             return self.fresh(chance)
-        number = self.popularity.draw(chance)
+        [number] = chance.choices(range(self.catalogue), cum_weights=self._popularity)
         mark = (int.from_bytes(self.salt, "big") ^ number).to_bytes(_MARK_BYTES, "big")
         return relabelled(self.videos[number % len(self.videos)], mark)

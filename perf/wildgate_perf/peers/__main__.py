@@ -35,7 +35,7 @@ from wildgate_perf.peers.contest import (
 )
 from wildgate_perf.peers.detector import open_detector
 from wildgate_perf.peers.report import contest_picture, contest_table, notes, results, unmeasured
-from wildgate_perf.results import LATEST, RESULTS, TARGETS, figure_of, merge, read, target_table, write
+from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, figure_of, merge, read, target_table, write
 from wildgate_perf.server_parts import available_cores
 from wildgate_perf.server_process import MODEL_REPOSITORY
 from wildgate_perf.videos import VIDEOS, bench_videos
@@ -100,7 +100,8 @@ def tell_latest(latest: Path, entries: Mapping[str, Entry], told: Mapping[str, A
     if unmeasured(entries) or not same_machine(read(latest).get("machine") or {}, told["machine"]):
         return False
     found = {target.key: told[target.key] for target in _TARGETS}
-    merge(latest, {**found, "measured_at": dict.fromkeys(found, told["measured"]), "targets": _beside(told)})
+    targets = {target.key: beside_target(target, figure_of(told, target.key)) for target in _TARGETS}
+    merge(latest, {**found, "measured_at": dict.fromkeys(found, told["measured"]), "targets": targets})
     return True
 
 
@@ -127,14 +128,6 @@ def _material(folder: Path) -> Material:
     checked = [videos[0], *(_ROOT / "samples" / name for name in _CHECKED_SAMPLES)]
     expected = {video: reference(video, scorer) for video in checked}
     return Material(graph, MODEL_REPOSITORY, manifest.letterbox_value, release.labels, videos, expected)
-
-
-def _beside(told: Mapping[str, Any]) -> dict[str, Any]:
-    figures = {target: figure_of(told, target.key) for target in _TARGETS}
-    return {
-        target.key: {"figure": figure, "target": str(target), "met": target.met_by(figure)}
-        for target, figure in figures.items()
-    }
 
 
 def _parser() -> argparse.ArgumentParser:

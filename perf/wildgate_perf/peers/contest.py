@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan
+from wildgate_perf.offline import ScoringLoop
 from wildgate_perf.peers.agreement import check
 from wildgate_perf.peers.clients import PeerClient, VideoRequests, WildgateClient, answers
 from wildgate_perf.peers.common_script import CommonScript
@@ -154,11 +156,11 @@ class CommonScriptTurn:
     def turn(self, material: Material, plan: LoadPlan) -> Round:
         """One turn in processes of its own; it finishes the videos it is at."""
         try:
-            with CommonScript(material.graph, material.letterbox_value, self.cores) as script:
+            scorer = partial(CommonScript, material.graph, material.letterbox_value)
+            with ScoringLoop(scorer, material.videos, self.cores) as script:
                 off_by = check(material.expected, script.answers(list(material.expected)), self.tolerance)
-                script.score(material.videos, 0.1)  # every process has scored one
                 watch = Bystanders(time.perf_counter)
-                result = script.score(material.videos, plan.seconds)
+                result = script.score(plan.seconds)
                 others = sum(watch.cores(result.cpu_s).values())
         except ProcessEnded as error:
             raise PeerFailed(str(error)) from error
