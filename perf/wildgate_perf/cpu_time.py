@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["CpuTimes", "descendants", "kind_of", "machine_cpu_s", "marked_processes", "read_cpu_times"]
-
 # What a process of a running `wildgate serve` is, by its command line; the first that fits.
 _KINDS = (
     ("decoder stubs", re.compile(r"triton_python_backend_stub\b.*\bclip_decoder")),

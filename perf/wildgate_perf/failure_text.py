@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["brief", "first_line"]
-
 # From the root or from home; not the slash of "videos/s", nor those of http://host/name.
 _PATH = re.compile(r"(?:\bfile://|(?<![\w:/.])~?)/[^\s'\",;:()]+")
 

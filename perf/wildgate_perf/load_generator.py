@@ -26,8 +26,6 @@ from wildgate_perf.processes import ProcessEnded, Processes
 from wildgate_perf.server_parts import keep_freed_memory
 from wildgate_perf.workloads import Workload
 
-__all__ = ["LoadFailed", "LoadGenerator", "Loaded"]
-
 Result = TypeVar("Result")
 
 

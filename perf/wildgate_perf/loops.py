@@ -20,23 +20,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-__all__ = [
-    "Answered",
-    "Arrivals",
-    "Ask",
-    "LoadPlan",
-    "Measured",
-    "Offered",
-    "Outcome",
-    "Stages",
-    "alternating_loop",
-    "closed_loop",
-    "each_once",
-    "open_loop",
-    "percentile",
-    "timetable",
-]
-
 Stages = Mapping[str, float]
 Ask = Callable[[int], Awaitable[Stages]]
 Arrivals = Literal["uniform", "poisson"]

@@ -13,8 +13,6 @@ import psutil
 
 from wildgate_perf.server_parts import available_cores
 
-__all__ = ["PACKAGES", "machine_facts", "same_machine"]
-
 PACKAGES = (
     *("av", "grpcio", "numpy", "nvidia-pytriton", "obstore", "onnxruntime", "protobuf", "tritonclient", "wildgate"),
 )

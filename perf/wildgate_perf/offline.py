@@ -32,8 +32,6 @@ from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
 
-__all__ = ["OfflineRound", "OfflineScorer", "ScoringLoop", "Videos", "total"]
-
 Videos = Sequence[bytes | Path]
 _TRITON_MODULE = "triton_python_backend_utils"
 

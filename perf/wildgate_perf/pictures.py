@@ -12,8 +12,6 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "GREY", "picture"]
-
 # M. Okabe, K. Ito, "Color Universal Design": told apart with any kind of colour vision. Lines differ in marks too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#666666"

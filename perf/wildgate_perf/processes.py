@@ -10,8 +10,6 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-__all__ = ["ProcessEnded", "Processes"]
-
 Result = TypeVar("Result")
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from flask import Flask, Response, send_from_directory
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-__all__ = ["RangeServer", "range_server"]
-
 
 @dataclass
 class RangeServer:

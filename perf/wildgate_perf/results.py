@@ -19,19 +19,6 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-__all__ = [
-    "LATEST",
-    "RESULTS",
-    "TARGETS",
-    "Target",
-    "beside_target",
-    "figure_of",
-    "merge",
-    "read",
-    "target_table",
-    "write",
-]
-
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 """Where results and pictures are written."""
 LATEST = RESULTS / "latest.json"

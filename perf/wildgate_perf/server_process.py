@@ -15,8 +15,6 @@ from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.server_parts import free_endpoints
 from wildgate_server.local_server import LocalServer, LocalServerOptions
 
-__all__ = ["MODEL_REPOSITORY", "ServerProcess", "ServerStoppedBadly", "serving", "settings_environment"]
-
 _ROOT = Path(__file__).resolve().parents[2]
 MODEL_REPOSITORY = _ROOT / "model_repository"
 """The repository that is served unless the settings name another."""

@@ -25,8 +25,6 @@ from av.video.stream import VideoStream
 
 from wildgate_perf.server_parts import available_cores
 
-__all__ = ["CONTAINERS", "VIDEOS", "Composition", "bench_videos", "compose", "composed", "containers", "large_videos"]
-
 VIDEOS = Path(__file__).resolve().parents[2] / "out" / "perf" / "videos"
 """Where measurements keep their videos, so that they are composed once for all of them."""
 

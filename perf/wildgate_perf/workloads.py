@@ -21,21 +21,6 @@ from wildgate_perf.server_parts import Stage, sampling_workers
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.repository.model_configs import VIDEO_SCORER
 
-__all__ = [
-    "INFER",
-    "SCORE",
-    "CallerSampled",
-    "Requests",
-    "TritonRow",
-    "Unanswered",
-    "Workload",
-    "by_content",
-    "by_digest",
-    "by_uri",
-    "cost_nothing",
-    "straight_to_triton",
-]
-
 SCORE = "/wildgate.v1.ScoringService/Score"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 _CONNECT_S = 10.0

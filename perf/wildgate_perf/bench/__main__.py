@@ -25,6 +25,7 @@ from wildgate_perf.bench.offered_load import latency_over_load
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.report import draw_pictures
+from wildgate_perf.bench.rtx import measure_rtx
 from wildgate_perf.failure_text import brief
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
@@ -35,8 +36,6 @@ from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, containers
 from wildgate_server.local_server import ServerStartFailed
-
-__all__ = ["PHASES", "main", "results_before"]
 
 Phase = Callable[[Bench], Findings]
 
@@ -75,8 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Figures of a check are not results.
     results = options.results or (options.folder / "quick" if options.quick else RESULTS)
     if options.profile == "rtx":
-        from wildgate_perf.bench.rtx import measure_rtx  # needs wildgate-build
-
         return measure_rtx(rest, options.folder.resolve(), results)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -14,8 +14,6 @@ from wildgate_perf.bench.phase import Bench, Findings
 from wildgate_perf.server_parts import Sampler
 from wildgate_perf.spread import Spread
 
-__all__ = ["sampling_over_decoding"]
-
 
 def sampling_over_decoding(bench: Bench) -> Findings:
     """Both fractions, for the first of the 5 MB videos held in memory; no target hangs on them."""

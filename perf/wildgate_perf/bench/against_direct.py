@@ -40,8 +40,6 @@ from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import CallerSampled, Requests, TritonRow, Workload, by_content, by_uri, straight_to_triton
 from wildgate_server.repository.manifest import load_manifest
 
-__all__ = ["gateway_over_direct"]
-
 _WAYS = ("gateway", "direct")
 
 

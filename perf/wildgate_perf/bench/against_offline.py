@@ -26,8 +26,6 @@ from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import Workload, by_content, by_uri
 
-__all__ = ["SETTINGS", "content_over_offline", "uri_over_offline"]
-
 SETTINGS: dict[str, object] = {"cache__max_entries": 0}
 """What differs from the server's defaults: the same videos come again and again, and are to be scored again."""
 

@@ -20,8 +20,6 @@ from wildgate_perf.server_process import serving
 from wildgate_perf.videos import containers
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
-__all__ = ["LOOPBACK", "uri_bytes_fraction"]
-
 LOOPBACK: dict[str, object] = {"source__private_networks": ["127.0.0.0/8"]}
 """The web server is on this machine, which no server would read from unless it is told that it may."""
 _DEADLINE_S = 30.0

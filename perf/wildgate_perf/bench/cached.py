@@ -18,8 +18,6 @@ from wildgate_perf.loops import LoadPlan
 from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.workloads import Requests, by_content, by_digest
 
-__all__ = ["cached_over_first", "padded"]
-
 _CLIENTS = 4
 
 

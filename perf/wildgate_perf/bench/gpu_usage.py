@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
 
-__all__ = ["GpuUsage", "watched"]
-
 COMMAND = (
     *("nvidia-smi", "--id=0", "--format=csv,noheader,nounits", "--loop-ms=250"),
     "--query-gpu=utilization.gpu,utilization.decoder,memory.used,power.draw",

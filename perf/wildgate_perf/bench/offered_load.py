@@ -29,8 +29,6 @@ from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import Workload, by_uri
 
-__all__ = ["latency_over_load"]
-
 _DEADLINE_S = 10.0
 _SETTLE_S, _SETTLE_STEP_S, _RESTING_CORES = 10.0, 0.3, 0.15
 _STEADY, _OVERLOAD = 0.7, 3.0

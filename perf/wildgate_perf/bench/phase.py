@@ -14,8 +14,6 @@ from wildgate_perf.loops import Measured
 from wildgate_perf.server_parts import available_cores
 from wildgate_perf.videos import VIDEOS, bench_videos, large_videos
 
-__all__ = ["Bench", "Bystanders", "Findings", "PhaseFailed", "all_answered"]
-
 
 class PhaseFailed(Exception):
     """A phase could not measure what it is there for; the text says why."""

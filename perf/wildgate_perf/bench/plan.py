@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["FULL", "QUICK", "Budget", "Plan"]
-
 
 @dataclass(frozen=True)
 class Plan:

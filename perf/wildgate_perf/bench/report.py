@@ -8,8 +8,6 @@ from typing import Any
 
 from wildgate_perf.pictures import COLOURS, GREY, picture
 
-__all__ = ["draw_pictures"]
-
 # Processes in the order of a video's way, each with one colour in all pictures.
 _PARTS = {
     "load generator": GREY,

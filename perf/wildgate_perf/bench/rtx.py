@@ -1,7 +1,7 @@
 """`--profile rtx`: how many videos per second one GPU scores, and what bounds it (`make gpu-report`).
 
 On a machine with an NVIDIA GPU and the packages of the `rtx` profile: builds the TensorRT-RTX engine of the serving
-detector in a copy of the model repository, has `wildgate-build check` compare it with ONNX Runtime on the sample clips,
+detector with `wildgate-build` in a copy of the model repository, and compares it with ONNX Runtime on the sample clips;
 then measures 15 s clips of 720p and 1080p in H.264 and HEVC, 8 frames each, two ways: through `clip_decoder` alone,
 which is the ceiling that NVDEC sets, and through `wildgate serve` with a real Triton. Writes `<results>/<gpu>.json`.
 
@@ -15,6 +15,8 @@ import argparse
 import asyncio
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,11 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from wildgate_perf.bench.gpu_usage import GpuUsage, watched
-from wildgate_perf.bench.rtx_engine import BuildError, EngineDiffers, build, check, lay_out_repository
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_perf.machine_facts import machine_facts
-from wildgate_perf.results import write
+from wildgate_perf.results import read, write
 from wildgate_perf.server_parts import (
     ClipRow,
     EmbeddedTriton,
@@ -45,13 +46,14 @@ from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly, s
 from wildgate_perf.videos import Composition, composed
 from wildgate_perf.workloads import by_uri
 from wildgate_server.local_server import ServerStartFailed
+from wildgate_server.repository.engine_key import ENGINE_NAMES, EngineKey, engine_source, key_path
 from wildgate_server.repository.machine import Gpu, Machine, probe_machine
 from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.repository.model_configs import CLIP_DECODER
-
-__all__ = ["KINDS", "measure_rtx", "missing_packages", "result_of", "server_settings"]
+from wildgate_server.repository.releases import load_rollout, version_directory
 
 _PROFILE = "rtx"
+_SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 _MODULES = {"tensorrt_rtx": "TensorRT-RTX", "pycuda": "pycuda", "nvidia.dali": "DALI"}
 _DECODE_ROWS = 8  # windows in one request to the decoder alone, as many as the gateway puts into one
 _DECODE_CLIENTS = 8
@@ -67,8 +69,8 @@ KINDS = {
 """What is measured, at bit rates usual for uploads."""
 
 
-class NothingScored(Exception):
-    """No video of a kind was scored; the text says which, and where the server's log lies."""
+class RtxFailed(Exception):
+    """The engine cannot be built or detects something else, or nothing was scored; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class _Run:
     load: LoadPlan
     instances: int
     kinds: Mapping[str, Composition]
+
+    @property
+    def clips(self) -> Path:
+        """Where clips are kept from run to run."""
+        return self.out.parent / "videos"
 
     @property
     def repository(self) -> Path:
@@ -95,7 +102,7 @@ def measure_rtx(
 ) -> int:
     """Measures and returns the exit status; `machine` is this one by default, `modules` what has to be installed."""
     parser = argparse.ArgumentParser(prog="python -m wildgate_perf.bench --profile rtx")
-    parser.add_argument("--onnx", type=Path, help="another precision of the serving detector, a standard file")
+    parser.add_argument("--repository", type=Path, default=MODEL_REPOSITORY, help="whose serving detector is measured")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each kind is measured, each way")
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds before it counts")
     parser.add_argument("--clients", type=int, default=64, help="videos in flight at once")
@@ -112,11 +119,8 @@ def measure_rtx(
     load = LoadPlan(options.clients, options.warm_up, options.seconds)
     run = _Run(folder / _PROFILE, load, options.instances, {kind: KINDS[kind] for kind in options.kinds})
     try:
-        _measure(run, options.onnx, results, machine, machine.gpu)
-    except (
-        *(NothingScored, EngineDiffers, BuildError, ManifestError),
-        *(TritonStartError, ServerStartFailed, ServerStoppedBadly, LoadFailed),
-    ) as error:
+        _measure(run, options.repository, results, machine, machine.gpu)
+    except (RtxFailed, ManifestError, TritonStartError, ServerStartFailed, ServerStoppedBadly, LoadFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
@@ -169,13 +173,35 @@ def result_of(whole: Measured, usage: GpuUsage, decoding: Measured, decoding_usa
     }
 
 
-def _measure(run: _Run, onnx: Path | None, results: Path, machine: Machine, gpu: Gpu) -> None:
+def build_engine(repository: Path, report: Path) -> tuple[EngineKey, Any]:
+    """Builds the engine of the serving detector in `repository`: for the GPU at hand, or the portable one where
+    TensorRT-RTX refuses to. Returns its key, and what `wildgate-build check` reports of it on the sample clips.
+
+    Raises RtxFailed when it cannot be built, or is past the tolerance of the check.
+    """
+    command = ["engine", "--target", _PROFILE, "--repository", str(repository)]
+    if _wildgate_build(*command, "--architecture", "current") and (status := _wildgate_build(*command)):
+        raise RtxFailed(f"wildgate-build engine failed (exit {status})")
+    onnx = engine_source(version_directory(repository, load_rollout(repository).serving))
+    engine = onnx.with_name(ENGINE_NAMES["rtx"])
+    checked = ["check", str(onnx), str(engine), "--videos", str(_SAMPLES), "--report", str(report)]
+    if status := _wildgate_build(*checked, "--repository", str(repository)):
+        raise RtxFailed(f"the engine did not pass wildgate-build check (exit {status})")
+    return EngineKey.model_validate_json(key_path(engine).read_text(encoding="utf-8")), read(report)
+
+
+def _wildgate_build(*arguments: str) -> int:
+    program = "from wildgate_build.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], check=False).returncode
+
+
+def _measure(run: _Run, repository: Path, results: Path, machine: Machine, gpu: Gpu) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    source = lay_out_repository(MODEL_REPOSITORY, run.repository, onnx)
-    key, seconds = build(source, run.repository, machine)
-    console.print(f"engine: {key.engine_bytes} bytes for {', '.join(key.architectures)}, built in {seconds:.1f} s")
-    checked = check(source, run.repository, run.out / "check.json")
-    clips = {name: _clips(kind, run.out / "clips") for name, kind in run.kinds.items()}
+    shutil.rmtree(run.out, ignore_errors=True)
+    shutil.copytree(repository, run.repository)
+    key, checked = build_engine(run.repository, run.out / "check.json")
+    console.print(f"engine: {key.engine_bytes} bytes for {', '.join(key.architectures)}")
+    clips = {name: _clips(kind, run.clips) for name, kind in run.kinds.items()}
     console.print(f"measuring each kind of clip for {run.load.seconds:g} s, twice")
     decoding = asyncio.run(_decoded(run, clips))
     scoring = _scored(run, clips)
@@ -191,7 +217,7 @@ def _measure(run: _Run, onnx: Path | None, results: Path, machine: Machine, gpu:
             "driver": machine.driver,
             "tensorrt_rtx": machine.tensorrt.get("rtx"),
         },
-        "engine": {**key.model_dump(), "build_s": round(seconds, 2)},
+        "engine": key.model_dump(),
         "check": checked,
         "load": {**asdict(run.load), "instances": run.instances, "profile": _PROFILE, "frames": key.frames},
         "clips": {name: asdict(kind) for name, kind in run.kinds.items()},
@@ -202,7 +228,7 @@ def _measure(run: _Run, onnx: Path | None, results: Path, machine: Machine, gpu:
         for failure, times in result["failures"].items():
             console.print(f"{kind}: {times} times {failure}", style="red", markup=False)
     if silent := [kind for kind, result in found.items() if not result["videos_per_s"]]:
-        raise NothingScored(f"nothing was scored of {', '.join(silent)}; the server's log: {run.out / 'logs'}")
+        raise RtxFailed(f"nothing was scored of {', '.join(silent)}; the server's log: {run.out / 'logs'}")
 
 
 def _clips(kind: Composition, folder: Path) -> list[Path]:
@@ -232,7 +258,7 @@ async def _decoded(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, tupl
 
 def _scored(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, tuple[Measured, GpuUsage]]:
     """Each kind of clip through the gateway."""
-    settings = server_settings(run.repository, run.out / "clips", run.instances, run.load.clients)
+    settings = server_settings(run.repository, run.clips, run.instances, run.load.clients)
     measured = {}
     with serving(log_folder=run.out / "logs" / "scoring", **settings) as server, LoadGenerator() as load:
         for kind, files in clips.items():

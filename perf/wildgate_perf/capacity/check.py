@@ -15,8 +15,6 @@ from wildgate_perf.capacity.model import LatencyModel, MeasuredCurve, Queue, fir
 from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
 from wildgate_perf.results import read
 
-__all__ = ["Compared", "Pair", "check_points", "check_run", "mean_error"]
-
 _MOSTLY_FIRST = 0.05  # of answers from the cache, up to which latencies are those of videos that are looked at
 _SETTLED_S = 5.0  # a phase shorter than that is mostly beginning and end
 

@@ -25,8 +25,6 @@ from wildgate_perf.capacity.profile import CapacityError, Profile, read_profile
 from wildgate_perf.pictures import COLOURS, GREY, picture
 from wildgate_perf.results import LATEST
 
-__all__ = ["capacity_command"]
-
 _MISSED, _USAGE = 1, 2
 _STEPS, _UP_TO = 120, 3.0  # of the picture: points, and times the demand
 _TALLEST = 4.0  # times the latency at the demand

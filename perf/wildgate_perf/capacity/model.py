@@ -18,22 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
 from wildgate_server.repository.yaml_document import faults, read_document
 
-__all__ = [
-    "Demand",
-    "FleetPlan",
-    "LatencyModel",
-    "MeasuredCurve",
-    "Queue",
-    "demand_of",
-    "erlang_c",
-    "first_work_s",
-    "latency_model",
-    "mean_wait",
-    "mixed_work_s",
-    "plan_fleet",
-    "wait_percentile",
-]
-
 _DAY_S, _HOURS = 86_400, 24
 _LEAST_POINTS = 3
 

@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from wildgate_perf.results import read
 from wildgate_server.repository.yaml_document import faults, read_document
 
-__all__ = ["CapacityError", "LoadPoint", "Profile", "profile_of_bench", "read_profile"]
-
 _SATURATED = 0.98  # of the peak; beyond, latency depends on how long the overload lasts
 
 

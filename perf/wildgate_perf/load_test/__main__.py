@@ -27,8 +27,6 @@ from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.videos import bench_videos
 from wildgate_server.local_server import ServerStartFailed
 
-__all__ = ["locust_command", "main", "peak_of_steps", "shapes_to_run"]
-
 SHAPES = ("step", "ramp", "soak", "spike")
 _OF_PEAK = {"ramp": 1.2, "soak": 0.6, "spike": 1.5}
 _LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfile.py"

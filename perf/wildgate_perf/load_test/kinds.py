@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "CACHED",
-    "CONTENT",
-    "DIGEST",
-    "FIRST",
-    "KINDS",
-    "REFUSED",
-    "SENT_LATE",
-    "STREAM",
-    "UNKNOWN_DIGEST",
-    "URI",
-    "URI_CACHED",
-]
-
 CONTENT, STREAM, URI = "content", "stream", "uri"
 URI_CACHED = "uri, cached"
 FIRST = "repeated, scored"

@@ -29,8 +29,6 @@ from wildgate_perf.load_test.videos import NoVideos, VideoSource, load_videos
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import write
 
-__all__: list[str] = []
-
 _MISSED, _USAGE = 1, 2
 _INVALID = (OptionsInvalid, ObjectivesInvalid, NoVideos)
 _log = logging.getLogger(__name__)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["WARM_UP", "Moment", "ShapePlan", "StepToSaturation", "ramp", "soak", "spike"]
-
 WARM_UP = "warm-up"
 """The phase that the figures of a whole run leave out."""
 

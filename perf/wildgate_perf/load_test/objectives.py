@@ -21,8 +21,6 @@ from wildgate_perf.load_test.kinds import KINDS
 from wildgate_perf.load_test.phases import PERCENTILES, FiguresBy
 from wildgate_server.repository.yaml_document import read_document
 
-__all__ = ["DEFAULT_FILE", "Judged", "Objective", "Objectives", "ObjectivesInvalid", "judge", "read_objectives"]
-
 DEFAULT_FILE = Path(__file__).with_name("objectives.yaml")
 _SHAPES = ("ramp", "soak", "spike", "step")
 _AT_LEAST = "answered_per_s"

@@ -17,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from wildgate_perf.load_test.objectives import DEFAULT_FILE
 from wildgate_server.repository.yaml_document import faults
 
-__all__ = ["LoadOptions", "OptionsInvalid", "add_options", "target_of"]
-
 _ROOT = Path(__file__).resolve().parents[3]
 _URL = re.compile(r"https?://(?P<authority>[^/]*)")
 _NOT_IN_THE_FORM = frozenset({"salt", "uri_base", "uri_folder", "objectives", "summary"})

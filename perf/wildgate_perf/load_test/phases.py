@@ -17,8 +17,6 @@ from typing import Any, TypeAlias
 from wildgate_perf.load_test.kinds import KINDS, REFUSED, SENT_LATE, UNKNOWN_DIGEST
 from wildgate_perf.load_test.load_shapes import WARM_UP
 
-__all__ = ["PERCENTILES", "Figures", "FiguresBy", "Phases"]
-
 Figures: TypeAlias = Mapping[str, float | None]
 """`seconds`, `asked`, `answered`, `refused`, `failed`, `asked_per_s`, `answered_per_s` (goodput), `failed_share`,
 `refused_share`, `cached_share`, `p50_ms`, `p95_ms`, `p99_ms`; None where nothing was asked."""
@@ -53,10 +51,7 @@ class Phases:
         """The figures of every phase and kind of request that there was."""
         self.end()
         marks = [*self._marks, ("", self._ended or 0.0, _noted(entries))]
-        spans = [
-            (phase, until - since, _less(after, before))
-            for (phase, since, before), (_, until, after) in pairwise(marks)
-        ]
+        spans = [(one[0], other[1] - one[1], _less(other[2], one[2])) for one, other in pairwise(marks)]
         found: dict[tuple[str | None, str | None], Figures] = {}
         for phase in (None, *dict.fromkeys(phase for phase, _, _ in spans)):
             parts = [span for span in spans if span[0] == phase or (phase is None and span[0] != WARM_UP)]

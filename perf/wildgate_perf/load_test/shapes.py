@@ -17,8 +17,6 @@ from wildgate_perf.load_test import load_shapes
 from wildgate_perf.load_test.load_shapes import Moment, ShapePlan
 from wildgate_perf.load_test.phases import Phases
 
-__all__ = ["SHAPES", "Ramp", "Soak", "Spike", "Step"]
-
 _USERS, _SECONDS = 16, 60.0
 _LAST_REPORTS_S = 4.0  # a worker reports every 3 s
 

@@ -40,8 +40,6 @@ from wildgate_perf.load_test.videos import FreshFile, VideoSource
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2_grpc
 
-__all__ = ["ContentUser", "Load", "NotScored", "RepeatedUser", "ScoringUser", "StreamUser", "UriUser"]
-
 _NOT_CACHED = "VERDICT_NOT_CACHED"
 _WHEN_CACHED = {FIRST: CACHED, URI: URI_CACHED}
 _CHANNEL_OPTIONS = [

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from wildgate_perf.load_test.options import LoadOptions
 
-__all__ = ["FreshFile", "NoVideos", "Video", "VideoSource", "load_videos", "relabelled"]
-
 _MARK_BYTES = 16
 _LONGEST_PADDING = 1 << 22
 _EBML = b"\x1a\x45\xdf\xa3"

@@ -16,8 +16,6 @@ from wildgate_perf.peers.detector import LEAST_SCORE, Answer, Scorer, answer_of
 from wildgate_perf.peers.keyframes import letterboxed, windows_of
 from wildgate_perf.peers.peer_setup import PeerFailed
 
-__all__ = ["check", "difference", "reference"]
-
 _SAME_MOMENT_S = 0.005  # times are rationals, rounded differently on different ways
 
 

@@ -9,8 +9,7 @@ _SETUP = PeerSetup.from_environment()
 
 
 @bentoml.service(
-    workers=_SETUP.tuning.workers,
-    threads=_SETUP.tuning.front_ends,
+    workers=_SETUP.workers,
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},
 )
@@ -18,7 +17,7 @@ class VideoScorer:
     """The detector behind one API."""
 
     def __init__(self) -> None:
-        self._scorer = open_detector(_SETUP.graph, _SETUP.letterbox_value, _SETUP.tuning.intra_threads)
+        self._scorer = open_detector(_SETUP.graph, _SETUP.letterbox_value)
 
     @bentoml.api(route="/score")  # type: ignore[untyped-decorator]
     def score(self, video: bytes, /) -> Answer:

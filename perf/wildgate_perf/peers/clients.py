@@ -24,8 +24,6 @@ from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_perf.workloads import INFER, SCORE, cost_nothing
 from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["HttpClient", "PeerClient", "TritonFileClient", "VideoRequests", "WildgateClient", "answers"]
-
 Answering: TypeAlias = Callable[[bytes], Awaitable[Answer]]
 _DEADLINE_S = 60.0
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))

@@ -13,8 +13,6 @@ from wildgate_perf.peers.detector import Answer, answer_of, open_detector
 from wildgate_perf.peers.keyframes import Pixels, WindowShape, centred, windows_of
 from wildgate_perf.peers.peer_setup import PeerFailed
 
-__all__ = ["CommonScript", "frames_each_second"]
-
 
 class CommonScript:
     """Scores files; for a `ScoringLoop`, which counts its processor time as a whole."""

@@ -1,4 +1,4 @@
-"""The peers, each with the best tuning that was found; what else was tried stands beside it.
+"""The peers, each with the best settings that were found: all run one worker per core; what was tried stands beside.
 
 Milliseconds are processor time per video on two shared cores, which depends less on what else the machine does than
 videos per second do. Differences of a tenth are noise; where settings came out alike, the plainest is used.
@@ -12,8 +12,6 @@ from pathlib import Path
 
 from wildgate_perf.peers.clients import HttpClient, TritonFileClient
 from wildgate_perf.peers.peer_setup import LOOPBACK, Peer, PeerSetup, python_module
-
-__all__ = ["PEERS"]
 
 
 def _serve_bento(setup: PeerSetup) -> list[str]:

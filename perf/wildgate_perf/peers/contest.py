@@ -26,8 +26,6 @@ from wildgate_perf.server_parts import free_endpoints
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_server.local_server import ServerStartFailed
 
-__all__ = ["CommonScriptTurn", "Contender", "Entry", "Material", "PeerTurn", "Round", "WildgateTurn", "run_contest"]
-
 _READY_POLL_S = 0.1
 
 
@@ -64,16 +62,13 @@ class Contender(Protocol):
     """One that takes part: its key in the results, its name in the table, and how far a score may be off."""
 
     @property
-    def name(self) -> str:
-        """Its key in the results."""
+    def name(self) -> str: ...
 
     @property
-    def title(self) -> str:
-        """Its name in table and picture."""
+    def title(self) -> str: ...
 
     @property
-    def tolerance(self) -> float:
-        """How far a score may be off."""
+    def tolerance(self) -> float: ...
 
     def facts(self) -> dict[str, object]:
         """Versions and settings. Raises PeerAbsent when it cannot take part."""
@@ -89,18 +84,18 @@ class PeerTurn:
 
     def __init__(self, peer: Peer, cores: int, ready_s: float = 90.0) -> None:
         self.name, self.title = peer.name, peer.title
-        self._peer, self._tuning, self._ready_s = peer, peer.tuning(cores), ready_s
+        self._peer, self._cores, self._ready_s = peer, cores, ready_s
 
     def facts(self) -> dict[str, object]:
-        """Versions, tuning, and what else was tried."""
-        tried = list(self._peer.tried)
-        return {"versions": versions(self._peer.packages), "tuning": vars(self._tuning), "tried": tried}
+        """Versions, worker processes, and what was tried."""
+        tuning, tried = {"workers": self._cores}, list(self._peer.tried)
+        return {"versions": versions(self._peer.packages), "tuning": tuning, "tried": tried}
 
     def turn(self, material: Material, plan: LoadPlan) -> Round:
         """One turn in processes of its own."""
         with tempfile.TemporaryDirectory(prefix="wildgate-peer-", ignore_cleanup_errors=True) as folder:
             port = int(free_endpoints().grpc.rpartition(":")[2])
-            setup = PeerSetup(material.graph, material.letterbox_value, port, Path(folder), self._tuning)
+            setup = PeerSetup(material.graph, material.letterbox_value, port, Path(folder), self._cores)
             # Frameworks leave stores and tokens at home.
             environment = {**setup.environment(), "HOME": folder, **self._peer.environment}
             with running(self._peer.command(setup), environment, setup.scratch) as process:

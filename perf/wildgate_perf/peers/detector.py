@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from wildgate_perf.peers.keyframes import Keyframes, Pixels, WindowShape, decode_keyframes
-
-__all__ = ["LEAST_SCORE", "Answer", "Detector", "Scorer", "answer_of", "open_detector"]
+from wildgate_perf.peers.keyframes import Pixels, WindowShape, decode_keyframes
 
 LEAST_SCORE = 0.05
 """Detections below this are left out of answers, as a service would; the gateway's policy asks for more."""
@@ -28,10 +26,9 @@ Detections = npt.NDArray[np.float32]
 class Detector:
     """The graph in one session of its own."""
 
-    def __init__(self, graph: Path, intra_threads: int = 1) -> None:
+    def __init__(self, graph: Path) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = intra_threads
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(os.fspath(graph), options, providers=["CPUExecutionProvider"])
         source, result = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input, self._output = source.name, result.name
@@ -56,18 +53,6 @@ class Scorer:
         keyframes = decode_keyframes(video, self.shape)
         return answer_of(self.detect(keyframes.windows), keyframes.times_s)
 
-    def score_all(self, videos: Sequence[bytes]) -> list[Answer]:
-        """The answers to several videos, their windows detected in one run. Raises NoKeyframes."""
-        decoded = [decode_keyframes(video, self.shape) for video in videos]
-        found = self.detect(np.concatenate([keyframes.windows for keyframes in decoded]))
-        return _split(found, decoded)
-
-
-def _split(found: Detections, decoded: Sequence[Keyframes]) -> list[Answer]:
-    ends = np.cumsum([len(keyframes.windows) for keyframes in decoded])
-    parts = np.split(found, ends[:-1])
-    return [answer_of(part, keyframes.times_s) for part, keyframes in zip(parts, decoded, strict=True)]
-
 
 def answer_of(found: Detections, times_s: Sequence[float]) -> Answer:
     """What callers get of detections FP32 [n, F, K, 6] of frames shown at `times_s`."""
@@ -77,8 +62,8 @@ def answer_of(found: Detections, times_s: Sequence[float]) -> Answer:
     return {"times_s": list(times_s), "detections": rows.round(4).tolist()}
 
 
-def open_detector(graph: Path, letterbox_value: int, intra_threads: int = 1) -> Scorer:
+def open_detector(graph: Path, letterbox_value: int) -> Scorer:
     """A scorer of the detector in `graph`, warmed up."""
-    detector = Detector(graph, intra_threads)
+    detector = Detector(graph)
     frames, side = detector.window[:2]
     return Scorer(detector, WindowShape(frames, side, letterbox_value))

@@ -25,8 +25,6 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Interpolation, VideoReformatter
 
-__all__ = ["Keyframes", "NoKeyframes", "WindowShape", "decode_keyframes", "letterboxed", "windows_of"]
-
 _AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 
 Pixels = npt.NDArray[np.uint8]

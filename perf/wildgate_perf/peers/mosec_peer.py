@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from mosec import Server, Worker
 
 from wildgate_perf.peers.detector import Answer, open_detector
-from wildgate_perf.peers.peer_setup import PeerSetup
+from wildgate_perf.peers.peer_setup import LOOPBACK, PeerSetup
 
 
-class VideoScorer(Worker):  # type: ignore[misc]
+class VideoScorer(Worker):  # type: ignore[misc, unused-ignore]
     """Bytes in, answer out; JSON is mosec's default for answers."""
 
     def __init__(self) -> None:
-        super().__init__()
         setup = PeerSetup.from_environment()
-        self._scorer = open_detector(setup.graph, setup.letterbox_value, setup.tuning.intra_threads)
+        self._scorer = open_detector(setup.graph, setup.letterbox_value)
 
     def deserialize(self, data: bytes) -> bytes:
         """The body as it came."""
         return data
 
-    def forward(self, data: bytes | list[bytes]) -> Answer | list[Answer]:
-        """The answer, or the answers of a batch."""
-        return self._scorer.score_all(data) if isinstance(data, list) else self._scorer.score(data)
-
-
-def serve(setup: PeerSetup) -> None:
-    """Serves until it is ended."""
-    server = Server()
-    server.append_worker(
-        VideoScorer,
-        num=setup.tuning.workers,
-        max_batch_size=setup.tuning.max_batch,
-        max_wait_time=setup.tuning.batch_wait_ms,
-        timeout=60,
-        route="/score",
-    )
-    server.run()
+    def forward(self, data: bytes) -> Answer:
+        """The answer to one video."""
+        return self._scorer.score(data)
 
 
 if __name__ == "__main__":
     setup = PeerSetup.from_environment()
     sys.argv[1:] = [
-        *("--address", "127.0.0.1", "--port", str(setup.port), "--timeout", "60000", "--log-level", "warning"),
+        *("--address", LOOPBACK, "--port", str(setup.port), "--timeout", "60000", "--log-level", "warning"),
         *("--max-request-size", str(64 << 20), "--path", str(setup.scratch / "mosec")),
     ]
-    serve(setup)
+    server: Any = Server()  # type: ignore[no-untyped-call, unused-ignore]
+    server.append_worker(VideoScorer, num=setup.workers, timeout=60, route="/score")
+    server.run()

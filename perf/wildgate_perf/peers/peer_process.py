@@ -16,8 +16,6 @@ import psutil
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.peers.peer_setup import PeerFailed
 
-__all__ = ["Running", "running"]
-
 _MARK = "WILDGATE_PEER_MARK"
 _STOP_S = 15.0
 _TAIL_LINES = 15

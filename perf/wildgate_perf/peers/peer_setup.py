@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOOPBACK", "Peer", "PeerAbsent", "PeerFailed", "PeerSetup", "Tuning", "python_module", "versions"]
-
 LOOPBACK = "127.0.0.1"
 _VARIABLE = "WILDGATE_PEER_SETUP"
 
@@ -26,25 +24,14 @@ class PeerFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What was tuned: worker processes, ONNX Runtime's threads in each, the framework's own batching and front ends."""
-
-    workers: int
-    intra_threads: int = 1
-    max_batch: int = 1
-    batch_wait_ms: int = 0
-    front_ends: int = 1
-
-
-@dataclass(frozen=True)
 class PeerSetup:
-    """The ONNX file and its letterbox value, a free port on loopback, a folder for the peer's own files."""
+    """The ONNX file and its letterbox value, a free port on loopback, a folder for its own files, worker processes."""
 
     graph: Path
     letterbox_value: int
     port: int
     scratch: Path
-    tuning: Tuning
+    workers: int
 
     @property
     def address(self) -> str:
@@ -52,9 +39,8 @@ class PeerSetup:
         return f"{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """This setup, for `from_environment` in the peer's processes; other libraries' threads are bounded along."""
-        told = json.dumps(asdict(self), default=os.fspath)
-        return {_VARIABLE: told, "OMP_NUM_THREADS": str(self.tuning.intra_threads)}
+        """This setup, for `from_environment` in the peer's processes; one thread for each of them."""
+        return {_VARIABLE: json.dumps(asdict(self), default=os.fspath), "OMP_NUM_THREADS": "1"}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> PeerSetup:
@@ -62,16 +48,15 @@ class PeerSetup:
         if _VARIABLE not in environment:
             raise PeerFailed("a peer is started by `python -m wildgate_perf.peers`, not by hand")
         told = json.loads(environment[_VARIABLE])
-        paths = {name: Path(told[name]) for name in ("graph", "scratch")}
-        return cls(**{**told, **paths, "tuning": Tuning(**told["tuning"])})
+        return cls(**told | {name: Path(told[name]) for name in ("graph", "scratch")})
 
 
 @dataclass(frozen=True)
 class Peer:
     """One peer; `name` is its key in the results, `packages` are the distributions that it is made of.
 
-    `command` starts it in the foreground, `client` asks it at its address. `tuning` is the best found for a number of
-    cores; `tried` says what else was, and what came of it.
+    `command` starts it in the foreground, `client` asks it at its address. `tried` says which settings were tried, and
+    what came of them.
     """
 
     name: str
@@ -79,7 +64,6 @@ class Peer:
     packages: tuple[str, ...]
     command: Callable[[PeerSetup], list[str]]
     client: Callable[[str], Any]
-    tuning: Callable[[int], Tuning] = Tuning
     tried: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,8 +17,6 @@ from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_perf.pictures import COLOURS, GREY, picture
 from wildgate_perf.spread import Spread
 
-__all__ = ["contest_picture", "contest_table", "notes", "results", "unmeasured"]
-
 WILDGATE, WILDGATE_URI, COMMON_SCRIPT = "wildgate", "wildgate_uri", "common_script"
 Entries: TypeAlias = Mapping[str, Entry]
 _PEERS = {peer.name: peer.title for peer in PEERS}

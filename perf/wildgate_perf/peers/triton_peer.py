@@ -28,7 +28,7 @@ def lay_out(setup: PeerSetup, runtime: TritonRuntime) -> tuple[Path, Path]:
     """Writes the model repository and the backend directory that Triton is started with."""
     model = setup.scratch / "models" / "whole_video"
     (model / "1").mkdir(parents=True)
-    (model / "config.pbtxt").write_text(_CONFIG.format(instances=setup.tuning.workers), encoding="utf-8")
+    (model / "config.pbtxt").write_text(_CONFIG.format(instances=setup.workers), encoding="utf-8")
     here = Path(__file__).resolve().parent
     (model / "1" / "model.py").symlink_to(here / "whole_video_model.py")
     # The stub's Python heeds no PYTHONPATH.

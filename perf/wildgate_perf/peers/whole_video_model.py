@@ -24,7 +24,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Opens the detector."""
         setup = PeerSetup.from_environment()
-        self._scorer = open_detector(setup.graph, setup.letterbox_value, setup.tuning.intra_threads)
+        self._scorer = open_detector(setup.graph, setup.letterbox_value)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request: for VIDEO UINT8 [bytes], DETECTIONS FP32 [n, F, K, 6] and TIMES_S FP64 [m]."""
