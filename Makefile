@@ -58,7 +58,7 @@ bench: setup ## Measures served against offline, the gateway, bytes read, load a
 
 bench-peers: setup ## Measures the same videos in BentoML, mosec, bare Triton and a plain script
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[peers]' --constraint constraints.txt
-	$(BIN)/python -m wildgate_perf.peers
+	$(BIN)/python -m wildgate_perf.bench --only peers
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
 	$(BIN)/python -m wildgate_perf.load_test $(PERF)

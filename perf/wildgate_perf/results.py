@@ -106,13 +106,6 @@ def write(file: Path, content: Mapping[str, Any]) -> None:
     Path(part.name).replace(file)
 
 
-def merge(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `content` over what `file` holds, object into object, and returns the whole."""
-    merged = _merged(read(file), content)
-    write(file, merged)
-    return merged
-
-
 def target_table(figures: Mapping[str, Any], targets: Sequence[Target] = TARGETS) -> Table:
     """Every target beside its figure, and whether it is met."""
     table = Table("figure", "target", "measured", "", box=box.SIMPLE_HEAD, title="targets", title_justify="left")
@@ -122,14 +115,6 @@ def target_table(figures: Mapping[str, Any], targets: Sequence[Target] = TARGETS
         verdict = {True: "[green]met[/]", False: "[red]missed[/]", None: "" if figure is not None else "not measured"}
         table.add_row(target.key, str(target), "-" if figure is None else f"{figure:.4g}", verdict[met])
     return table
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(old)
-    for key, value in new.items():
-        known = both.get(key)
-        both[key] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
-    return both
 
 
 def _finite(value: Any) -> Any:

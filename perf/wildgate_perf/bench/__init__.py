@@ -15,8 +15,9 @@ of two things measured on the same machine minutes or seconds apart, since machi
   percentiles are nearest ranks, without interpolation;
 - the processor time of everything else that ran meanwhile, and of the host (steal), is reported for each round.
 
-What `--only` does not measure again is taken over from the results before, and what peers reach from `peers.json`, if
-processor, cores and versions are the same; `measured_at` in the results has the date of each figure.
+What a run does not measure again is taken over from the results before, if processor, cores and versions are the same;
+`measured_at` in the results has the date of each figure.
 
 Phases, one file each: `against_offline`, `against_direct`, `bytes_read`, `offered_load`, `cached`, `against_decoding`.
+`peers` (`make bench-peers`) runs only when asked for.
 """

@@ -24,11 +24,12 @@ from wildgate_perf.bench.cached import cached_over_first
 from wildgate_perf.bench.offered_load import latency_over_load
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.plan import FULL, QUICK
-from wildgate_perf.bench.report import draw_pictures
+from wildgate_perf.bench.report import draw_load
 from wildgate_perf.bench.rtx import measure_rtx
 from wildgate_perf.failure_text import brief
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
+from wildgate_perf.peers.phase import over_peers
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, figure_of, read, target_table, write
 from wildgate_perf.server_parts import TritonStartError
@@ -53,10 +54,11 @@ PHASES: Mapping[str, tuple[Phase, tuple[str, ...]]] = {
         latency_over_load,
         ("p99_at_70pct_over_unloaded_p50", "poisson_p99_at_70pct_over_unloaded_p50", "goodput_at_3x_over_peak"),
     ),
+    "peers": (over_peers, ("over_best_peer", "over_common_script")),
 }
 """Every phase, and the figures of `latest.json` that it measures."""
 
-_PEER_FIGURES = ("over_best_peer", "over_common_script")
+_ALONE = ("peers",)  # only when asked for: it takes ten minutes by itself
 _FAILURES = (
     *(PhaseFailed, LoadFailed, ProcessEnded, ServerStartFailed, ServerStoppedBadly, TritonStartError, ValueError),
 )
@@ -81,9 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     plan, facts, began = QUICK if options.quick else FULL, machine_facts(), time.monotonic()
     bench = Bench(plan, options.folder.resolve(), MODEL_REPOSITORY, lambda text: console.print(text, markup=False))
-    phases = options.only or list(PHASES)
-    latest = read(results / LATEST.name) if options.only else {}
-    document = results_before(latest, read(RESULTS / "peers.json"), facts, phases)
+    phases = options.only or [phase for phase in PHASES if phase not in _ALONE]
+    document = results_before(read(results / LATEST.name), facts, phases)
     for key, date in document["measured_at"].items():
         console.print(f"{key}: taken over, measured {date}", markup=False)
     failed: dict[str, str] = {}
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document["details"].setdefault("phase_s", {})[name] = round(time.monotonic() - started, 1)
         document["details"] |= {"failed": failed, "plan": asdict(plan)}
         write(results / LATEST.name, document | {"measured": _now()})
-    drawn = draw_pictures(document["details"], results)
+    drawn = " and a picture" if draw_load(document["details"], results) else ""
     console.print(target_table(document))
     if (others := _others(document["details"])) > _QUIET_CORES:
         console.print(
@@ -109,15 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             style="yellow",
         )
     took_s = time.monotonic() - began
-    console.print(f"wrote {results / LATEST.name}; pictures: {', '.join(drawn)}; {took_s:.0f} s in all")
+    console.print(f"wrote {results / LATEST.name}{drawn}; {took_s:.0f} s in all")
     missed = [target.key for target in TARGETS if target.met_by(figure_of(document, target.key)) is False]
     return 1 if failed or (options.strict and missed) else 0
 
 
-def results_before(
-    latest: Mapping[str, Any], peers: Mapping[str, Any], machine: Mapping[str, Any], again: Collection[str]
-) -> dict[str, Any]:
-    """What `latest.json` holds before the phases `again` are measured: figures of the others, and those of the peers.
+def results_before(latest: Mapping[str, Any], machine: Mapping[str, Any], again: Collection[str]) -> dict[str, Any]:
+    """What `latest.json` holds before the phases `again` are measured: the figures of the others.
 
     Ratios move with processor, cores and versions, so they are taken over only where all of these are the same.
     """
@@ -138,9 +137,6 @@ def results_before(
                     _enter(document, {key: latest[key]} if latest.get(key) is not None else {}, date)
         gone = {*again, *(key for phase in again for key in PHASES[phase][1]), "failed", "plan"}
         document["details"] = {key: value for key, value in latest.get("details", {}).items() if key not in gone}
-    if same_machine(peers.get("machine") or {}, machine):
-        of_peers = {key: peers[key] for key in _PEER_FIGURES if peers.get(key) is not None}
-        _enter(document, of_peers, peers.get("measured") or "unknown")
     return document
 
 

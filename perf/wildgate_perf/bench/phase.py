@@ -53,6 +53,10 @@ class Bench:
         """The plan's videos of 5 MB."""
         return bench_videos(self.video_folder, self.plan.videos)
 
+    def peer_videos(self) -> list[Path]:
+        """The plan's videos of 5 MB for the contest with peers."""
+        return bench_videos(self.video_folder, self.plan.peer_videos)
+
     def large_videos(self) -> list[Path]:
         """The plan's videos of 8 MB."""
         return large_videos(self.video_folder, self.plan.large_videos)

@@ -39,6 +39,10 @@ class Plan:
     overload_s: float = 8.0
     load_budget_s: float = 235.0
 
+    peer_rounds: int = 3
+    peer_s: float = 7.0
+    peer_videos: int = 8
+
     cached_firsts: int = 16
     cached_s: float = 3.0
     decoding_rounds: int = 3
@@ -64,6 +68,8 @@ QUICK = Plan(
     overload_warm_up_s=1.0,
     overload_s=2.0,
     load_budget_s=30.0,
+    peer_rounds=1,
+    peer_s=3.0,
     cached_firsts=3,
     cached_s=0.5,
     decoding_rounds=1,

@@ -1,4 +1,4 @@
-"""wildgate against what a team would reach for: `make bench-peers`, `python -m wildgate_perf.peers`.
+"""wildgate against what a team would reach for: `make bench-peers`, `python -m wildgate_perf.bench --only peers`.
 
 The same videos, the same ONNX file, the same machine, the same run. What makes it fair, or unfair to wildgate:
 

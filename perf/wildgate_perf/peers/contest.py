@@ -24,6 +24,7 @@ from wildgate_perf.peers.peer_setup import Peer, PeerAbsent, PeerFailed, PeerSet
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.server_parts import free_endpoints
 from wildgate_perf.server_process import ServerStoppedBadly, serving
+from wildgate_perf.spread import Spread
 from wildgate_server.local_server import ServerStartFailed
 
 _READY_POLL_S = 0.1
@@ -178,19 +179,18 @@ class Entry:
         """Whether all its turns were measured."""
         return bool(self.rounds) and not self.failed and not self.absent
 
+    @property
+    def median_per_s(self) -> float:
+        """Videos per second; -1 where it was not measured."""
+        return Spread.of(each.videos_per_s for each in self.rounds).median if self.measured else -1.0
+
 
 def run_contest(
-    contenders: Sequence[Contender],
-    material: Material,
-    plan: LoadPlan,
-    rounds: int,
-    say: Callable[[str], None],
-    *,
-    after_round: Callable[[dict[str, Entry]], None] = lambda so_far: None,
+    contenders: Sequence[Contender], material: Material, plan: LoadPlan, rounds: int, say: Callable[[str], None]
 ) -> dict[str, Entry]:
     """Every contender takes its turn in every round, each round beginning with another one; what came of it, by name.
 
-    One that failed takes no further turn. `after_round` is told what came of all rounds so far.
+    One that failed takes no further turn.
     """
     entries = {each.name: Entry(each.title, each.tolerance) for each in contenders}
     for each in contenders:
@@ -215,7 +215,6 @@ def run_contest(
                     f"round {number + 1}: {each.title}: {result.videos_per_s:.2f} videos/s, "
                     f"{result.cpu_ms_per_video:.0f} ms of processor a video ({time.monotonic() - began:.0f} s)"
                 )
-        after_round(entries)
     return entries
 
 

@@ -46,7 +46,7 @@ class PeerSetup:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> PeerSetup:
         """What this process was told. Raises PeerFailed where it was told nothing."""
         if _VARIABLE not in environment:
-            raise PeerFailed("a peer is started by `python -m wildgate_perf.peers`, not by hand")
+            raise PeerFailed("a peer is started by `make bench-peers`, not by hand")
         told = json.loads(environment[_VARIABLE])
         return cls(**told | {name: Path(told[name]) for name in ("graph", "scratch")})
 
