@@ -29,7 +29,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wildgate_perf.bench.gpu_usage import GpuUsage, watched
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_perf.machine_facts import machine_facts
@@ -150,26 +149,19 @@ def server_settings(repository: Path, clips: Path, instances: int, clients: int)
     }
 
 
-def result_of(whole: Measured, usage: GpuUsage, decoding: Measured, decoding_usage: GpuUsage) -> dict[str, Any]:
+def result_of(whole: Measured, decoding: Measured) -> dict[str, Any]:
     """The figures of one kind of clip; times in milliseconds, `stages_ms` are medians.
 
-    `decode_only_per_s` is what `clip_decoder` alone does with the same clips: the ceiling that was measured, of which
-    the whole way reaches `nvdec_share`. `nvdec_ceiling_per_s` is what NVDEC could do were it busy all the time, by how
-    busy it was in the faster of the two runs.
+    `decode_only_per_s` is what `clip_decoder` alone does with the same clips: the ceiling that NVDEC sets, of which the
+    whole way reaches `nvdec_share`.
     """
-    per_s, decode_per_s = whole.per_s, decoding.per_s
-    faster = (per_s, usage) if per_s > decode_per_s else (decode_per_s, decoding_usage)
-    busy = faster[1].means["nvdec_percent"]
     return {
-        "videos_per_s": round(per_s, 1),
+        "videos_per_s": round(whole.per_s, 1),
         "took_ms": {f"p{share * 100:g}": round(whole.took_ms(share), 2) for share in (0.5, 0.95, 0.99)},
         "stages_ms": {name: round(value, 3) for name, value in whole.stages_ms(0.5).items()},
         "failures": dict(Counter(whole.failures + decoding.failures)),
-        "usage": usage.means,
-        "decode_only_per_s": round(decode_per_s, 1),
-        "decode_only_usage": decoding_usage.means,
-        "nvdec_share": round(per_s / decode_per_s, 3) if decode_per_s else None,
-        "nvdec_ceiling_per_s": round(faster[0] * 100 / busy, 1) if busy else None,
+        "decode_only_per_s": round(decoding.per_s, 1),
+        "nvdec_share": round(whole.per_s / decoding.per_s, 3) if decoding.per_s else None,
     }
 
 
@@ -205,7 +197,7 @@ def _measure(run: _Run, repository: Path, results: Path, machine: Machine, gpu: 
     console.print(f"measuring each kind of clip for {run.load.seconds:g} s, twice")
     decoding = asyncio.run(_decoded(run, clips))
     scoring = _scored(run, clips)
-    found = {kind: result_of(*scoring[kind], *decoding[kind]) for kind in clips}
+    found = {kind: result_of(scoring[kind], decoding[kind]) for kind in clips}
     console.print(_table(found))
     file = results / (re.sub(r"[^a-z0-9]+", "-", gpu.name.lower()).strip("-") + ".json")
     facts = {
@@ -235,7 +227,7 @@ def _clips(kind: Composition, folder: Path) -> list[Path]:
     return composed(folder, [kind.variant(seed) for seed in range(_VARIANTS)])
 
 
-async def _decoded(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, tuple[Measured, GpuUsage]]:
+async def _decoded(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, Measured]:
     """Each kind of clip through `clip_decoder` alone."""
     config = EmbeddedTritonConfig(run.repository, run.out / "logs" / "decoding", run.instances, _PROFILE)
     load = LoadPlan(_DECODE_CLIENTS, run.load.warm_up_s, run.load.seconds)
@@ -250,32 +242,24 @@ async def _decoded(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, tupl
                 await client.frames(CLIP_DECODER, batch, _TIMEOUT_S)
                 return {}
 
-            with watched() as usage:
-                loop = await closed_loop(ask, load, weight=_DECODE_ROWS)
-            measured[kind] = loop, usage
+            measured[kind] = await closed_loop(ask, load, weight=_DECODE_ROWS)
     return measured
 
 
-def _scored(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, tuple[Measured, GpuUsage]]:
+def _scored(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, Measured]:
     """Each kind of clip through the gateway."""
     settings = server_settings(run.repository, run.clips, run.instances, run.load.clients)
-    measured = {}
     with serving(log_folder=run.out / "logs" / "scoring", **settings) as server, LoadGenerator() as load:
-        for kind, files in clips.items():
-            with watched() as usage:
-                workload = by_uri(server.target, [file.resolve().as_uri() for file in files])
-                loop = load.closed(workload, run.load).result
-            measured[kind] = loop, usage
-    return measured
+        workloads = {kind: by_uri(server.target, [file.resolve().as_uri() for file in clips[kind]]) for kind in clips}
+        return {kind: load.closed(workload, run.load).result for kind, workload in workloads.items()}
 
 
 def _table(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row for each kind; times in milliseconds, use in percent."""
-    table = Table("clips", "videos/s", "p50", "p95", "GPU", "NVDEC", "decode/s", "share", "failed", box=box.SIMPLE_HEAD)
+    """One row for each kind; times in milliseconds."""
+    table = Table("clips", "videos/s", "p50", "p95", "decode/s", "share", "failed", box=box.SIMPLE_HEAD)
     for kind, result in found.items():
-        usage = (result["usage"][name] for name in ("gpu_percent", "nvdec_percent"))
-        values = (result["videos_per_s"], result["took_ms"]["p50"], result["took_ms"]["p95"], *usage)
-        cells = ["-" if value is None else f"{value:.0f}" for value in (*values, result["decode_only_per_s"])]
-        share = result["nvdec_share"]
+        took, share = result["took_ms"], result["nvdec_share"]
+        values = (result["videos_per_s"], took["p50"], took["p95"], result["decode_only_per_s"])
+        cells = [f"{value:.0f}" for value in values]
         table.add_row(kind, *cells, "-" if share is None else f"{share:.2f}", str(sum(result["failures"].values())))
     return table

@@ -145,7 +145,7 @@ def _on_quitting(environment: Environment, **_: object) -> None:
     options = LoadOptions.of(vars(parsed))
     figures = PlannedShape.phases.figures(environment.stats.entries)
     shape = next((name for name, kind in SHAPES.items() if isinstance(environment.shape_class, kind)), None)
-    kinds = [kind for user in environment.user_classes if issubclass(user, ScoringUser) for kind in user.kinds]
+    kinds = [kind for user in environment.user_classes if issubclass(user, ScoringUser) for kind in user.makes]
     kinds += [SENT_LATE] if options.rate_per_user else []
     judged = judge(read_objectives(options.objectives), shape, kinds, figures)
     whole = figures[None, None]

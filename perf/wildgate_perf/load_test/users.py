@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,25 +23,14 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from wildgate_client._status import error_from_status, error_from_trailers
 from wildgate_client.errors import Overloaded, ScoringError
-from wildgate_perf.load_test.kinds import (
-    CACHED,
-    CONTENT,
-    DIGEST,
-    FIRST,
-    REFUSED,
-    SENT_LATE,
-    STREAM,
-    UNKNOWN_DIGEST,
-    URI,
-    URI_CACHED,
-)
+from wildgate_perf.load_test import kinds
 from wildgate_perf.load_test.options import LoadOptions, target_of
 from wildgate_perf.load_test.videos import FreshFile, VideoSource
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2_grpc
 
 _NOT_CACHED = "VERDICT_NOT_CACHED"
-_WHEN_CACHED = {FIRST: CACHED, URI: URI_CACHED}
+_WHEN_CACHED = {kinds.FIRST: kinds.CACHED, kinds.URI: kinds.URI_CACHED}
 _CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # else all users of a process would share one connection
     ("grpc.max_receive_message_length", -1),
@@ -66,13 +55,8 @@ class _Sent:
 
     method: str
     kind: str
-    request: pb.ScoreRequest
-    began: float
-    began_s: float
-
-    @classmethod
-    def now(cls, method: str, kind: str, request: pb.ScoreRequest) -> _Sent:
-        return cls(method, kind, request, time.time(), time.perf_counter())
+    began: float = field(default_factory=time.time)
+    began_s: float = field(default_factory=time.perf_counter)
 
 
 class ScoringUser(User):
@@ -81,7 +65,7 @@ class ScoringUser(User):
     abstract = True
     load: ClassVar[Load]
     """Of the run in progress; the listener of locust's `test_start` sets it in every process."""
-    kinds: ClassVar[tuple[str, ...]] = ()
+    makes: ClassVar[tuple[str, ...]] = ()
     """The kinds of request that it makes."""
     _numbers = itertools.count()
 
@@ -106,14 +90,14 @@ class ScoringUser(User):
         now, pause_s = time.perf_counter(), self.load.options.pause_s
         self._due_s += pause_s
         if pause_s:
-            self._log_row(SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
+            self._log_row(kinds.SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
         self._due_s = max(self._due_s, now + self._back_off_s)
         self._back_off_s = 0.0
         return self._due_s - now
 
     def _score(self, kind: str, request: pb.ScoreRequest) -> ScoringError | None:
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
-        sent = _Sent.now("Score", kind, request)
+        sent = _Sent("Score", kind)
         try:
             response = self._stub.Score(request, timeout=self.load.options.deadline_s)
         except grpc.RpcError as failure:
@@ -133,13 +117,13 @@ class ScoringUser(User):
     ) -> None:
         """Fires locust's request event, under a name that tells cached and refused ones apart, and logs the stages."""
         name = sent.kind
-        if name == DIGEST and error is not None and error.reason == _NOT_CACHED:
-            name, error = UNKNOWN_DIGEST, None
+        if name == kinds.DIGEST and error is not None and error.reason == _NOT_CACHED:
+            name, error = kinds.UNKNOWN_DIGEST, None
         if verdict is not None and verdict.cached:
             name = _WHEN_CACHED.get(name, name)
         if error is not None:
             self._back_off_s = max(self.load.options.failure_pause_s, error.retry_after_s or 0.0)
-            name += REFUSED if isinstance(error, Overloaded) else ""
+            name += kinds.REFUSED if isinstance(error, Overloaded) else ""
         self.environment.events.request.fire(
             request_type=sent.method,
             name=name,
@@ -165,20 +149,20 @@ class ContentUser(ScoringUser):
     """Sends files that the server has not seen."""
 
     weight = 2
-    kinds = (CONTENT,)
+    makes = (kinds.CONTENT,)
 
     @tag("content")
     @task
     def score(self) -> None:
         """Scores one."""
         content = self.load.videos.fresh(self._random)
-        self._score(CONTENT, pb.ScoreRequest(video_id=self._video_id(CONTENT), content=content))
+        self._score(kinds.CONTENT, pb.ScoreRequest(video_id=self._video_id(kinds.CONTENT), content=content))
 
 
 class UriUser(ScoringUser):
     """Asks about files by URI: one of its own that it changes each time, where there is a folder for it."""
 
-    kinds = (URI, URI_CACHED)
+    makes = (kinds.URI, kinds.URI_CACHED)
 
     def on_start(self) -> None:
         """Connects, and lays out its file."""
@@ -202,27 +186,29 @@ class UriUser(ScoringUser):
         else:
             self._file.renew(self._random)
             name = self._file.path.name
-        self._score(URI, pb.ScoreRequest(video_id=self._video_id(URI), uri=self.load.options.uri_base + name))
+        self._score(
+            kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.load.options.uri_base + name)
+        )
 
 
 class RepeatedUser(ScoringUser):
     """Sends files of which some are popular, so that others have sent them before."""
 
     weight = 2
-    kinds = (FIRST, CACHED, DIGEST, UNKNOWN_DIGEST)
+    makes = (kinds.FIRST, kinds.CACHED, kinds.DIGEST, kinds.UNKNOWN_DIGEST)
 
     @tag("repeated")
     @task
     def score(self) -> None:
         """Scores one, by its digest first where that is wanted."""
-        content, video_id = self.load.videos.mixed(self._random), self._video_id(FIRST.partition(",")[0])
+        content, video_id = self.load.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
         if self.load.options.digest_first:
             digest = f"blake3:{blake3.blake3(content).hexdigest()}"
-            error = self._score(DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
+            error = self._score(kinds.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
             if error is None or error.reason != _NOT_CACHED:
                 return
             self._back_off_s = 0.0
-        self._score(FIRST, pb.ScoreRequest(video_id=video_id, content=content))
+        self._score(kinds.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
 
 
 class StreamUser(ScoringUser):
@@ -231,7 +217,7 @@ class StreamUser(ScoringUser):
     Its rate is that of videos within the stream. After a stream that broke it waits like any other user.
     """
 
-    kinds = (STREAM,)
+    makes = (kinds.STREAM,)
 
     def wait_time(self) -> float:
         """Only what a failure asks for: within a stream, each video is paced."""
@@ -247,7 +233,7 @@ class StreamUser(ScoringUser):
         in_flight: dict[str, _Sent] = {}
         over = threading.Event()
         requests = self._requests(places, in_flight, over)
-        whole = _Sent.now("ScoreStream", STREAM, pb.ScoreRequest())
+        whole = _Sent("ScoreStream", kinds.STREAM)
         error: ScoringError | None = None
         try:
             # The stream may wait for its own pace, so its deadline is for being stuck, not for a video.
@@ -277,9 +263,9 @@ class StreamUser(ScoringUser):
             over.wait(super().wait_time())
             if over.is_set() or self._state == LOCUST_STATE_STOPPING:
                 return
-            video_id = self._video_id(STREAM)
+            video_id = self._video_id(kinds.STREAM)
             request = pb.ScoreRequest(video_id=video_id, content=self.load.videos.fresh(self._random))
-            in_flight[video_id] = _Sent.now("ScoreStream", STREAM, request)
+            in_flight[video_id] = _Sent("ScoreStream", kinds.STREAM)
             yield pb.ScoreStreamRequest(request=request)
 
     def _take(self, response: pb.ScoreStreamResponse, in_flight: dict[str, _Sent]) -> None:
