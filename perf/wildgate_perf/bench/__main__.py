@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,19 @@ from wildgate_server.local_server import ServerStartFailed
 
 Phase = Callable[[Bench], Findings]
 
-PHASES: Mapping[str, tuple[Phase, tuple[str, ...]]] = {
+Phases = Mapping[str, tuple[Phase, tuple[str, ...]]]
+
+
+def _videos(bench: Bench) -> Findings:
+    """Composes what is not there yet, so that no phase does."""
+    bench.videos()
+    bench.large_videos()
+    containers(bench.video_folder)
+    return Findings()
+
+
+PHASES: Phases = {
+    "videos": (_videos, ()),
     "uri_over_offline": (uri_over_offline, ("served_over_offline_uri",)),
     "content_over_offline": (content_over_offline, ("served_over_offline_content",)),
     "gateway_over_direct": (
@@ -58,20 +70,20 @@ PHASES: Mapping[str, tuple[Phase, tuple[str, ...]]] = {
 }
 """Every phase, and the figures of `latest.json` that it measures."""
 
-_ALONE = ("peers",)  # only when asked for: it takes ten minutes by itself
+_ALONE = {"peers"}  # only when asked for: it takes ten minutes by itself
 _FAILURES = (
     *(PhaseFailed, LoadFailed, ProcessEnded, ServerStartFailed, ServerStoppedBadly, TritonStartError, ValueError),
 )
 _QUIET_CORES = 0.1
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int:
     """Measures, writes results and pictures, prints the targets; 1 when something could not be measured.
 
     With `--strict` also where a target is missed. Results are written after each phase, so that those of the phases
     before stay whatever happens in one.
     """
-    parser = _parser()
+    parser = _parser(phases)
     options, rest = parser.parse_known_args(arguments)
     # Figures of a check are not results.
     results = options.results or (options.folder / "quick" if options.quick else RESULTS)
@@ -83,15 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     plan, facts, began = QUICK if options.quick else FULL, machine_facts(), time.monotonic()
     bench = Bench(plan, options.folder.resolve(), MODEL_REPOSITORY, lambda text: console.print(text, markup=False))
-    phases = options.only or [phase for phase in PHASES if phase not in _ALONE]
-    document = results_before(read(results / LATEST.name), facts, phases)
+    wanted = {"videos", *(options.only or phases.keys() - _ALONE)}
+    others = {name: phases[name] for name in phases.keys() - wanted}
+    document = results_before(read(results / LATEST.name), facts, others)
     for key, date in document["measured_at"].items():
         console.print(f"{key}: taken over, measured {date}", markup=False)
     failed: dict[str, str] = {}
-    for name in ("videos", *phases):
+    for name in [name for name in phases if name in wanted]:
         started = time.monotonic()
         try:
-            findings = PHASES[name][0](bench) if name in PHASES else _videos(bench)
+            findings = phases[name][0](bench)
         except _FAILURES as error:
             failed[name] = brief(error)  # without paths and log tails, which belong to whoever reads the console
             console.print(f"{name}: {type(error).__name__}: {error}", style="red", markup=False)
@@ -115,28 +128,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed or (options.strict and missed) else 0
 
 
-def results_before(latest: Mapping[str, Any], machine: Mapping[str, Any], again: Collection[str]) -> dict[str, Any]:
-    """What `latest.json` holds before the phases `again` are measured: the figures of the others.
+def results_before(latest: Mapping[str, Any], machine: Mapping[str, Any], others: Phases) -> dict[str, Any]:
+    """What `latest.json` holds before anything is measured: what it held of the `others`, which are not measured again.
 
-    Ratios move with processor, cores and versions, so they are taken over only where all of these are the same.
+    Ratios move with processor, cores and versions, so it is taken over only where all of these are the same.
     """
-    keys = dict.fromkeys(target.key.partition(".")[0] for target in TARGETS)
     document: dict[str, Any] = {
         "measured": _now(),
         "measured_at": {},
-        **dict.fromkeys(keys),
+        **dict.fromkeys(target.key.partition(".")[0] for target in TARGETS),
         "targets": {target.key: beside_target(target, None) for target in TARGETS},
         "machine": dict(machine),
         "details": {},
     }
-    if same_machine(latest.get("machine") or {}, machine):
-        for phase, (_, figures) in PHASES.items():
-            if phase not in again:
-                for key in figures:
-                    date = (latest.get("measured_at") or {}).get(key) or latest.get("measured") or "unknown"
-                    _enter(document, {key: latest[key]} if latest.get(key) is not None else {}, date)
-        gone = {*again, *(key for phase in again for key in PHASES[phase][1]), "failed", "plan"}
-        document["details"] = {key: value for key, value in latest.get("details", {}).items() if key not in gone}
+    if not same_machine(latest.get("machine") or {}, machine):
+        return document
+    for phase, (_, figures) in others.items():
+        for key in figures:
+            if latest.get(key) is not None:
+                date = (latest.get("measured_at") or {}).get(key) or latest.get("measured") or "unknown"
+                _enter(document, {key: latest[key]}, date)
+        details = latest.get("details") or {}
+        document["details"] |= {key: details[key] for key in (phase, *figures) if key in details}
     return document
 
 
@@ -151,7 +164,7 @@ def _enter(document: dict[str, Any], figures: Mapping[str, Any], measured: str) 
     }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(phases: Phases) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m wildgate_perf.bench",
         description=wildgate_perf.bench.__doc__,
@@ -161,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="one to three minutes: checks the harness, its figures say little"
     )
-    parser.add_argument("--only", action="append", choices=list(PHASES), metavar="PHASE", help=", ".join(PHASES))
+    parser.add_argument("--only", action="append", choices=list(phases), metavar="PHASE", help=", ".join(phases))
     parser.add_argument("--results", type=Path, help="folder for results and pictures; perf/results by default")
     parser.add_argument("--folder", type=Path, default=VIDEOS.parent, help="where videos and logs are kept")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed, too")
@@ -170,14 +183,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _videos(bench: Bench) -> Findings:
-    """Composes what is not there yet, so that no phase does."""
-    bench.videos()
-    bench.large_videos()
-    containers(bench.video_folder)
-    return Findings()
 
 
 def _others(details: Mapping[str, Any]) -> float:

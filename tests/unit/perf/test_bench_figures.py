@@ -11,9 +11,9 @@ from wildgate_perf.bench.bytes_read import _with_served
 from wildgate_perf.bench.offered_load import _json, _Rounds
 from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered
 from wildgate_perf.cpu_time import CpuTimes
-from wildgate_perf.load_process import Loaded
+from wildgate_perf.load_generator import Loaded
 from wildgate_perf.loops import Answered, Measured, Offered, Outcome
-from wildgate_perf.range_server import Served
+from wildgate_perf.range_server import RangeServer
 from wildgate_perf.results import TARGETS, read, write
 
 
@@ -53,8 +53,9 @@ def test_refusals_below_the_peak_miss_the_target_of_the_tail(tmp_path: Path) -> 
 
 def test_the_larger_count_of_bytes_counts() -> None:
     told = {"fraction": 0.1, "read_bytes": 10, "file_bytes": 100}
-    assert _with_served(told, Served(3, 25)) == {**told, "fraction": 0.25, "served_bytes": 25, "served_requests": 3}
-    assert _with_served(told, Served(3, 5))["fraction"] == 0.1
+    more = {"fraction": 0.25, "served_bytes": 25, "served_requests": 3}
+    assert _with_served(told, RangeServer("", 3, 25)) == told | more
+    assert _with_served(told, RangeServer("", 3, 5))["fraction"] == 0.1
 
 
 def test_a_verdict_after_the_deadline_is_not_good() -> None:

@@ -105,5 +105,5 @@ def test_what_is_there_is_kept(tiny_kinds: dict[str, Path], tmp_path: Path) -> N
 def test_a_video_that_cannot_be_composed_leaves_nothing(tmp_path: Path) -> None:
     broken = Composition(3, 1, encoder="no-such-encoder")
     with pytest.raises(av.codec.codec.UnknownCodecError):
-        videos._composed(tmp_path, [broken])
+        videos.composed(tmp_path, [broken])
     assert list(tmp_path.iterdir()) == []

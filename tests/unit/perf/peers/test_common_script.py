@@ -1,12 +1,14 @@
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from checkout import ROOT
 
+from wildgate_perf.offline import ScoringLoop
 from wildgate_perf.peers.agreement import check, reference
-from wildgate_perf.peers.common_script import CommonScript, frames_each_second, score_file
+from wildgate_perf.peers.common_script import CommonScript, frames_each_second
 from wildgate_perf.peers.detector import Scorer, open_detector
 from wildgate_perf.peers.keyframes import WindowShape, decode_keyframes
 from wildgate_perf.peers.peer_setup import PeerFailed
@@ -47,15 +49,11 @@ def test_the_frames_kept_look_like_the_keyframes_there(video: Path) -> None:
     assert np.abs(squares[0].astype(int) - keyframes[1]).mean() > 8  # else any frame would have done
 
 
-def test_the_script_answers_as_a_full_decode_does(scorer: Scorer) -> None:
+def test_the_script_answers_as_a_full_decode_does(scorer: Scorer, graph: Path) -> None:
     expected = {video: reference(video, scorer) for video in SAMPLES}
-    check(expected, [score_file(video, scorer) for video in SAMPLES], tolerance=0.15)
-
-
-def test_its_processes_count_whole_videos(graph: Path) -> None:
-    with CommonScript(graph, 114, 1) as script:
-        assert len(script.answers(SAMPLES)[0]["times_s"]) >= 3
-        result = script.run(SAMPLES, 0.05)
+    with ScoringLoop(partial(CommonScript, graph, 114), SAMPLES, 1) as script:
+        check(expected, script.answers(SAMPLES), tolerance=0.15)
+        result = script.score(0.05)
     assert result.videos >= 1
     assert result.per_s > 0
     assert result.cpu_s > 0
@@ -64,5 +62,5 @@ def test_its_processes_count_whole_videos(graph: Path) -> None:
 def test_what_opencv_cannot_read_fails(graph: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"")
-    with CommonScript(graph, 114, 1) as script, pytest.raises(PeerFailed, match=r"no frame of empty\.mp4"):
-        script.run([empty], 1)
+    with pytest.raises(PeerFailed, match=r"no frame of empty\.mp4"):
+        CommonScript(graph, 114).score(empty)

@@ -1,22 +1,20 @@
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from checkout import SUPPORT
 
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.peers.contest import Contest, Material, PeerTurn, Round, hold
+from wildgate_perf.peers.clients import HttpClient
+from wildgate_perf.peers.contest import Entry, Material, PeerTurn, Round, run_contest
 from wildgate_perf.peers.detector import Answer
-from wildgate_perf.peers.http_asker import HttpAsker
-from wildgate_perf.peers.peer import Peer
-from wildgate_perf.peers.peer_setup import PeerFailed, PeerSetup, Tuning
+from wildgate_perf.peers.peer_setup import Peer, PeerFailed, PeerSetup
 
 SERVER = SUPPORT / "fake_peer_server.py"
 ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 3]]}
-PLAN = LoadPlan(askers=2, warm_up_s=0.05, seconds=0.3)
+PLAN = LoadPlan(clients=2, warm_up_s=0.05, seconds=0.3)
 
 
 @pytest.fixture
@@ -33,18 +31,17 @@ def material(tmp_path: Path) -> Material:
     )
 
 
-def fake(**environment: str) -> PeerTurn:
+def fake(ready_s: float = 90.0, packages: tuple[str, ...] = ("numpy",), **environment: str) -> PeerTurn:
     source_roots = os.pathsep.join(path for path in sys.path if path)
     peer = Peer(
         name="fake",
         title="Fake",
-        packages=("numpy",),
+        packages=packages,
         command=lambda setup: [sys.executable, str(SERVER)],
-        asker=HttpAsker,
-        tuning=lambda cores: Tuning(workers=cores),
+        client=HttpClient,
         environment={"FAKE_PEER_ANSWER": json.dumps(ANSWER), "PYTHONPATH": source_roots, **environment},
     )
-    return PeerTurn(peer, cores=1)
+    return PeerTurn(peer, cores=1, ready_s=ready_s)
 
 
 def runs(pid: int) -> bool:
@@ -56,14 +53,14 @@ def runs(pid: int) -> bool:
     return state != "Z"
 
 
-def held(turn: PeerTurn, material: Material, rounds: int = 1) -> Contest:
-    return hold([turn], material, PLAN, rounds, say=lambda line: None)
+def entry_of(turn: PeerTurn, material: Material, rounds: int = 1) -> Entry:
+    return run_contest([turn], material, PLAN, rounds, say=lambda line: None)["fake"]
 
 
 def test_a_peer_is_started_checked_asked_and_stopped(material: Material, tmp_path: Path) -> None:
     note = tmp_path / "child"
     work_s = 0.02  # for each answer; Linux counts in hundredths of a second
-    entry = held(fake(FAKE_PEER_CHILD=str(note), FAKE_PEER_WORK_S=str(work_s)), material, rounds=2).entries["fake"]
+    entry = entry_of(fake(FAKE_PEER_CHILD=str(note), FAKE_PEER_WORK_S=str(work_s)), material, rounds=2)
     assert entry.failed == ""
     assert len(entry.rounds) == 2
     for result in entry.rounds:
@@ -80,31 +77,25 @@ def test_a_peer_is_started_checked_asked_and_stopped(material: Material, tmp_pat
 
 def test_a_peer_that_answers_wrongly_fails(material: Material) -> None:
     wrong = json.dumps({"times_s": [0.0], "detections": []})
-    contest = held(fake(FAKE_PEER_ANSWER=wrong), material, rounds=2)
-    assert contest.failed == ["fake"]
-    entry = contest.entries["fake"]
+    entry = entry_of(fake(FAKE_PEER_ANSWER=wrong), material, rounds=2)
     assert entry.rounds == []
     assert "a score is 0.750 off" in entry.failed
 
 
 def test_a_peer_that_ends_by_itself_fails_quoting_its_log(material: Material) -> None:
-    entry = held(fake(FAKE_PEER_ENDS="1"), material).entries["fake"]
+    entry = entry_of(fake(FAKE_PEER_ENDS="1"), material)
     assert "ended with status 3" in entry.failed
     assert "cannot find my model" in entry.failed
 
 
 def test_a_peer_that_never_answers_fails_in_time(material: Material) -> None:
-    turn = replace(fake(FAKE_PEER_FAILS="1"), ready_s=0.5)
-    assert "no answer within 0.5 s" in held(turn, material).entries["fake"].failed
+    assert "no answer within 0.5 s" in entry_of(fake(0.5, FAKE_PEER_FAILS="1"), material).failed
 
 
 def test_a_peer_that_is_not_installed_is_absent_with_the_reason(material: Material) -> None:
-    turn = fake()
-    missing = replace(turn, peer=replace(turn.peer, packages=("numpy", "no-such-distribution")))
-    contest = held(missing, material)
-    assert contest.failed == []
-    assert "no-such-distribution is not installed" in contest.entries["fake"].absent
-    assert contest.entries["fake"].rounds == []
+    entry = entry_of(fake(packages=("numpy", "no-such-distribution")), material)
+    assert (entry.failed, entry.rounds, entry.measured) == ("", [], False)
+    assert "no-such-distribution is not installed" in entry.absent
 
 
 def test_facts_tell_versions_and_tuning() -> None:
@@ -135,31 +126,24 @@ class Turns:
 
 def test_turns_are_taken_in_rounds_that_begin_with_others(material: Material) -> None:
     notes: list[str] = []
-    hold([Turns(name, notes) for name in "abc"], material, PLAN, 3, say=lambda line: None)
+    run_contest([Turns(name, notes) for name in "abc"], material, PLAN, 3, say=lambda line: None)
     assert notes == [*"abc", *"bca", *"cab"]
 
 
-def test_every_round_is_told_of_when_it_ends(material: Material) -> None:
-    told: list[int] = []
-    turns = Turns("a", [])
-    hold([turns], material, PLAN, 3, lambda line: None, after_round=lambda c: told.append(len(c.entries["a"].rounds)))
-    assert told == [1, 2, 3]
-
-
-def test_who_failed_takes_no_further_turn(material: Material) -> None:
+def test_one_that_failed_takes_no_further_turn(material: Material) -> None:
     notes: list[str] = []
-    contest = hold([Turns("a", notes, fails_in=2), Turns("b", notes)], material, PLAN, 3, say=lambda line: None)
+    turns = [Turns("a", notes, fails_in=2), Turns("b", notes)]
+    entries = run_contest(turns, material, PLAN, 3, say=lambda line: None)
     assert notes.count("a") == 2
     assert notes.count("b") == 3
-    assert contest.failed == ["a"]
+    assert [entry.failed for entry in entries.values()] == ["it broke", ""]
 
 
 def test_a_setup_reaches_a_peers_processes_whole(tmp_path: Path) -> None:
-    tuning = Tuning(workers=3, intra_threads=2, max_batch=4, batch_wait_ms=5, front_ends=2, switches=("fast",))
-    setup = PeerSetup(tmp_path / "model.onnx", 114, 4321, tmp_path, tuning)
+    setup = PeerSetup(tmp_path / "model.onnx", 114, 4321, tmp_path, workers=3)
     environment = setup.environment()
     assert PeerSetup.from_environment(environment) == setup
-    assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["OMP_NUM_THREADS"] == "1"
     assert setup.address == "127.0.0.1:4321"
 
 

@@ -39,13 +39,6 @@ def test_the_detector_says_what_windows_it_takes(scorer: Scorer) -> None:
     assert (scorer.shape.frames, scorer.shape.side, scorer.shape.letterbox_value) == (8, 320, 114)
 
 
-def test_a_batch_is_answered_as_its_videos_are_one_by_one(scorer: Scorer) -> None:
-    videos = [TIGER.read_bytes(), TUSKS.read_bytes()]
-    together, alone = scorer.score_all(videos), [scorer.score(video) for video in videos]
-    for one, other in zip(together, alone, strict=True):
-        assert difference(other, one) < 0.01
-
-
 def test_keyframe_decoding_answers_as_a_full_decode_does(scorer: Scorer) -> None:
     expected = {TIGER: reference(TIGER, scorer)}
     assert max(row[5] for row in expected[TIGER]["detections"]) > 0.5  # a tiger: there is something to compare

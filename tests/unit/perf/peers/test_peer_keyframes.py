@@ -15,10 +15,9 @@ from wildgate_perf.peers.keyframes import (
     letterboxed,
     windows_of,
 )
-from wildgate_perf.plain_scoring import sampling_arguments
+from wildgate_perf.server_parts import Sampler
 from wildgate_perf.videos import Composition, compose
 from wildgate_server.repository.manifest import load_manifest
-from wildgate_server.sampling.sampler import sample_video
 
 SHAPE = WindowShape(frames=4, side=64, letterbox_value=114)
 
@@ -48,7 +47,7 @@ def test_the_keyframes_are_those_that_wildgate_looks_at(model_repository: Path) 
     sample = SAMPLES / "tiger_passing.mp4"
     manifest = load_manifest(model_repository)
     decoder = ClipDecoder(model_repository, manifest, manifest.frame_side_px)
-    video = sample_video(sample.read_bytes(), *sampling_arguments(model_repository))
+    video = Sampler(model_repository).sample(sample)
     (window,) = video.windows
     shape = WindowShape(manifest.frames_per_window, manifest.frame_side_px, manifest.letterbox_value)
     keyframes = decode_keyframes(sample.read_bytes(), shape)

@@ -10,15 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from wildgate_perf.locust_load.asked_videos import (
-    AskedVideos,
-    FreshFile,
-    NoVideos,
-    Popularity,
-    Video,
-    load_videos,
-    relabelled,
-)
+from wildgate_perf.load_test.videos import FreshFile, NoVideos, Video, VideoSource, load_videos, relabelled
 
 MARK = bytes(range(16))
 
@@ -88,39 +80,32 @@ def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
         load_videos(tmp_path)
 
 
-def test_popularity_follows_zipf() -> None:
-    popularity, chance = Popularity(100, 1.0), random.Random(7)
-    drawn = Counter(popularity.draw(chance) for _ in range(20_000))
-    assert set(drawn) <= set(range(100))
-    harmonic = sum(1 / rank for rank in range(1, 101))
-    for number in (0, 1, 3):
-        assert drawn[number] / 20_000 == pytest.approx(1 / ((number + 1) * harmonic), rel=0.1)
-
-
-def test_exponent_zero_makes_all_alike() -> None:
-    popularity, chance = Popularity(4, 0.0), random.Random(7)
-    drawn = Counter(popularity.draw(chance) for _ in range(8_000))
-    assert all(count == pytest.approx(2000, rel=0.1) for count in drawn.values())
-
-
-def test_a_catalogue_has_something_in_it() -> None:
-    with pytest.raises(ValueError, match="at least 1, not 0"):
-        Popularity(0, 1.0)
-
-
-def asked(repeated_share: float, salt: bytes = MARK) -> AskedVideos:
+def source(repeated_share: float, salt: bytes = MARK, catalogue: int = 5, zipf_exponent: float = 0.5) -> VideoSource:
     videos = [Video(f"{number}.mp4", b"....ftyp" + bytes([number])) for number in range(2)]
-    return AskedVideos(videos, salt, Popularity(5, 0.5), repeated_share)
+    return VideoSource(videos, salt, repeated_share, catalogue, zipf_exponent)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.0])
+def test_popularity_follows_zipf(exponent: float) -> None:
+    chance, videos = random.Random(7), source(1.0, catalogue=100, zipf_exponent=exponent)
+    drawn = sorted(Counter(videos.mixed(chance) for _ in range(20_000)).values(), reverse=True)
+    assert len(drawn) == 100
+    whole = sum(rank**-exponent for rank in range(1, 101))
+    if exponent:
+        for number in (0, 1, 3):
+            assert drawn[number] / 20_000 == pytest.approx(1 / ((number + 1) * whole), rel=0.1)
+    else:
+        assert drawn[0] < 1.5 * drawn[-1]
 
 
 def test_fresh_files_never_come_twice() -> None:
-    chance, source = random.Random(1), asked(0.5)
-    assert len({source.fresh(chance) for _ in range(500)}) == 500
+    chance, videos = random.Random(1), source(0.5)
+    assert len({videos.fresh(chance) for _ in range(500)}) == 500
 
 
 def test_a_share_of_the_mix_is_repeated() -> None:
-    chance, source = random.Random(1), asked(0.8)
-    drawn = Counter(source.mixed(chance) for _ in range(2000))
+    chance, videos = random.Random(1), source(0.8)
+    drawn = Counter(videos.mixed(chance) for _ in range(2000))
     often = [count for count in drawn.values() if count > 1]
     assert len(often) == 5  # the catalogue
     assert sum(often) / 2000 == pytest.approx(0.8, rel=0.05)
@@ -128,6 +113,6 @@ def test_a_share_of_the_mix_is_repeated() -> None:
 
 def test_processes_that_share_a_salt_share_the_catalogue() -> None:
     one, other = random.Random(1), random.Random(2)
-    drawn = [{source.mixed(chance) for _ in range(300)} for chance, source in ((one, asked(1)), (other, asked(1)))]
+    drawn = [{videos.mixed(chance) for _ in range(300)} for chance, videos in ((one, source(1)), (other, source(1)))]
     assert drawn[0] == drawn[1]
-    assert not drawn[0] & {asked(1, salt=b"another process!").mixed(one) for _ in range(300)}
+    assert not drawn[0] & {source(1, salt=b"another process!").mixed(one) for _ in range(300)}

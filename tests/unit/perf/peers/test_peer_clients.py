@@ -1,13 +1,17 @@
-from collections.abc import AsyncIterator
+"""What contenders are asked over gRPC, and what is read out of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-import pytest_asyncio
 from tritonclient.grpc import service_pb2
 
-from wildgate_perf.peers.grpc_asker import TritonAsker, WildgateAsker
+from wildgate_perf.peers.clients import TritonFileClient, WildgateClient, answers
 from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_proto.v1 import scoring_pb2
 
@@ -25,32 +29,27 @@ class Scripted(grpc.GenericRpcHandler):
     """Answers any unary method with `answer`, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.answer = b""
+        self.address, self.answer = "", b""
         self.asked: list[tuple[str, bytes]] = []
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        async def respond(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        def respond(request: bytes, context: grpc.ServicerContext) -> bytes:
             self.asked.append((details.method, request))
             if not self.answer:
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
             return self.answer
 
         return grpc.unary_unary_rpc_method_handler(respond)
 
 
 @pytest.fixture
-def scripted() -> Scripted:
-    return Scripted()
-
-
-@pytest_asyncio.fixture
-async def address(scripted: Scripted) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((scripted,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(None)
+def scripted() -> Iterator[Scripted]:
+    handler, server = Scripted(), grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((handler,))
+    handler.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield handler
+    server.stop(None)
 
 
 @pytest.fixture
@@ -60,20 +59,18 @@ def video(tmp_path: Path) -> Path:
     return file
 
 
-async def test_wildgate_is_asked_with_the_bytes(scripted: Scripted, address: str, video: Path) -> None:
+def test_wildgate_is_asked_with_the_bytes(scripted: Scripted, video: Path) -> None:
     scripted.answer = scoring_pb2.ScoreResponse(verdict=VERDICT).SerializeToString()
-    asker = WildgateAsker(address, ("lion", "tiger"))
-    async with asker:
-        answer = await asker.ask(asker.question(video))
-    assert answer == {"times_s": [0.0, 2.0], "detections": [[1, 0.25, 0.5, 0.75, 1.0, 0.75, 1]]}
+    found = answers(WildgateClient(scripted.address, ("lion", "tiger")), [video])
+    assert found == [{"times_s": [0.0, 2.0], "detections": [[1, 0.25, 0.5, 0.75, 1.0, 0.75, 1]]}]
     method, request = scripted.asked[0]
     assert method == "/wildgate.v1.ScoringService/Score"
     assert scoring_pb2.ScoreRequest.FromString(request).content == b"\x00\xffvideo"
 
 
-async def test_wildgate_is_asked_where_the_video_lies(scripted: Scripted, address: str, video: Path) -> None:
-    asker = WildgateAsker(address, (), by_uri=True)
-    assert scoring_pb2.ScoreRequest.FromString(asker.question(video)).uri == video.as_uri()
+def test_wildgate_is_asked_where_the_video_lies(video: Path) -> None:
+    request = WildgateClient("", (), by_uri=True).request(video)
+    assert scoring_pb2.ScoreRequest.FromString(request).uri == video.as_uri()
 
 
 @pytest.mark.parametrize(
@@ -81,31 +78,29 @@ async def test_wildgate_is_asked_where_the_video_lies(scripted: Scripted, addres
     [scoring_pb2.Verdict(cached=True), scoring_pb2.Verdict(timings=[scoring_pb2.StageTiming(stage="shared")])],
     ids=["cached", "shared"],
 )
-async def test_a_verdict_that_cost_nothing_measures_nothing(
-    scripted: Scripted, address: str, video: Path, verdict: scoring_pb2.Verdict
+def test_a_verdict_that_cost_nothing_measures_nothing(
+    scripted: Scripted, video: Path, verdict: scoring_pb2.Verdict
 ) -> None:
     scripted.answer = scoring_pb2.ScoreResponse(verdict=verdict).SerializeToString()
-    async with WildgateAsker(address, ()) as asker:
-        with pytest.raises(PeerFailed, match="cache"):
-            await asker.ask(asker.question(video))
+    with pytest.raises(PeerFailed, match="cache"):
+        answers(WildgateClient(scripted.address, ()), [video])
 
 
-async def test_a_refusal_is_called_by_its_status(address: str, video: Path) -> None:
-    async with WildgateAsker(address, ()) as asker:
-        with pytest.raises(PeerFailed, match="RESOURCE_EXHAUSTED: full"):
-            await asker.ask(asker.question(video))
+def test_a_refusal_is_called_by_its_status(scripted: Scripted, video: Path) -> None:
+    with pytest.raises(PeerFailed, match="RESOURCE_EXHAUSTED: full"):
+        answers(WildgateClient(scripted.address, ()), [video])
 
 
-async def test_triton_is_asked_with_the_whole_file(scripted: Scripted, address: str, video: Path) -> None:
+def test_triton_is_asked_with_the_whole_file(scripted: Scripted, video: Path) -> None:
     found = np.zeros((1, 2, 1, 6), np.float32)
     found[0, 1, 0] = [0.25, 0.5, 0.75, 1, 0.5, 4]
     response = service_pb2.ModelInferResponse(raw_output_contents=[np.array([0.0, 2.0]).tobytes(), found.tobytes()])
     response.outputs.add(name="TIMES_S", datatype="FP64", shape=[2])
     response.outputs.add(name="DETECTIONS", datatype="FP32", shape=found.shape)
     scripted.answer = response.SerializeToString()
-    async with TritonAsker(address) as asker:
-        answer = await asker.ask(asker.question(video))
-    assert answer == {"times_s": [0.0, 2.0], "detections": [[1, 0.25, 0.5, 0.75, 1.0, 0.5, 4]]}
+    assert answers(TritonFileClient(scripted.address), [video]) == [
+        {"times_s": [0.0, 2.0], "detections": [[1, 0.25, 0.5, 0.75, 1.0, 0.5, 4]]}
+    ]
     request = service_pb2.ModelInferRequest.FromString(scripted.asked[0][1])
     assert request.model_name == "whole_video"
     assert request.inputs[0].shape == [7]
