@@ -116,9 +116,9 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
         write(results / LATEST.name, document | {"measured": _now()})
     drawn = " and a picture" if draw_load(document["details"], results) else ""
     console.print(target_table(document))
-    if (others := _others(document["details"])) > _QUIET_CORES:
+    if (other_cores := _others(document["details"])) > _QUIET_CORES:
         console.print(
-            f"Other processes kept {others:.1f} cores busy meanwhile: ratios of rates say little, "
+            f"Other processes kept {other_cores:.1f} cores busy meanwhile: ratios of rates say little, "
             "those by processor time (in details) more.",
             style="yellow",
         )

@@ -25,17 +25,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed, all_answered
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, PhaseFailed, all_answered, observed
 from wildgate_perf.cpu_time import CpuTimes, descendants, read_cpu_times
 from wildgate_perf.load_generator import Loaded, LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
 from wildgate_perf.null_models import null_repository
 from wildgate_perf.server_parts import EmbeddedTriton, EmbeddedTritonConfig, Sampler
-from wildgate_perf.server_process import serving
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import CallerSampled, Requests, TritonRow, Workload, by_content, by_uri, straight_to_triton
 from wildgate_server.repository.manifest import load_manifest
@@ -62,15 +61,8 @@ def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
     readings: dict[str, _Reading] = {}
     with ExitStack() as stack:
         load = stack.enter_context(LoadGenerator())
-        server = stack.enter_context(
-            serving(
-                log_folder=bench.logs("gateway_over_direct"),
-                backend__target=triton,
-                backend__model_repository=repository,
-                source__file_roots=[bench.video_folder.resolve()],
-                **SETTINGS,
-            )
-        )
+        settings = SETTINGS | {"backend__target": triton, "backend__model_repository": repository}
+        server = stack.enter_context(bench.serving("gateway_over_direct", **settings))
 
         def cpu_times() -> CpuTimes:
             # Triton is this process's own child, and so are the gateway and the load generator.
@@ -148,14 +140,12 @@ class _Reading:
         """Both ways at saturation, then both in turns without any other load."""
         plan = LoadPlan(self._clients, self._plan.warm_up_s / 2, self._plan.direct_round_s)
         for way in _WAYS if number % 2 == 0 else reversed(_WAYS):
-            before = self._cpu_times()
-            loaded = self._load.closed(self._ways[way], plan)
-            used = self._cpu_times().since(before)
-            all_answered(loaded)
+            seen = observed(self._cpu_times, partial(self._load.closed, self._ways[way], plan))
+            all_answered(seen.loaded)
             self._cpu_ms[way].append(
-                {"load generator": loaded.cpu_s * 1e3 / loaded.answered, **used.per(loaded.answered)}
+                {"load generator": seen.loaded.cpu_s * 1e3 / seen.loaded.answered, **seen.cpu_ms()}
             )
-            self._saturated[way].append(loaded)
+            self._saturated[way].append(seen.loaded)
         time.sleep(0.1)
         alone = self._load.alternating([self._ways[way] for way in _WAYS], self._plan.added_s).result
         for way, measured in zip(_WAYS, alone, strict=True):

@@ -13,10 +13,8 @@ from typing import Any
 
 import grpc
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, PhaseFailed
 from wildgate_perf.range_server import RangeServer, range_server
-from wildgate_perf.server_process import serving
 from wildgate_perf.videos import containers
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
@@ -31,13 +29,7 @@ def uri_bytes_fraction(bench: Bench) -> Findings:
     found: dict[str, dict[str, Any]] = {}
     with (
         range_server(bench.video_folder) as web,
-        serving(
-            log_folder=bench.logs("uri_bytes_fraction"),
-            source__file_roots=[bench.video_folder],
-            backend__model_repository=bench.repository,
-            **SETTINGS,
-            **LOOPBACK,
-        ) as server,
+        bench.serving("uri_bytes_fraction", **SETTINGS, **LOOPBACK) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = scoring_pb2_grpc.ScoringServiceStub(channel)  # type: ignore[no-untyped-call]  # generated

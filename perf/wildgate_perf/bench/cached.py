@@ -12,10 +12,10 @@ from typing import Any
 
 from blake3 import blake3
 
-from wildgate_perf.bench.phase import Bench, Findings, all_answered
+from wildgate_perf.bench.phase import Bench, Findings, all_answered, observed
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.workloads import Requests, by_content, by_digest
 
 _CLIENTS = 4
@@ -31,11 +31,7 @@ def cached_over_first(bench: Bench) -> Findings:
     contents = [file.read_bytes() for file in bench.videos()]
     firsts = [padded(contents[number % len(contents)], number) for number in range(bench.plan.cached_firsts)]
     digests = [f"blake3:{blake3(content).hexdigest()}" for content in firsts]
-    folder = bench.logs("cached_over_first")
-    with (
-        serving(log_folder=folder, backend__model_repository=bench.repository) as server,
-        LoadGenerator() as load,
-    ):
+    with bench.serving("cached_over_first") as server, LoadGenerator() as load:
         warm_up = [padded(contents[0], len(firsts) + number) for number in range(_CLIENTS)]
         load.once(by_content(server.target, warm_up), _CLIENTS, _CLIENTS)
         first_ms = _once(load, server, by_content(server.target, firsts))
@@ -63,22 +59,18 @@ def cached_over_first(bench: Bench) -> Findings:
 
 def _once(load: LoadGenerator, server: ServerProcess, workload: Requests) -> dict[str, float]:
     """Processor milliseconds for each video by kind of process, of making each request once."""
-    before = server.cpu_times()
-    loaded = load.once(workload, len(workload.requests), _CLIENTS)
-    used = server.cpu_times().since(before)
-    all_answered(loaded)
-    return used.per(loaded.answered)
+    seen = observed(server.cpu_times, lambda: load.once(workload, len(workload.requests), _CLIENTS))
+    all_answered(seen.loaded)
+    return seen.cpu_ms()
 
 
 def _over_and_over(load: LoadGenerator, server: ServerProcess, workload: Requests, seconds: float) -> dict[str, Any]:
     """The same of a closed loop, and its latency."""
-    before = server.cpu_times()
-    loaded = load.closed(workload, LoadPlan(_CLIENTS, 0.2, seconds))
-    used = server.cpu_times().since(before)
-    measured = all_answered(loaded)
+    seen = observed(server.cpu_times, lambda: load.closed(workload, LoadPlan(_CLIENTS, 0.2, seconds)))
+    measured = all_answered(seen.loaded)
     return {
         "per_s": round(measured.per_s, 1),
         "p50_ms": round(measured.took_ms(0.5), 3),
         "p99_ms": round(measured.took_ms(0.99), 3),
-        "cpu_ms": used.per(loaded.answered),
+        "cpu_ms": seen.cpu_ms(),
     }

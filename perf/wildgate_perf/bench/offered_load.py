@@ -18,14 +18,14 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, all_answered, observed
 from wildgate_perf.load_generator import Loaded, LoadGenerator
 from wildgate_perf.loops import Arrivals, LoadPlan, Offered
-from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import Workload, by_uri
 
@@ -59,14 +59,7 @@ def latency_over_load(bench: Bench) -> Findings:
     rounds = _Rounds()
     with ExitStack() as stack:
         load = stack.enter_context(LoadGenerator())
-        server = stack.enter_context(
-            serving(
-                log_folder=bench.logs("latency_over_load"),
-                source__file_roots=[bench.video_folder],
-                backend__model_repository=bench.repository,
-                **SETTINGS,
-            )
-        )
+        server = stack.enter_context(bench.serving("latency_over_load", **SETTINGS))
         workload = replace(by_uri(server.target, [file.as_uri() for file in bench.videos()]), deadline_s=_DEADLINE_S)
         offer = _Offer(bench, load, server, workload)
         load.closed(workload, LoadPlan(bench.clients, 0.0, plan.warm_up_s))
@@ -131,15 +124,14 @@ class _Offer:
         """What comes of offering a share of the peak for a while."""
         self._settle()
         began = time.perf_counter()
-        watch, before = Bystanders(time.perf_counter), self._server.cpu_times()
-        loaded = self._load.open(self._workload, of_peak * peak, seconds, arrivals, warm_up_s=warm_up_s)
-        server_s, elapsed_s = self._server.cpu_times().since(before).total_s, time.perf_counter() - began
+        offer = partial(self._load.open, self._workload, of_peak * peak, seconds, arrivals, warm_up_s=warm_up_s)
+        seen = observed(self._server.cpu_times, offer)
         found = {
             "of_peak": of_peak,
             "arrivals": arrivals,
-            **_json(loaded),
-            "server_cores": round(server_s / elapsed_s, 3),
-            **watch.cores(server_s + loaded.cpu_s),
+            **_json(seen.loaded),
+            "server_cores": round(seen.used.total_s / (time.perf_counter() - began), 3),
+            **seen.others,
         }
         self._bench.say(
             f"latency_over_load: {of_peak:g} of the peak ({arrivals}): {found['good_per_s']:.2f} good/s of "

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered
+from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered, observed
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan
@@ -155,7 +155,7 @@ class CommonScriptTurn:
             scorer = partial(CommonScript, material.graph, material.letterbox_value)
             with ScoringLoop(scorer, material.videos, self.cores) as script:
                 off_by = check(material.expected, script.answers(list(material.expected)), self.tolerance)
-                watch = Bystanders(time.perf_counter)
+                watch = Bystanders()
                 result = script.score(plan.seconds)
                 others = sum(watch.cores(result.cpu_s).values())
         except ProcessEnded as error:
@@ -224,20 +224,17 @@ def _measured(
     off_by = check(material.expected, answers(client, list(material.expected)), tolerance)
     try:
         with LoadGenerator() as load:
-            watch, before = Bystanders(time.perf_counter), cpu_times()
-            loaded = load.closed(VideoRequests(client, material.videos), plan)
-            used = cpu_times().since(before)
-            others = watch.cores(used.total_s + loaded.cpu_s)
-            measured = all_answered(loaded)
+            seen = observed(cpu_times, lambda: load.closed(VideoRequests(client, material.videos), plan))
+            measured, answered = all_answered(seen.loaded), seen.loaded.answered
     except (LoadFailed, PhaseFailed) as error:
         raise PeerFailed(str(error)) from error
     return Round(
         measured.per_s,
         measured.took_ms(0.5),
         measured.took_ms(0.99),
-        used.total_s * 1e3 / loaded.answered,
-        loaded.cpu_s * 1e3 / loaded.answered,
-        sum(others.values()),
+        seen.used.total_s * 1e3 / answered,
+        seen.loaded.cpu_s * 1e3 / answered,
+        sum(seen.others.values()),
         off_by,
     )
 

@@ -6,27 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_perf.bench.against_offline import _Served
+from wildgate_perf.bench.against_offline import _Rounds as OfflineRounds
 from wildgate_perf.bench.bytes_read import _with_served
 from wildgate_perf.bench.offered_load import _json, _Rounds
-from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered
+from wildgate_perf.bench.phase import Bystanders, Observed, PhaseFailed, all_answered
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import Loaded
 from wildgate_perf.loops import Answered, Measured, Offered, Outcome
+from wildgate_perf.offline import OfflineRound
 from wildgate_perf.range_server import RangeServer
 from wildgate_perf.results import TARGETS, read, write
 
 
+def served(took_ms: float, infer_ms: float, cpu_s: dict[str, float]) -> Observed[Measured]:
+    measured = Measured((Answered(took_ms, {"infer": infer_ms}),), (), 1, shares=1.0)
+    return Observed(Loaded(measured, 5, 0.025, 1.0), CpuTimes(cpu_s), {})
+
+
 def test_processor_time_is_shared_among_all_answers() -> None:
-    served = _Served(
-        measured=[Measured((Answered(100, {"infer": 80}),), (), 1), Measured((Answered(300, {"infer": 90}),), (), 1)],
-        server_cpu=[CpuTimes({"gateway": 0.2, "triton guard": 0.0}), CpuTimes({"gateway": 0.4, "tritonserver": 0.1})],
-        client_cpu_s=0.05,
-        answered=10,
+    rounds = OfflineRounds(
+        offline=[OfflineRound(2, 2.0, 0.1, {}), OfflineRound(2, 4.0, 0.1, {})],
+        served=[
+            served(100, 80, {"gateway": 0.2, "triton guard": 0.0}),
+            served(300, 90, {"gateway": 0.4, "tritonserver": 0.1}),
+        ],
     )
-    assert served.cpu_ms() == {"load generator": 5.0, "gateway": 60.0, "tritonserver": 10.0}
-    assert served.stages_ms(1.0) == {"infer": 90}
-    assert served.took_ms(0.5) == 100
+    assert rounds.served_cpu_ms() == {"load generator": 5.0, "gateway": 60.0, "tritonserver": 10.0}
+    assert rounds.answers.stages_ms(1.0) == {"infer": 90}
+    assert rounds.answers.took_ms(0.5) == 100
+    assert rounds.ratio.rounds == (0.5, 0.25)
 
 
 def test_goodput_is_held_against_the_peaks_around_it() -> None:
