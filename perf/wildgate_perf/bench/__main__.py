@@ -22,6 +22,7 @@ from wildgate_perf.bench.against_offline import content_over_offline, uri_over_o
 from wildgate_perf.bench.bytes_read import uri_bytes_fraction
 from wildgate_perf.bench.cached import cached_over_first
 from wildgate_perf.bench.offered_load import latency_over_load
+from wildgate_perf.bench.peers.phase import over_peers
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.report import draw_load
@@ -29,7 +30,6 @@ from wildgate_perf.bench.rtx import measure_rtx
 from wildgate_perf.failure_text import brief
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
-from wildgate_perf.peers.phase import over_peers
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, figure_of, read, target_table, write
 from wildgate_perf.server_parts import TritonStartError
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
     plan, facts, began = QUICK if options.quick else FULL, machine_facts(), time.monotonic()
     bench = Bench(plan, options.folder.resolve(), MODEL_REPOSITORY, lambda text: console.print(text, markup=False))
     wanted = {"videos", *(options.only or phases.keys() - _ALONE)}
-    others = {name: phases[name] for name in phases.keys() - wanted}
+    others = {name: phase for name, phase in phases.items() if name not in wanted}
     document = results_before(read(results / LATEST.name), facts, others)
     for key, date in document["measured_at"].items():
         console.print(f"{key}: taken over, measured {date}", markup=False)

@@ -7,12 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
-from wildgate_perf.failure_text import first_line
-from wildgate_perf.loops import LoadPlan
-from wildgate_perf.peers.agreement import reference
-from wildgate_perf.peers.contenders import PEERS
-from wildgate_perf.peers.contest import (
+from wildgate_perf.bench.peers.agreement import reference
+from wildgate_perf.bench.peers.contenders import PEERS
+from wildgate_perf.bench.peers.contest import (
     CommonScriptTurn,
     Contender,
     Entry,
@@ -21,7 +18,10 @@ from wildgate_perf.peers.contest import (
     WildgateTurn,
     run_contest,
 )
-from wildgate_perf.peers.detector import open_detector
+from wildgate_perf.bench.peers.detector import open_detector
+from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
+from wildgate_perf.failure_text import first_line
+from wildgate_perf.loops import LoadPlan
 from wildgate_perf.server_parts import available_cores
 from wildgate_perf.spread import Spread
 from wildgate_server.repository.manifest import load_manifest
@@ -29,7 +29,7 @@ from wildgate_server.repository.releases import load_releases, version_directory
 
 Entries: TypeAlias = Mapping[str, Entry]
 
-_SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+_SAMPLES = Path(__file__).resolve().parents[4] / "samples"
 _CHECKED = ("elephant_then_tusk.mp4", "tiger_passing.mp4", "tusks_on_a_table.mp4")
 """Besides a measured video, answers are checked on these: animals and products, upright and keyframes every 2 s."""
 _PEERS = [peer.name for peer in PEERS]

@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 from av.video.reformatter import VideoReformatter
 
-from wildgate_perf.peers.detector import LEAST_SCORE, Answer, Scorer, answer_of
-from wildgate_perf.peers.keyframes import letterboxed, windows_of
-from wildgate_perf.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.detector import LEAST_SCORE, Answer, Scorer, answer_of
+from wildgate_perf.bench.peers.keyframes import letterboxed, windows_of
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 
 _SAME_MOMENT_S = 0.005  # times are rationals, rounded differently on different ways
 

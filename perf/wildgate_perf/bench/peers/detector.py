@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from wildgate_perf.peers.keyframes import Pixels, WindowShape, decode_keyframes
+from wildgate_perf.bench.peers.keyframes import Pixels, WindowShape, decode_keyframes
 
 LEAST_SCORE = 0.05
 """Detections below this are left out of answers, as a service would; the gateway's policy asks for more."""

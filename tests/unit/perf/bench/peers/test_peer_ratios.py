@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wildgate_perf.peers.contenders import PEERS
-from wildgate_perf.peers.contest import Entry, Round
-from wildgate_perf.peers.phase import ratios, summary
+from wildgate_perf.bench.peers.contenders import PEERS
+from wildgate_perf.bench.peers.contest import Entry, Round
+from wildgate_perf.bench.peers.phase import ratios, summary
 
 FOUGHT = ("slow", "fast")
 

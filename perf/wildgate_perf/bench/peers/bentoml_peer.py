@@ -2,8 +2,8 @@
 
 import bentoml
 
-from wildgate_perf.peers.detector import Answer, open_detector
-from wildgate_perf.peers.peer_setup import PeerSetup
+from wildgate_perf.bench.peers.detector import Answer, open_detector
+from wildgate_perf.bench.peers.peer_setup import PeerSetup
 
 _SETUP = PeerSetup.from_environment()
 

@@ -18,9 +18,9 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from wildgate_perf.bench.peers.detector import Answer, answer_of
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 from wildgate_perf.loops import Ask, Stages
-from wildgate_perf.peers.detector import Answer, answer_of
-from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_perf.workloads import INFER, SCORE, cost_nothing
 from wildgate_proto.v1 import scoring_pb2
 

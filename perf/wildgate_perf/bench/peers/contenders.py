@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from wildgate_perf.peers.clients import HttpClient, TritonFileClient
-from wildgate_perf.peers.peer_setup import LOOPBACK, Peer, PeerSetup, python_module
+from wildgate_perf.bench.peers.clients import HttpClient, TritonFileClient
+from wildgate_perf.bench.peers.peer_setup import LOOPBACK, Peer, PeerSetup, python_module
 
 
 def _serve_bento(setup: PeerSetup) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from wildgate_perf.peers.detector import Answer, open_detector
-from wildgate_perf.peers.peer_setup import LOOPBACK, PeerSetup
+from wildgate_perf.bench.peers.detector import Answer, open_detector
+from wildgate_perf.bench.peers.peer_setup import LOOPBACK, PeerSetup
 
 
 class VideoScorer(Worker):  # type: ignore[misc, unused-ignore]

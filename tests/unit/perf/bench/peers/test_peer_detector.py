@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from checkout import SAMPLES
 
-from wildgate_perf.peers.agreement import check, difference, reference
-from wildgate_perf.peers.detector import Answer, Scorer, answer_of, open_detector
-from wildgate_perf.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.agreement import check, difference, reference
+from wildgate_perf.bench.peers.detector import Answer, Scorer, answer_of, open_detector
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 
 TIGER, TUSKS = SAMPLES / "tiger_passing.mp4", SAMPLES / "tusks_on_a_table.mp4"
 

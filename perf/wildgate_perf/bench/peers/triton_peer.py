@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wildgate_perf.peers.peer_setup import PeerSetup
+from wildgate_perf.bench.peers.peer_setup import PeerSetup
 from wildgate_perf.server_parts import TritonRuntime, find_triton_runtime, free_endpoints
 
 _CONFIG = """
@@ -32,7 +32,7 @@ def lay_out(setup: PeerSetup, runtime: TritonRuntime) -> tuple[Path, Path]:
     here = Path(__file__).resolve().parent
     (model / "1" / "model.py").symlink_to(here / "whole_video_model.py")
     # The stub's Python heeds no PYTHONPATH.
-    (model / "1" / "wildgate_perf").symlink_to(here.parent)
+    (model / "1" / "wildgate_perf").symlink_to(here.parents[1])
     backends = setup.scratch / "backends"
     runtime.assemble_backends(backends)
     return model.parent, backends

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from wildgate_perf.peers.clients import TritonFileClient, WildgateClient, answers
-from wildgate_perf.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.clients import TritonFileClient, WildgateClient, answers
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 from wildgate_proto.v1 import scoring_pb2
 
 VERDICT = scoring_pb2.Verdict(

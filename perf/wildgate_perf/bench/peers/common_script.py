@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from wildgate_perf.peers.detector import Answer, answer_of, open_detector
-from wildgate_perf.peers.keyframes import Pixels, WindowShape, centred, windows_of
-from wildgate_perf.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.detector import Answer, answer_of, open_detector
+from wildgate_perf.bench.peers.keyframes import Pixels, WindowShape, centred, windows_of
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 
 
 class CommonScript:

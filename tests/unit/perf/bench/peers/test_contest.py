@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from checkout import SUPPORT
 
+from wildgate_perf.bench.peers.clients import HttpClient
+from wildgate_perf.bench.peers.contest import Entry, Material, PeerTurn, Round, run_contest
+from wildgate_perf.bench.peers.detector import Answer
+from wildgate_perf.bench.peers.peer_setup import Peer, PeerFailed, PeerSetup
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.peers.clients import HttpClient
-from wildgate_perf.peers.contest import Entry, Material, PeerTurn, Round, run_contest
-from wildgate_perf.peers.detector import Answer
-from wildgate_perf.peers.peer_setup import Peer, PeerFailed, PeerSetup
 
 SERVER = SUPPORT / "fake_peer_server.py"
 ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 3]]}

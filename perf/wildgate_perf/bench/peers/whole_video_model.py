@@ -13,9 +13,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 sys.path.insert(0, str(Path(__file__).parent))
-from wildgate_perf.peers.detector import open_detector
-from wildgate_perf.peers.keyframes import NoKeyframes, decode_keyframes
-from wildgate_perf.peers.peer_setup import PeerSetup
+from wildgate_perf.bench.peers.detector import open_detector
+from wildgate_perf.bench.peers.keyframes import NoKeyframes, decode_keyframes
+from wildgate_perf.bench.peers.peer_setup import PeerSetup
 
 
 class TritonPythonModel:

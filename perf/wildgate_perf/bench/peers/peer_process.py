@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
-from wildgate_perf.peers.peer_setup import PeerFailed
 
 _MARK = "WILDGATE_PEER_MARK"
 _STOP_S = 15.0

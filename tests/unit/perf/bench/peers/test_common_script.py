@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from checkout import ROOT
 
+from wildgate_perf.bench.peers.agreement import check, reference
+from wildgate_perf.bench.peers.common_script import CommonScript, frames_each_second
+from wildgate_perf.bench.peers.detector import Scorer, open_detector
+from wildgate_perf.bench.peers.keyframes import WindowShape, decode_keyframes
+from wildgate_perf.bench.peers.peer_setup import PeerFailed
 from wildgate_perf.offline import ScoringLoop
-from wildgate_perf.peers.agreement import check, reference
-from wildgate_perf.peers.common_script import CommonScript, frames_each_second
-from wildgate_perf.peers.detector import Scorer, open_detector
-from wildgate_perf.peers.keyframes import WindowShape, decode_keyframes
-from wildgate_perf.peers.peer_setup import PeerFailed
 from wildgate_perf.videos import Composition, compose
 
 SHAPE = WindowShape(frames=4, side=64, letterbox_value=114)

@@ -7,7 +7,7 @@ from av.video.reformatter import VideoReformatter
 from checkout import SAMPLES
 
 from wildgate_build.frames.decoder import ClipDecoder
-from wildgate_perf.peers.keyframes import (
+from wildgate_perf.bench.peers.keyframes import (
     NoKeyframes,
     WindowShape,
     centred,

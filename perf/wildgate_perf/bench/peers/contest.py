@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from wildgate_perf.bench.peers.agreement import check
+from wildgate_perf.bench.peers.clients import PeerClient, VideoRequests, WildgateClient, answers
+from wildgate_perf.bench.peers.common_script import CommonScript
+from wildgate_perf.bench.peers.detector import Answer
+from wildgate_perf.bench.peers.peer_process import running
+from wildgate_perf.bench.peers.peer_setup import Peer, PeerAbsent, PeerFailed, PeerSetup, versions
 from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered, observed
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.offline import ScoringLoop
-from wildgate_perf.peers.agreement import check
-from wildgate_perf.peers.clients import PeerClient, VideoRequests, WildgateClient, answers
-from wildgate_perf.peers.common_script import CommonScript
-from wildgate_perf.peers.detector import Answer
-from wildgate_perf.peers.peer_process import running
-from wildgate_perf.peers.peer_setup import Peer, PeerAbsent, PeerFailed, PeerSetup, versions
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.server_parts import free_endpoints
 from wildgate_perf.server_process import ServerStoppedBadly, serving
