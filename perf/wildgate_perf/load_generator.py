@@ -117,5 +117,7 @@ async def _alternating(*asks_and_seconds: Any) -> list[Measured]:
 
 
 async def _open(ask: Ask, rate_per_s: float, seconds: float, arrivals: Arrivals, warm_up_s: float) -> Offered:
-    called = lambda error: str(error).partition(":")[0]  # noqa: E731
-    return await open_loop(ask, rate_per_s, seconds, arrivals, warm_up_s=warm_up_s, failure_of=called)
+    def named(error: Exception) -> str:
+        return str(error).partition(":")[0]
+
+    return await open_loop(ask, rate_per_s, seconds, arrivals, warm_up_s=warm_up_s, failure_of=named)

@@ -5,10 +5,10 @@ Offline scoring and the null models' Triton need the server's own parts, so that
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.cores import available_cores
@@ -63,26 +63,12 @@ class Sampler:
         return sample_video(VideoFile(video) if isinstance(video, Path) else video, self._config, self._limits)
 
 
-class SamplingWorkers:
-    """Samples files in worker processes, as many as a gateway has."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool: Any = pool
-
-    async def sample(self, video: Path) -> SampledVideo:
-        """Samples the media file at `video`."""
-        sampled: SampledVideo = await self._pool.sample(VideoFile(video))
-        return sampled
-
-
 @asynccontextmanager
-async def sampling_workers(repository: Path) -> AsyncIterator[SamplingWorkers]:
-    """The gateway's sampling workers with its default settings, started and warmed up."""
-    import asyncio
-
+async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], Awaitable[SampledVideo]]]:
+    """Samples files in worker processes, as many as a gateway with default settings has, started and warmed up."""
     pool = SamplingPool(SamplingSettings(), SourceSettings(), load_manifest(repository), read_coding=False)
     try:
         await pool.warm_up()
-        yield SamplingWorkers(pool)
+        yield lambda video: pool.sample(VideoFile(video))
     finally:
         await asyncio.to_thread(pool.close)

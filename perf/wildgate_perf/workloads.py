@@ -87,11 +87,11 @@ class CallerSampled:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Ask]:
         """See `Workload`; asking raises Unanswered and what sampling raises."""
-        async with _connected(self.target) as channel, sampling_workers(self.repository) as workers:
+        async with _connected(self.target) as channel, sampling_workers(self.repository) as sample:
             call: Any = channel.unary_unary(INFER)
 
             async def ask(number: int) -> Stages:
-                video = await workers.sample(self.files[number % len(self.files)])
+                video = await sample(self.files[number % len(self.files)])
                 for window in video.windows:
                     request = _triton_request((window.clip, window.frame_index, video.rotation))
                     await _answered(call, request, self.deadline_s)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import flask
-from locust import events
+from locust import User, events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from locust.web import WebUI
@@ -78,17 +78,18 @@ def _on_init(environment: Environment, web_ui: WebUI | None = None, **_: object)
 
 def _choose_users(environment: Environment, parsed: argparse.Namespace, options: LoadOptions) -> None:
     """Leaves out users without a task of the wanted tags, and those who ask by URI where there is no base."""
-    if not options.uri_base:
-        if parsed.user_classes and UriUser.__name__ in parsed.user_classes:
-            _refuse(f"{UriUser.__name__} needs --uri-base, by which the server finds the files")
-        (environment.available_user_classes or {}).pop(UriUser.__name__, None)
-        environment.user_classes[:] = [user for user in environment.user_classes if user is not UriUser]
     wanted, unwanted = set(parsed.tags or ()), set(parsed.exclude_tags or ())
-    environment.user_classes[:] = [
-        user
-        for user in environment.user_classes
-        if any((not wanted or tags & wanted) and not tags & unwanted for tags in map(_tags, user.tasks))
-    ]
+
+    def takes_part(user: type[User]) -> bool:
+        tagged = any((not wanted or tags & wanted) and not tags & unwanted for tags in map(_tags, user.tasks))
+        return tagged and (bool(options.uri_base) or user is not UriUser)
+
+    if UriUser.__name__ in (parsed.user_classes or ()) and not options.uri_base:
+        _refuse(f"{UriUser.__name__} needs --uri-base, by which the server finds the files")
+    available = environment.available_user_classes or {}
+    for name in [name for name, user in available.items() if not takes_part(user)]:
+        del available[name]
+    environment.user_classes[:] = [user for user in environment.user_classes if takes_part(user)]
     if not environment.user_classes:
         _refuse("no user has a task with these tags; there are content, repeated, stream and uri")
 
