@@ -27,11 +27,10 @@ from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.report import draw_load
 from wildgate_perf.bench.rtx import measure_rtx
-from wildgate_perf.failure_text import brief
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
 from wildgate_perf.processes import ProcessEnded
-from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, figure_of, read, target_table, write
+from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, brief, figure_of, read, target_table, write
 from wildgate_perf.server_parts import TritonStartError
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread

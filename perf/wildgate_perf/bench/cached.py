@@ -7,13 +7,13 @@ again, by their digest alone (the headline: what a caller who knows digests pays
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from blake3 import blake3
 
 from wildgate_perf.bench.phase import Bench, Findings, all_answered, observed
 from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.load_test.videos import Video, relabelled
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.workloads import Requests, by_content, by_digest
@@ -21,25 +21,19 @@ from wildgate_perf.workloads import Requests, by_content, by_digest
 _CLIENTS = 4
 
 
-def padded(content: bytes, number: int) -> bytes:
-    """An MP4 with a `free` box of 16 bytes more (ISO/IEC 14496-12, 8.1.2): other bytes, the same video."""
-    return content + struct.pack(">I4sQ", 16, b"free", number)
-
-
 def cached_over_first(bench: Bench) -> Findings:
     """The cost by digest over that of first videos; by content beside."""
-    contents = [file.read_bytes() for file in bench.videos()]
-    firsts = [padded(contents[number % len(contents)], number) for number in range(bench.plan.cached_firsts)]
+    videos = [Video(file.name, file.read_bytes()) for file in bench.videos()]
+    plan = bench.plan
+    firsts = [relabelled(videos[number % len(videos)], number.to_bytes(16)) for number in range(plan.cached_firsts)]
     digests = [f"blake3:{blake3(content).hexdigest()}" for content in firsts]
     with bench.serving("cached_over_first") as server, LoadGenerator() as load:
-        warm_up = [padded(contents[0], len(firsts) + number) for number in range(_CLIENTS)]
+        warm_up = [relabelled(videos[0], (len(firsts) + number).to_bytes(16)) for number in range(_CLIENTS)]
         load.once(by_content(server.target, warm_up), _CLIENTS, _CLIENTS)
         first_ms = _once(load, server, by_content(server.target, firsts))
         costs = {
-            "by_digest": _over_and_over(load, server, by_digest(server.target, digests), bench.plan.cached_s),
-            "by_content": _over_and_over(
-                load, server, by_content(server.target, firsts, cached=True), bench.plan.cached_s
-            ),
+            "by_digest": _over_and_over(load, server, by_digest(server.target, digests), plan.cached_s),
+            "by_content": _over_and_over(load, server, by_content(server.target, firsts, cached=True), plan.cached_s),
         }
     first = sum(first_ms.values())
     ratios = {way: sum(cost["cpu_ms"].values()) / first for way, cost in costs.items()}

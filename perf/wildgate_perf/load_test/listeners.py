@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import flask
-from locust import User, events
+from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from locust.web import WebUI
@@ -80,7 +80,7 @@ def _choose_users(environment: Environment, parsed: argparse.Namespace, options:
     """Leaves out users without a task of the wanted tags, and those who ask by URI where there is no base."""
     wanted, unwanted = set(parsed.tags or ()), set(parsed.exclude_tags or ())
 
-    def takes_part(user: type[User]) -> bool:
+    def takes_part(user: Any) -> bool:
         tagged = any((not wanted or tags & wanted) and not tags & unwanted for tags in map(_tags, user.tasks))
         return tagged and (bool(options.uri_base) or user is not UriUser)
 

@@ -20,8 +20,8 @@ from wildgate_perf.bench.peers.contest import (
 )
 from wildgate_perf.bench.peers.detector import open_detector
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
-from wildgate_perf.failure_text import first_line
 from wildgate_perf.loops import LoadPlan
+from wildgate_perf.results import first_line
 from wildgate_perf.server_parts import available_cores
 from wildgate_perf.spread import Spread
 from wildgate_server.repository.manifest import load_manifest
