@@ -13,7 +13,7 @@ from pathlib import Path
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.cores import available_cores
 from wildgate_server.detections import Detection, Letterbox, read_detections
-from wildgate_server.policy import Judgement, Policy, Sighting, load_policy
+from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampler import SampledVideo, sample_video
@@ -32,7 +32,6 @@ __all__ = [
     "EmbeddedTritonConfig",
     "Judgement",
     "Letterbox",
-    "Policy",
     "SampledVideo",
     "Sampler",
     "Sighting",
