@@ -59,12 +59,12 @@ conformance: setup ## Scores the media files in MEDIA=DIR and compares with its 
 bench: setup ## Measures served against offline, the gateway, bytes read, load and cache (10 minutes), writes perf/results/
 	$(BIN)/python -m wildgate_perf.bench
 
-bench-peers: setup ## Measures the same videos in LitServe, BentoML, mosec, Ray Serve, bare Triton and a plain script
+bench-peers: setup ## Measures the same videos in BentoML, mosec, bare Triton and a plain script
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable './perf[peers]' --constraint constraints.txt
-	$(BIN)/python -m wildgate_perf.peers
+	$(BIN)/python -m wildgate_perf.bench --only peers
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
-	$(BIN)/python -m wildgate_perf.locust_load $(PERF)
+	$(BIN)/python -m wildgate_perf.load_test $(PERF)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate
@@ -84,7 +84,7 @@ engines: setup ## Builds the TensorRT-RTX engine of the serving detector (needs 
 	$(BIN)/wildgate-build engine --target rtx
 
 gpu-report: setup ## Measures the rtx profile on this machine's NVIDIA GPU, writes perf/results/
-	$(BIN)/python perf/gpu_report.py
+	$(BIN)/python -m wildgate_perf.bench --profile rtx
 
 clean: ## Removes what was installed and written
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
