@@ -24,7 +24,7 @@ from wildgate_client import ScoringClient, StreamResult
 from wildgate_client.annotate import Annotator
 from wildgate_client.result_table import COLUMNS, cells, print_table
 from wildgate_client.score_files import ScoreOptions, score_files
-from wildgate_server.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"})

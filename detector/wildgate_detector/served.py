@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wildgate_client import ScoringClient
-from wildgate_server.local_server import LocalServer, LocalServerOptions
+from wildgate_perf.local_server import LocalServer, LocalServerOptions
 
 __all__ = ["ServedScorer", "served"]
 
@@ -33,7 +33,7 @@ class ServedScorer:
 def served(log_path: Path) -> Iterator[ServedScorer]:
     """A scorer with a server of its own, which runs as long as the context.
 
-    Raises wildgate_server.local_server.ServerStartFailed, which names the log.
+    Raises wildgate_perf.local_server.ServerStartFailed, which names the log.
     """
     with LocalServer(LocalServerOptions(log_path)) as server, asyncio.Runner() as runner:
         client = ScoringClient(server.target)

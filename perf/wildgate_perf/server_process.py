@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
+from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_perf.server_parts import free_endpoints
-from wildgate_server.local_server import LocalServer, LocalServerOptions
 
 _ROOT = Path(__file__).resolve().parents[2]
 MODEL_REPOSITORY = _ROOT / "model_repository"
@@ -48,7 +48,7 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
     `backend__target="host:port"` (without that, an embedded Triton is started along), `source__file_roots=[folder]`.
     Logs stay in `log_folder` (by default a new temporary one).
 
-    Raises wildgate_server.local_server.ServerStartFailed, which quotes the log, and ServerStoppedBadly.
+    Raises wildgate_perf.local_server.ServerStartFailed, which quotes the log, and ServerStoppedBadly.
     """
     folder = log_folder or Path(tempfile.mkdtemp(prefix="wildgate-perf-"))
     mark, metrics = uuid.uuid4().hex, free_endpoints().metrics

@@ -23,7 +23,7 @@ class AdmissionSettings(ConfigSection):
     max_in_flight_mb: int = Field(1024, ge=1)
     """Megabytes of requests in the gateway at once."""
     retry_after_ms: int = Field(250, ge=1)
-    """What a refused caller is told to wait."""
+    """How long a refused caller is told to wait."""
     stream_concurrency: int = Field(16, ge=1)
     """Videos of one stream worked on at once; the stream is not read faster."""
     max_deadline_s: float = Field(60.0, gt=0)
@@ -82,7 +82,7 @@ class Admission:
             yield
 
     def close(self) -> None:
-        """Admits nobody from now on; those who wait are told."""
+        """Admits nobody from now on; waiting callers get ShuttingDown."""
         self._closed = True
         for turn in self._waiting:
             turn.set()

@@ -1,4 +1,4 @@
-"""Memory that videos were in is used for the next ones, not given back to the kernel in between.
+"""Keeps the memory that videos were in for the next ones, instead of giving it back to the kernel in between.
 
 By default glibc asks the kernel for each large block again, or hands it back once it is free: every video then costs
 thousands of page faults, which was most of what receiving it cost (measured: 5 MB received, parsed and digested took
@@ -27,13 +27,13 @@ ENVIRONMENT = {
 
 
 def keep_freed_memory() -> bool:
-    """Has this process keep up to 256 MiB of freed memory; answers whether its C library knows how.
+    """Makes this process keep up to 256 MiB of freed memory; returns whether its C library can.
 
-    For a process's own start: it concerns all of it.
+    Call it when the process starts: it affects all of it.
     """
     try:
         mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
     except AttributeError:  # not glibc
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST_HEAP_BLOCK), (_M_TRIM_THRESHOLD, _KEPT_BYTES))
-    return sum(mallopt(name, value) for name, value in settings) == len(settings)
+    return all(mallopt(name, value) for name, value in settings)

@@ -63,7 +63,7 @@ def grpc_server(
 
 
 def listen(server: grpc.aio.Server, address: str) -> str:
-    """Has the server listen; answers the address with the port that was taken. Raises StartError."""
+    """Makes the server listen; returns the address with the port that it got. Raises StartError."""
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:

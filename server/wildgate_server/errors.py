@@ -19,16 +19,17 @@ WildgateError                     status               reason
  └─ InternalError                 INTERNAL             INTERNAL
 
 StartError                        the gateway cannot start here and now; `wildgate serve` says so and exits 1
+ ├─ TritonStartError              the embedded Triton cannot (in `triton.runtime`)
  └─ SettingsConflict              settings that are valid by themselves but not together; it exits 2
 
-RowRefused is not a caller's error: Triton refused one row, and the batcher decides what that means.
+RowRefused never reaches a caller: Triton refused one row, and the batcher decides what that means.
 Everything else that is raised is a surprise: the caller gets a fixed INTERNAL, the log gets the traceback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import IntEnum
 from typing import ClassVar
 
 __all__ = [
@@ -56,19 +57,19 @@ __all__ = [
 ]
 
 
-class Status(Enum):
-    """The status codes that callers are told, named and valued as in `grpc.StatusCode`.
+class Status(IntEnum):
+    """The gRPC status codes that callers are told, by name and number.
 
     Sampling workers raise these errors too, and do without gRPC: importing it takes 0.1 s and 20 MB in each of them.
     """
 
-    INVALID_ARGUMENT = (3, "invalid argument")
-    DEADLINE_EXCEEDED = (4, "deadline exceeded")
-    NOT_FOUND = (5, "not found")
-    PERMISSION_DENIED = (7, "permission denied")
-    RESOURCE_EXHAUSTED = (8, "resource exhausted")
-    INTERNAL = (13, "internal")
-    UNAVAILABLE = (14, "unavailable")
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    INTERNAL = 13
+    UNAVAILABLE = 14
 
 
 class WildgateError(Exception):
@@ -80,6 +81,12 @@ class WildgateError(Exception):
 
     status: ClassVar[Status]
     reason: ClassVar[str]
+
+    def __init_subclass__(cls, *, status: Status | None = None, reason: str | None = None) -> None:
+        if status is not None:
+            cls.status = status
+        if reason is not None:
+            cls.reason = reason
 
     def __init__(
         self,
@@ -95,55 +102,29 @@ class WildgateError(Exception):
         self.field = field
         self.retry_after_s = retry_after_s
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keeps every field when the error crosses from a sampling worker to the gateway."""
-        return _rebuild, (type(self), self.message, self.metadata, self.field, self.retry_after_s)
 
-
-def _rebuild(
-    kind: type[WildgateError],
-    message: str,
-    metadata: dict[str, str],
-    field: str | None,
-    retry_after_s: float | None,
-) -> WildgateError:
-    return kind(message, metadata=metadata, field=field, retry_after_s=retry_after_s)
-
-
-class InvalidVideo(WildgateError):
+class InvalidVideo(WildgateError, status=Status.INVALID_ARGUMENT):
     """The video itself cannot be scored; sending it again gives the same answer."""
 
-    status = Status.INVALID_ARGUMENT
+
+class NotAVideo(InvalidVideo, reason="NOT_A_VIDEO"):
+    """The bytes are not a media container that FFmpeg recognises."""
 
 
-class NotAVideo(InvalidVideo):
-    """The bytes are no media container that FFmpeg recognises."""
-
-    reason = "NOT_A_VIDEO"
-
-
-class CorruptVideo(InvalidVideo):
+class CorruptVideo(InvalidVideo, reason="CORRUPT_VIDEO"):
     """A container, but nothing in it can be decoded."""
 
-    reason = "CORRUPT_VIDEO"
 
-
-class NoVideoStream(InvalidVideo):
+class NoVideoStream(InvalidVideo, reason="NO_VIDEO_STREAM"):
     """A media file without a video stream, such as audio alone."""
 
-    reason = "NO_VIDEO_STREAM"
 
-
-class UnsupportedCodec(InvalidVideo):
+class UnsupportedCodec(InvalidVideo, reason="UNSUPPORTED_CODEC"):
     """This build has no decoder for the video's codec; names codec and profile."""
 
-    reason = "UNSUPPORTED_CODEC"
 
-
-class VideoTooLarge(InvalidVideo):
+class VideoTooLarge(InvalidVideo, reason="VIDEO_TOO_LARGE"):
     """Too many bytes, pixels or seconds; names the limit and the value."""
-
-    reason = "VIDEO_TOO_LARGE"
 
     @classmethod
     def past(cls, limit_name: str, limit: float, value: float) -> VideoTooLarge:
@@ -155,81 +136,47 @@ class VideoTooLarge(InvalidVideo):
         )
 
 
-class InvalidRequest(WildgateError):
+class InvalidRequest(WildgateError, status=Status.INVALID_ARGUMENT, reason="INVALID_REQUEST"):
     """A request field is missing or out of range; names the field."""
 
-    status = Status.INVALID_ARGUMENT
-    reason = "INVALID_REQUEST"
 
-
-class UriNotAllowed(WildgateError):
+class UriNotAllowed(WildgateError, status=Status.PERMISSION_DENIED, reason="URI_NOT_ALLOWED"):
     """The configuration does not allow this URI to be read."""
 
-    status = Status.PERMISSION_DENIED
-    reason = "URI_NOT_ALLOWED"
 
-
-class UriNotFound(WildgateError):
+class UriNotFound(WildgateError, status=Status.NOT_FOUND, reason="FETCH_FAILED"):
     """Nothing lies at the URI."""
 
-    status = Status.NOT_FOUND
-    reason = "FETCH_FAILED"
 
-
-class FetchFailed(WildgateError):
+class FetchFailed(WildgateError, status=Status.UNAVAILABLE, reason="FETCH_FAILED"):
     """The URI could not be read this time."""
 
-    status = Status.UNAVAILABLE
-    reason = "FETCH_FAILED"
 
-
-class VerdictNotCached(WildgateError):
+class VerdictNotCached(WildgateError, status=Status.NOT_FOUND, reason="VERDICT_NOT_CACHED"):
     """No verdict on the content is kept here; the video itself has to be sent."""
 
-    status = Status.NOT_FOUND
-    reason = "VERDICT_NOT_CACHED"
 
-
-class Overloaded(WildgateError):
+class Overloaded(WildgateError, status=Status.RESOURCE_EXHAUSTED, reason="OVERLOADED"):
     """Every place is taken; the request was refused before any work was done for it."""
 
-    status = Status.RESOURCE_EXHAUSTED
-    reason = "OVERLOADED"
 
-
-class BackendUnavailable(WildgateError):
+class BackendUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="BACKEND_UNAVAILABLE"):
     """Triton cannot be reached or cannot run the model."""
 
-    status = Status.UNAVAILABLE
-    reason = "BACKEND_UNAVAILABLE"
 
-
-class ShuttingDown(WildgateError):
+class ShuttingDown(WildgateError, status=Status.UNAVAILABLE, reason="SHUTTING_DOWN"):
     """The gateway drains: work under way is finished, new work goes elsewhere."""
 
-    status = Status.UNAVAILABLE
-    reason = "SHUTTING_DOWN"
 
-
-class DeadlineExceeded(WildgateError):
+class DeadlineExceeded(WildgateError, status=Status.DEADLINE_EXCEEDED, reason="DEADLINE_EXCEEDED"):
     """The caller's deadline, or the server's own cap on it, passed."""
 
-    status = Status.DEADLINE_EXCEEDED
-    reason = "DEADLINE_EXCEEDED"
 
-
-class InternalError(WildgateError):
+class InternalError(WildgateError, status=Status.INTERNAL, reason="INTERNAL"):
     """A surprise. The text is fixed; what happened is in the log."""
-
-    status = Status.INTERNAL
-    reason = "INTERNAL"
 
     def __init__(self) -> None:
         super().__init__("internal error; the server's log has the details")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """An internal error has no fields to keep."""
-        return InternalError, ()
 
 
 class RowRefused(Exception):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from wildgate_server.admission import Admission
-from wildgate_server.caching.setup import redis_store, verdict_cache
+from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.endpoint import grpc_server, listen, metrics_server
 from wildgate_server.errors import SettingsConflict
-from wildgate_server.inference.decoder_routing import DecoderRouting
-from wildgate_server.inference.evidence import EvidenceMaker
+from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import VideoLimits
@@ -25,24 +26,27 @@ from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Releases
-from wildgate_server.rollout.backend import EmbeddedBackend, ExternalBackend, embedded_backend, scorers
+from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
+from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
-from wildgate_server.rollout.rollout_follower import Backend, RolloutFollower, RolloutState
+from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
 from wildgate_server.wire import encoded_verdict
 
 __all__ = ["Gateway", "run_gateway"]
 
 _log = structlog.get_logger()
 
-_ANSWERING_S = 1.0  # for answers that are on their way when the last video is done
+_ANSWERING_S = 1.0  # for answers still under way when the last video is done
 
 
 class Gateway:
@@ -58,9 +62,10 @@ class Gateway:
         backend: Backend,
         metrics: Metrics,
         cache: VerdictCache | None,
+        backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
-        self.backend_ended = asyncio.Event()
+        self.backend_ended = backend_ended
         """Set when the embedded Triton has ended by itself: nothing can be scored any more."""
         self.metrics = metrics
         self._settings = settings.backend
@@ -76,9 +81,9 @@ class Gateway:
             policy=load_policy(self._policy_file),
             router=self.router,
             observer=Observer(manifest, self.router),
-            evidence=EvidenceMaker(triton.frames),
-            needs_cpu_decoder=DecoderRouting(settings.backend.profile).needs_cpu_decoder,
-            metrics=metrics.canary,
+            frames=triton.frames,
+            needs_cpu_decoder=partial(needs_cpu_decoder, profile=settings.backend.profile),
+            metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
         )
         self.pipeline = ScoringPipeline(
@@ -128,8 +133,8 @@ class Gateway:
         await self.server.stop(_ANSWERING_S)
 
     async def _ready(self) -> bool:
-        serving = self.router.releases.without_canary().rollout  # a version on trial that fails costs nobody an answer
-        asked = scorers(self._settings.profile, serving)
+        serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
+        asked = ensembles(serving, self._settings.profile)
         return self.router.healthy and all([await self._triton.ready(name) for name in asked])
 
     def _check_releases(self, releases: Releases) -> None:
@@ -170,33 +175,30 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     manifest, releases = _checked_models(settings)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        redis = redis_store(settings.cache, lookups=settings.admission.max_in_flight)
-        if redis:
-            stack.push_async_callback(redis.close)
-        cache = verdict_cache(settings.cache, redis, metrics)
+        cache = await stack.enter_async_context(
+            verdict_cache(settings.cache, metrics, lookups=settings.admission.max_in_flight)
+        )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
-        watches: list[Callable[[], Coroutine[None, None, None]]] = []
-        backend: EmbeddedBackend | ExternalBackend
+        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
+        backend_ended = asyncio.Event()
+        backend: Backend
+        profile = settings.backend.profile
         if settings.backend.target is None:
-            rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
-            backend = await stack.enter_async_context(
-                embedded_backend(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
-            )
-            healer = ModelHealer(backend.revive_model, lambda model: triton.healed(model))
-            target = backend.embedded.endpoints.grpc
-            triton = TritonClient(target, profile=settings.backend.profile, on_dead=healer.dead)
-            watches.append(healer.run)
+            embedded = await stack.enter_async_context(EmbeddedTriton(_embedded_config(settings, releases)))
+            backend = ModelRollout(embedded.control, embedded.lay_out, profile)
+            healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
+            triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
+            watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
         else:
-            triton = TritonClient(settings.backend.target, profile=settings.backend.profile)
-            backend = ExternalBackend(triton, settings.backend.profile)
+            triton = TritonClient(settings.backend.target, profile=profile)
+            backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
-        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache)
-        if isinstance(backend, EmbeddedBackend):
-            watches.append(partial(_tell_end, backend, gateway))
-        watches += [gateway.readiness.watch, partial(gateway.follower.run, settings.backend.follow_rollout_s)]
+        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache, backend_ended)
+        follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
+        watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
         await warming_up
@@ -206,8 +208,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)
-        for watch in watches:
-            name = getattr(watch, "func", watch).__qualname__
+        for name, watch in watches.items():
             watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
             stack.push_async_callback(_cancelled, watched)
         yield gateway
@@ -241,11 +242,24 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> Samplin
     return SamplingPool(settings.sampling, config, limits)
 
 
-async def _tell_end(backend: EmbeddedBackend, gateway: Gateway) -> None:
-    """Tells the gateway when its embedded Triton ends by itself."""
-    status = await backend.embedded.wait()
-    _log.error("triton_ended", status=status, log=str(backend.embedded.log_file))
-    gateway.backend_ended.set()
+def _embedded_config(settings: ServerSettings, releases: Releases) -> EmbeddedTritonConfig:
+    backend = settings.backend
+    return EmbeddedTritonConfig(
+        model_repository=backend.model_repository,
+        state_directory=backend.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
+        instances=backend.instances,
+        profile=backend.profile,
+        rollout=releases.rollout,
+        rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
+        startup_timeout_s=backend.startup_timeout_s,
+    )
+
+
+async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
+    """Waits until the embedded Triton ends by itself, and logs it."""
+    status = await embedded.wait()
+    _log.error("triton_ended", status=status, log=str(embedded.log_file))
+    ended.set()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

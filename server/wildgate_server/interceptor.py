@@ -9,19 +9,17 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from wildgate_server.errors import InternalError, RowRefused, WildgateError
+from wildgate_server.errors import InternalError, WildgateError
 from wildgate_server.wire import status_of
 
 __all__ = ["ErrorInterceptor", "expected"]
 
 _log = structlog.get_logger()
 
-Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
-
 
 def expected(error: Exception) -> WildgateError:
     """The error that the caller is told of; a surprise goes to the log with its traceback and becomes INTERNAL."""
-    if isinstance(error, WildgateError) and not isinstance(error, RowRefused):
+    if isinstance(error, WildgateError):
         return error
     _log.error("surprise", exc_info=error)
     return InternalError()

@@ -20,7 +20,6 @@ from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.repository.yaml_document import faults
 from wildgate_server.settings import ServerSettings
-from wildgate_server.triton.embedded import TritonStartError
 
 __all__ = ["serve_command"]
 
@@ -30,7 +29,7 @@ _USAGE = 2
 
 
 def serve_command(args: list[str]) -> int:
-    """Serves until SIGTERM or SIGINT; answers the exit status.
+    """Serves until SIGTERM or SIGINT; returns the exit status.
 
     0 stopped, 1 could not start or lost its embedded Triton, 2 bad configuration.
 
@@ -39,7 +38,8 @@ def serve_command(args: list[str]) -> int:
     try:
         settings = ServerSettings(_cli_parse_args=args)
     except (ValidationError, SettingsError) as error:
-        print(f"wildgate serve: {_described(error)}", file=sys.stderr)
+        message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+        print(f"wildgate serve: {message}", file=sys.stderr)
         return _USAGE
     _configure_log(settings.log_level)
     keep_freed_memory()
@@ -48,7 +48,7 @@ def serve_command(args: list[str]) -> int:
     except (SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit) as error:
         print(f"wildgate serve: {error}", file=sys.stderr)
         return _USAGE
-    except (TritonStartError, StartError) as error:
+    except StartError as error:
         print(f"wildgate serve: cannot start: {error}", file=sys.stderr)
         return 1
 
@@ -83,10 +83,6 @@ async def _serve(settings: ServerSettings) -> int:
         if stop.is_set():
             return 0  # stopped while it started
         raise
-
-
-def _described(error: ValidationError | SettingsError) -> str:
-    return str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
 
 
 def _configure_log(level: str) -> None:

@@ -183,7 +183,7 @@ class ScoringPipeline:
         started = monotonic()
         video = await self._sampling.sample(source)
         taken_ms = _ms_since(started)
-        self._metrics.source.sampled(
+        self._metrics.sampled(
             source.kind,
             file_bytes=video.content_bytes,
             read_bytes=video.read_bytes,
@@ -205,7 +205,7 @@ class ScoringPipeline:
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer as that of one that waited for it."""
-        self._metrics.cache.shared()
+        self._metrics.shared()
         return replace(answer, timings={Stage.SHARED: _ms_since(since)})
 
     def _trial_of(self, digest: str) -> int | None:

@@ -31,10 +31,7 @@ class Readiness:
     async def watch(self) -> None:
         """Asks again and again; runs until it is cancelled."""
         while True:
-            try:
-                await self.update()
-            except Exception:  # a surprise must not end the watch
-                _log.exception("readiness_not_told")
+            await self.update()
             await asyncio.sleep(self._period_s)
 
     async def update(self) -> None:

@@ -47,7 +47,7 @@ def received_item(data: bytes) -> Received:
     """The request in an encoded `ScoreStreamRequest`. Raises DecodeError where it is not one."""
     try:
         [(number, wire_type, _, start, end)] = _fields(data, 0, len(data))
-    except (ValueError, IndexError):
+    except (ValueError, LookupError):
         pass
     else:
         if (number, wire_type) == (_REQUEST, _LENGTH):
@@ -66,7 +66,7 @@ def _cut(data: bytes, start: int, end: int) -> Received:
             if (number, wire_type) == (_CONTENT, _LENGTH):
                 rest += (data[kept_from:field], _NO_CONTENT)
                 content, kept_from = (payload, field_end), field_end
-    except (ValueError, IndexError):  # nothing that is walked through here; protobuf's parser has the last word
+    except (ValueError, LookupError):  # nothing that is walked through here; protobuf's parser has the last word
         message = pb.ScoreRequest.FromString(data[start:end])
         whole = message.content
         if message.WhichOneof("source") == "content":
@@ -82,7 +82,7 @@ def _cut(data: bytes, start: int, end: int) -> Received:
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
     """Number, wire type, start, start of the payload and end of each field between two places.
 
-    Raises ValueError or IndexError where they are not encoded as they should be, or as groups, or where there are more
+    Raises ValueError or LookupError where they are not encoded as they should be, or as groups, or where there are more
     than any request has.
     """
     at = start
@@ -99,7 +99,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, 
         elif wire_type == _VARINT:
             _, at = _varint(data, at)
         else:
-            at += _FIXED_BYTES.get(wire_type) or _unknown(wire_type)
+            at += _FIXED_BYTES[wire_type]
         if at > end:
             raise ValueError("a field reaches beyond its message")
         yield tag >> 3, wire_type, field, payload, at
@@ -117,7 +117,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError("a number without an end")
-
-
-def _unknown(wire_type: int) -> int:
-    raise ValueError(f"wire type {wire_type}")

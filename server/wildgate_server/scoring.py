@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from wildgate_server.inference.detections import Detection
-from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.metrics import CanaryMetrics
+from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
@@ -39,8 +39,9 @@ class ScoredVideo:
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
-    `needs_cpu_decoder(video)` tells whether the profile's decoder cannot be trusted with a video.
-    `canary_patience_s` is how long a verdict may wait for a version on trial, at least.
+    `frames` returns decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells
+    whether the profile's decoder cannot be trusted with a video. `canary_patience_s` is how long a verdict may wait
+    for a version on trial, at least.
     """
 
     def __init__(
@@ -49,14 +50,14 @@ class Scorer:
         policy: Policy,
         router: ReleaseRouter,
         observer: Observer,
-        evidence: EvidenceMaker,
+        frames: Frames,
         needs_cpu_decoder: Callable[[SampledVideo], bool],
-        metrics: CanaryMetrics,
+        metrics: Metrics,
         canary_patience_s: float,
     ) -> None:
         self._router = router
         self._observer = observer
-        self._evidence = evidence
+        self._frames = frames
         self._needs_cpu_decoder = needs_cpu_decoder
         self._metrics = metrics
         self._canary_patience_s = canary_patience_s
@@ -83,7 +84,7 @@ class Scorer:
             compare(opinions[0], opinions[1], video.content_digest, self._metrics)
         seen, judgement = opinions[0].observation, opinions[0].judgement
         judged = monotonic()
-        evidence = await self._evidence.make(seen, max_evidence_frames, deadline)
+        evidence = await evidence_frames(self._frames, seen, max_evidence_frames, deadline)
         made = monotonic()
         return ScoredVideo(
             video=video,
@@ -93,7 +94,7 @@ class Scorer:
             judgement=judgement,
             policy=policy,
             release=seen.release,
-            evidence=tuple(evidence),
+            evidence=evidence,
             timings={
                 Stage.QUEUE: seen.queue_ms,
                 Stage.INFER: seen.infer_ms,
@@ -116,7 +117,7 @@ class Scorer:
             raise next(answer for answer in reversed(answers) if isinstance(answer, Exception))  # the serving one's
         for version, answer in zip((canary.version, releases.rollout.serving), answers, strict=True):
             if isinstance(answer, Exception):
-                self._metrics.failed(releases.by_version[version].model_version, reason_of(answer))
+                self._metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
 
 

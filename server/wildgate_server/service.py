@@ -42,7 +42,7 @@ class ScoringService:
         self._settings = settings
 
     def join(self, server: grpc.aio.Server) -> None:
-        """Has the server serve this.
+        """Adds this service to the server.
 
         In place of the generated function, whose messages would hold each video for as long as its call lasts.
         """

@@ -1,8 +1,8 @@
-"""Scored videos, answers and errors as the messages of the API: nothing else in the gateway knows protobuf."""
+"""Scored videos, answers and errors as messages of the API."""
 
 from __future__ import annotations
 
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
@@ -17,15 +17,10 @@ __all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
-_ACTIONS = {
-    Action.ALLOW: pb.ACTION_ALLOW,
-    Action.REVIEW: pb.ACTION_REVIEW,
-    Action.BLOCK: pb.ACTION_BLOCK,
-}
-_GROUPS = {
-    LabelGroup.LIVE_ANIMAL: pb.LABEL_GROUP_LIVE_ANIMAL,
-    LabelGroup.PRODUCT: pb.LABEL_GROUP_PRODUCT,
-}
+_VIDEO_FACTS = [field.name for field in pb.VideoInfo.DESCRIPTOR.fields]  # those of SampledVideo
+# Enumerations have the same names in the policy and in the protocol.
+_ACTIONS = {action: f"ACTION_{action.name}" for action in Action}
+_GROUPS = {group: f"LABEL_GROUP_{group.name}" for group in LabelGroup}
 
 
 def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
@@ -54,17 +49,7 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
             max_gap_s=max_gap_s,
             looked_at_s=scored.looked_at_s,
         ),
-        video=pb.VideoInfo(
-            format=video.format,
-            codec=video.codec,
-            width=video.width,
-            height=video.height,
-            rotation=video.rotation,
-            content_bytes=video.content_bytes,
-            clip_bytes=video.clip_bytes,
-            read_bytes=video.read_bytes,
-            read_requests=video.read_requests,
-        ),
+        video=pb.VideoInfo(**{name: getattr(video, name) for name in _VIDEO_FACTS}),
         model_version=scored.release.model_version,
         policy_version=scored.policy.version,
         content_digest=video.content_digest,
@@ -112,9 +97,7 @@ def status_of(error: WildgateError) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(round(error.retry_after_s * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=error.status.value[0], message=error.message)
+    status = status_pb2.Status(code=error.status, message=error.message)
     for detail in details:
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
+        status.details.add().Pack(detail)
     return status

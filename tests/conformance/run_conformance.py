@@ -27,7 +27,7 @@ from wildgate_client import (
     ScoringError,
     StreamResult,
 )
-from wildgate_server.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_MEDIA = frozenset({"EXPECTED.json", "README.md"})

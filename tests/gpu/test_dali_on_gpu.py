@@ -18,7 +18,7 @@ from decoded_rows import Row, by_cpu_decoder, numbers, pixels, scene
 from decoder_triton import ask, decoder_triton
 from tritonclient.grpc.aio import InferenceServerClient
 
-from wildgate_server.inference.decoder_routing import DecoderRouting
+from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
@@ -101,7 +101,7 @@ def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
 )
 def test_windows_of_the_sampler(decode: Callable[..., np.ndarray], spec: ClipSpec, max_gap_s: float) -> None:
     video = sampled(spec, max_gap_s)
-    assert not DecoderRouting("gpu").needs_cpu_decoder(video)
+    assert not needs_cpu_decoder(video, "gpu")
     assert_same(decode, video)
 
 
@@ -179,7 +179,7 @@ async def triton(
 )
 async def test_in_profile_rtx_every_codec_is_decoded(triton: InferenceServerClient, spec: ClipSpec) -> None:
     video = sampled(spec)
-    decoder = "clip_decoder_software" if DecoderRouting("rtx").needs_cpu_decoder(video) else "clip_decoder"
+    decoder = "clip_decoder_software" if needs_cpu_decoder(video, "rtx") else "clip_decoder"
     for window in video.windows:
         row = Row(window.clip, window.frame_index, video.rotation)
         [found] = await ask(triton, [row], decoder)

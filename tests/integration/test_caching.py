@@ -41,9 +41,6 @@ from wildgate_client import (
     VerdictNotCached,
     content_digest,
 )
-from wildgate_proto.v1 import scoring_pb2 as pb
-from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
-from wildgate_server.errors import StartError
 from wildgate_server.gateway import Gateway, run_gateway
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
@@ -112,20 +109,6 @@ async def test_a_stream_of_equal_videos_is_scored_once(keeping: GatewayUnderTest
     assert after["infer",] - before["infer",] == 1
     assert after["total",] - before["total",] == 20
     assert sum("infer" in stages(verdict) for verdict in verdicts) == 1
-
-
-async def test_digests_in_a_stream(keeping: GatewayUnderTest) -> None:
-    known = content_digest(video(1))
-    await keeping.client.score(video(1))
-    unknown = content_digest(Content(b"nobody sent this"))
-    async with grpc.aio.insecure_channel(keeping.address) as channel:
-        requests = [
-            pb.ScoreStreamRequest(request=pb.ScoreRequest(video_id=digest, content_digest=digest))
-            for digest in (known, unknown)
-        ]
-        answers = {answer.video_id: answer async for answer in ScoringServiceStub(channel).ScoreStream(iter(requests))}
-    assert answers[known].verdict.cached
-    assert answers[unknown].error.code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 async def test_a_file_is_decoded_once(keeping: GatewayUnderTest, allowed_root: Path) -> None:
@@ -270,12 +253,6 @@ class TestRedis:
     ) -> None:
         async with running(make_settings(cache={"redis_url": "redis://127.0.0.1:1"})) as gateway:
             assert (await gateway.client.score(video(22))).detections
-
-    async def test_a_url_that_is_none_does(self, make_settings: MakeSettings) -> None:
-        with pytest.raises(StartError, match=r"cache\.redis_url") as refusal:
-            async with run_gateway(make_settings(cache={"redis_url": "http://user:secret@host"})):
-                pass
-        assert "secret" not in str(refusal.value)
 
 
 def keys_in(redis: RealRedis) -> int:

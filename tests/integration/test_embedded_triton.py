@@ -14,12 +14,14 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 from clips import ClipSpec, frame_number, make_clip
 from triton_requests import clip_inputs, processes_with, shared_memory_of
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.triton.embedded import (
     EmbeddedTriton,
     EmbeddedTritonConfig,
@@ -131,44 +133,34 @@ async def test_only_loopback_and_only_what_is_needed(embedded_triton: EmbeddedTr
         await writer.wait_closed()
 
 
-async def test_the_repository_is_not_written(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
-    repository = copy_repository(config.model_repository, tmp_path)
+async def test_the_repository_is_not_written_and_instances_fit_the_machine(
+    model_repository: Path, tmp_path: Path
+) -> None:
+    repository = copy_repository(model_repository, tmp_path)
     before = contents(repository)
-    async with EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", instances=1)) as triton:
-        assert triton.log_file.read_text().count("successfully loaded") == 3
+    async with EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state")) as triton:
+        log = triton.log_file.read_text()
+    assert log.count("successfully loaded") == 3
+    assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))
     assert contents(repository) == before
 
 
-async def test_stop_leaves_nothing_and_it_can_start_again(config: EmbeddedTritonConfig) -> None:
-    triton = EmbeddedTriton(config)
+async def test_stopping_leaves_nothing_but_the_log_of_the_start_before(config: EmbeddedTritonConfig) -> None:
     others = processes_with(own_servers())
     for _ in range(2):
-        await triton.start()
-        assert set(processes_with(own_servers())) > set(others)
-        waiter = asyncio.create_task(triton.wait())
-        await triton.stop()
+        async with EmbeddedTriton(config) as triton:
+            assert set(processes_with(own_servers())) > set(others)
+            waiter = asyncio.create_task(triton.wait())
         assert await waiter == 0
         assert processes_with(own_servers()) == others
-        with pytest.raises(RuntimeError, match="not running"):
-            triton.endpoints  # noqa: B018
-    await triton.stop()
-    assert config.state_directory.joinpath("tritonserver.log.1").exists(), "the log of the start before is kept"
+    assert config.state_directory.joinpath("tritonserver.log.1").exists()
 
 
-def is_stub(command: str) -> bool:
-    return "triton_python_backend_stub" in command
-
-
-def is_server(command: str) -> bool:
-    return "bin/tritonserver" in command and "triton_guard.py" not in command
-
-
-def is_guard(command: str) -> bool:
-    return "triton_guard.py" in command
-
-
-def select(prefix: str, matches: Callable[[str], bool]) -> list[int]:
-    return [pid for pid in processes_with(prefix) if matches(Path(f"/proc/{pid}/cmdline").read_text())]
+def of_kind(kind: str, prefix: str) -> set[int]:
+    """The processes of the servers whose name begins with `prefix` that run a program or script called `kind`."""
+    commands = {pid: psutil.Process(pid).cmdline() for pid in processes_with(prefix)}
+    scripts = {pid: command[3] if "-I" in command else command[0] for pid, command in commands.items()}
+    return {pid for pid, script in scripts.items() if Path(script).stem == kind}
 
 
 GATEWAY = """
@@ -201,46 +193,29 @@ async def start_gateway(config: EmbeddedTritonConfig) -> asyncio.subprocess.Proc
 async def test_a_killed_gateway_leaves_no_orphans(config: EmbeddedTritonConfig) -> None:
     gateway = await start_gateway(config)
     prefix = f"wildgate-{gateway.pid}-"
-    for kind, count in ((is_guard, 1), (is_server, 1), (is_stub, 2)):
-        assert len(select(prefix, kind)) == count
+    for kind, count in (("triton_guard", 1), ("tritonserver", 1), ("triton_python_backend_stub", 2)):
+        assert len(of_kind(kind, prefix)) == count
     assert shared_memory_of(prefix)
     gateway.send_signal(signal.SIGKILL)
     await gateway.wait()
     await until(lambda: is_gone(prefix))
 
 
-async def test_a_killed_guard_takes_the_server_and_its_stubs_along(config: EmbeddedTritonConfig) -> None:
-    before = set(processes_with(own_servers()))
-    scratch_before = set(scratch_of(own_servers()))
+@pytest.mark.parametrize(
+    ("killed", "status"), [("triton_guard", -signal.SIGKILL), ("tritonserver", 128 + signal.SIGKILL)]
+)
+async def test_a_crash_takes_all_along_and_is_told(config: EmbeddedTritonConfig, killed: str, status: int) -> None:
+    before, scratch_before = set(processes_with(own_servers())), set(scratch_of(own_servers()))
     async with EmbeddedTriton(config) as triton:
         started = set(processes_with(own_servers())) - before
-        [guard] = started & set(select(own_servers(), is_guard))
-        os.kill(guard, signal.SIGKILL)
-        assert await triton.wait() == -signal.SIGKILL
+        [scratch] = set(scratch_of(own_servers())) - scratch_before
+        [victim] = of_kind(killed, own_servers()) & started
+        os.kill(victim, signal.SIGKILL)
+        assert await triton.wait() == status
         await until(lambda: not started & set(processes_with(own_servers())))
-        scratch = set(scratch_of(own_servers())) - scratch_before
-        assert len(scratch) == 1
-    assert not scratch & set(scratch_of(own_servers())), "the gateway tidies up where the guard could not"
-
-
-async def test_a_crashed_server_is_noticed_and_cleaned_up(config: EmbeddedTritonConfig) -> None:
-    gateway = await start_gateway(config)
-    prefix = f"wildgate-{gateway.pid}-"
-    try:
-        [server] = select(prefix, is_server)
-        os.kill(server, signal.SIGKILL)
-        await until(lambda: is_gone(prefix))
-    finally:
-        gateway.kill()
-        await gateway.wait()
-
-
-async def test_wait_tells_how_the_server_ended(config: EmbeddedTritonConfig) -> None:
-    before = set(processes_with(own_servers()))
-    async with EmbeddedTriton(config) as triton:
-        [server] = set(select(own_servers(), is_server)) - before
-        os.kill(server, signal.SIGKILL)
-        assert await triton.wait() == 128 + signal.SIGKILL
+        server_id = scratch.name.rpartition("-")[0]
+        assert killed == "triton_guard" or is_gone(server_id), "the guard tidies up"
+    assert is_gone(server_id), "the gateway tidies up where the guard could not"
 
 
 async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> None:
@@ -262,13 +237,18 @@ async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> N
         assert next(choices, None) is None
 
 
+async def entered(triton: EmbeddedTriton) -> None:
+    async with triton:
+        pytest.fail("it started")
+
+
 async def test_a_start_that_fails_quotes_the_log(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
     repository = copy_repository(config.model_repository, tmp_path)
     (repository / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
     before = processes_with(own_servers())
     triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state"))
     with pytest.raises(TritonStartError, match="Triton ended with status 1 while it started") as caught:
-        await triton.start()
+        await entered(triton)
     assert "ValueError: a broken model" in str(caught.value)
     assert str(triton.log_file) in str(caught.value)
     assert processes_with(own_servers()) == before
@@ -280,17 +260,11 @@ async def test_a_start_that_takes_too_long_is_given_up(config: EmbeddedTritonCon
     before = processes_with(own_servers())
     triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", startup_timeout_s=2.5))
     with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
-        await triton.start()
+        await entered(triton)
     assert processes_with(own_servers()) == before
 
 
 async def test_a_repository_without_manifest_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TritonStartError, match=r"manifest\.yaml: cannot be read"):
-        await EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")).start()
+    with pytest.raises(ManifestError, match=r"manifest\.yaml: cannot be read"):
+        await entered(EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")))
     assert not scratch_of(own_servers() + "none")
-
-
-async def test_instances_fit_the_machine_unless_told(config: EmbeddedTritonConfig) -> None:
-    async with EmbeddedTriton(EmbeddedTritonConfig(config.model_repository, config.state_directory)) as triton:
-        log = triton.log_file.read_text()
-        assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from clips import ClipSpec, make_clip
-from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time, running, until, videos_in_flight
+from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time_s, running, until, videos_in_flight
 from hostile_videos import endless_work
 
 from wildgate_client import Content, InvalidVideo
@@ -18,8 +18,8 @@ from wildgate_client import Content, InvalidVideo
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
 GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(4)]
-# Clock ticks of 10 ms: far more than taking a task takes, far less than the hostile video does.
-BUSY = 20
+# Far more than taking a task takes, far less than the hostile video does.
+BUSY_S = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ async def scores(gateway: GatewayUnderTest) -> None:
 
 async def busy_worker(gateway: GatewayUnderTest) -> int:
     """The worker that has been at work since this was called."""
-    before = {worker: processor_time(worker) for worker in gateway.workers}
+    before = {worker: processor_time_s(worker) for worker in gateway.workers}
 
     def busy() -> list[int]:
-        return [worker for worker, ticks in before.items() if processor_time(worker) > ticks + BUSY]
+        return [worker for worker, used_s in before.items() if processor_time_s(worker) > used_s + BUSY_S]
 
     await until(lambda: bool(busy()), "a worker at work")
     return busy()[0]

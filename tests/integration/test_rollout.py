@@ -25,12 +25,12 @@ from wildgate_build.publish.rollout_steps import promote, roll_back, start_canar
 from wildgate_build.standard_file import StandardFile
 from wildgate_client import Content, Verdict
 from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.model_configs import models_to_load
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.rollout.load_command import ExternalTriton, load_models
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.launch import models_to_load
 from wildgate_server.triton.runtime import find_triton_runtime
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

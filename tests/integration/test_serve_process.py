@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from checkout import ROOT
 from clips import ClipSpec, make_clip
@@ -23,7 +24,7 @@ from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
 from wildgate_client import Action, Content, ScoringClient, StreamItem
-from wildgate_server.local_server import LocalServer, LocalServerOptions
+from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 
@@ -34,16 +35,10 @@ MARK = "WILDGATE_MARK"
 GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(3)]
 
 
-def processes_marked(mark: str) -> dict[int, str]:
+def processes_marked(mark: str) -> dict[int, list[str]]:
     """The processes with this mark in their environment, zombies apart: process id to command line."""
-    found = {}
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{MARK}={mark}".encode() in (directory / "environ").read_bytes().split(b"\0"):
-                found[int(directory.name)] = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # gone meanwhile
-            continue
-    return found
+    running = psutil.process_iter(["environ", "cmdline"])
+    return {each.pid: each.info["cmdline"] for each in running if (each.info["environ"] or {}).get(MARK) == mark}
 
 
 @dataclass(frozen=True)
@@ -55,19 +50,22 @@ class Served:
     metrics: str
     mark: str
 
-    def processes(self) -> dict[int, str]:
-        """The server and all that descend from it, zombies apart: process id to command line."""
-        return processes_marked(self.mark)
+    def processes(self, part: str = "") -> list[int]:
+        """The server and all that descend from it, zombies apart, with `part` in their command lines."""
+        return [pid for pid, command in processes_marked(self.mark).items() if part in " ".join(command)]
 
     @property
     def gateway(self) -> int:
         """The process id of the gateway itself."""
-        [gateway] = [pid for pid, command in self.processes().items() if "wildgate_client.cli serve" in command]
+        [gateway] = self.processes("wildgate_client.cli serve")
         return gateway
 
     async def stop(self) -> None:
-        """SIGTERM, and then whatever it takes; `server.stop_report` tells."""
+        """SIGTERM, and then whatever it takes; it has to go cleanly."""
         await asyncio.to_thread(self.server.__exit__, None, None, None)
+        assert self.server.stop_report is not None
+        assert self.server.stop_report.clean, str(self.server.stop_report)
+        assert not self.processes()
 
 
 @asynccontextmanager
@@ -90,10 +88,13 @@ async def served(tmp_path: Path, arguments: list[str], environment: Mapping[str,
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(
-    tmp_path: Path, patch_models: Path, policy_file: Path
-) -> None:
-    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "2"]
+@pytest.fixture
+def arguments(patch_models: Path, policy_file: Path) -> list[str]:
+    """Of a server with a detector that sees something, in an embedded Triton."""
+    return ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "2"]
+
+
+async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(tmp_path: Path, arguments: list[str]) -> None:
     # Videos wait for company in their batch, so that they are under way when the signal comes.
     async with served(tmp_path, arguments, {"WILDGATE_BATCH__MAX_WAIT_MS": "2000"}) as serving:
         running = [asyncio.create_task(serving.client.score(good)) for good in GOOD]
@@ -109,39 +110,26 @@ async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(
             "a": verdicts[0].detections,
             "b": verdicts[1].detections,
         }
-        assert serving.server.stop_report is not None
-        assert serving.server.stop_report.clean, str(serving.server.stop_report)
-        assert not serving.processes()
 
 
 async def collected(results) -> list:
     return [result async for result in results]
 
 
-async def test_sigkill_of_the_gateway_takes_everything_along(
-    tmp_path: Path, patch_models: Path, policy_file: Path
-) -> None:
+async def test_sigkill_of_the_gateway_takes_everything_along(tmp_path: Path, arguments: list[str]) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "2"]
     async with served(tmp_path, arguments, {"TMPDIR": str(scratch)}) as serving:
         await serving.client.score(GOOD[0])
-        commands = list(serving.processes().values())
-        counts = {
-            part: sum(part in command for command in commands)
-            for part in ("tritonserver", "python_backend_stub", "sampling.worker")
-        }
-        assert counts["tritonserver"] >= 1, commands
-        assert counts["python_backend_stub"] >= 2, commands
-        assert counts["sampling.worker"] >= 2, commands
+        for part, count in (("tritonserver", 1), ("python_backend_stub", 2), ("sampling.worker", 2)):
+            assert len(serving.processes(part)) >= count
         gateway = serving.gateway
         server_id = f"wildgate-{gateway}-"
         assert shared_memory_of(server_id)
         assert any(entry.name.startswith(server_id) for entry in scratch.iterdir())
 
         # A worker that hangs does not notice that its pipe was closed.
-        worker = next(pid for pid, command in serving.processes().items() if "sampling.worker" in command)
-        os.kill(worker, signal.SIGSTOP)
+        os.kill(serving.processes("sampling.worker")[0], signal.SIGSTOP)
         os.kill(gateway, signal.SIGKILL)
         await until(lambda: not serving.processes(), "the end of every process")
         assert not shared_memory_of(server_id)
@@ -150,12 +138,10 @@ async def test_sigkill_of_the_gateway_takes_everything_along(
     assert serving.server.stop_report.exit_status == -signal.SIGKILL
 
 
-async def test_the_end_of_the_embedded_triton_ends_the_server(
-    tmp_path: Path, patch_models: Path, policy_file: Path
-) -> None:
-    arguments = ["--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "1"]
+async def test_the_end_of_the_embedded_triton_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:
     async with served(tmp_path, arguments, {}) as serving:
-        [triton] = [pid for pid, command in serving.processes().items() if "bin/tritonserver" in command.split()[0]]
+        processes = processes_marked(serving.mark).items()
+        [triton] = [pid for pid, command in processes if command[0].endswith("bin/tritonserver")]
         os.kill(triton, signal.SIGKILL)
         await until(lambda: not serving.processes(), "the end of every process")
     assert serving.server.stop_report is not None
@@ -182,12 +168,10 @@ async def test_sigterm_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_an_external_triton_serves_the_shipped_models(tmp_path: Path, embedded_triton: EmbeddedTriton) -> None:
     async with served(tmp_path, ["--triton", embedded_triton.endpoints.grpc, "--sampling.workers", "1"], {}) as serving:
-        assert not any("tritonserver" in command for command in serving.processes().values())
+        assert not serving.processes("tritonserver")
         verdict = await serving.client.score(GOOD[0])
         assert (verdict.action, verdict.coverage.frames_looked_at > 0) == (Action.ALLOW, True)
         await serving.stop()
-        assert serving.server.stop_report is not None
-        assert serving.server.stop_report.clean, str(serving.server.stop_report)
     async with TritonClient(embedded_triton.endpoints.grpc) as triton:
         assert await triton.ready("video_scorer"), "a Triton that is not the gateway's own was stopped"
 
@@ -234,33 +218,30 @@ def wildgate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+async def assert_refused(named: Sequence[object], *arguments: str, **environment: str) -> None:
+    """It does not start, for what is wrong in its configuration; the operator is told what that is."""
+    refused = await asyncio.to_thread(wildgate, "serve", *arguments, **environment)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    for part in named:
+        assert str(part) in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize(
-    ("arguments", "environment", "named"),
+    ("given", "environment", "named"),
     [
         (["--sampling.max-gap-s", "-1"], {}, ["sampling.max_gap_s", "-1"]),
         ([], {"WILDGATE_ADMISSION__MAX_IN_FLIGHT": "plenty"}, ["admission.max_in_flight", "plenty"]),
         (["--listen", "everywhere"], {}, ["endpoint.address", "everywhere"]),
         (["--model-repository", "no/such/place"], {}, ["no/such/place", "cannot be read"]),
+        (["--backend.profile", "rtx"], {}, ["model.rtx", "wildgate-build engine", "--target rtx"]),
     ],
-    ids=["argument", "environment", "address", "repository"],
+    ids=["argument", "environment", "address", "repository", "engine"],
 )
 async def test_a_bad_setting_is_named_with_its_value(
-    arguments: list[str], environment: dict[str, str], named: list[str]
+    given: list[str], environment: dict[str, str], named: list[str]
 ) -> None:
-    refused = await asyncio.to_thread(wildgate, "serve", *arguments, **environment)
-    assert refused.returncode == 2
-    assert refused.stdout == ""
-    for part in named:
-        assert part in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-async def test_an_engine_that_is_not_there_is_named_with_what_builds_it() -> None:
-    refused = await asyncio.to_thread(wildgate, "serve", "--backend.profile", "rtx")
-    assert refused.returncode == 2
-    for part in ("model.rtx", "wildgate-build engine", "--target rtx"):
-        assert part in refused.stderr
-    assert "Traceback" not in refused.stderr
+    await assert_refused(named, *given, **environment)
 
 
 async def test_a_version_that_is_not_as_published_is_named(tmp_path: Path) -> None:
@@ -268,26 +249,18 @@ async def test_a_version_that_is_not_as_published_is_named(tmp_path: Path) -> No
     repository = Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models", ignore=ignored))
     [graph] = (repository / "wildlife_detector").glob("*/model.onnx")
     graph.write_bytes(graph.read_bytes() + b"more")
-    refused = await asyncio.to_thread(wildgate, "serve", "--model-repository", str(repository))
-    assert refused.returncode == 2
-    assert f"{graph}: is blake3:" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    await assert_refused([f"{graph}: is blake3:"], "--model-repository", str(repository))
 
 
-async def test_a_bad_policy_is_named_with_field_and_value(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (POLICY.replace("score: 0.45", "score: 1.45"), ["labels.yellow_patch.block.score", "1.45"]),
+        (POLICY, ["elephant_tusk"]),  # it is another detector's
+    ],
+    ids=["broken", "of another detector"],
+)
+async def test_a_bad_policy_is_named_with_what_is_wrong(tmp_path: Path, text: str, named: list[str]) -> None:
     policy = tmp_path / "mine.yaml"
-    policy.write_text(POLICY.replace("score: 0.45", "score: 1.45"))
-    refused = await asyncio.to_thread(wildgate, "serve", "--policy", str(policy))
-    assert refused.returncode == 2
-    for part in (str(policy), "labels.yellow_patch.block.score", "1.45"):
-        assert part in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-async def test_a_policy_that_does_not_know_a_label_is_refused(tmp_path: Path) -> None:
-    policy = tmp_path / "mine.yaml"
-    policy.write_text(POLICY)  # of another detector
-    refused = await asyncio.to_thread(wildgate, "serve", "--policy", str(policy))
-    assert refused.returncode == 2
-    assert str(policy) in refused.stderr
-    assert "elephant_tusk" in refused.stderr
+    policy.write_text(text)
+    await assert_refused([policy, *named], "--policy", str(policy))

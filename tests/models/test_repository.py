@@ -123,5 +123,6 @@ async def test_a_manifest_that_disagrees_with_the_graph(repository: Path, tmp_pa
     edit(repository / "manifest.yaml", "frame_side_px: 320", "frame_side_px: 256")
     config = EmbeddedTritonConfig(repository, tmp_path / "state", instances=1)
     with pytest.raises(TritonStartError) as caught:
-        await EmbeddedTriton(config).start()
+        async with EmbeddedTriton(config):
+            pass
     assert "model.onnx: FRAMES is [8, 320, 320, 3], config.pbtxt says [8, 256, 256, 3]" in str(caught.value)

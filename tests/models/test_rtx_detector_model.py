@@ -9,12 +9,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from checkout import MODEL_REPOSITORY
 from rtx_seam import ENGINE, VERSION, Gpu, GpuTensor, HostTensor, aligned, load_model
 from triton_seam import InferenceRequest, model_config
 
-from wildgate_server.repository.engine_key import EngineDoesNotFit, EngineNeeds, check_engine
+from wildgate_server.repository.engine_key import EngineDoesNotFit, check_engine
 from wildgate_server.repository.machine import Gpu as PresentGpu
 from wildgate_server.repository.machine import Machine
+from wildgate_server.repository.manifest import load_manifest
 
 F, S, K, BATCH = 2, 4, Gpu.detections, 4
 CONFIG = {
@@ -178,13 +180,12 @@ def test_a_failed_run_fails_its_requests_and_not_the_model(folder: Path) -> None
 
 def test_an_engine_of_another_machine_is_refused_in_the_gateways_words(folder: Path) -> None:
     change_key(folder, architectures=["12.0", "12.1"], tensorrt_version="1.6.0.1")
+    asked = {"frames_per_window": F, "frame_side_px": S, "detections_per_frame": K}
+    serving = load_manifest(MODEL_REPOSITORY).serving.model_copy(update={"max_batch_size": BATCH})
+    manifest = load_manifest(MODEL_REPOSITORY).model_copy(update={**asked, "serving": serving})
+    machine = Machine(PresentGpu("NVIDIA L4", "8.9"), None, {"rtx": VERSION})
     with pytest.raises(EngineDoesNotFit) as gateways:
-        check_engine(
-            folder / "model.rtx",
-            folder / "model.onnx",
-            Machine(PresentGpu("NVIDIA L4", "8.9"), None, {"rtx": VERSION}),
-            EngineNeeds(F, S, K, BATCH),
-        )
+        check_engine(folder / "model.rtx", folder / "model.onnx", machine, manifest)
     with pytest.raises(Exception, match="does not fit") as models:
         start(Gpu(), folder)
     assert type(models.value).__name__ == "EngineRefusedError"

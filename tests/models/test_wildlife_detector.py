@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import parser
 from triton_seam import InferenceRequest, load_model, model_config
 
 F, S, K = 8, 320, 16
@@ -17,21 +17,18 @@ F, S, K = 8, 320, 16
 
 def write_graph(file: Path, *, detections: int = K, name: str = "DETECTIONS") -> None:
     """A graph of the standard shapes: every detection's six values are the mean of its frame."""
-    nodes = [
-        helper.make_node("Cast", ["FRAMES"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[3, 4], keepdims=0),
-        helper.make_node("ReduceMean", ["mean"], ["frame"], axes=[2], keepdims=1),
-        helper.make_node("Unsqueeze", ["frame", "last"], ["cell"]),
-        helper.make_node("Expand", ["cell", "shape"], [name]),
-    ]
-    constants = [
-        numpy_helper.from_array(np.array([3], np.int64), "last"),
-        numpy_helper.from_array(np.array([1, F, detections, 6], np.int64), "shape"),
-    ]
-    inputs = [helper.make_tensor_value_info("FRAMES", TensorProto.UINT8, ["b", F, S, S, 3])]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", F, detections, 6])]
-    graph = helper.make_graph(nodes, "means", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 17]>
+        means (uint8[b,{F},{S},{S},3] FRAMES) => (float[b,{F},{detections},6] {name})
+        <int64[1] last = {{3}}, int64[4] shape = {{1, {F}, {detections}, 6}}>
+        {{
+            pixels = Cast <to = 1> (FRAMES)
+            mean = ReduceMean <axes = [3, 4], keepdims = 0> (pixels)
+            frame = ReduceMean <axes = [2], keepdims = 1> (mean)
+            cell = Unsqueeze (frame, last)
+            {name} = Expand (cell, shape)
+        }}
+    """)
     onnx.save(model, file)
 
 
@@ -42,13 +39,8 @@ def module() -> ModuleType:
 
 def initialize(module: ModuleType, repository: Path):
     model = module.TritonPythonModel()
-    model.initialize(
-        {
-            "model_config": model_config("wildlife_detector"),
-            "model_repository": str(repository),
-            "model_version": "1",
-        }
-    )
+    config = model_config("wildlife_detector")
+    model.initialize({"model_config": config, "model_repository": str(repository), "model_version": "1"})
     return model
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import os
-import signal
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+
+import psutil
 
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Verdict
 from wildgate_server.gateway import run_gateway
@@ -79,29 +78,24 @@ async def until_in_flight(metrics: str, count: int) -> None:
 
 def sampling_workers() -> set[int]:
     """The sampling processes of all gateways in this process."""
-    found = set()
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # gone meanwhile
-            parent = (directory / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == os.getpid() and b"sampling.worker" in (directory / "cmdline").read_bytes():
-                found.add(int(directory.name))
-    return found
+    return {child.pid for child in psutil.Process().children() if "sampling.worker" in " ".join(child.cmdline())}
 
 
 @contextlib.contextmanager
 def paused(worker: int) -> Iterator[None]:
     """Stops a process that idles, so that what it is given waits."""
-    os.kill(worker, signal.SIGSTOP)
+    process = psutil.Process(worker)
+    process.suspend()
     try:
         yield
     finally:
-        os.kill(worker, signal.SIGCONT)
+        process.resume()
 
 
-def processor_time(process: int) -> int:
-    """Clock ticks that the process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def processor_time_s(process: int) -> float:
+    """Processor time that the process has used."""
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
 
 
 def without_timings(verdict: Verdict) -> Verdict:

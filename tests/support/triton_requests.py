@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+import psutil
 from tritonclient.grpc import InferInput
 
 
@@ -29,16 +29,8 @@ def clip_inputs(clips: Sequence[bytes], index: Sequence[int] = range(8), rotatio
 
 def processes_with(text: str) -> list[int]:
     """The processes, this one excepted, whose command line holds `text`."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (directory / "cmdline").read_bytes()
-            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue  # It ended meanwhile.
-        if text.encode() in command and state != "Z" and int(directory.name) != os.getpid():
-            found.append(int(directory.name))
-    return found
+    others = (process for process in psutil.process_iter(["cmdline"]) if process.pid != os.getpid())
+    return [process.pid for process in others if any(text in part for part in process.info["cmdline"] or ())]
 
 
 def shared_memory_of(server_id: str) -> list[str]:

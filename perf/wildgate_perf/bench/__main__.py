@@ -28,6 +28,7 @@ from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.report import draw_load
 from wildgate_perf.bench.rtx import measure_rtx
 from wildgate_perf.load_generator import LoadFailed
+from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, brief, figure_of, read, target_table, write
@@ -35,7 +36,6 @@ from wildgate_perf.server_parts import TritonStartError
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, containers
-from wildgate_server.local_server import ServerStartFailed
 
 Phase = Callable[[Bench], Findings]
 

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
+from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import read, write
@@ -44,7 +45,6 @@ from wildgate_perf.server_parts import (
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly, serving
 from wildgate_perf.videos import Composition, composed
 from wildgate_perf.workloads import by_uri
-from wildgate_server.local_server import ServerStartFailed
 from wildgate_server.repository.engine_key import ENGINE_NAMES, EngineKey, engine_source, key_path
 from wildgate_server.repository.machine import Gpu, Machine, probe_machine
 from wildgate_server.repository.manifest import ManifestError

@@ -15,7 +15,7 @@ class CircuitBreaker:
     """Says whether something is worth asking.
 
     After `failures` in a row it is not, for `pause_s`; then one asks, and the others wait for what that one learns.
-    Each time it fails again the pause is twice as long, up to `max_pause_s`. `clock` answers monotonic seconds.
+    Each time it fails again the pause is twice as long, up to `max_pause_s`. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CircuitBreaker:
         return self._failures >= self._limit
 
     def allows(self) -> bool:
-        """Whether to ask now; while it is open, a caller that is told so is the one that tries."""
+        """Whether to ask now; while the breaker is open, the caller that gets a yes is the one that tries."""
         if not self.open:
             return True
         now = self._clock()

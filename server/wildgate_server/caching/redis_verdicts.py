@@ -20,8 +20,9 @@ from redis.backoff import NoBackoff
 
 from wildgate_server.caching.circuit_breaker import CircuitBreaker
 from wildgate_server.caching.verdict_cache import Kept, Lookup
+from wildgate_server.errors import StartError
 
-__all__ = ["BadRedisUrl", "RedisStore"]
+__all__ = ["RedisStore"]
 
 _log = structlog.get_logger()
 
@@ -30,17 +31,13 @@ _MAX_VALUE_BYTES = 1 << 20
 _MAX_WRITES = 64  # under way at a time; a verdict past them is not kept here
 
 
-class BadRedisUrl(ValueError):
-    """Not the URL of a Redis. It is not quoted, since it may hold a password."""
-
-
 class RedisStore:
     """Keeps values in the Redis at `url`: `redis://`, `rediss://` (TLS) or `unix://`, redis-py's form.
 
     A command, connecting included, may take `timeout_s`. `lookups` is how many may be under way at a time: each has a
     connection for itself, and so has each write, because waiting for one would look like a Redis that is slow. `clock`
-    answers monotonic seconds to the breaker. `writes` are under way. Raises BadRedisUrl; that the Redis is there is not
-    asked.
+    returns monotonic seconds. `writes` are those under way. Whether the Redis is there is not asked. Raises StartError
+    for what is not the URL of one, without quoting it, since it may hold a password.
     """
 
     tier = "redis"
@@ -49,6 +46,7 @@ class RedisStore:
         self._pool = _pool(url, timeout_s, lookups + _MAX_WRITES)
         self._redis = Redis(connection_pool=self._pool)
         self._timeout_s = timeout_s
+        self._clock = clock
         self._breaker = CircuitBreaker(clock=clock)
         self.writes: set[asyncio.Task[None]] = set()
 
@@ -67,10 +65,10 @@ class RedisStore:
         value, left_ms = answer
         if not value or left_ms <= 0:
             return Lookup.MISS
-        return Kept(value, left_ms / 1e3)
+        return Kept(value, self._clock() + left_ms / 1e3)
 
     async def put(self, key: str, kept: Kept) -> None:
-        """Has a value kept; nobody waits for it."""
+        """Starts keeping a value, without waiting for it."""
         if len(kept.value) > _MAX_VALUE_BYTES or len(self.writes) >= _MAX_WRITES or not self._breaker.allows():
             return
         write = asyncio.create_task(self._put(key, kept), name="redis-write")
@@ -93,11 +91,11 @@ class RedisStore:
         return value, left_ms
 
     async def _put(self, key: str, kept: Kept) -> None:
-        left_ms = max(round(kept.left_s * 1e3), 1)
+        left_ms = max(round((kept.expires - self._clock()) * 1e3), 1)
         await self._asked(cast("Coroutine[Any, Any, object]", self._redis.set(_PREFIX + key, kept.value, px=left_ms)))
 
     async def _asked(self, command: Coroutine[Any, Any, Any]) -> Any | None:
-        """What the command answers; None when it fails or takes too long."""
+        """The command's result; None when it fails or takes too long."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await command
@@ -105,7 +103,8 @@ class RedisStore:
             was_open = self._breaker.open
             self._breaker.failed()
             if self._breaker.open and not was_open:
-                _log.warning("redis_left_alone", error=_told(error))
+                reason = "too slow" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+                _log.warning("redis_left_alone", error=reason)
             return None
         if self._breaker.open:
             _log.info("redis_is_back")
@@ -134,9 +133,5 @@ def _pool(url: str, timeout_s: float, connections: int) -> BlockingConnectionPoo
     except (ValueError, TypeError) as error:
         what = "has an unknown parameter" if isinstance(error, TypeError) else "is not that of a Redis"
         forms = "redis://[user:password@]HOST[:PORT][/DATABASE], rediss:// or unix://"
-        raise BadRedisUrl(f"the URL {what}; it is {forms}") from None
+        raise StartError(f"cache.redis_url: the URL {what}; it is {forms}") from None
     return pool
-
-
-def _told(error: Exception) -> str:
-    return "too slow" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

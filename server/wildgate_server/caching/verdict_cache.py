@@ -18,7 +18,7 @@ from cachetools import Cache, TLRUCache
 from pydantic import Field, SecretStr
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.metrics import CacheMetrics
+from wildgate_server.metrics import Metrics
 
 __all__ = ["CacheSettings", "Kept", "Lookup", "MemoryStore", "VerdictCache", "VerdictStore"]
 
@@ -39,10 +39,10 @@ class Lookup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A value and how long it may be kept, in seconds."""
+    """A value, and when its time is over, in monotonic seconds."""
 
     value: bytes
-    left_s: float
+    expires: float
 
 
 class VerdictStore(Protocol):
@@ -74,25 +74,33 @@ class CacheSettings(ConfigSection):
 
 
 class VerdictCache:
-    """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds."""
+    """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds.
 
-    def __init__(self, stores: Sequence[VerdictStore], ttl_s: float, metrics: CacheMetrics) -> None:
+    `clock` returns monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[VerdictStore],
+        ttl_s: float,
+        metrics: Metrics,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._stores = tuple(stores)
         self._ttl_s = ttl_s
         self._metrics = metrics
+        self._clock = clock
 
     async def find(self, key: str) -> bytes | None:
         """The verdict kept under the key; one that a slower store has is kept in the faster ones as well."""
         for place, store in enumerate(self._stores):
             found = await store.get(key)
-            verdict = None
-            if isinstance(found, Kept):
-                verdict = _unsealed(key, found.value)
-                outcome = Lookup.FAILED if verdict is None else Lookup.HIT
-            else:
-                outcome = found
-            self._metrics.looked_up(store.tier, outcome)
-            if verdict is not None and isinstance(found, Kept):
+            if isinstance(found, Lookup):
+                self._metrics.looked_up(store.tier, found)
+                continue
+            verdict = _unsealed(key, found.value)
+            self._metrics.looked_up(store.tier, Lookup.FAILED if verdict is None else Lookup.HIT)
+            if verdict is not None:
                 for faster in self._stores[:place]:
                     await faster.put(key, found)
                 return verdict
@@ -100,7 +108,7 @@ class VerdictCache:
 
     async def keep(self, key: str, verdict: bytes) -> None:
         """Keeps an encoded verdict."""
-        kept = Kept(_sealed(key, verdict), self._ttl_s)
+        kept = Kept(_seal(key, verdict) + verdict, self._clock() + self._ttl_s)
         for store in self._stores:
             await store.put(key, kept)
 
@@ -108,7 +116,7 @@ class VerdictCache:
 class MemoryStore:
     """Keeps values in this process: at most `max_entries` of them and `max_bytes` in all.
 
-    The least recently used one goes first, and each when its time is over. `clock` answers monotonic seconds. `entries`
+    The least recently used one goes first, and each when its time is over. `clock` returns monotonic seconds. `entries`
     and `size_bytes` are figures for other threads: they say what was there after the last value came.
     """
 
@@ -116,17 +124,18 @@ class MemoryStore:
 
     def __init__(self, max_entries: int, max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
         self._max_entries = max_entries
-        self._clock = clock
-        self._kept: Cache[str, _Entry] = TLRUCache(
-            max_bytes, ttu=_expiry, timer=clock, getsizeof=lambda entry: len(entry.value) + _ENTRY_BYTES
+        self._kept: Cache[str, Kept] = TLRUCache(
+            max_bytes,
+            ttu=lambda key, kept, now: kept.expires,
+            timer=clock,
+            getsizeof=lambda kept: len(kept.value) + _ENTRY_BYTES,
         )
         self.entries = 0
         self.size_bytes = 0
 
     async def get(self, key: str) -> Kept | Lookup:
         """What was kept under the key."""
-        entry = self._kept.get(key)
-        return Kept(entry.value, entry.expires - self._clock()) if entry else Lookup.MISS
+        return self._kept.get(key) or Lookup.MISS
 
     async def put(self, key: str, kept: Kept) -> None:
         """Keeps a value; one larger than all the room there is, not."""
@@ -134,23 +143,9 @@ class MemoryStore:
             return
         while key not in self._kept and len(self._kept) >= self._max_entries:
             self._kept.popitem()
-        self._kept[key] = _Entry(kept.value, self._clock() + kept.left_s)
+        self._kept[key] = kept
         # Cache's own len() and currsize clear up what is over, which a thread that scrapes metrics must not do.
         self.entries, self.size_bytes = len(self._kept), int(self._kept.currsize)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    value: bytes
-    expires: float
-
-
-def _expiry(key: str, entry: _Entry, now: float) -> float:
-    return entry.expires
-
-
-def _sealed(key: str, verdict: bytes) -> bytes:
-    return _seal(key, verdict) + verdict
 
 
 def _unsealed(key: str, value: bytes) -> bytes | None:

@@ -46,7 +46,7 @@ def decoder_digests(model_repository: Path) -> dict[str, str]:
 class VerdictBasis:
     """What all verdicts of one gateway rest on, besides the video, the release and the policy.
 
-    `decoders` are the digests of what makes pictures of clips, as `decoder_digests` has them.
+    `decoders` are the digests of what decodes clips, as `decoder_digests` returns them.
     """
 
     def __init__(

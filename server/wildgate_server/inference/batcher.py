@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +71,7 @@ class _Entry:
 class Batcher:
     """Gathers rows into batches for `detect`; owns its loop and its batches from `start` to `close`.
 
-    `detect(rows, timeout_s)` answers for all rows or raises as `TritonClient.detect` does. An async context manager
-    starts and closes.
+    `detect(rows, timeout_s)` answers all rows or raises what `TritonClient.detect` does.
     """
 
     def __init__(self, settings: BatchSettings, detect: Detect) -> None:
@@ -96,15 +94,6 @@ class Batcher:
     def healthy(self) -> bool:
         """Whether the loop runs."""
         return self._loop is not None and not self._loop.done()
-
-    async def __aenter__(self) -> Batcher:
-        self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def start(self) -> None:
         """Begins to take rows."""
@@ -152,7 +141,7 @@ class Batcher:
     def _batch_done(self, batch: list[_Entry], task: asyncio.Task[None]) -> None:
         self._batches.discard(task)
         self._places.release()
-        self._fail(batch, ShuttingDown("this server is stopping"))  # a task cancelled before it began tells nobody
+        self._fail(batch, ShuttingDown("this server is stopping"))  # a task cancelled before it began resolves nothing
 
     async def _next(self) -> _Entry:
         """The next row whose caller still waits."""

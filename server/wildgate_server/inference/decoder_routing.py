@@ -2,7 +2,7 @@
 
 NVDEC's abilities are those that every data-centre and RTX GPU from Turing to Hopper and Ada has: NVIDIA's NVDEC
 Application Note (Video Codec SDK 13.0, table "NVDEC Hardware Capabilities"), least sizes from its NVDEC Video Decoder
-API Programming Guide. Later GPUs can more (AV1, H.264 High 10); `DecoderRouting` takes other limits.
+API Programming Guide. Later GPUs can more (AV1, H.264 High 10); `needs_cpu_decoder` takes other limits.
 
 The other rules come from how DALI 2.4 drives it (`frames_decoder_gpu.cc`, `frames_decoder_base.cc`):
 
@@ -30,10 +30,10 @@ from dataclasses import dataclass
 
 from wildgate_server.media.coding import BT709, UNSPECIFIED
 from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.repository.model_configs import CPU_PROFILE
 
-__all__ = ["NVDEC", "DecoderLimits", "DecoderRouting"]
+__all__ = ["NVDEC", "DecoderLimits", "needs_cpu_decoder"]
 
-_CPU_PROFILE = "cpu"
 # MatrixCoefficients (ITU-T H.273) that are BT.601, or are read as such, and the one that is put right.
 _RIGHT_MATRICES = frozenset({5, 6, UNSPECIFIED, BT709})
 # DALI seeks when the next frame is more than 10 places on.
@@ -69,21 +69,15 @@ NVDEC: Mapping[str, DecoderLimits] = {
 """What NVDEC takes of each codec on any GPU from Turing on; a codec that is not here it may lack."""
 
 
-class DecoderRouting:
-    """Says of each video which decoder it goes to.
+def needs_cpu_decoder(video: SampledVideo, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> bool:
+    """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself.
 
     `profile` is `cpu`, `gpu` or `rtx`; `limits` are those of the GPU's decoder, by codec.
     """
-
-    def __init__(self, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> None:
-        self._limits = None if profile == _CPU_PROFILE else limits
-
-    def needs_cpu_decoder(self, video: SampledVideo) -> bool:
-        """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself."""
-        if self._limits is None:
-            return False
-        limits = self._limits.get(video.codec)
-        return limits is None or not limits.take(video) or not _sound(video)
+    if profile == CPU_PROFILE:
+        return False
+    decoder = limits.get(video.codec)
+    return decoder is None or not decoder.take(video) or not _sound(video)
 
 
 def _sound(video: SampledVideo) -> bool:

@@ -20,7 +20,7 @@ from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.observation import Observation
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "EvidenceMaker"]
+__all__ = ["EvidenceFrame", "Frames", "evidence_frames"]
 
 _JPEG_QUALITY = 90
 
@@ -35,32 +35,26 @@ class EvidenceFrame:
     jpeg: bytes
 
 
-class EvidenceMaker:
-    """Makes evidence frames.
+async def evidence_frames(
+    frames: Frames, seen: Observation, max_frames: int, deadline: float
+) -> tuple[EvidenceFrame, ...]:
+    """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
 
-    `frames(decoder, rows, timeout_s)` answers UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
+    `frames(decoder, rows, timeout_s)` returns UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
+    Raises what that raises.
     """
-
-    def __init__(self, frames: Frames) -> None:
-        self._frames = frames
-
-    async def make(self, seen: Observation, max_frames: int, deadline: float) -> list[EvidenceFrame]:
-        """The `max_frames` frames with the highest scores, in time order; fewer when fewer show anything.
-
-        Raises as `TritonClient.frames` does.
-        """
-        wanted = _best_times(seen.detections, max_frames)
-        evidence = []
-        for window in seen.windows:
-            places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
-            if not places:
-                continue
-            row = ClipRow(window.clip, window.frame_index, seen.rotation)
-            [frames] = await self._frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
-            for at in places:
-                jpeg = await asyncio.to_thread(_jpeg, seen.letterbox.crop(frames[at]))
-                evidence.append(EvidenceFrame(window.times_s[at], jpeg))
-        return evidence
+    wanted = _best_times(seen.detections, max_frames)
+    evidence = []
+    for window in seen.windows:
+        places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
+        if not places:
+            continue
+        row = ClipRow(window.clip, window.frame_index, seen.rotation)
+        [decoded] = await frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
+        for at in places:
+            jpeg = await asyncio.to_thread(_jpeg, seen.letterbox.crop(decoded[at]))
+            evidence.append(EvidenceFrame(window.times_s[at], jpeg))
+    return tuple(evidence)
 
 
 def _best_times(detections: Sequence[Detection], count: int) -> set[float]:

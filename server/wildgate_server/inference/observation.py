@@ -17,9 +17,8 @@ from wildgate_server.triton.client import ClipRow, DecoderRefused
 
 __all__ = ["Observation", "Observer"]
 
-_MAX_SALVAGED_FRAMES = (
-    256  # a longer clip that does not decode is given up: decoding it frame by frame would decode all of it each time
-)
+# A longer clip that does not decode is given up: asking for its frames one by one would decode all of it each time.
+_MAX_SALVAGED_FRAMES = 256
 _MAX_ATTEMPTS = 3
 
 
@@ -47,7 +46,7 @@ class Observation:
 
 
 class Observer:
-    """Has videos looked at, by the ensembles that `router` leads to."""
+    """Has videos looked at by the ensembles that `router` reaches."""
 
     def __init__(self, manifest: ModelManifest, router: ReleaseRouter) -> None:
         self._side_px = manifest.frame_side_px

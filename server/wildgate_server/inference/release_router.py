@@ -1,4 +1,4 @@
-"""Which versions answer from now on, and the batchers that lead to them.
+"""Which versions answer from now on, and the batchers that feed them.
 
 A video holds the releases in force from the moment it is sampled until its verdict, whatever is switched in between;
 a release that is no longer in force is retired once the last video that holds it is answered.
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
+from typing import Self
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
@@ -36,7 +36,7 @@ class _InForce:
 class ReleaseRouter:
     """Routes rows to ensembles: one batcher for each, so that rows of two ensembles never share a batch.
 
-    `detect(ensemble, rows, timeout_s)` answers as `TritonClient.detect` does. An async context manager that closes the
+    `detect(ensemble, rows, timeout_s)` does what `TritonClient.detect` does. An async context manager that closes the
     batchers.
     """
 
@@ -49,12 +49,10 @@ class ReleaseRouter:
         self._known: dict[int, Release] = dict(releases.by_version)
         self._batchers: dict[str, Batcher] = {}
 
-    async def __aenter__(self) -> ReleaseRouter:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close(*self._batchers)
 
     @property
@@ -64,7 +62,7 @@ class ReleaseRouter:
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
-        """The labels that answers may have now and soon, by the release that knows them."""
+        """The labels that answers may have now or soon, by model version."""
         may_answer = [self._expected, *(held.releases for held in (self._in_force, *self._retiring))]
         return {one.model_version: one.labels for releases in may_answer for one in releases.by_version.values()}
 
@@ -91,19 +89,19 @@ class ReleaseRouter:
                 holding.free.set()
 
     def release(self, version: int) -> Release:
-        """What made an answer. Raises BackendUnavailable for a version that nothing is known of."""
+        """The release that made an answer. Raises BackendUnavailable for an unknown version."""
         try:
             return self._known[version]
         except KeyError:
             raise BackendUnavailable(f"version {version} of the detector answered, which is not known here") from None
 
     def expect(self, releases: Releases | None) -> None:
-        """`releases` may answer from now on, though nothing is led to them yet; None takes back what was expected."""
+        """`releases` may answer from now on, though no video is sent to them yet; None takes back what was expected."""
         self._expected = releases or self.releases
         self._known |= self._expected.by_version
 
     def switch(self, releases: Releases) -> None:
-        """Leads videos to `releases` from now on."""
+        """Sends videos to `releases` from now on."""
         self.expect(releases)
         self._retiring.append(self._in_force)
         self._in_force = _InForce(releases)

@@ -28,11 +28,9 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Interface:
-    """The tensors of all models; written here once, because the ensembles repeat the others'."""
+    """The tensors of all models, `clip` those of a decoder's input; here once, because ensembles repeat the others'."""
 
-    clip: Tensor
-    frame_index: Tensor
-    rotation: Tensor
+    clip: tuple[Tensor, ...]
     frames: Tensor
     detections: Tensor
 
@@ -41,10 +39,12 @@ class Interface:
         """The tensors with the manifest's shapes."""
         frames, side = manifest.frames_per_window, manifest.frame_side_px
         return cls(
-            # Ragged: clips of different lengths from different requests share one batch, without padding.
-            clip=Tensor("CLIP", "TYPE_UINT8", (-1,), ragged=True),
-            frame_index=Tensor("FRAME_INDEX", "TYPE_INT32", (frames,)),
-            rotation=Tensor("ROTATION", "TYPE_INT32", (1,)),
+            clip=(
+                # Ragged: clips of different lengths from different requests share one batch, without padding.
+                Tensor("CLIP", "TYPE_UINT8", (-1,), ragged=True),
+                Tensor("FRAME_INDEX", "TYPE_INT32", (frames,)),
+                Tensor("ROTATION", "TYPE_INT32", (1,)),
+            ),
             frames=Tensor("FRAMES", "TYPE_UINT8", (frames, side, side, 3)),
             detections=Tensor("DETECTIONS", "TYPE_FP32", (frames, manifest.detections_per_frame, 6)),
         )
@@ -65,7 +65,7 @@ def tensors(role: str, members: Sequence[Tensor], *, may_be_ragged: bool = True)
     entries = []
     for tensor in members:
         ragged = "    allow_ragged_batch: true\n" if tensor.ragged and may_be_ragged else ""
-        dims = ", ".join(str(dim) for dim in tensor.dims)
+        dims = ", ".join(map(str, tensor.dims))
         description = f'    name: "{tensor.name}"\n    data_type: {tensor.data_type}\n    dims: [ {dims} ]\n'
         entries.append(f"  {{\n{description}{ragged}  }}")
     return f"{role} [\n" + ",\n".join(entries) + "\n]\n"

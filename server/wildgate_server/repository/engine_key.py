@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wildgate_server.repository.machine import Gpu, Machine, Target
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
-from wildgate_server.repository.releases import DETECTOR, file_digest
+from wildgate_server.repository.releases import file_digest, version_directory
 from wildgate_server.repository.yaml_document import faults
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "EngineDoesNotFit",
     "EngineKey",
     "EngineKeyError",
-    "EngineNeeds",
     "check_engine",
     "check_repository_engines",
     "engine_digest",
@@ -41,7 +39,7 @@ RUNTIME_NAMES: Mapping[Target, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-
 ENGINE_NAMES: Mapping[Target, str] = {"tensorrt": "model.plan", "rtx": "model.rtx"}
 PORTABLE_ARCHITECTURES = ("8.0+",)
 """What a TensorRT-RTX engine is built for unless told otherwise: its documentation names 8.0, 8.6, 8.9, 12.0 "and
-later". An architecture between them (9.0) is let pass here; TensorRT-RTX itself has the last word when it loads."""
+later". An architecture between them (9.0) passes here; TensorRT-RTX itself decides when it loads."""
 
 ENGINE_SOURCE = "engine.onnx"
 """Beside `model.onnx` where engines are built from another file: TensorRT takes another INT8 than CPUs do."""
@@ -56,26 +54,6 @@ class EngineKeyError(ValueError):
 
 class EngineDoesNotFit(Exception):
     """The engine cannot be used here; the text names what differs and the command that builds the right one."""
-
-
-@dataclass(frozen=True)
-class EngineNeeds:
-    """What a repository asks of its engines: F, S, K and the largest batch that Triton may hand over."""
-
-    frames: int
-    side: int
-    detections: int
-    max_batch: int
-
-    @classmethod
-    def of(cls, manifest: ModelManifest) -> EngineNeeds:
-        """What `manifest` asks for."""
-        return cls(
-            frames=manifest.frames_per_window,
-            side=manifest.frame_side_px,
-            detections=manifest.detections_per_frame,
-            max_batch=manifest.serving.max_batch_size,
-        )
 
 
 _Blake3 = Annotated[str, Field(pattern=r"^blake3:[0-9a-f]{64}$")]
@@ -149,22 +127,22 @@ def engine_digest(engine: bytes) -> str:
     return f"sha256:{hashlib.sha256(engine).hexdigest()}"
 
 
-def check_engine(engine: Path, onnx: Path, machine: Machine, needs: EngineNeeds | None = None) -> None:
-    """Checks that `engine` was built from the file `onnx`, runs on `machine` and does what is asked of it.
+def check_engine(engine: Path, onnx: Path, machine: Machine, manifest: ModelManifest) -> None:
+    """Checks that `engine` was built from the file `onnx`, runs on `machine` and does what `manifest` asks of it.
 
-    The target is told by the key, or by the engine's name where the key does not help. Raises EngineDoesNotFit.
+    The target comes from the key, or from the engine's name where the key cannot be read. Raises EngineDoesNotFit.
     """
-    target: Target = "tensorrt" if engine.suffix == Path(ENGINE_NAMES["tensorrt"]).suffix else "rtx"
-    batch = needs.max_batch if needs else None
+    target: Target = "tensorrt" if engine.name == ENGINE_NAMES["tensorrt"] else "rtx"
     try:
         key = EngineKey.read(engine)
     except EngineKeyError as error:
         complaints = [str(error) if engine.exists() else "there is no such file"]
     else:
-        target, batch = key.target, batch or key.max_batch
-        complaints = [*_tie_complaints(key, engine, onnx), *_shape_complaints(key, needs), *key.differences(machine)]
+        target = key.target
+        complaints = [*_tie_complaints(key, engine, onnx), *_shape_complaints(key, manifest), *key.differences(machine)]
     if complaints:
-        remedy = f"build the right one with: {_build_command(onnx, engine, target, batch, machine)}"
+        command = _build_command(onnx, engine, target, manifest.serving.max_batch_size, machine)
+        remedy = f"build the right one with: {command}"
         raise EngineDoesNotFit("\n  ".join([f"{engine} does not fit:", *complaints, remedy]))
 
 
@@ -176,17 +154,16 @@ def check_repository_engines(repository: Path, profile: str, versions: Iterable[
     target = _PROFILE_TARGETS.get(profile)
     if target is None:
         return
-    needs = EngineNeeds.of(load_manifest(repository))
+    manifest = load_manifest(repository)
     for version in versions:
-        folder = repository / DETECTOR / str(version)
-        check_engine(folder / ENGINE_NAMES[target], engine_source(folder), machine, needs)
+        folder = version_directory(repository, version)
+        check_engine(folder / ENGINE_NAMES[target], engine_source(folder), machine, manifest)
 
 
-def _build_command(onnx: Path, engine: Path, target: Target, max_batch: int | None, machine: Machine) -> str:
-    """The command line that builds the engine which fits `machine`; without `max_batch`, the manifest's."""
+def _build_command(onnx: Path, engine: Path, target: Target, max_batch: int, machine: Machine) -> str:
+    """The command line that builds the engine which fits `machine`."""
     words = ["wildgate-build", "engine", str(onnx), "--target", target, "--output", str(engine)]
-    if max_batch is not None:
-        words += ["--max-batch", str(max_batch)]
+    words += ["--max-batch", str(max_batch)]
     if target == "rtx" and machine.gpu and not _runs_on(PORTABLE_ARCHITECTURES, machine.gpu.architecture):
         words += ["--architecture", "current"]
     return shlex.join(words)
@@ -209,14 +186,17 @@ def _tie_complaints(key: EngineKey, engine: Path, onnx: Path) -> Iterable[str]:
             yield f"ONNX digest: the engine's is {key.onnx_digest}, that of {onnx} {source}"
 
 
-def _shape_complaints(key: EngineKey, needs: EngineNeeds | None) -> Iterable[str]:
-    if needs is None:
-        return
-    for name in ("frames", "side", "detections"):
-        if getattr(key, name) != getattr(needs, name):
-            yield f"{name}: the engine's are {getattr(key, name)}, the manifest's {getattr(needs, name)}"
-    if key.max_batch < needs.max_batch:
-        yield f"largest batch: the engine's is {key.max_batch}, the manifest's {needs.max_batch}"
+def _shape_complaints(key: EngineKey, manifest: ModelManifest) -> Iterable[str]:
+    wanted = {
+        "frames": manifest.frames_per_window,
+        "side": manifest.frame_side_px,
+        "detections": manifest.detections_per_frame,
+    }
+    for name, value in wanted.items():
+        if getattr(key, name) != value:
+            yield f"{name}: the engine's are {getattr(key, name)}, the manifest's {value}"
+    if key.max_batch < manifest.serving.max_batch_size:
+        yield f"largest batch: the engine's is {key.max_batch}, the manifest's {manifest.serving.max_batch_size}"
 
 
 def _runs_on(built_for: Iterable[str], architecture: str) -> bool:

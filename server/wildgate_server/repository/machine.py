@@ -61,15 +61,15 @@ def _first_gpu(load_library: Callable[[str], Any]) -> Gpu | None:
         return None
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(_NAME_BYTES)
-    # Each answers 0 for success; on a machine whose driver sees no GPU, the first one does not.
-    answers: tuple[Callable[[], int], ...] = (
+    # Each returns 0 for success; on a machine whose driver sees no GPU, the first one does not.
+    calls: tuple[Callable[[], int], ...] = (
         lambda: cuda.cuInit(0),
         lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
         lambda: cuda.cuDeviceGetName(name, _NAME_BYTES, device),
         lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device),
         lambda: cuda.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device),
     )
-    if any(answer() for answer in answers):
+    if any(call() for call in calls):
         return None
     return Gpu(name.value.decode(), f"{major.value}.{minor.value}")
 

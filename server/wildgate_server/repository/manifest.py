@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from wildgate_server.repository.yaml_document import read_document
+from wildgate_server.repository.yaml_document import StrictSection, read_document
 
 __all__ = ["MANIFEST_NAME", "ManifestError", "ModelManifest", "Serving", "load_manifest"]
 
@@ -22,11 +22,7 @@ class ManifestError(ValueError):
     """The manifest cannot be read or breaks a rule; the text names file, field and value."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Serving(_Frozen):
+class Serving(StrictSection):
     """How Triton batches and how many instances of each model it runs."""
 
     max_batch_size: Annotated[int, Field(ge=1, le=256)]
@@ -34,7 +30,7 @@ class Serving(_Frozen):
     instances: Annotated[int, Field(ge=1, le=256)]
 
 
-class ModelManifest(_Frozen):
+class ModelManifest(StrictSection):
     """What every part of wildgate must agree on about the models.
 
     `frames_per_window`, `frame_side_px` and `detections_per_frame` are DESIGN's F, S and K;

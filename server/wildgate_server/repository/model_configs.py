@@ -38,10 +38,12 @@ from wildgate_server.repository.releases import DETECTOR, ROLLOUT_NAME, Rollout,
 __all__ = [
     "CLIP_DECODER",
     "CLIP_DECODER_SOFTWARE",
+    "CPU_PROFILE",
     "VIDEO_SCORER",
     "check_configs",
     "ensemble",
     "ensembles",
+    "models_to_load",
     "render_configs",
     "write_configs",
 ]
@@ -50,6 +52,7 @@ VIDEO_SCORER = "video_scorer"
 CLIP_DECODER = "clip_decoder"
 CLIP_DECODER_SOFTWARE = "clip_decoder_software"
 """Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
+CPU_PROFILE = "cpu"
 
 _SOFTWARE, _CANARY = "_software", "_canary"
 _CPU_CONFIG = "config.pbtxt"
@@ -66,9 +69,14 @@ def ensemble(*, canary: bool = False, software: bool = False) -> str:
     return VIDEO_SCORER + _SOFTWARE * software + _CANARY * canary
 
 
-def ensembles(rollout: Rollout) -> dict[str, int]:
-    """Every ensemble of the repository, and the detector's version that it asks."""
-    return {name: version for name, version, _ in _ensembles(rollout)}
+def ensembles(rollout: Rollout, profile: str | None = None) -> dict[str, int]:
+    """The ensembles that `profile` asks, by default all that there are, and the detector's version that each asks.
+
+    `cpu` has no use for a second CPU decoder, and so none for the ensembles that ask it.
+    """
+    return {
+        name: version for name, version, software in _ensembles(rollout) if not (software and profile == CPU_PROFILE)
+    }
 
 
 def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:
@@ -77,6 +85,13 @@ def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:
     for canary, version in versions.items():
         for software in (False, True):
             yield ensemble(canary=canary, software=software), version, software
+
+
+def models_to_load(profile: str, rollout: Rollout) -> dict[str, tuple[int, ...]]:
+    """The models that `profile` needs, ensembles after what they ask, and the versions of each."""
+    decoders = [CLIP_DECODER] if profile == CPU_PROFILE else [CLIP_DECODER, CLIP_DECODER_SOFTWARE]
+    scorers = {name: (version,) for name, version in ensembles(rollout, profile).items()}
+    return {**dict.fromkeys(decoders, (1,)), DETECTOR: rollout.versions, **scorers}
 
 
 def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
@@ -107,7 +122,7 @@ def write_configs(manifest: ModelManifest, rollout: Rollout, repository: Path) -
         (repository / name / str(version) / ".gitkeep").touch()  # Triton wants the directory, git drops empty ones.
     for relative, text in render_configs(manifest, rollout).items():
         _replace(repository / relative, text)
-    for name in _strangers(repository, rollout):
+    for name in _surplus_ensembles(repository, rollout):
         shutil.rmtree(repository / name)
 
 
@@ -127,14 +142,14 @@ def _replace(file: Path, text: str) -> None:
             raise
 
 
-def _strangers(repository: Path, rollout: Rollout) -> list[str]:
+def _surplus_ensembles(repository: Path, rollout: Rollout) -> list[str]:
     """Ensembles in `repository` that the rollout does not have."""
     return sorted(path.name for path in repository.glob(f"{VIDEO_SCORER}*") if path.name not in ensembles(rollout))
 
 
 def check_configs(manifest: ModelManifest, rollout: Rollout, repository: Path) -> list[str]:
     """Where the configs in `repository` disagree with the manifest: at most one line for each file."""
-    complaints = [f"{name}: is not in {ROLLOUT_NAME}" for name in _strangers(repository, rollout)]
+    complaints = [f"{name}: is not in {ROLLOUT_NAME}" for name in _surplus_ensembles(repository, rollout)]
     for relative, wanted in render_configs(manifest, rollout).items():
         file = repository / relative
         if not file.is_file():
@@ -154,16 +169,15 @@ def _quoted(line: str | None) -> str:
 
 def _video_scorer(name: str, version: int, manifest: ModelManifest, *, software: bool) -> str:
     interface = Interface.of(manifest)
-    inputs = [interface.clip, interface.frame_index, interface.rotation]
     decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
     steps = [
-        step(decoder, -1, inputs, [interface.frames]),
+        step(decoder, -1, interface.clip, [interface.frames]),
         step(DETECTOR, version, [interface.frames], [interface.detections]),
     ]
     return (
         head(name, 'platform: "ensemble"', manifest)
         + version_policy(version)
-        + tensors("input", inputs, may_be_ragged=False)
+        + tensors("input", interface.clip, may_be_ragged=False)
         + tensors("output", [interface.detections])
         + "ensemble_scheduling {\n  step [\n"
         + ",\n".join(steps)
@@ -203,9 +217,7 @@ def _software_decoder(name: str, manifest: ModelManifest) -> str:
 
 def _decoder_interface(manifest: ModelManifest) -> str:
     interface = Interface.of(manifest)
-    return tensors("input", [interface.clip, interface.frame_index, interface.rotation]) + tensors(
-        "output", [interface.frames]
-    )
+    return tensors("input", interface.clip) + tensors("output", [interface.frames])
 
 
 def _software_parameters(manifest: ModelManifest) -> dict[str, object]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wildgate_server.repository.manifest import ManifestError, ModelManifest
-from wildgate_server.repository.yaml_document import read_document
+from wildgate_server.repository.yaml_document import StrictSection, read_document
 
 __all__ = [
     "DETECTOR",
@@ -59,11 +59,7 @@ class ReleaseError(ManifestError):
     """The rollout or a release cannot be read or breaks a rule; the text names file, field and value."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Origin(_Frozen):
+class Origin(StrictSection):
     """Where a release came from: the architecture's family, the digest of the imported file, when it was published.
 
     `published` is a UTC time, ISO 8601; `tool` names what published it, with its version.
@@ -75,7 +71,7 @@ class Origin(_Frozen):
     tool: str
 
 
-class Release(_Frozen):
+class Release(StrictSection):
     """What one version of the detector is; its class indices are positions in `labels`.
 
     `files` are the digests of what the version directory holds, by file name; engines, which are built for one
@@ -109,14 +105,14 @@ class Release(_Frozen):
         return f"{self.name}/{self.version}"
 
 
-class Canary(_Frozen):
+class Canary(StrictSection):
     """A version on trial: it answers for `share` (0 to 1) of the videos."""
 
     version: Version
     share: Annotated[float, Field(gt=0, le=1)]
 
 
-class Rollout(_Frozen):
+class Rollout(StrictSection):
     """Which version serves, which one did before, and which one is on trial."""
 
     serving: Version

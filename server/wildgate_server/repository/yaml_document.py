@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["faults", "read_document"]
+__all__ = ["StrictSection", "faults", "read_document"]
 
 Document = TypeVar("Document", bound=BaseModel)
+
+
+class StrictSection(BaseModel):
+    """A part of a file: frozen, with no other fields, and with values of just the types that are asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def read_document(file: Path, kind: type[Document], error: type[Exception]) -> Document:

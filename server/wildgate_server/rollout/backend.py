@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +11,10 @@ from wildgate_server.config_section import ConfigSection
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout
-from wildgate_server.rollout.rollout_follower import NotReadyYet
 from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
-from wildgate_server.triton.launch import models_to_load
+from wildgate_server.triton.launch import EmbeddedTritonConfig
 
-__all__ = ["BackendSettings", "EmbeddedBackend", "ExternalBackend", "embedded_backend", "scorers"]
+__all__ = ["Backend", "BackendSettings", "ExternalBackend", "NotReadyYet"]
 
 
 class BackendSettings(ConfigSection):
@@ -44,10 +39,8 @@ class BackendSettings(ConfigSection):
     """Where the embedded Triton's log is kept; a new directory below the system's temporary one by default."""
 
 
-def scorers(profile: str, rollout: Rollout) -> dict[str, int]:
-    """The ensembles that `profile` asks, and the detector's version that each of them asks."""
-    asked = ensembles(rollout)
-    return {name: asked[name] for name in models_to_load(profile, rollout) if name in asked}
+class NotReadyYet(Exception):
+    """Versions of a rollout are not loaded yet, which is somebody else's job; the text names what is missing."""
 
 
 class ExternalBackend:
@@ -58,48 +51,13 @@ class ExternalBackend:
         self._profile = profile
 
     async def bring(self, rollout: Rollout) -> None:
-        """Raises NotReadyYet, naming what is missing, until every version of `rollout` answers."""
-        for name, version in scorers(self._profile, rollout).items():
+        """Raises NotReadyYet, naming what is missing, until every version of `rollout` is ready."""
+        for name, version in ensembles(rollout, self._profile).items():
             if not await self._triton.ready(name, version):
                 raise NotReadyYet(f"Triton has no {name} of version {version}: `wildgate-build load` loads it")
 
     async def settle(self, rollout: Rollout) -> None:
-        """Leaves it to whoever loads."""
+        """Leaves unloading to whoever loads."""
 
 
-class EmbeddedBackend(ModelRollout):
-    """The gateway's own Triton."""
-
-    def __init__(self, embedded: EmbeddedTriton, profile: str) -> None:
-        self.embedded = embedded
-        self.control = embedded.control()
-        super().__init__(self.control, embedded.lay_out, profile)
-
-    async def revive_model(self, model: str) -> None:
-        """Restarts the processes of `model`. Raises NotLoaded."""
-        await self.revive(model, self.embedded.models)
-
-
-@asynccontextmanager
-async def embedded_backend(
-    settings: BackendSettings, rollout: Rollout, *, rows_in_flight: int
-) -> AsyncIterator[EmbeddedBackend]:
-    """An embedded Triton that runs as long as the context, started with `rollout`. Raises TritonStartError.
-
-    `rows_in_flight` is how many rows one ensemble may be asked for at once.
-    """
-    config = EmbeddedTritonConfig(
-        model_repository=settings.model_repository,
-        state_directory=settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
-        instances=settings.instances,
-        profile=settings.profile,
-        rollout=rollout,
-        rows_in_flight=rows_in_flight,
-        startup_timeout_s=settings.startup_timeout_s,
-    )
-    async with EmbeddedTriton(config) as embedded:
-        backend = EmbeddedBackend(embedded, settings.profile)
-        try:
-            yield backend
-        finally:
-            await backend.control.close()
+Backend = ModelRollout | ExternalBackend

@@ -16,7 +16,7 @@ import structlog
 
 from wildgate_server.errors import InternalError, WildgateError
 from wildgate_server.inference.observation import Observation
-from wildgate_server.metrics import CanaryMetrics
+from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Judgement
 
 __all__ = ["Opinion", "answers_of_both", "compare", "on_trial", "reason_of"]
@@ -103,7 +103,7 @@ def reason_of(error: Exception) -> str:
     return error.reason if isinstance(error, WildgateError) else InternalError.reason
 
 
-def compare(canary: Opinion, serving: Opinion, content_digest: str, metrics: CanaryMetrics) -> None:
+def compare(canary: Opinion, serving: Opinion, content_digest: str, metrics: Metrics) -> None:
     """Counts what two releases said of one video; a disagreement about what is to be done is logged."""
     new, old = canary.observation.release.model_version, serving.observation.release.model_version
     if new == old:

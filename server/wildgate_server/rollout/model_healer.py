@@ -20,7 +20,7 @@ _MAX_PAUSE_S = 30.0
 
 
 class ModelHealer:
-    """Has dead models loaded again, each until it succeeds.
+    """Loads dead models again, each until it succeeds.
 
     `revive(model)` loads a model again or raises NotLoaded; `healed(model)` is called when it has. After a failure it
     is tried again in `first_pause_s`, then in twice as long, up to half a minute.
@@ -32,43 +32,34 @@ class ModelHealer:
         self._revive = revive
         self._healed = healed
         self._first_pause_s = first_pause_s
-        self._dead: set[str] = set()
         self._healing: set[str] = set()
-        self._news = asyncio.Event()
+        self._news: asyncio.Queue[str] = asyncio.Queue()
 
     def dead(self, model: str) -> None:
-        """The processes of `model`, or one of them, were killed; it is told as often as it is noticed."""
-        self._dead.add(model)
-        self._news.set()
+        """Notes that a process of `model` was killed; may be called as often as that is noticed."""
+        if model not in self._healing:
+            self._healing.add(model)
+            self._news.put_nowait(model)
 
     async def run(self) -> None:
-        """Heals what `dead` tells of; runs until it is cancelled."""
+        """Heals the models that `dead` notes; runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._news.wait()
-                self._news.clear()
-                for model in sorted(self._dead - self._healing):
-                    self._healing.add(model)
-                    group.create_task(self._heal(model), name=f"heal-{model}")
+                model = await self._news.get()
+                group.create_task(self._heal(model), name=f"heal-{model}")
 
     async def _heal(self, model: str) -> None:
         pause_s = self._first_pause_s
         _log.warning("model_died", model=model)
-        while not await self._attempt(model, pause_s):
+        while True:
+            try:
+                await self._revive(model)
+                self._healed(model)
+                break
+            except Exception as error:  # a surprise must not end the healing
+                surprise = None if isinstance(error, NotLoaded) else error
+                _log.error("model_not_healed", model=model, error=str(error), next_try_s=pause_s, exc_info=surprise)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _MAX_PAUSE_S)
-        self._dead.discard(model)
         self._healing.discard(model)
         _log.info("model_healed", model=model)
-
-    async def _attempt(self, model: str, next_try_s: float) -> bool:
-        try:
-            await self._revive(model)
-            self._healed(model)
-        except NotLoaded as error:
-            _log.error("model_not_healed", model=model, error=str(error), next_try_s=next_try_s)
-        except Exception as error:  # a surprise must not end the healing
-            _log.exception("model_not_healed", model=model, error=str(error), next_try_s=next_try_s)
-        else:
-            return True
-        return False

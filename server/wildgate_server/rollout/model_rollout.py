@@ -15,11 +15,10 @@ from pathlib import Path
 import structlog
 
 from wildgate_server.repository.manifest import ManifestError
-from wildgate_server.repository.model_configs import VIDEO_SCORER, ensemble, ensembles
+from wildgate_server.repository.model_configs import VIDEO_SCORER, ensemble, ensembles, models_to_load
 from wildgate_server.repository.releases import DETECTOR, Canary, ChangingRollout, Rollout
 from wildgate_server.triton.client import ModelControl, ModelControlError
-from wildgate_server.triton.launch import models_to_load, touch_model
-from wildgate_server.triton.runtime import TritonStartError
+from wildgate_server.triton.launch import touch_model
 
 __all__ = ["ModelRollout", "NotLoaded"]
 
@@ -27,6 +26,7 @@ _log = structlog.get_logger()
 
 _Loaded = Mapping[str, tuple[int, ...]]
 _MAX_QUOTED = 600
+_FAILURES = (ModelControlError, ManifestError, OSError)
 
 
 class NotLoaded(Exception):
@@ -36,8 +36,8 @@ class NotLoaded(Exception):
 class ModelRollout:
     """Loads and unloads through `control` what a rollout needs in `profile`.
 
-    `lay_out(rollout)` writes the configs of a rollout where that Triton reads them. Reviving a model may take
-    `max_revival_s`, by default as long as a whole start may: others wait their turn.
+    `lay_out(rollout)` writes the configs of a rollout where that Triton reads them; it may raise ManifestError and
+    OSError. Reviving a model may take `max_revival_s`, by default as long as a whole start may: others wait their turn.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ModelRollout:
             in_force = _in_force(loaded)
             try:
                 await self._bring(rollout, in_force, loaded)
-            except (ModelControlError, ManifestError, TritonStartError, OSError) as error:
+            except _FAILURES as error:
                 if in_force:
                     await self._restore(in_force)
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
@@ -73,7 +73,7 @@ class ModelRollout:
         """Unloads what `rollout` does not need. Raises NotLoaded when Triton refuses to."""
         async with self._turn:
             loaded = await self._loaded()
-            needed = models_to_load(self._profile, rollout)
+            needed = ensembles(rollout, self._profile)
             try:
                 for name in loaded:
                     if name.startswith(VIDEO_SCORER) and name not in needed:
@@ -81,7 +81,7 @@ class ModelRollout:
                 await asyncio.to_thread(self._lay_out, rollout)
                 if set(loaded.get(DETECTOR, ())) != set(rollout.versions):
                     await self._control.load(DETECTOR)
-            except (ModelControlError, ManifestError, TritonStartError, OSError) as error:
+            except _FAILURES as error:
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
 
     async def revive(self, model: str, models: Path) -> None:
@@ -93,19 +93,17 @@ class ModelRollout:
                     await self._control.load(model)
             except TimeoutError:
                 raise NotLoaded(f"{model} did not load within {self._max_revival_s:g} s") from None
-            except (ModelControlError, OSError) as error:
+            except _FAILURES as error:
                 raise NotLoaded(str(error)[:_MAX_QUOTED]) from error
 
     async def _bring(self, rollout: Rollout, in_force: Rollout | None, loaded: _Loaded) -> None:
         changing = ChangingRollout.to(rollout, in_force, loaded.get(DETECTOR, ()))
         await asyncio.to_thread(self._lay_out, changing)
-        asked = ensembles(rollout)
-        for model in models_to_load(self._profile, rollout):
-            wanted = set(rollout.versions) if model == DETECTOR else {asked.get(model, 1)}
-            if wanted <= set(loaded.get(model, ())):
+        for model, wanted in models_to_load(self._profile, rollout).items():
+            if set(wanted) <= set(loaded.get(model, ())):
                 continue
             await self._control.load(model)
-            if missing := wanted - set((await self._control.loaded()).get(model, ())):
+            if missing := set(wanted) - set((await self._control.loaded()).get(model, ())):
                 raise ModelControlError(f"Triton did not load version {min(missing)} of {model}")
 
     async def _restore(self, in_force: Rollout) -> None:
@@ -114,11 +112,10 @@ class ModelRollout:
             await asyncio.to_thread(self._lay_out, in_force)
             loaded = await self._control.loaded()
             await self._control.load(DETECTOR)
-            for model in models_to_load(self._profile, in_force):
-                wanted = ensembles(in_force).get(model)
-                if wanted is not None and loaded.get(model) != (wanted,):
-                    await self._control.load(model)
-        except (ModelControlError, ManifestError, TritonStartError, OSError) as error:
+            for name, version in ensembles(in_force, self._profile).items():
+                if loaded.get(name) != (version,):
+                    await self._control.load(name)
+        except _FAILURES as error:
             _log.error("rollout_not_restored", error=str(error)[:_MAX_QUOTED])
 
     async def _loaded(self) -> dict[str, tuple[int, ...]]:
@@ -129,7 +126,7 @@ class ModelRollout:
 
 
 def _in_force(loaded: _Loaded) -> Rollout | None:
-    """The rollout by which these models were loaded, as far as they tell; None when nothing answers."""
+    """The rollout by which these models were loaded, as far as they show; None when nothing serves."""
     serving, trial = (loaded.get(ensemble(canary=canary)) for canary in (False, True))
     if not serving:
         return None

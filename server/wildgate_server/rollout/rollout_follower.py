@@ -13,7 +13,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 import structlog
 
@@ -22,27 +21,15 @@ from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError, ModelManifest
 from wildgate_server.repository.releases import Releases, Rollout, load_releases, load_rollout, verify_files
+from wildgate_server.rollout.backend import Backend, NotReadyYet
 from wildgate_server.rollout.model_rollout import NotLoaded
 
-__all__ = ["Backend", "NotReadyYet", "RolloutFollower", "RolloutState"]
+__all__ = ["RolloutFollower", "RolloutState"]
 
 _log = structlog.get_logger()
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 4.0, 300.0
-
-
-class NotReadyYet(Exception):
-    """Versions of a rollout are not loaded yet, which is for somebody else to do; the text names what is missing."""
-
-
-class Backend(Protocol):
-    """Where versions are loaded. `bring` and `settle` are those of `ModelRollout`; NotReadyYet may be raised too."""
-
-    async def bring(self, rollout: Rollout) -> None:
-        """Makes the versions of `rollout` answer beside what does already."""
-
-    async def settle(self, rollout: Rollout) -> None:
-        """Clears up what `rollout` does not need."""
+_REFUSALS = (ManifestError, PolicyError, EngineDoesNotFit, NotLoaded)
 
 
 class RolloutState(IntEnum):
@@ -57,7 +44,7 @@ class RolloutState(IntEnum):
 class RolloutFollower:
     """Keeps `router` at what `repository` says, from `run` on.
 
-    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here; `clock` tells
+    `check(releases)` raises PolicyError or EngineDoesNotFit for releases that cannot answer here; `clock` returns
     monotonic seconds.
     """
 
@@ -112,10 +99,8 @@ class RolloutFollower:
         try:
             wanted = await asyncio.to_thread(load_rollout, self._repository)
             await self._follow(wanted)
-        except (ManifestError, PolicyError, EngineDoesNotFit, NotLoaded) as error:
+        except Exception as error:  # a surprise must not end the following either
             self._refused(wanted or "unreadable", error)
-        except Exception as error:  # a surprise must not end the following
-            self._refused(wanted or "unreadable", error, surprise=True)
 
     async def _follow(self, rollout: Rollout) -> None:
         if rollout == self._router.releases.rollout:
@@ -128,7 +113,7 @@ class RolloutFollower:
             await self._bring(rollout)
         except NotReadyYet as error:
             if rollout != self._tried:
-                _log.info("rollout_waits", rollout=_told(rollout), reason=str(error))
+                _log.info("rollout_waits", rollout=_summary(rollout), reason=str(error))
             self.state, self._tried, self._try_again = RolloutState.WAITING, rollout, 0.0
 
     async def _bring(self, rollout: Rollout) -> None:
@@ -147,12 +132,12 @@ class RolloutFollower:
             raise
         self._router.switch(releases)
         self.state, self._tried = RolloutState.IN_FORCE, None
-        _log.info("rollout_in_force", rollout=_told(rollout), model_version=releases.serving.model_version)
+        _log.info("rollout_in_force", rollout=_summary(rollout), model_version=releases.serving.model_version)
         self._settled = False
         self._settle()
 
     def _settle(self) -> None:
-        """Has what is not in force any more cleared up, unless that is done or under way."""
+        """Starts clearing up what is no longer in force, unless that is done or under way."""
         if self._settled or (self._settling and not self._settling.done()):
             return
         self._retired = False
@@ -170,12 +155,10 @@ class RolloutFollower:
             await self._router.retire()
             self._retired = True
             await self._backend.settle(rollout)
-        except NotLoaded as error:
-            _log.error("rollout_not_settled", error=str(error))
-        except Exception:  # a surprise: it is tried again at the next look
-            _log.exception("rollout_not_settled")
-        else:
             self._settled = True
+        except Exception as error:  # it is tried again at the next look
+            surprise = None if isinstance(error, NotLoaded) else error
+            _log.error("rollout_not_settled", error=str(error), exc_info=surprise)
 
     def _validated(self) -> Releases:
         releases = load_releases(self._repository, self._manifest)
@@ -183,15 +166,16 @@ class RolloutFollower:
             verify_files(self._repository, release)
         return releases
 
-    def _refused(self, what: object, error: Exception, *, surprise: bool = False) -> None:
+    def _refused(self, what: object, error: Exception) -> None:
         again = what == self._tried
         self._pause_s = min(self._pause_s * 2, _MAX_PAUSE_S) if again else _FIRST_PAUSE_S
         self.state, self._tried, self._try_again = RolloutState.REFUSED, what, self._clock() + self._pause_s
         if not again:
-            in_force = _told(self._router.releases.rollout)
-            _log.error("rollout_refused", error=str(error), in_force=in_force, exc_info=error if surprise else None)
+            surprise = None if isinstance(error, _REFUSALS) else error
+            in_force = _summary(self._router.releases.rollout)
+            _log.error("rollout_refused", error=str(error), in_force=in_force, exc_info=surprise)
 
 
-def _told(rollout: Rollout) -> str:
+def _summary(rollout: Rollout) -> str:
     canary = f", canary {rollout.canary.version} {rollout.canary.share:.0%}" if rollout.canary else ""
     return f"serving {rollout.serving}{canary}"

@@ -1,4 +1,4 @@
-"""Triton, asked over gRPC; the only module of the gateway that imports tritonclient. Its errors are translated here."""
+"""Triton over gRPC; the only module of the gateway that imports tritonclient. Its errors are translated here."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
-from wildgate_server.repository.releases import DETECTOR
 
 __all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
 
@@ -30,11 +28,10 @@ _CHANNEL_ARGUMENTS = [
 ]
 # A Python-backend process that was killed stays dead, while Triton itself says that the model is ready. An instance is
 # called after its model: `clip_decoder_0_0`.
-_STUB_DIED = re.compile(r"Stub process '([^']+)' is not healthy")
-_PYTHON_MODELS = (CLIP_DECODER_SOFTWARE, CLIP_DECODER, DETECTOR)  # a longer name before its own beginning
+_STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
 _RESTRICTED_HEADER = "triton-grpc-protocol-"
 _READY_TIMEOUT_S = 2.0
-_MISTRUST_S = 5.0  # after an external Triton told of a dead process; without traffic, no answer would prove otherwise
+_MISTRUST_S = 5.0  # after an external Triton reported a dead process; without traffic, no answer would prove otherwise
 _CONTROL_TIMEOUT_S = 10.0
 _LOAD_TIMEOUT_S = 300.0
 
@@ -73,7 +70,7 @@ class TritonClient:
 
     `on_dead(model)` is called for every answer that tells of a model whose process was killed; what heals it says so
     by `healed`. Without one, what stands behind the target is trusted to heal by itself: an answer is the proof, and
-    after a few seconds Triton's own word counts again. `clock` tells monotonic seconds.
+    after a few seconds Triton's own word counts again. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -91,18 +88,16 @@ class TritonClient:
         self._dead: dict[str, float] = {}
         self._heals = 0
 
-    async def __aenter__(self) -> TritonClient:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
     async def ready(self, model: str, version: int | None = None) -> bool:
-        """Whether `model` (one version or any) can be asked and, as far as answers tell, can answer."""
+        """Whether `model` (one version or any) is ready and, as far as answers show, works."""
         if not self._on_dead:
-            self._dead = {name: told for name, told in self._dead.items() if self._clock() - told < _MISTRUST_S}
+            self._dead = {name: seen for name, seen in self._dead.items() if self._clock() - seen < _MISTRUST_S}
         if self._dead:
             return False
         version_text = "" if version is None else str(version)
@@ -153,12 +148,10 @@ class TritonClient:
         return answer
 
     def _note_death(self, message: str) -> None:
-        if not (told := _STUB_DIED.search(message)):
-            return
-        model = next((name for name in _PYTHON_MODELS if told[1].startswith(name)), told[1])
-        self._dead[model] = self._clock()
-        if self._on_dead:
-            self._on_dead(model)
+        if died := _STUB_DIED.search(message):
+            self._dead[died[1]] = self._clock()
+            if self._on_dead:
+                self._on_dead(died[1])
 
 
 class ModelControlError(Exception):

@@ -15,13 +15,14 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import structlog
 
-from wildgate_server.repository.releases import Rollout
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.triton import triton_guard
 from wildgate_server.triton.client import ModelControl
 from wildgate_server.triton.launch import (
@@ -29,10 +30,8 @@ from wildgate_server.triton.launch import (
     Launch,
     TritonEndpoints,
     free_endpoints,
-    lay_out,
     lay_out_models,
     server_command,
-    starting_rollout,
 )
 from wildgate_server.triton.runtime import TritonRuntime, TritonStartError, find_triton_runtime
 
@@ -49,160 +48,91 @@ _HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stre
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class _Server:
-    """One started tritonserver: its guard, and what is to be removed when it is gone."""
-
-    guard: asyncio.subprocess.Process
-    launch: Launch
-
-
 class EmbeddedTriton:
-    """One tritonserver, from `start` to `stop`; an async context manager does both.
+    """One tritonserver, with explicit model control, that runs as long as an async context lasts.
 
-    The server runs with explicit model control: `control` opens it, and `model_rollout` goes by it. `wait` tells of
-    the server's end, and a stopped one can be started again. `choose_endpoints` names the ports to try.
+    `endpoints` are where it listens, `models` is its copy of the model repository, and `control` loads and unloads its
+    models. `log_file` has what tritonserver and its models wrote since the last start. `choose_endpoints` names the
+    ports to try. Entering returns once every model is ready; it raises TritonStartError, quoting the log, when the
+    server ends or is not ready in time, and ManifestError when the repository is broken.
     """
 
+    endpoints: TritonEndpoints
+    models: Path
+    control: ModelControl
+    _guard: asyncio.subprocess.Process
+
     def __init__(
-        self,
-        config: EmbeddedTritonConfig,
-        *,
-        choose_endpoints: Callable[[], TritonEndpoints] = free_endpoints,
+        self, config: EmbeddedTritonConfig, *, choose_endpoints: Callable[[], TritonEndpoints] = free_endpoints
     ) -> None:
         self.config = config
+        self.log_file = config.state_directory / "tritonserver.log"
         self._choose_endpoints = choose_endpoints
-        self._server: _Server | None = None
+        self._ending = AsyncExitStack()
 
-    @property
-    def endpoints(self) -> TritonEndpoints:
-        """Where the running server listens. Raises RuntimeError before `start` and after `stop`."""
-        return self._running().launch.endpoints
+    async def __aenter__(self) -> Self:
+        load_manifest(self.config.model_repository)  # named first: a directory without it is not a repository
+        runtime = find_triton_runtime()
+        try:
+            async with asyncio.timeout(self.config.startup_timeout_s), AsyncExitStack() as ending:
+                for attempt in range(1, _STARTS + 1):
+                    launch, guard = await self._spawn(runtime)
+                    ending.push_async_callback(_end, launch, guard)
+                    await _ready_or_ended(launch, guard)
+                    if guard.returncode is None:
+                        self.endpoints, self.models, self._guard = launch.endpoints, launch.models, guard
+                        self.control = ModelControl(launch.endpoints.grpc, launch.secret)
+                        ending.push_async_callback(self.control.close)
+                        self._ending = ending.pop_all()
+                        _log.info("triton_ready", grpc=self.endpoints.grpc, metrics=self.endpoints.metrics)
+                        return self
+                    if _PORT_TAKEN not in self._read_log():
+                        status = f"status {guard.returncode}"
+                        raise TritonStartError(f"Triton ended with {status} while it started; {self._quote_log()}")
+                    _log.warning("triton_port_taken", attempt=attempt)
+        except TimeoutError as error:
+            message = f"Triton was not ready within {self.config.startup_timeout_s:g} s"
+            raise TritonStartError(f"{message}; {self._quote_log()}") from error
+        raise TritonStartError(f"Triton found its ports taken {_STARTS} times; {self._quote_log()}")
 
-    @property
-    def models(self) -> Path:
-        """The running server's copy of the model repository. Raises RuntimeError like `endpoints`."""
-        return self._running().launch.models
-
-    def control(self) -> ModelControl:
-        """Loads and unloads models of the running server; to be closed. Raises RuntimeError like `endpoints`."""
-        launch = self._running().launch
-        return ModelControl(launch.endpoints.grpc, launch.secret)
+    async def __aexit__(self, *_: object) -> None:
+        """Stops the server: gracefully within `stop_timeout_s`, by force after that."""
+        async with self._ending:
+            if self._guard.returncode is None:
+                self._guard.terminate()
+            try:
+                async with asyncio.timeout(self.config.stop_timeout_s):
+                    await self._guard.wait()
+            except TimeoutError:
+                _log.warning("triton_killed", stop_timeout_s=self.config.stop_timeout_s)
 
     def lay_out(self, rollout: Rollout) -> None:
         """Makes the running server's copy of the model repository follow the repository, with `rollout` in force.
 
-        The server looks at it when it is told to load a model. Raises TritonStartError when the repository is broken,
+        The server looks at it when it is told to load a model. Raises ManifestError when the repository is broken,
         OSError when the copy cannot be written.
         """
         lay_out_models(self.models, self.config, rollout)
 
-    @property
-    def log_file(self) -> Path:
-        """What tritonserver and its models wrote since the last start."""
-        return self.config.state_directory / "tritonserver.log"
-
-    async def __aenter__(self) -> EmbeddedTriton:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def start(self) -> TritonEndpoints:
-        """Starts the server and returns once every model is ready.
-
-        Raises TritonStartError, quoting the log, when the server ends or is not ready in time.
-        """
-        if self._server is not None:
-            raise RuntimeError("the embedded Triton is running already")
-        runtime = find_triton_runtime()
-        try:
-            async with asyncio.timeout(self.config.startup_timeout_s):
-                for attempt in range(1, _STARTS + 1):
-                    if await self._start_once(runtime):
-                        return self.endpoints
-                    _log.warning("triton_port_taken", attempt=attempt)
-        except TimeoutError as error:
-            await self._kill()
-            message = f"Triton was not ready within {self.config.startup_timeout_s:g} s"
-            raise TritonStartError(f"{message}; {self._quote_log()}") from error
-        except BaseException:
-            await self._kill()
-            raise
-        raise TritonStartError(f"Triton found its ports taken {_STARTS} times; {self._quote_log()}")
-
-    async def stop(self) -> None:
-        """Stops the server, if it runs: gracefully within `stop_timeout_s`, by force after that."""
-        if self._server is None:
-            return
-        guard = self._server.guard
-        try:
-            if guard.returncode is None:
-                guard.terminate()
-            async with asyncio.timeout(self.config.stop_timeout_s):
-                await guard.wait()
-        except TimeoutError:
-            _log.warning("triton_killed", stop_timeout_s=self.config.stop_timeout_s)
-        finally:
-            await self._kill()
-
     async def wait(self) -> int:
-        """Waits until the server ends, by itself or by `stop`; returns its status (128 + n for signal n)."""
-        return await self._running().guard.wait()
+        """Waits until the server ends, by itself or with the context; returns its status (128 + n for signal n)."""
+        return await self._guard.wait()
 
-    def _running(self) -> _Server:
-        if self._server is None:
-            raise RuntimeError("the embedded Triton is not running")
-        return self._server
-
-    async def _kill(self) -> None:
-        server, self._server = self._server, None
-        if server is None:
-            return
-        if server.guard.stdin is not None:
-            server.guard.stdin.close()  # The guard takes the end of the pipe as the end of the gateway.
-        await server.guard.wait()
-        # Should the guard itself have been killed.
-        triton_guard.clean_up(server.launch.server_id, server.launch.scratch)
-
-    async def _start_once(self, runtime: TritonRuntime) -> bool:
-        """One start on fresh ports; False when another process took one of them first."""
-        self._server = server = await self._spawn(runtime)
-        endpoints = server.launch.endpoints
-        ready = asyncio.create_task(_until_ready(endpoints.http, server.launch.server_id), name="triton-ready")
-        ended = asyncio.create_task(server.guard.wait(), name="triton-ended")
-        try:
-            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (ready, ended):
-                task.cancel()
-            await asyncio.gather(ready, ended, return_exceptions=True)
-        status = server.guard.returncode
-        if status is None:
-            _log.info("triton_ready", grpc=endpoints.grpc, metrics=endpoints.metrics)
-            return True
-        await self._kill()
-        if _PORT_TAKEN in self._read_log():
-            return False
-        raise TritonStartError(f"Triton ended with status {status} while it started; {self._quote_log()}")
-
-    async def _spawn(self, runtime: TritonRuntime) -> _Server:
+    async def _spawn(self, runtime: TritonRuntime) -> tuple[Launch, asyncio.subprocess.Process]:
+        """Starts a server on fresh ports, behind its guard."""
         server_id = f"wildgate-{os.getpid()}-{secrets.token_hex(4)}"
-        scratch = Path(tempfile.mkdtemp(prefix=f"{server_id}-"))
+        launch = Launch(Path(tempfile.mkdtemp(prefix=f"{server_id}-")), server_id, self._choose_endpoints())
         try:
-            rollout = starting_rollout(self.config)
-            lay_out(scratch, self.config, runtime, rollout)
-            launch = Launch(scratch, server_id, self._choose_endpoints())
+            rollout = self.config.rollout or load_rollout(self.config.model_repository)
+            lay_out_models(launch.models, self.config, rollout)
+            runtime.assemble_backends(launch.backends)
             command = server_command(launch, self.config, runtime, rollout)
             self.config.state_directory.mkdir(parents=True, exist_ok=True)
             if self.log_file.exists():
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
             with self.log_file.open("wb") as log:
                 guard = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", triton_guard.__file__, server_id, str(scratch), *command),
+                    *(sys.executable, "-I", "-S", triton_guard.__file__, server_id, str(launch.scratch), *command),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=log,
                     stderr=log,
@@ -210,9 +140,9 @@ class EmbeddedTriton:
                     start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then drains.
                 )
         except BaseException:
-            triton_guard.clean_up(server_id, scratch)
+            triton_guard.clean_up(server_id, launch.scratch)
             raise
-        return _Server(guard, launch)
+        return launch, guard
 
     def _read_log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
@@ -226,10 +156,18 @@ class EmbeddedTriton:
         return f"{self.log_file} says:\n  {quoted}"
 
 
-async def _until_ready(target: str, server_id: str) -> None:
-    # Another process: there is no event to wait for.
-    while not await asyncio.to_thread(_is_ready, target, server_id):  # noqa: ASYNC110
-        await asyncio.sleep(_READY_POLL_S)
+async def _end(launch: Launch, guard: asyncio.subprocess.Process) -> None:
+    if guard.stdin is not None:
+        guard.stdin.close()  # The guard takes the end of the pipe as the end of the gateway.
+    await guard.wait()
+    triton_guard.clean_up(launch.server_id, launch.scratch)  # Should the guard itself have been killed.
+
+
+async def _ready_or_ended(launch: Launch, guard: asyncio.subprocess.Process) -> None:
+    while guard.returncode is None and not await asyncio.to_thread(_is_ready, launch.endpoints.http, launch.server_id):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_POLL_S):
+                await guard.wait()
 
 
 def _is_ready(target: str, server_id: str) -> bool:

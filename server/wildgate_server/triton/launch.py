@@ -5,39 +5,28 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wildgate_server.cores import available_cores
-from wildgate_server.repository.manifest import ManifestError, ModelManifest, load_manifest
-from wildgate_server.repository.model_configs import (
-    CLIP_DECODER,
-    CLIP_DECODER_SOFTWARE,
-    ensemble,
-    ensembles,
-    write_configs,
-)
-from wildgate_server.repository.releases import DETECTOR, Canary, Rollout, load_rollout
-from wildgate_server.triton.runtime import TritonRuntime, TritonStartError
+from wildgate_server.repository.manifest import ModelManifest, load_manifest
+from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles, models_to_load, write_configs
+from wildgate_server.repository.releases import Canary, Rollout
+from wildgate_server.triton.runtime import TritonRuntime
 
 __all__ = [
     "EmbeddedTritonConfig",
     "Launch",
     "TritonEndpoints",
-    "frames_pool_bytes",
     "free_endpoints",
-    "lay_out",
     "lay_out_models",
-    "models_to_load",
     "server_command",
-    "starting_rollout",
     "touch_model",
 ]
 
 _LOOPBACK = "127.0.0.1"
-_DEFAULT_PROFILE = "cpu"
 _FIRST_GPU = 0
-_MODELS, _BACKENDS = "models", "backends"
 # Rows of FRAMES lie on the GPU from the decoder's answer to the detector's; what the pool cuts up needs room to spare.
 _POOL_MARGIN = 2
 _DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
@@ -55,7 +44,7 @@ class EmbeddedTritonConfig:
     model_repository: Path
     state_directory: Path
     instances: int | None = None
-    profile: str = _DEFAULT_PROFILE
+    profile: str = CPU_PROFILE
     rollout: Rollout | None = None
     rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT
     startup_timeout_s: float = 120.0
@@ -83,34 +72,19 @@ class Launch:
     @property
     def models(self) -> Path:
         """Its copy of the model repository."""
-        return self.scratch / _MODELS
+        return self.scratch / "models"
+
+    @property
+    def backends(self) -> Path:
+        """Its directory of backends."""
+        return self.scratch / "backends"
 
 
 def free_endpoints() -> TritonEndpoints:
     """Three loopback ports that are free now; held together for a moment, so that they differ."""
-    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(3)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    return TritonEndpoints(*(f"{_LOOPBACK}:{port}" for port in ports))
-
-
-def starting_rollout(config: EmbeddedTritonConfig) -> Rollout:
-    """What a server is started with. Raises TritonStartError when the repository's manifest or rollout is broken."""
-    try:
-        load_manifest(config.model_repository)  # named first: a directory without it is no repository
-        return config.rollout or load_rollout(config.model_repository)
-    except ManifestError as error:
-        raise TritonStartError(str(error)) from error
-
-
-def lay_out(scratch: Path, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> None:
-    """Fills `scratch` with the backends and a copy of the model repository, with `rollout` in force.
-
-    Raises TritonStartError when the repository's manifest is broken.
-    """
-    lay_out_models(scratch / _MODELS, config, rollout)
-    runtime.assemble_backends(scratch / _BACKENDS)
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(3)]
+        return TritonEndpoints(*(f"{_LOOPBACK}:{each.getsockname()[1]}" for each in sockets))
 
 
 def lay_out_models(models: Path, config: EmbeddedTritonConfig, rollout: Rollout) -> None:
@@ -118,22 +92,19 @@ def lay_out_models(models: Path, config: EmbeddedTritonConfig, rollout: Rollout)
 
     Made again over an earlier copy, it follows the repository. `rollout` decides, not the repository's own.
     The directories are the copy's own, so that what Python caches beside a model stays out of the repository, and a
-    version can be made to look changed (`touch_model`). Raises TritonStartError as `lay_out` does.
+    version can be made to look changed (`touch_model`). Raises ManifestError when the repository's is broken.
     """
     source = config.model_repository.resolve()
-    try:
-        manifest = load_manifest(source)
-    except ManifestError as error:
-        raise TritonStartError(str(error)) from error
-    write_configs(manifest.with_instances(config.instances or available_cores()), rollout, models)
+    manifest = load_manifest(source).with_instances(config.instances or available_cores())
+    write_configs(manifest, rollout, models)
     for model in models.iterdir():
-        for entry in (source / model.name).iterdir() if (source / model.name).is_dir() else ():
-            if entry.is_dir() and entry.name.isdecimal():
+        for entry in (source / model.name).glob("*/"):
+            if entry.name.isdecimal():
                 _link_files(entry, model / entry.name)
 
 
 def _link_files(source: Path, version: Path) -> None:
-    """Makes `version` hold links to all that `source` holds, and none to what is gone from there."""
+    """Fills `version` with links to all that `source` holds, and drops those to what is gone from there."""
     version.mkdir(exist_ok=True)
     for link in version.iterdir():
         if link.is_symlink() and not link.exists():
@@ -150,28 +121,17 @@ def touch_model(models: Path, model: str) -> None:
             os.utime(version)
 
 
-def models_to_load(profile: str, rollout: Rollout) -> list[str]:
-    """The models that the profile needs, ensembles after what they ask: `cpu` has no use for a second CPU decoder."""
-    decoders, scorers = [CLIP_DECODER], list(ensembles(rollout))
-    if profile == _DEFAULT_PROFILE:
-        software = {ensemble(canary=canary, software=True) for canary in (False, True)}
-        scorers = [name for name in scorers if name not in software]
-    else:
-        decoders.append(CLIP_DECODER_SOFTWARE)
-    return [*decoders, DETECTOR, *scorers]
-
-
 def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
     """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
-    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs wants a header that nobody is told;
-    # loading models (a Python model is code) wants it too. It keeps out whoever can connect, but not a reader of /proc.
+    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model
+    # is code), wants a header that only this process knows. It stops whoever can connect, but not a reader of /proc.
     secret = f"wildgate={launch.secret}"
     not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
         str(runtime.server),
         f"--id={launch.server_id}",
         f"--model-repository={launch.models}",
-        f"--backend-directory={launch.scratch / _BACKENDS}",
+        f"--backend-directory={launch.backends}",
         f"--backend-config=python,shm-region-prefix-name={launch.server_id}",
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in models_to_load(config.profile, rollout)),
@@ -187,17 +147,17 @@ def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: Triton
     for kind, endpoint in vars(launch.endpoints).items():
         host, _, port = endpoint.rpartition(":")
         command += [f"--{kind}-address={host}", f"--{kind}-port={port}"]
-    if config.profile == _DEFAULT_PROFILE:
+    if config.profile == CPU_PROFILE:
         command.append("--allow-gpu-metrics=false")
     else:
         command.append(f"--model-config-name={config.profile}")
     if config.profile == "rtx":
-        pool = frames_pool_bytes(load_manifest(config.model_repository), config.rows_in_flight)
+        pool = _frames_pool_bytes(load_manifest(config.model_repository), config.rows_in_flight)
         command.append(f"--cuda-memory-pool-byte-size={_FIRST_GPU}:{pool}")
     return command
 
 
-def frames_pool_bytes(manifest: ModelManifest, rows_in_flight: int) -> int:
+def _frames_pool_bytes(manifest: ModelManifest, rows_in_flight: int) -> int:
     """Bytes of GPU memory for the FRAMES, UINT8 [F, S, S, 3], of `rows_in_flight` rows in every ensemble at once.
 
     Where Triton's pool (64 MB unless told otherwise) is full, an ensemble's tensors go to pinned memory instead, with

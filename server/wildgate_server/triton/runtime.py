@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildgate_server import allocator
+from wildgate_server.errors import StartError
 
 __all__ = ["TritonRuntime", "TritonStartError", "find_libpython", "find_triton_runtime"]
 
@@ -22,7 +23,7 @@ _DISTRIBUTION = "nvidia-pytriton"
 _STUB = "triton_python_backend_stub"
 
 
-class TritonStartError(Exception):
+class TritonStartError(StartError):
     """Triton cannot be started; the message tells the operator what to do about it."""
 
 

@@ -13,7 +13,7 @@ from releases_under_test import write_repository
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.gateway import run_gateway
-from wildgate_server.repository.releases import ReleaseError
+from wildgate_server.repository.releases import ReleaseError, Rollout
 from wildgate_server.settings import ServerSettings
 
 POLICY = """
@@ -51,28 +51,30 @@ def repository(tmp_path: Path) -> Path:
     return write_repository(directory, {"serving": 1, "canary": {"version": 2, "share": 0.5}}, 1, 2)
 
 
-@pytest.mark.parametrize("damage", [half_deleted, changed])
+def without_a_rule(repository: Path) -> None:
+    release = repository / "wildlife_detector" / "2" / "release.yaml"
+    release.write_text(release.read_text().replace("live_bear", "unheard_of"))
+
+
+async def started(configured: ServerSettings) -> Rollout:
+    """Starts and stops a gateway; what it took into force."""
+    async with asyncio.timeout(120), run_gateway(configured) as gateway:
+        assert gateway.address
+        return gateway.router.releases.rollout
+
+
+@pytest.mark.parametrize("damage", [half_deleted, changed, without_a_rule])
 async def test_a_broken_version_on_trial_does_not_keep_what_serves_from_starting(
     repository: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     damage(repository)
-    async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
-        assert gateway.address
-        assert gateway.router.releases.rollout.canary is None
-
-
-async def test_a_version_on_trial_without_a_policy_rule_does_not_either(tmp_path: Path) -> None:
-    trial = {"serving": 1, "canary": {"version": 2, "share": 0.5}}
-    repository = write_repository(tmp_path, trial, 1, 2, labels=["live_bear", "unheard_of"])
-    async with asyncio.timeout(120), run_gateway(settings(repository, tmp_path, target=NOBODY)) as gateway:
-        assert gateway.router.releases.rollout.canary is None
+    assert await started(settings(repository, tmp_path, target=NOBODY)) == Rollout(serving=1)
 
 
 async def test_a_broken_version_that_serves_does(repository: Path, tmp_path: Path) -> None:
     (repository / "wildlife_detector" / "1" / "model.onnx").write_text("another")
     with pytest.raises(ReleaseError, match="not the file that was published"):
-        async with run_gateway(settings(repository, tmp_path, target=NOBODY)):
-            pass
+        await started(settings(repository, tmp_path, target=NOBODY))
 
 
 async def test_a_redis_without_its_client_is_named_with_its_remedy(
@@ -83,11 +85,9 @@ async def test_a_redis_without_its_client_is_named_with_its_remedy(
     configured = settings(repository, tmp_path, target=NOBODY)
     configured = configured.model_copy(update={"cache": CacheSettings(redis_url="redis://localhost")})
     with pytest.raises(StartError, match=r"cache\.redis_url: needs redis.*wildgate\[redis\]"):
-        async with run_gateway(configured):
-            pass
+        await started(configured)
 
 
 async def test_profile_gpu_wants_an_external_triton(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsConflict, match=r"backend\.profile gpu wants an external Triton"):
-        async with run_gateway(settings(repository, tmp_path, profile="gpu")):
-            pass
+        await started(settings(repository, tmp_path, profile="gpu"))

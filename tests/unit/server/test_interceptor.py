@@ -26,11 +26,10 @@ class Failing(grpc.GenericRpcHandler):
         self._failure = failure
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        if details.method.endswith("/Unary"):
-            return grpc.unary_unary_rpc_method_handler(self._unary)
-        if details.method.endswith("/Stream"):
-            return grpc.stream_stream_rpc_method_handler(self._stream)
-        return None
+        return {
+            "Unary": grpc.unary_unary_rpc_method_handler(self._unary),
+            "Stream": grpc.stream_stream_rpc_method_handler(self._stream),
+        }.get(details.method.rpartition("/")[2])
 
     async def _unary(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         await self._fail(context)
@@ -59,19 +58,17 @@ async def serving(failure: Any) -> AsyncIterator[grpc.aio.Channel]:
     await server.stop(None)
 
 
-async def failure_of(failure: Any, method: str = "/guarded.Service/Unary") -> grpc.aio.AioRpcError:
+async def answers(failure: Any, method: str = "/guarded.Service/Unary") -> list[bytes]:
     async with serving(failure) as channel:
-        if method.endswith("Unary"):
-            answer = channel.unary_unary(method)(b"x")
-        else:
-            answer = _last(channel.stream_stream(method)(iter([b"x"])))
-        with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await answer
+        if not method.endswith("Stream"):
+            return [await channel.unary_unary(method)(b"x")]
+        return [answer async for answer in channel.stream_stream(method)(iter([b"x", b"y"]))]
+
+
+async def failure_of(failure: Any, *method: str) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await answers(failure, *method)
     return refusal.value
-
-
-async def _last(answers: AsyncIterator[bytes]) -> bytes:
-    return [answer async for answer in answers][-1]
 
 
 METHODS = pytest.mark.parametrize("method", ["/guarded.Service/Unary", "/guarded.Service/Stream"])
@@ -127,19 +124,12 @@ async def test_other_services_pass_unchanged() -> None:
 
 
 async def test_an_unknown_method_stays_unknown() -> None:
-    async with serving(None) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await channel.unary_unary("/guarded.Service/Other")(b"x")
-    assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert (await failure_of(None, "/guarded.Service/Other")).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_success_passes() -> None:
-    async with serving(None) as channel:
-        assert await channel.unary_unary("/guarded.Service/Unary")(b"x") == b"x"
-        assert [answer async for answer in channel.stream_stream("/guarded.Service/Stream")(iter([b"a", b"b"]))] == [
-            b"a",
-            b"b",
-        ]
+    assert await answers(None) == [b"x"]
+    assert await answers(None, "/guarded.Service/Stream") == [b"x", b"y"]
 
 
 async def test_cancellation_is_no_error() -> None:

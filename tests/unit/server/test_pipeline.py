@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from blake3 import blake3
+from event_loop import settled
 from releases_under_test import manifest, releases
 from scored_videos import POLICY, sampled_video, scored_video
 
@@ -56,17 +58,14 @@ class FakeScorer:
     scored: list[float] = field(default_factory=list)
     cancelled: int = 0
     error: Exception | None = None
-    sampling: asyncio.Event = field(default_factory=asyncio.Event)
     scoring: asyncio.Event = field(default_factory=asyncio.Event)
     file_digest: str = SAMPLED_DIGEST
 
     def __post_init__(self) -> None:
-        self.sampling.set()
         self.scoring.set()
 
     async def sample(self, source: VideoSource) -> SampledVideo:
         self.sampled.append(source)
-        await self._waits(self.sampling)
         if source.kind == "content":
             size = len(source.content)
             return sampled_video(
@@ -77,7 +76,11 @@ class FakeScorer:
 
     async def score(self, video: SampledVideo, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
         self.scored.append(deadline)
-        await self._waits(self.scoring)
+        try:
+            await self.scoring.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.error:
             raise self.error
         canary = self.releases.rollout.canary
@@ -90,13 +93,6 @@ class FakeScorer:
             timings={Stage.INFER: 30.0},
         )
 
-    async def _waits(self, event: asyncio.Event) -> None:
-        try:
-            await event.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-
 
 class Parts:
     def __init__(self, root: Path, *, cached: bool = True) -> None:
@@ -106,7 +102,7 @@ class Parts:
         settings = SourceSettings(file_roots=(root,), buckets=("s3://b", "gs://b"))
         self.pipeline = ScoringPipeline(
             sources=Sources(settings),
-            cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics.cache) if cached else None,
+            cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics) if cached else None,
             basis=VerdictBasis(
                 manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=settings
             ),
@@ -128,13 +124,20 @@ class Parts:
     async def digest(self, digest: str = DIGEST, evidence: int = 0) -> pb.Verdict:
         return verdict_of(await self.pipeline.score_digest(digest, max_evidence_frames=evidence))
 
+    def by(self, way: str) -> Callable[..., Coroutine[Any, Any, pb.Verdict]]:
+        return {"content": self.content, "uri": self.uri}[way]
+
+    async def begun(self, *asked: Coroutine[Any, Any, pb.Verdict], scored: int = 1) -> list[asyncio.Task[pb.Verdict]]:
+        """The requests, once so many are being scored; scoring goes on when it is told to."""
+        self.scorer.scoring.clear()
+        tasks = [asyncio.create_task(each) for each in asked]
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.scorer.scored) != scored:
+                await asyncio.sleep(0)
+        return tasks
+
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -160,6 +163,7 @@ def bare(verdict: pb.Verdict) -> pb.Verdict:
     return copy
 
 
+BY = pytest.mark.parametrize("by", ["content", "uri"])
 SCORED = {"cache", "read", "sample", "handover", "infer", "total"}
 
 
@@ -213,20 +217,15 @@ class TestWhatAVerdictRestsOn:
         assert (await parts.content()).cached, "and back"
 
     async def test_a_flight_under_the_old_policy_is_not_boarded_under_the_new_one(self, parts: Parts) -> None:
-        parts.scorer.scoring.clear()
-        old = asyncio.create_task(parts.content())
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        old = await parts.begun(parts.content())
         parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
-        new = asyncio.create_task(parts.content())
-        await parts.until(lambda: len(parts.scorer.scored) == 2)
+        new = await parts.begun(parts.content(), scored=2)
         parts.scorer.scoring.set()
-        await asyncio.gather(old, new)
+        await asyncio.gather(*old, *new)
 
     async def test_a_verdict_is_kept_under_the_policy_that_made_it(self, parts: Parts) -> None:
         """Not under the one that was in force when the request came."""
-        parts.scorer.scoring.clear()
-        asking = asyncio.create_task(parts.content())
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        [asking] = await parts.begun(parts.content())
         parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
         parts.scorer.scoring.set()
         assert (await asking).policy_version == "p2"
@@ -268,18 +267,13 @@ class TestWhatAVerdictRestsOn:
         verdict = await parts.content()
         assert (verdict.model_version, verdict.cached) == ("m/2", True)
 
-    async def test_a_scoring_from_before_the_trial_is_not_joined(self, parts: Parts) -> None:
-        for ask in (parts.content, parts.uri):
-            parts.scorer.releases = releases(1)
-            parts.scorer.scored.clear()
-            parts.scorer.scoring.clear()
-            before = asyncio.create_task(ask())
-            await parts.until(lambda: len(parts.scorer.scored) == 1)
-            parts.scorer.releases = releases(1, canary=2, share=1.0)
-            on_it = asyncio.create_task(ask())
-            await parts.until(lambda: len(parts.scorer.scored) == 2)
-            parts.scorer.scoring.set()
-            await asyncio.gather(before, on_it)
+    @BY
+    async def test_a_scoring_from_before_the_trial_is_not_joined(self, parts: Parts, by: str) -> None:
+        before = await parts.begun(parts.by(by)())
+        parts.scorer.releases = releases(1, canary=2, share=1.0)
+        on_it = await parts.begun(parts.by(by)(), scored=2)
+        parts.scorer.scoring.set()
+        await asyncio.gather(*before, *on_it)
 
     async def test_equal_videos_on_trial_at_one_time_are_compared_once(self, parts: Parts) -> None:
         parts.scorer.releases = releases(1, canary=2, share=1.0)
@@ -316,26 +310,22 @@ class TestDigestAlone:
         assert bare(verdict) == bare(scored)
         assert stages(verdict) == {"cache", "total"}
 
-    async def test_none_is_kept(self, parts: Parts) -> None:
+    @pytest.mark.parametrize("scored_before", [False, True])
+    async def test_no_verdict_is_kept_or_one_under_another_policy(self, parts: Parts, scored_before: bool) -> None:
+        if scored_before:
+            await parts.content()
+            parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
         with pytest.raises(VerdictNotCached) as refusal:
             await parts.digest()
         assert refusal.value.field == "content_digest"
 
-    async def test_a_verdict_under_another_policy_is_none(self, parts: Parts) -> None:
-        await parts.content()
-        parts.scorer.policy = POLICY.model_copy(update={"version": "p2"})
-        with pytest.raises(VerdictNotCached):
-            await parts.digest()
-
-    async def test_what_is_no_digest(self, parts: Parts) -> None:
+    @pytest.mark.parametrize(
+        ("asked", "field"), [({"digest": "blake3:00"}, "content_digest"), ({"evidence": 1}, "max_evidence_frames")]
+    )
+    async def test_what_a_digest_must_be_and_cannot_give(self, parts: Parts, asked: dict, field: str) -> None:
         with pytest.raises(InvalidRequest) as refusal:
-            await parts.digest("blake3:00")
-        assert refusal.value.field == "content_digest"
-
-    async def test_evidence_cannot_come_from_a_digest(self, parts: Parts) -> None:
-        with pytest.raises(InvalidRequest) as refusal:
-            await parts.digest(evidence=1)
-        assert refusal.value.field == "max_evidence_frames"
+            await parts.digest(**asked)
+        assert refusal.value.field == field
 
 
 class TestTogether:
@@ -355,25 +345,17 @@ class TestTogether:
         assert second.action == pb.ACTION_BLOCK
         assert (await parts.content()).action == pb.ACTION_BLOCK
 
-    async def test_what_is_wrong_with_the_video_is_told_to_all(self, parts: Parts) -> None:
-        parts.scorer.error = CorruptVideo("no frame")
+    @pytest.mark.parametrize("error", [CorruptVideo("no frame"), BackendUnavailable("away")])
+    async def test_a_failure_is_told_to_all_and_not_asked_for_again(self, parts: Parts, error: Exception) -> None:
+        parts.scorer.error = error
         outcomes = await asyncio.gather(*(parts.content() for _ in range(3)), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [CorruptVideo] * 3
+        assert outcomes == [error] * 3
         assert len(parts.scorer.scored) == 1
 
-    async def test_a_backend_that_is_away_is_not_asked_once_for_each(self, parts: Parts) -> None:
-        parts.scorer.error = BackendUnavailable("away")
-        outcomes = await asyncio.gather(*(parts.content() for _ in range(3)), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [BackendUnavailable] * 3
-        assert len(parts.scorer.scored) == 1
-
-    @pytest.mark.parametrize("by", ["content", "uri"])
+    @BY
     async def test_who_has_more_time_does_not_fail_with_the_first_one_s_deadline(self, parts: Parts, by: str) -> None:
-        ask = {"content": parts.content, "uri": parts.uri}[by]
-        parts.scorer.scoring.clear()
-        hasty = asyncio.create_task(ask(patience_s=1))
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
-        patient = asyncio.create_task(ask(patience_s=1000))
+        [hasty] = await parts.begun(parts.by(by)(patience_s=1))
+        patient = asyncio.create_task(parts.by(by)(patience_s=1000))
         await asyncio.sleep(0.01)
         parts.scorer.error = DeadlineExceeded("the hasty one's")
         parts.scorer.scoring.set()
@@ -384,27 +366,15 @@ class TestTogether:
         first, second = parts.scorer.scored
         assert second - first > 900, "scored within its own deadline"
 
-    async def test_who_began_and_leaves_does_not_end_it_for_others(self, parts: Parts) -> None:
-        parts.scorer.scoring.clear()
-        leaving, staying = (asyncio.create_task(parts.content()) for _ in range(2))
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
-        leaving.cancel()
-        await asyncio.wait({leaving})
-        parts.scorer.scoring.set()
-        assert (await staying).action == pb.ACTION_BLOCK
-        assert (len(parts.scorer.scored), parts.scorer.cancelled) == (1, 0)
-
-    @pytest.mark.parametrize("by", ["content", "uri"])
-    async def test_when_all_leave_the_work_ends(self, parts: Parts, by: str) -> None:
-        ask = {"content": parts.content, "uri": parts.uri}[by]
-        parts.scorer.scoring.clear()
-        callers = [asyncio.create_task(ask()) for _ in range(3)]
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+    @BY
+    async def test_the_work_goes_on_until_all_have_left(self, parts: Parts, by: str) -> None:
+        callers = await parts.begun(*(parts.by(by)() for _ in range(3)))
         for caller in callers:
+            assert (parts.scorer.cancelled, parts.pipeline.flights > 0) == (0, True)
             caller.cancel()
-        await asyncio.wait(callers)
-        await parts.until(lambda: parts.scorer.cancelled == 1)
-        assert parts.pipeline.flights == 0
+            await asyncio.wait({caller})
+            await settled()
+        assert (len(parts.scorer.scored), parts.scorer.cancelled, parts.pipeline.flights) == (1, 1, 0)
 
     async def test_who_follows_holds_no_second_copy_of_the_video(self, parts: Parts) -> None:
         gone: list[int] = []
@@ -415,14 +385,12 @@ class TestTogether:
             def __del__(self) -> None:
                 gone.append(self.number)
 
-        def caller(number: int) -> asyncio.Task[pb.Verdict]:
+        def asked(number: int) -> Coroutine[Any, Any, pb.Verdict]:
             video = Video(VIDEO)
             video.number = number
-            return asyncio.create_task(parts.content(video))
+            return parts.content(video)
 
-        parts.scorer.scoring.clear()
-        callers = [caller(1), caller(2), caller(3)]
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        callers = await parts.begun(asked(1), asked(2), asked(3))
         await asyncio.sleep(0.01)
         assert sorted(gone) == [2, 3]
         parts.scorer.scoring.set()
@@ -431,9 +399,7 @@ class TestTogether:
         assert sorted(gone) == [1, 2, 3]
 
     async def test_closing_ends_what_is_under_way(self, parts: Parts) -> None:
-        parts.scorer.scoring.clear()
-        callers = [asyncio.create_task(parts.content()) for _ in range(2)]
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        callers = await parts.begun(parts.content(), parts.content())
         await parts.pipeline.close()
         assert parts.scorer.cancelled == 1
         await asyncio.wait(callers)
@@ -477,9 +443,7 @@ class TestUri:
 
     async def test_content_that_joins_a_file_s_scoring_says_its_own_reads(self, parts: Parts) -> None:
         parts.scorer.file_digest = DIGEST
-        parts.scorer.scoring.clear()
-        by_uri = asyncio.create_task(parts.uri())
-        await parts.until(lambda: len(parts.scorer.scored) == 1)
+        [by_uri] = await parts.begun(parts.uri())
         by_content = asyncio.create_task(parts.content())
         await asyncio.sleep(0.01)
         parts.scorer.scoring.set()

@@ -16,7 +16,6 @@ from structlog.testing import capture_logs
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.inference.batcher import BatchSettings
-from wildgate_server.inference.evidence import EvidenceMaker
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import ClipWindow
@@ -92,9 +91,9 @@ class Parts:
             policy=POLICY,
             router=self.router,
             observer=Observer(manifest(), self.router),
-            evidence=EvidenceMaker(self._frames),
+            frames=self._frames,
             needs_cpu_decoder=lambda video: self.software,
-            metrics=self.metrics.canary,
+            metrics=self.metrics,
             canary_patience_s=1.0,
         )
 

@@ -11,7 +11,7 @@ from time import monotonic
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
@@ -124,20 +124,26 @@ def video(content: bytes, video_id: str = "", **fields: object) -> pb.ScoreReque
     return pb.ScoreRequest(video_id=video_id or content.decode(), content=content, **fields)
 
 
-async def refusal(call: grpc.aio.UnaryUnaryCall) -> grpc.aio.AioRpcError:
+async def refusal(call: grpc.aio.UnaryUnaryCall) -> status_pb2.Status:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
-    return raised.value
+    return rpc_status.from_call(raised.value)
 
 
-def reason(status: object) -> str:
+def reason(status: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason
 
 
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    return reason(rpc_status.from_call(error))
+async def streamed(served: Served, *requests: pb.ScoreRequest) -> dict[str, pb.ScoreStreamResponse]:
+    """All answers of a stream, by their videos."""
+    answers = served.stub.ScoreStream(items(*requests))
+    return {answer.video_id: answer async for answer in answers}
+
+
+def items(*requests: pb.ScoreRequest) -> Iterator[pb.ScoreStreamRequest]:
+    return (pb.ScoreStreamRequest(request=request) for request in requests)
 
 
 async def test_a_video_is_scored_and_answered() -> None:
@@ -145,12 +151,12 @@ async def test_a_video_is_scored_and_answered() -> None:
         before = monotonic()
         response = await served.stub.Score(video(b"fine", "my id", max_evidence_frames=3))
         (call,) = served.pipeline.calls
-        counted = served.counted()
+        assert served.counted() == {"block": 1}
+        assert served.metrics.registry.get_sample_value("wildgate_stage_seconds_sum", {"stage": "total"}) == 0.25
     assert (response.video_id, response.verdict.model_version) == ("my id", "fine")
     assert response.verdict.action == pb.ACTION_BLOCK
     assert (call.source, call.max_evidence_frames) == (b"fine", 3)
     assert before + 60 <= call.deadline <= monotonic() + 60
-    assert counted == {"block": 1}
 
 
 async def test_a_uri_is_handed_on_as_it_was_given() -> None:
@@ -165,31 +171,23 @@ async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() ->
         response = await served.stub.Score(known)
         assert (response.video_id, response.verdict.cached) == ("a", True)
         error = await refusal(served.stub.Score(pb.ScoreRequest(content_digest="blake3:other")))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "VERDICT_NOT_CACHED")
+        assert (error.code, reason(error)) == (code_pb2.NOT_FOUND, "VERDICT_NOT_CACHED")
         held = served.stub.Score(video(b"hold"))
         await served.pipeline.until(1)
-        assert reason_of(await refusal(served.stub.Score(known))) == "OVERLOADED"
+        assert reason(await refusal(served.stub.Score(known))) == "OVERLOADED"
         served.pipeline.held.set()
         await held
-        assert served.counted() == {"review": 1, "block": 1, "overloaded": 1}, (
-            "what is not kept is no video that failed"
-        )
+        counted = served.counted()
+    assert counted == {"review": 1, "block": 1, "overloaded": 1}, "what is not kept is no video that failed"
 
 
 async def test_digests_in_a_stream() -> None:
     async with serving() as served:
         asked = [pb.ScoreRequest(video_id=name, content_digest=f"blake3:{name}") for name in ("known", "other")]
-        answers = {answer.video_id: answer async for answer in served.stub.ScoreStream(items(*asked))}
-        counted = served.counted()
+        answers = await streamed(served, *asked)
+        assert served.counted() == {"review": 1}
     assert answers["known"].verdict.cached
     assert reason(answers["other"].error) == "VERDICT_NOT_CACHED"
-    assert counted == {"review": 1}
-
-
-async def test_stages_of_the_answer_are_those_of_the_metrics() -> None:
-    async with serving() as served:
-        await served.stub.Score(video(b"fine"))
-        assert served.metrics.registry.get_sample_value("wildgate_stage_seconds_sum", {"stage": "total"}) == 0.25
 
 
 async def test_a_full_server_refuses_at_once() -> None:
@@ -197,10 +195,9 @@ async def test_a_full_server_refuses_at_once() -> None:
         held = [served.stub.Score(video(b"hold")) for _ in range(2)]
         await served.pipeline.until(2)
         error = await refusal(served.stub.Score(video(b"fine")))
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert reason_of(error) == "OVERLOADED"
+        assert (error.code, reason(error)) == (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED")
         retry = error_details_pb2.RetryInfo()
-        assert rpc_status.from_call(error).details[1].Unpack(retry)
+        assert error.details[1].Unpack(retry)
         assert retry.retry_delay.nanos == 750_000_000
         assert len(served.pipeline.calls) == 2, "no work was done for it"
         served.pipeline.held.set()
@@ -211,12 +208,9 @@ async def test_a_full_server_refuses_at_once() -> None:
 
 async def test_bad_requests_are_refused_before_any_work() -> None:
     async with serving() as served:
-        for request, expected in (
-            (pb.ScoreRequest(), "INVALID_REQUEST"),
-            (video(b"x", max_evidence_frames=-1), "INVALID_REQUEST"),
-            (video(b"x", max_evidence_frames=65), "INVALID_REQUEST"),
-        ):
-            assert reason_of(await refusal(served.stub.Score(request))) == expected
+        beyond = [video(b"x", max_evidence_frames=count) for count in (-1, 65)]
+        for request in (pb.ScoreRequest(), *beyond):
+            assert reason(await refusal(served.stub.Score(request))) == "INVALID_REQUEST"
         assert served.pipeline.calls == []
         assert served.admission.in_flight == 0
         await served.stub.Score(video(b"x", max_evidence_frames=64))
@@ -225,10 +219,10 @@ async def test_bad_requests_are_refused_before_any_work() -> None:
 async def test_errors_and_surprises_of_scoring() -> None:
     async with serving() as served:
         error = await refusal(served.stub.Score(video(b"bad")))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "NOT_A_VIDEO")
+        assert (error.code, reason(error)) == (code_pb2.INVALID_ARGUMENT, "NOT_A_VIDEO")
         with capture_logs() as log:
             error = await refusal(served.stub.Score(video(b"bug")))
-        assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, InternalError().message)
+        assert (error.code, error.message) == (code_pb2.INTERNAL, InternalError().message)
         assert [line["event"] for line in log] == ["surprise"]
         assert served.counted() == {"not_a_video": 1, "internal": 1}
         assert served.admission.in_flight == 0
@@ -237,17 +231,17 @@ async def test_errors_and_surprises_of_scoring() -> None:
 async def test_the_server_s_own_cap_on_time() -> None:
     async with serving(max_deadline_s=0.05) as served:
         error = await refusal(served.stub.Score(video(b"hold")))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        assert (error.code, reason(error)) == (code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
         await served.pipeline.until(0)
         assert served.pipeline.cancelled == 1
 
 
 async def test_the_caller_s_deadline_goes_to_the_scorer_and_ends_it() -> None:
     async with serving(max_deadline_s=1000) as served:
-        call = served.stub.Score(video(b"hold"), timeout=0.5)
         sent = monotonic()
-        error = await refusal(call)
-        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await served.stub.Score(video(b"hold"), timeout=0.5)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await served.pipeline.until(0)
         assert served.pipeline.cancelled == 1
         assert served.pipeline.calls[0].deadline < sent + 500, "not the server's cap"
@@ -272,22 +266,17 @@ async def test_a_draining_server_sends_callers_elsewhere() -> None:
         await served.pipeline.until(1)
         served.admission.close()
         error = await refusal(served.stub.Score(video(b"fine")))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        assert (error.code, reason(error)) == (code_pb2.UNAVAILABLE, "SHUTTING_DOWN")
         served.pipeline.held.set()
         assert (await held).verdict.model_version == "hold", "work under way is finished"
-
-
-def items(*requests: pb.ScoreRequest) -> Iterator[pb.ScoreStreamRequest]:
-    return (pb.ScoreStreamRequest(request=request) for request in requests)
 
 
 async def test_a_stream_answers_every_video_and_one_bad_one_is_one_failed_item() -> None:
     contents = [b"bad %d" % at if at % 5 == 0 else b"bug" if at == 7 else b"fine %d" % at for at in range(20)]
     async with serving(stream_concurrency=4) as served:
-        call = served.stub.ScoreStream(items(*(video(content, str(at)) for at, content in enumerate(contents))))
-        answers = {answer.video_id: answer async for answer in call}
-        assert await call.code() is grpc.StatusCode.OK
-        counted = served.counted()
+        answers = await streamed(served, *(video(content, str(at)) for at, content in enumerate(contents)))
+        assert served.counted() == {"block": 15, "not_a_video": 4, "internal": 1}
+        assert await streamed(served) == {}, "and an empty one ends"
     assert set(answers) == {str(at) for at in range(20)}
     for at, content in enumerate(contents):
         answer = answers[str(at)]
@@ -298,13 +287,11 @@ async def test_a_stream_answers_every_video_and_one_bad_one_is_one_failed_item()
             assert reason(answer.error) == "INTERNAL"
         else:
             assert (answer.error.code, reason(answer.error)) == (3, "NOT_A_VIDEO")
-    assert counted == {"block": 15, "not_a_video": 4, "internal": 1}
 
 
 async def test_an_item_s_error_is_what_score_would_have_failed_with() -> None:
     async with serving() as served:
-        (item,) = [answer async for answer in served.stub.ScoreStream(items(video(b"bad")))]
-        assert item.error == rpc_status.from_call(await refusal(served.stub.Score(video(b"bad"))))
+        assert (await streamed(served, video(b"bad")))["bad"].error == await refusal(served.stub.Score(video(b"bad")))
 
 
 async def test_answers_come_as_they_finish() -> None:
@@ -330,7 +317,7 @@ async def test_a_stream_waits_for_places_where_a_single_video_is_refused() -> No
     async with serving(stream_concurrency=8, max_in_flight=2) as served:
         call = served.stub.ScoreStream(items(*(video(b"hold", str(at)) for at in range(6))))
         await served.pipeline.until(2)
-        assert reason_of(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
+        assert reason(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
         served.pipeline.held.set()
         answers = [answer async for answer in call]
         assert len(answers) == 6
@@ -362,8 +349,3 @@ async def test_each_video_of_a_stream_has_its_own_time() -> None:
         await call.done_writing()
         first, second = (call.deadline for call in served.pipeline.calls)
     assert first <= between + 40 <= second
-
-
-async def test_an_empty_stream_ends() -> None:
-    async with serving() as served:
-        assert [answer async for answer in served.stub.ScoreStream(items())] == []

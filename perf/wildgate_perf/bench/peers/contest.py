@@ -19,13 +19,13 @@ from wildgate_perf.bench.peers.peer_setup import Peer, PeerAbsent, PeerFailed, P
 from wildgate_perf.bench.phase import Bystanders, PhaseFailed, all_answered, observed
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
+from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.offline import ScoringLoop
 from wildgate_perf.processes import ProcessEnded
 from wildgate_perf.server_parts import free_endpoints
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.spread import Spread
-from wildgate_server.local_server import ServerStartFailed
 
 _READY_POLL_S = 0.1
 

@@ -122,7 +122,7 @@ def served(metrics: Metrics) -> Iterator[str]:
 def test_a_trial_is_shown_as_the_gateway_counts_it(repository: Repository) -> None:
     metrics = Metrics()
     for _ in range(3):
-        metrics.canary.compared(
+        metrics.compared(
             serving="m/1", canary="m/2", actions=("BLOCK", "REVIEW"), labels=["rhino_horn"], score_difference=0.5
         )
     with served(metrics) as address:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from event_loop import Clock
 
 from wildgate_server.caching.circuit_breaker import CircuitBreaker
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import gc
 from functools import partial
 
 import pytest
+from event_loop import settled
 
 from wildgate_server.caching.single_flight import SingleFlight
 
@@ -45,11 +46,6 @@ def work() -> Work:
 @pytest.fixture
 def flights() -> SingleFlight[str]:
     return SingleFlight(personal=(TooLate,))
-
-
-async def settled() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_equal_work_is_done_once_and_tells_who_led(flights: SingleFlight[str], work: Work) -> None:

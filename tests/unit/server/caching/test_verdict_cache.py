@@ -5,19 +5,13 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from event_loop import Clock
 
 from wildgate_server.caching.verdict_cache import Kept, Lookup, MemoryStore, VerdictCache
 from wildgate_server.metrics import Metrics
 
 TTL_S = 60.0
 DAY_S = 86_400.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class SlowStore:
@@ -44,7 +38,7 @@ def verdict(name: str = "v", size: int = 0) -> bytes:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
@@ -63,8 +57,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics) -> VerdictCache:
-    return VerdictCache([memory, slow], TTL_S, metrics.cache)
+def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics, clock: Clock) -> VerdictCache:
+    return VerdictCache([memory, slow], TTL_S, metrics, clock)
 
 
 def lookups(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -107,8 +101,8 @@ async def test_what_another_gateway_kept_is_found_here_for_the_rest_of_its_time(
 ) -> None:
     await cache.keep("a", verdict())
     other = MemoryStore(10, 1 << 20, clock)
-    slow.kept["a"] = Kept(slow.kept["a"].value, 5.0)
-    elsewhere = VerdictCache([other, slow], TTL_S, Metrics().cache)
+    slow.kept["a"] = Kept(slow.kept["a"].value, clock.now + 5.0)
+    elsewhere = VerdictCache([other, slow], TTL_S, Metrics())
     assert await elsewhere.find("a") == verdict()
     assert await elsewhere.find("a") == verdict()
     assert slow.asked == 1, "the second time it was in memory"
@@ -144,7 +138,7 @@ async def test_bytes_are_bounded_and_what_is_too_large_is_not_kept(clock: Clock)
 
 
 async def test_what_is_over_makes_room_before_what_is_not(memory: MemoryStore, clock: Clock) -> None:
-    await memory.put("short", Kept(b"", 1.0))
+    await memory.put("short", Kept(b"", clock.now + 1.0))
     await memory.put("b", Kept(b"", DAY_S))
     await memory.put("c", Kept(b"", DAY_S))
     await memory.get("short")
@@ -160,7 +154,7 @@ async def test_figures_are_what_entries_take() -> None:
     tracemalloc.start()
     try:
         for number in range(count):
-            await memory.put(f"{number:064x}", Kept(bytes(size), DAY_S))
+            await memory.put(f"{number:064x}", Kept(bytes(size), 1e9 + number))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -176,9 +170,9 @@ async def damaged_values(cache: VerdictCache, slow: SlowStore) -> list[bytes]:
 
 
 async def test_a_damaged_or_foreign_value_is_a_miss(clock: Clock, slow: SlowStore, metrics: Metrics) -> None:
-    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics().cache), slow)
+    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics()), slow)
     memory = MemoryStore(10, 1 << 20, clock)
-    cache = VerdictCache([memory, slow], TTL_S, metrics.cache)
+    cache = VerdictCache([memory, slow], TTL_S, metrics)
     for value in values:
         slow.kept["a"] = Kept(value, DAY_S)
         assert await cache.find("a") is None

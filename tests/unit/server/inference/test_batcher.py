@@ -9,6 +9,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
+from event_loop import settled
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
@@ -24,7 +25,10 @@ def row(mark: int, size: int = 1) -> ClipRow:
 
 
 class FakeTriton:
-    """Answers each row with its own mark; refuses batches that hold `bad` marks; `hold` keeps answers back."""
+    """Answers each row with its own mark; refuses batches that hold `bad` marks; `hold` keeps answers back.
+
+    Only the first `answered` rows get one.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -34,6 +38,7 @@ class FakeTriton:
         self.cancelled = 0
         self.under_way = 0
         self.most_under_way = 0
+        self.answered: int | None = None
         self._go = asyncio.Event()
         self._go.set()
 
@@ -60,22 +65,22 @@ class FakeTriton:
             raise self.error
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
-        return DetectionBatch(np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32), 7)
+        detections = np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
+        return DetectionBatch(detections[: self.answered], 7)
 
 
 @asynccontextmanager
 async def batching(triton: FakeTriton, **settings: float) -> AsyncIterator[Batcher]:
-    async with Batcher(BatchSettings(**settings), triton.detect) as batcher:
+    batcher = Batcher(BatchSettings(**settings), triton.detect)
+    batcher.start()
+    try:
         yield batcher
+    finally:
+        await batcher.close()
 
 
 def submitted(batcher: Batcher, *rows: ClipRow, within_s: float = FAR) -> list[asyncio.Task[RowResult]]:
     return [asyncio.create_task(batcher.submit(asked, monotonic() + within_s)) for asked in rows]
-
-
-async def settled() -> None:
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 async def marks_of(tasks: Sequence[asyncio.Task[RowResult]]) -> list[int]:
@@ -198,11 +203,8 @@ async def test_a_surprise_becomes_an_error_that_the_caller_may_retry(triton: Fak
 
 
 async def test_an_answer_with_too_few_rows_fails_who_got_none(triton: FakeTriton) -> None:
-    async def short(rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
-        answer = await triton.detect(rows, timeout_s)
-        return DetectionBatch(answer.detections[:1], answer.version)
-
-    async with Batcher(BatchSettings(max_rows=2, max_wait_ms=LONG_WAIT_MS), short) as batcher:
+    triton.answered = 1
+    async with batching(triton, max_rows=2, max_wait_ms=LONG_WAIT_MS) as batcher:
         first, second = await asyncio.gather(*submitted(batcher, row(1), row(2)), return_exceptions=True)
     assert isinstance(first, RowResult)
     assert isinstance(second, BackendUnavailable)

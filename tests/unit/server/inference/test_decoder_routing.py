@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from clips import ClipSpec, make_clip
 
-from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, DecoderRouting
+from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, needs_cpu_decoder
 from wildgate_server.media.coded_stream import Coding
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content
@@ -82,25 +82,24 @@ BY_SOFTWARE = {
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", ON_GPU)
 def test_what_nvdec_decodes_goes_to_the_gpu(profile: str, name: str) -> None:
-    assert not DecoderRouting(profile).needs_cpu_decoder(ON_GPU[name])
+    assert not needs_cpu_decoder(ON_GPU[name], profile)
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
 @pytest.mark.parametrize("name", BY_SOFTWARE)
 def test_everything_else_goes_to_the_cpu(profile: str, name: str) -> None:
-    assert DecoderRouting(profile).needs_cpu_decoder(BY_SOFTWARE[name])
+    assert needs_cpu_decoder(BY_SOFTWARE[name], profile)
 
 
 def test_in_profile_cpu_nothing_needs_another_decoder() -> None:
-    routing = DecoderRouting("cpu")
-    assert not any(routing.needs_cpu_decoder(video) for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
+    assert not any(needs_cpu_decoder(video, "cpu") for video in [*ON_GPU.values(), *BY_SOFTWARE.values()])
 
 
 def test_a_gpu_that_can_more_gets_more() -> None:
     wider = {**NVDEC, "h264": DecoderLimits(frozenset({"High"}), 48, 16, 8192, 8192)}
     large = video(width=7680, height=4320)
-    assert DecoderRouting("gpu").needs_cpu_decoder(large)
-    assert not DecoderRouting("gpu", wider).needs_cpu_decoder(large)
+    assert needs_cpu_decoder(large, "gpu")
+    assert not needs_cpu_decoder(large, "gpu", wider)
 
 
 def sampled(spec: ClipSpec) -> SampledVideo:
@@ -130,4 +129,4 @@ def sampled(spec: ClipSpec) -> SampledVideo:
     ids=lambda value: f"{value.codec}-{value.container}-{value.pix_fmt}" if isinstance(value, ClipSpec) else "",
 )
 def test_real_videos(spec: ClipSpec, software: bool) -> None:
-    assert DecoderRouting("gpu").needs_cpu_decoder(sampled(spec)) is software
+    assert needs_cpu_decoder(sampled(spec), "gpu") is software

@@ -13,7 +13,7 @@ from releases_under_test import releases
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox
-from wildgate_server.inference.evidence import EvidenceFrame, EvidenceMaker
+from wildgate_server.inference.evidence import EvidenceFrame, evidence_frames
 from wildgate_server.inference.observation import Observation
 from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
@@ -54,8 +54,8 @@ def detection(score: float, time_s: float) -> Detection:
     return Detection("bear", score, time_s, (0.0, 0.0, 1.0, 1.0))
 
 
-async def made(decoder: FakeDecoder, detections: list[Detection], count: int) -> list[EvidenceFrame]:
-    return await EvidenceMaker(decoder.frames).make(seen(detections), count, monotonic() + FAR)
+async def made(decoder: FakeDecoder, detections: list[Detection], count: int) -> tuple[EvidenceFrame, ...]:
+    return await evidence_frames(decoder.frames, seen(detections), count, monotonic() + FAR)
 
 
 def seen(detections: list[Detection]) -> Observation:
@@ -97,7 +97,7 @@ async def test_only_windows_with_a_wanted_frame_are_decoded(decoder: FakeDecoder
 
 @pytest.mark.parametrize(("detections", "count"), [([], 5), ([detection(0.9, 0.0)], 0)])
 async def test_nothing_to_show_asks_nobody(decoder: FakeDecoder, detections: list[Detection], count: int) -> None:
-    assert await made(decoder, detections, count) == []
+    assert await made(decoder, detections, count) == ()
     assert decoder.rows == []
 
 
@@ -106,9 +106,9 @@ async def test_a_decoder_s_error_is_raised() -> None:
         raise BackendUnavailable("away")
 
     with pytest.raises(BackendUnavailable):
-        await EvidenceMaker(away).make(seen([detection(0.5, 0.0)]), 1, monotonic() + FAR)
+        await evidence_frames(away, seen([detection(0.5, 0.0)]), 1, monotonic() + FAR)
 
 
 async def test_a_passed_deadline_asks_with_a_positive_timeout(decoder: FakeDecoder) -> None:
-    await EvidenceMaker(decoder.frames).make(seen([detection(0.5, 0.0)]), 1, monotonic() - 5)
+    await evidence_frames(decoder.frames, seen([detection(0.5, 0.0)]), 1, monotonic() - 5)
     assert decoder.timeouts_s[0] > 0

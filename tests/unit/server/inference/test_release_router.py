@@ -8,6 +8,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
+from event_loop import settled
 from releases_under_test import releases
 
 from wildgate_server.errors import BackendUnavailable
@@ -31,11 +32,6 @@ class FakeTriton:
 @pytest.fixture
 def triton() -> FakeTriton:
     return FakeTriton()
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_rows_of_two_ensembles_never_share_a_batch(triton: FakeTriton) -> None:

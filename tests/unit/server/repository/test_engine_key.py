@@ -14,14 +14,22 @@ from wildgate_server.repository.engine_key import (
     EngineDoesNotFit,
     EngineKey,
     EngineKeyError,
-    EngineNeeds,
     check_engine,
     check_repository_engines,
 )
 from wildgate_server.repository.machine import Gpu, Machine
+from wildgate_server.repository.manifest import ModelManifest
 
 ONNX, ENGINE = b"an ONNX file", b"an engine"
-NEEDS = EngineNeeds(frames=8, side=320, detections=16, max_batch=16)
+MANIFEST = {
+    "frames_per_window": 8,
+    "frame_side_px": 320,
+    "detections_per_frame": 16,
+    "letterbox_value": 114,
+    "max_frame_pixels": 9437184,
+    "serving": {"max_batch_size": 16, "max_queue_delay_us": 500, "instances": 2},
+}
+NEEDS = ModelManifest.model_validate(MANIFEST)
 ADA = Machine(Gpu("NVIDIA L4", "8.9"), "580.82.07", {"rtx": "1.7.1.116", "tensorrt": "11.1.0.5"})
 HOPPER = Machine(Gpu("NVIDIA H200", "9.0"), "580.82.07", {"rtx": "1.7.1.116", "tensorrt": "11.1.0.5"})
 TURING = Machine(Gpu("Tesla T4", "7.5"), "580.82.07", {"rtx": "1.7.1.116"})
@@ -52,9 +60,9 @@ def lay(folder: Path, *, name: str = "model.rtx", **changes: object) -> Path:
     return folder / name
 
 
-def refusal(engine: Path, machine: Machine, needs: EngineNeeds | None = NEEDS) -> list[str]:
+def refusal(engine: Path, machine: Machine) -> list[str]:
     with pytest.raises(EngineDoesNotFit) as caught:
-        check_engine(engine, engine.with_name("model.onnx"), machine, needs)
+        check_engine(engine, engine.with_name("model.onnx"), machine, NEEDS)
     first, *complaints, remedy = str(caught.value).split("\n  ")
     assert first == f"{engine} does not fit:"
     words = shlex.split(remedy)
@@ -129,9 +137,9 @@ def test_a_pair_of_which_one_half_was_replaced(tmp_path: Path) -> None:
 def test_no_engine_and_no_key(tmp_path: Path) -> None:
     engine = lay(tmp_path)
     (tmp_path / "model.rtx.json").unlink()
-    [complaint, command] = refusal(engine, ADA, needs=None)
+    [complaint, command] = refusal(engine, ADA)
     assert complaint == f"{tmp_path}/model.rtx.json: there is no such file, so nothing says what model.rtx is"
-    assert command == f"--target rtx --output {engine}"
+    assert command == f"--target rtx --output {engine} --max-batch 16"
     engine.unlink()
     assert refusal(engine, ADA)[0] == "there is no such file"
 
@@ -154,21 +162,11 @@ def test_a_broken_key_is_refused_with_the_field(tmp_path: Path, content: str, me
     assert str(caught.value).startswith(f"{tmp_path}/model.rtx.json: {message}")
 
 
-MANIFEST = """\
-frames_per_window: 8
-frame_side_px: 320
-detections_per_frame: 16
-letterbox_value: 114
-max_frame_pixels: 9437184
-serving: {max_batch_size: 32, max_queue_delay_us: 500, instances: 2}
-"""
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "manifest.yaml").write_text(MANIFEST)
+    (tmp_path / "manifest.yaml").write_text(json.dumps(MANIFEST))  # JSON is YAML
     for version in (1, 2):
-        lay(tmp_path / "wildlife_detector" / str(version), max_batch=32)
+        lay(tmp_path / "wildlife_detector" / str(version))
     return tmp_path
 
 
@@ -179,9 +177,9 @@ def test_the_cpu_profile_needs_no_engine(repository: Path) -> None:
 
 def test_every_version_of_a_repository_is_checked(repository: Path) -> None:
     check_repository_engines(repository, "rtx", [1, 2], ADA)
-    lay(repository / "wildlife_detector/2", max_batch=16)
+    lay(repository / "wildlife_detector/2", max_batch=8)
     check_repository_engines(repository, "rtx", [1], ADA)
-    with pytest.raises(EngineDoesNotFit, match="largest batch: the engine's is 16, the manifest's 32"):
+    with pytest.raises(EngineDoesNotFit, match="largest batch: the engine's is 8, the manifest's 16"):
         check_repository_engines(repository, "rtx", [1, 2], ADA)
 
 
@@ -193,9 +191,9 @@ def test_the_gpu_profile_looks_for_a_plan(repository: Path) -> None:
         f"{folder}/model.plan does not fit:",
         "  there is no such file",
         f"  build the right one with: wildgate-build engine {folder}/model.onnx --target tensorrt "
-        f"--output {folder}/model.plan --max-batch 32",
+        f"--output {folder}/model.plan --max-batch 16",
     ]
-    changes = {"target": "tensorrt", "tensorrt_version": "11.1.0.5", "architectures": ["9.0"], "max_batch": 32}
+    changes = {"target": "tensorrt", "tensorrt_version": "11.1.0.5", "architectures": ["9.0"]}
     lay(folder, name="model.plan", **changes)
     check_repository_engines(repository, "gpu", [1], HOPPER)
 

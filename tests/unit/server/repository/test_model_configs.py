@@ -17,6 +17,7 @@ from wildgate_server.repository.model_configs import (
     ensemble,
     ensembles,
     main,
+    models_to_load,
     render_configs,
     write_configs,
 )
@@ -50,6 +51,17 @@ def parameters(found: ModelConfig) -> dict[str, str]:
     return {name: value.string_value for name, value in found.parameters.items()}
 
 
+def test_cpu_has_no_use_for_a_second_cpu_decoder_and_ensembles_come_last() -> None:
+    decoder, detector, scorers = {"clip_decoder": (1,)}, {"wildlife_detector": (3, 5)}, {"video_scorer": (3,)}
+    on_cpu = decoder | detector | scorers | {"video_scorer_canary": (5,)}
+    assert [*models_to_load("cpu", ON_TRIAL).items()] == [*on_cpu.items()]
+    both = {"video_scorer_software": (3,), "video_scorer_canary": (5,), "video_scorer_software_canary": (5,)}
+    on_gpu = decoder | {"clip_decoder_software": (1,)} | detector | scorers | both
+    for profile in ("gpu", "rtx"):
+        assert [*models_to_load(profile, ON_TRIAL).items()] == [*on_gpu.items()]
+        assert ensembles(ON_TRIAL, profile) == ensembles(ON_TRIAL)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     for name in ("manifest.yaml", "rollout.yaml"):
@@ -58,11 +70,8 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_rendering_is_stable() -> None:
+def test_rendering_is_stable_and_tells_who_writes_the_file() -> None:
     assert render_configs(manifest(), ON_TRIAL) == render_configs(manifest(), ON_TRIAL)
-
-
-def test_the_header_tells_who_writes_the_file() -> None:
     for path, text in render_configs(manifest(), ON_TRIAL).items():
         if path.suffix == ".pbtxt":
             assert text.startswith("# Rendered from manifest.yaml and rollout.yaml by `make configs`")
@@ -115,15 +124,12 @@ def test_every_ensemble_asks_one_decoder_and_one_version(
 ) -> None:
     assert ensemble(canary=canary, software=software) == name
     assert ensembles(ON_TRIAL)[name] == version
+    assert (name in ensembles(SERVING)) is not canary
     scorer = config(name, rollout=ON_TRIAL)
     first, second = scorer.ensemble_scheduling.step
     assert (first.model_name, first.model_version) == (decoder, -1)
     assert (second.model_name, second.model_version) == ("wildlife_detector", version)
     assert list(scorer.version_policy.specific.versions) == [version]
-
-
-def test_without_a_trial_there_is_no_canary() -> None:
-    assert set(ensembles(SERVING)) == {"video_scorer", "video_scorer_software"}
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu", "rtx"])
@@ -132,29 +138,37 @@ def test_the_detector_is_loaded_in_the_versions_that_answer(profile: str) -> Non
     assert list(found.version_policy.specific.versions) == [3, 5]
 
 
-@pytest.mark.parametrize("model", ["clip_decoder", "clip_decoder_software", "wildlife_detector"])
-def test_on_the_cpu_members_batch_and_run_as_the_manifest_says(model: str) -> None:
-    serving = manifest().serving
-    found = config(model)
-    assert found.backend == "python"
-    assert found.max_batch_size == serving.max_batch_size
-    assert found.dynamic_batching.max_queue_delay_microseconds == serving.max_queue_delay_us
-    assert [(group.kind, group.count) for group in found.instance_group] == [(KIND_CPU, serving.instances)]
+TOLD = {"letterbox_value": "7", "max_frame_pixels": "99"}
+ON_HOST, ON_GPU = {"FORCE_CPU_ONLY_INPUT_TENSORS": "yes"}, {"FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
+RTX_DECODER = TOLD | {"device": "gpu", "num_threads": "8"} | ON_HOST
 
 
 @pytest.mark.parametrize(
-    ("model", "profile", "runs_by"),
+    ("model", "profile", "runs_by", "kind", "told"),
     [
-        ("clip_decoder", "gpu", ("dali", "", "")),
-        ("clip_decoder", "rtx", ("python", "", "rtx_model.py")),
-        ("wildlife_detector", "gpu", ("", "tensorrt_plan", "model.plan")),
-        ("wildlife_detector", "rtx", ("python", "", "rtx_model.py")),
+        ("clip_decoder", "cpu", ("python", "", ""), KIND_CPU, TOLD),
+        ("clip_decoder", "gpu", ("dali", "", ""), KIND_GPU, {"num_threads": "8"}),
+        ("clip_decoder", "rtx", ("python", "", "rtx_model.py"), KIND_GPU, RTX_DECODER),
+        ("clip_decoder_software", "cpu", ("python", "", ""), KIND_CPU, TOLD),
+        ("clip_decoder_software", "gpu", ("python", "", ""), KIND_CPU, TOLD),
+        ("clip_decoder_software", "rtx", ("python", "", ""), KIND_CPU, TOLD),
+        ("wildlife_detector", "cpu", ("python", "", ""), KIND_CPU, {}),
+        ("wildlife_detector", "gpu", ("", "tensorrt_plan", "model.plan"), KIND_GPU, {}),
+        ("wildlife_detector", "rtx", ("python", "", "rtx_model.py"), KIND_GPU, ON_GPU),
     ],
 )
-def test_who_runs_what_on_a_gpu(model: str, profile: str, runs_by: tuple[str, str, str]) -> None:
-    found = config(model, profile)
+def test_who_runs_a_model_where_and_what_it_is_told(
+    model: str, profile: str, runs_by: tuple[str, ...], kind: int, told: dict[str, str]
+) -> None:
+    serving = manifest().serving
+    found = config(model, profile, letterbox_value=7, max_frame_pixels=99)
     assert (found.backend, found.platform, found.default_model_filename) == runs_by
-    assert [group.kind for group in found.instance_group] == [KIND_GPU]
+    assert found.max_batch_size == serving.max_batch_size
+    assert found.dynamic_batching.max_queue_delay_microseconds == serving.max_queue_delay_us
+    [group] = found.instance_group
+    assert group.kind == kind
+    assert kind == KIND_GPU or group.count == serving.instances
+    assert parameters(found) == told
 
 
 def test_the_number_of_cores_changes_nothing_on_a_gpu() -> None:
@@ -167,29 +181,10 @@ def test_the_number_of_cores_changes_nothing_on_a_gpu() -> None:
     }
 
 
-def test_the_software_decoder_is_the_same_in_every_profile() -> None:
-    assert not [path for path in rendered() if path.startswith("clip_decoder_software/configs")]
-    assert [group.kind for group in config("clip_decoder_software", "gpu").instance_group] == [KIND_CPU]
-
-
-def test_frames_stay_on_the_gpu_in_profile_rtx() -> None:
-    assert parameters(config("wildlife_detector", "rtx"))["FORCE_CPU_ONLY_INPUT_TENSORS"] == "no"
-    assert parameters(config("clip_decoder", "rtx"))["FORCE_CPU_ONLY_INPUT_TENSORS"] == "yes"
-    assert parameters(config("clip_decoder", "rtx"))["device"] == "gpu"
-
-
 @pytest.mark.parametrize("profile", ["cpu", "gpu", "rtx"])
 def test_clips_of_any_length_share_a_batch(profile: str) -> None:
     ragged = {tensor.name: tensor.allow_ragged_batch for tensor in config("clip_decoder", profile).input}
     assert ragged == {"CLIP": True, "FRAME_INDEX": False, "ROTATION": False}
-
-
-@pytest.mark.parametrize(
-    ("model", "profile"), [("clip_decoder", "cpu"), ("clip_decoder", "rtx"), ("clip_decoder_software", "cpu")]
-)
-def test_a_python_decoder_is_told_letterbox_value_and_pixel_limit(model: str, profile: str) -> None:
-    told = parameters(config(model, profile, letterbox_value=7, max_frame_pixels=99))
-    assert (told["letterbox_value"], told["max_frame_pixels"]) == ("7", "99")
 
 
 def test_the_dali_pipeline_is_told_its_sizes() -> None:
@@ -224,18 +219,10 @@ def test_check_follows_the_manifest(repository: Path, capsys: pytest.CaptureFixt
     file.write_text(file.read_text().replace("frame_side_px: 320", "frame_side_px: 256"))
     assert main(["--check", str(repository)]) == 1
     complaints = [line.removeprefix(f"{repository}/").split(":")[0] for line in capsys.readouterr().err.splitlines()]
-    assert sorted(complaints) == sorted(
-        [
-            "clip_decoder/config.pbtxt",
-            "clip_decoder/configs/gpu.pbtxt",
-            "clip_decoder/configs/rtx.pbtxt",
-            "clip_decoder/frames.json",
-            "clip_decoder_software/config.pbtxt",
-            "wildlife_detector/config.pbtxt",
-            "wildlife_detector/configs/gpu.pbtxt",
-            "wildlife_detector/configs/rtx.pbtxt",
-        ]
-    )
+    names = ("config.pbtxt", "configs/gpu.pbtxt", "configs/rtx.pbtxt")
+    decoders = ["clip_decoder/frames.json", "clip_decoder_software/config.pbtxt"]
+    models = ("clip_decoder", "wildlife_detector")
+    assert sorted(complaints) == sorted([*decoders, *(f"{model}/{name}" for model in models for name in names)])
 
 
 def test_check_misses_no_file_and_no_line(repository: Path) -> None:

@@ -19,6 +19,7 @@ from wildgate_server.repository.releases import (
     verify_files,
 )
 
+TRIALS = Canary(version=2, share=0.5), Canary(version=3, share=0.1)
 TRIAL = {"serving": 1, "previous": 3, "canary": {"version": 2, "share": 0.25}}
 
 
@@ -92,27 +93,29 @@ def test_a_file_that_was_changed_or_lost_is_named(tmp_path: Path) -> None:
         verify_files(repository, release)
 
 
-class TestOnTheWay:
-    """A rollout that takes over from another."""
+ALONE, OLD, NEW = (Rollout(serving=1, canary=canary) for canary in (None, *TRIALS))
 
-    def test_old_versions_stay_loaded_beside_the_new_one(self) -> None:
-        changing = ChangingRollout.to(Rollout(serving=3), Rollout(serving=1), loaded=(1, 2))
-        assert changing.versions == (3, 1, 2)
-        assert changing.canary is None
 
-    def test_what_was_on_trial_keeps_its_ensembles_even_if_it_serves_now(self) -> None:
-        trial = Canary(version=2, share=0.5)
-        changing = ChangingRollout.to(Rollout(serving=2, previous=1), Rollout(serving=1, canary=trial))
-        assert (changing.serving, changing.canary, set(changing.versions)) == (2, trial, {1, 2})
-
-    def test_a_new_trial_takes_the_place_of_the_old_one(self) -> None:
-        old = Rollout(serving=1, canary=Canary(version=2, share=0.5))
-        new = Rollout(serving=1, canary=Canary(version=3, share=0.1))
-        changing = ChangingRollout.to(new, old)
-        assert (changing.canary, set(changing.versions)) == (new.canary, {1, 2, 3})
-
-    def test_from_nothing(self) -> None:
-        assert ChangingRollout.to(Rollout(serving=1), None).versions == (1,)
+@pytest.mark.parametrize(
+    ("to", "in_force", "loaded", "canary", "versions"),
+    [
+        (Rollout(serving=1), None, (), None, (1,)),
+        (Rollout(serving=3), ALONE, (1, 2), None, (3, 1, 2)),  # old versions stay loaded beside the new one
+        (
+            Rollout(serving=2),
+            OLD,
+            (),
+            OLD.canary,
+            (2, 1),
+        ),  # what was on trial keeps its ensembles
+        (NEW, OLD, (), NEW.canary, (1, 3, 2)),  # a new trial takes the old one's place
+    ],
+)
+def test_a_rollout_that_takes_over(
+    to: Rollout, in_force: Rollout | None, loaded: tuple[int, ...], canary: Canary | None, versions: tuple[int, ...]
+) -> None:
+    changing = ChangingRollout.to(to, in_force, loaded)
+    assert (changing.serving, changing.canary, changing.versions) == (to.serving, canary, versions)
 
 
 def test_releases_in_memory_are_those_on_disk(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
-"""Which ensembles a profile asks, and how a Triton of somebody else's is waited for."""
+"""How a Triton that somebody else loads is waited for."""
 
 from __future__ import annotations
 
 import pytest
 
 from wildgate_server.repository.releases import Canary, Rollout
-from wildgate_server.rollout.backend import ExternalBackend, scorers
-from wildgate_server.rollout.rollout_follower import NotReadyYet
+from wildgate_server.rollout.backend import ExternalBackend, NotReadyYet
 
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 
@@ -17,16 +16,6 @@ class FakeTriton:
 
     async def ready(self, model: str, version: int | None = None) -> bool:
         return self.models.get(model) == version
-
-
-def test_a_gpu_profile_asks_the_cpu_decoder_s_ensembles_too() -> None:
-    assert scorers("cpu", TRIAL) == {"video_scorer": 1, "video_scorer_canary": 2}
-    assert scorers("gpu", TRIAL) == {
-        "video_scorer": 1,
-        "video_scorer_software": 1,
-        "video_scorer_canary": 2,
-        "video_scorer_software_canary": 2,
-    }
 
 
 async def test_an_external_triton_is_waited_for_until_every_version_answers() -> None:

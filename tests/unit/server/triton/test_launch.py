@@ -10,20 +10,17 @@ from pathlib import Path
 import pytest
 from checkout import MODEL_REPOSITORY
 
-from wildgate_server.repository.releases import Canary, ChangingRollout, Rollout
+from wildgate_server.repository.releases import Canary, ChangingRollout, Rollout, load_rollout
 from wildgate_server.triton.launch import (
     EmbeddedTritonConfig,
     Launch,
     TritonEndpoints,
     lay_out_models,
-    models_to_load,
     server_command,
-    starting_rollout,
     touch_model,
 )
-from wildgate_server.triton.runtime import TritonRuntime, TritonStartError
+from wildgate_server.triton.runtime import TritonRuntime
 
-UNCOMPILED = shutil.ignore_patterns("__pycache__")
 SERVING = Rollout(serving=1)
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 
@@ -31,9 +28,8 @@ TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """The shipped repository with a second version of the detector, and a third one half published."""
-    copy = Path(
-        shutil.copytree(MODEL_REPOSITORY, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__"))
-    )
+    uncompiled = shutil.ignore_patterns("__pycache__")
+    copy = Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "repository", ignore=uncompiled))
     shutil.copytree(copy / "wildlife_detector" / "1", copy / "wildlife_detector" / "2")
     shutil.copytree(copy / "wildlife_detector" / "1", copy / "wildlife_detector" / ".unfinished-7" / "3")
     return copy
@@ -56,15 +52,9 @@ def test_configs_are_rendered_for_the_machine_and_files_are_links(config: Embedd
     assert graph.read_bytes() == (config.model_repository / "wildlife_detector" / "1" / "model.onnx").read_bytes()
     assert "instance_group [ { count: 3 kind: KIND_CPU } ]" in lines(models / "wildlife_detector" / "config.pbtxt")
     assert (models / "video_scorer" / "1").is_dir()
-    assert {path.name for path in (models / "wildlife_detector").iterdir()} == {"1", "2", "config.pbtxt"} | {
-        path.name for path in (models / "wildlife_detector").glob("configs")
-    }, "what is half published is not there"
-
-
-def test_what_python_caches_stays_out_of_the_repository(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    lay_out_models(models, config, SERVING)
-    (models / "clip_decoder" / "1" / "__pycache__").mkdir()
+    names = {path.name for path in (models / "wildlife_detector").iterdir()}
+    assert names == {"1", "2", "config.pbtxt", "configs"}, "what is half published is not there"
+    (models / "clip_decoder" / "1" / "__pycache__").mkdir()  # as Python does beside a model
     assert not (config.model_repository / "clip_decoder" / "1" / "__pycache__").exists()
 
 
@@ -105,29 +95,10 @@ def test_a_touched_model_looks_changed_and_the_repository_does_not(
     assert original.stat().st_mtime == 1000
 
 
-def test_a_broken_rollout_is_named(config: EmbeddedTritonConfig) -> None:
-    (config.model_repository / "rollout.yaml").write_text("serving: none")
-    with pytest.raises(TritonStartError, match=r"rollout\.yaml: serving"):
-        starting_rollout(config)
-
-
-@pytest.mark.parametrize("profile", ["gpu", "rtx"])
-def test_other_profiles_load_a_cpu_decoder_too(profile: str) -> None:
-    assert models_to_load("cpu", TRIAL) == ["clip_decoder", "wildlife_detector", "video_scorer", "video_scorer_canary"]
-    models = models_to_load(profile, TRIAL)
-    assert set(models) - set(models_to_load("cpu", TRIAL)) == {
-        "clip_decoder_software",
-        "video_scorer_software",
-        "video_scorer_software_canary",
-    }
-    last_member = max(models.index(name) for name in ("clip_decoder", "clip_decoder_software", "wildlife_detector"))
-    assert all(models.index(name) > last_member for name in models if name.startswith("video_scorer"))
-
-
 def command(config: EmbeddedTritonConfig, tmp_path: Path) -> list[str]:
     launch = Launch(tmp_path, "name", TritonEndpoints(*(f"127.0.0.1:{port}" for port in (1, 2, 3))))
     runtime = TritonRuntime(tmp_path, tmp_path, tmp_path, (tmp_path,))
-    return server_command(launch, config, runtime, starting_rollout(config))
+    return server_command(launch, config, runtime, config.rollout or load_rollout(config.model_repository))
 
 
 def test_the_start_goes_by_the_rollout_that_is_given(config: EmbeddedTritonConfig, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from event_loop import Clock
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
@@ -120,19 +121,19 @@ async def test_frames_that_the_gpu_does_not_decode_come_from_the_cpu(triton: Fak
 
 async def test_an_external_triton_is_believed_again_after_a_while(triton: FakeTriton) -> None:
     triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
-    clock = [100.0]
-    async with asking(triton, clock=lambda: clock[0]) as client:
+    clock = Clock()
+    async with asking(triton, clock=clock) as client:
         assert await client.ready("video_scorer")
         await refusal(client)
-        clock[0] += 4.9
+        clock.now += 4.9
         assert not await client.ready("video_scorer")
-        clock[0] += 0.2
+        clock.now += 0.2
         assert await client.ready("video_scorer"), "without traffic, no answer would ever say so"
 
 
 async def test_an_answer_proves_an_external_triton_well(triton: FakeTriton) -> None:
     triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
-    async with asking(triton, clock=lambda: 0.0) as client:
+    async with asking(triton, clock=Clock()) as client:
         await refusal(client)
         assert not await client.ready("video_scorer")
         triton.refusals.clear()
@@ -143,11 +144,10 @@ async def test_an_answer_proves_an_external_triton_well(triton: FakeTriton) -> N
 async def test_where_there_is_a_healer_it_alone_has_the_word(triton: FakeTriton) -> None:
     triton.refusals["video_scorer"] = (grpc.StatusCode.INTERNAL, STUB_DIED)
     dead: list[str] = []
-    clock = [100.0]
-    tell: Callable[[str], None] = dead.append
-    async with asking(triton, on_dead=tell, clock=lambda: clock[0]) as client:
+    clock = Clock()
+    async with asking(triton, on_dead=dead.append, clock=clock) as client:
         await refusal(client)
-        clock[0] += 3600
+        clock.now += 3600
         assert not await client.ready("video_scorer")
         assert dead == ["clip_decoder"]
         client.healed("clip_decoder")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerStartFailed
 
 PREAMBLE = """
 import os, signal, subprocess, sys, time
