@@ -16,11 +16,12 @@ help: ## Explains the targets
 
 setup: $(VENV)/.installed ## Checks the machine and installs everything into $(VENV)
 
+# "." by itself for ./perf: pip does not take '.[dev]' for what that depends on.
 $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml constraints.txt
 	@PYTHONPATH=server $(PYTHON) -m wildgate_server.preflight
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ./client --editable ./perf --editable '.[dev]' \
-		--constraint constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ./client --editable . --editable ./perf --editable '.[dev]'
 	@touch $@
 
 demo: setup ## Starts a real server, scores the sample clips, compares with their truth, writes out/demo/
@@ -58,32 +59,32 @@ conformance: setup ## Scores the media files in MEDIA=DIR and compares with its 
 bench: setup ## Measures served against offline, the gateway, bytes read, load and cache (10 minutes), writes perf/results/
 	$(BIN)/python -m wildgate_perf.bench
 
-bench-peers: setup ## Measures the same videos in LitServe, BentoML, mosec, Ray Serve, bare Triton and a plain script
+bench-peers: setup ## Measures the same videos in BentoML, mosec, bare Triton and a plain script
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable './perf[peers]' --constraint constraints.txt
-	$(BIN)/python -m wildgate_perf.peers
+	$(BIN)/python -m wildgate_perf.bench --only peers
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
-	$(BIN)/python -m wildgate_perf.locust_load $(PERF)
+	$(BIN)/python -m wildgate_perf.load_test $(PERF)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
-	$(BIN)/wildgate-build evaluate
+	$(BIN)/python -m wildgate_detector evaluate
 
 detector: setup ## Trains the reference detector anew, quantises and publishes it (hours on a CPU; needs Debian's tuxpaint-stamps-default)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
-	$(BIN)/wildgate-build train --output out/train/detector.onnx
-	$(BIN)/wildgate-build film out/train/clips
+	$(BIN)/python -m wildgate_detector train --output out/train/detector.onnx
+	$(BIN)/python -m wildgate_detector film out/train/clips
 	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
 		--output out/train/detector-int8.onnx --report out/train/int8.json
 	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector.onnx --report out/train/int8.json
 
 samples: setup ## Composes the sample clips anew
-	$(BIN)/wildgate-build samples
+	$(BIN)/python -m wildgate_detector samples
 
 engines: setup ## Builds the TensorRT-RTX engine of the serving detector (needs no GPU)
 	$(BIN)/wildgate-build engine --target rtx
 
 gpu-report: setup ## Measures the rtx profile on this machine's NVIDIA GPU, writes perf/results/
-	$(BIN)/python perf/gpu_report.py
+	$(BIN)/python -m wildgate_perf.bench --profile rtx
 
 clean: ## Removes what was installed and written
-	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,6 @@
-"""The demo: a real server, the sample clips, one verdict per clip, compared with what is truly in them.
+"""The demo: a real server scores the sample clips, and each verdict is compared with what the clip really shows.
 
-Exits 0 only if every verdict agrees with the truth file and the server stops cleanly, 2 where there is nothing to
-score.
+Exits 0 only if every verdict agrees with the truth file and the server stops cleanly, 2 if there is nothing to score.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ OPTIONS = ScoreOptions(concurrency=2, max_evidence_frames=4)
 
 @dataclass(frozen=True)
 class Row:
-    """One clip: its result, its truth where the truth file has one, and in what they differ."""
+    """One clip: its result, its entry in the truth file, if any, and how the two differ."""
 
     name: str
     result: StreamResult
@@ -43,7 +42,7 @@ class Row:
 
 
 def compare(result: StreamResult, truths: Mapping[str, ClipTruth]) -> Row:
-    """The row of one clip; a clip that failed or that the truth file does not know never agrees."""
+    """The row of one clip; a clip that failed, or that is not in the truth file, never agrees."""
     name = Path(result.video_id).name
     truth = truths.get(name)
     if result.verdict is None:
@@ -56,13 +55,13 @@ def compare(result: StreamResult, truths: Mapping[str, ClipTruth]) -> Row:
 
 
 def clip_paths(samples: Path, truths: Mapping[str, ClipTruth]) -> list[Path]:
-    """The clips that lie there and those the truth file names, so that neither can be missing unseen."""
+    """The clips in the folder and those in the truth file, so that one missing from either is noticed."""
     names = {path.name for path in samples.iterdir() if path.suffix in CLIP_SUFFIXES} | truths.keys()
     return [samples / name for name in sorted(names)]
 
 
 def verdict_table(rows: Sequence[Row]) -> Table:
-    """The rows as `wildgate score` prints them, with the truth beside them."""
+    """The rows as `wildgate score` prints them, next to the truth."""
     table = Table(*COLUMNS, "expected", "agrees", box=box.SIMPLE_HEAD)
     for row in rows:
         _, *others = cells(row.result)
@@ -72,7 +71,7 @@ def verdict_table(rows: Sequence[Row]) -> Table:
 
 
 async def score_clips(target: str, clips: Sequence[Path], annotator: Annotator) -> list[StreamResult]:
-    """Sends every clip by content and writes its annotated frames."""
+    """Sends every clip as content and writes its annotated frames."""
     results = []
     async with (
         ScoringClient(target) as client,
@@ -90,7 +89,7 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, default=ROOT / "samples", help="clips and their truth.json")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="annotated frames and logs")
     arguments = parser.parse_args()
-    # A terminated demo still stops its server.
+    # On SIGTERM, the server is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     try:

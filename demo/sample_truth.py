@@ -1,4 +1,4 @@
-"""What is truly in the sample clips, and whether a verdict agrees with it."""
+"""What the sample clips really show, and whether a verdict agrees."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from wildgate_client import Action, TimeSpan, Verdict
 
 __all__ = ["ClipTruth", "disagreements", "load_truth"]
 
-# Verdict spans begin and end on looked-at frames, at most so far apart (DESIGN.md, Sampling).
+# A verdict's spans begin and end on looked-at frames, and those are at most this far apart (sampling.max_gap_s).
 SPAN_SLACK_S = 2.0
 
 
 @dataclass(frozen=True)
 class ClipTruth:
-    """The action a clip calls for, and when each label is to be seen in it."""
+    """The action that a clip calls for, and when each label can be seen in it."""
 
     name: str
     action: Action
@@ -31,7 +31,7 @@ class ClipTruth:
 def load_truth(path: Path) -> dict[str, ClipTruth]:
     """Reads `{"clips": {NAME: {"action": ..., "labels": {LABEL: [[start_s, end_s], ...]}, "note": ...}}}`.
 
-    Raises `OSError`, or `ValueError` that names the clip and what is wrong with it.
+    Raises `OSError`, or `ValueError` that names the clip and what is wrong with its entry.
     """
     truths = {}
     file = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +54,7 @@ def _clip_truth(name: str, fields: Mapping[str, Any]) -> ClipTruth:
 
 
 def disagreements(truth: ClipTruth, verdict: Verdict) -> list[str]:
-    """Everything in which the verdict departs from the truth; nothing where they agree.
+    """Everything in which the verdict differs from the truth; empty if they agree.
 
     They agree when the action is the same, every true label was seen in each of its spans (give or take
     `SPAN_SLACK_S`), and no other label calls for more than ALLOW.
@@ -68,7 +68,7 @@ def disagreements(truth: ClipTruth, verdict: Verdict) -> list[str]:
             found.append(f"{name} not seen")
             continue
         for span in spans:
-            if not any(_meet(span, seen) for seen in labels[name].spans):
+            if not any(_overlap(span, seen) for seen in labels[name].spans):
                 found.append(f"{name} not seen at {span.start_s:g}-{span.end_s:g} s")
     for name, label in labels.items():
         if name not in truth.labels and label.action is not Action.ALLOW:
@@ -76,5 +76,5 @@ def disagreements(truth: ClipTruth, verdict: Verdict) -> list[str]:
     return found
 
 
-def _meet(truth: TimeSpan, seen: TimeSpan) -> bool:
+def _overlap(truth: TimeSpan, seen: TimeSpan) -> bool:
     return seen.start_s <= truth.end_s + SPAN_SLACK_S and seen.end_s >= truth.start_s - SPAN_SLACK_S

@@ -1,1 +1,1 @@
-"""Building wildgate's detector: the standard ONNX graph and the reference detector's recipe."""
+"""Building detectors for wildgate: import, quantise, compile, check and publish."""

@@ -1,7 +1,7 @@
-"""A standard detector file: an ONNX graph FRAMES -> DETECTIONS that says itself what it is.
+"""A standard detector file: an ONNX graph FRAMES -> DETECTIONS that describes itself.
 
-What wildgate must know of a detector besides its tensors (name, labels, precision, where it came from) are
-metadata properties inside of the file, so that no second file can be lost or mixed up.
+What wildgate needs to know besides the tensors (name, labels, precision, origin) is kept as metadata properties in the
+file, so that there is no second file to lose or mix up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import NotStandardError
 from wildgate_server.repository.releases import file_digest
 
 __all__ = [
+    "INPUT",
+    "OUTPUT",
     "PRECISIONS",
-    "NotStandardError",
     "Properties",
     "StandardFile",
     "described",
@@ -38,13 +39,9 @@ _PREFIX: Final = "wildgate."
 _COLUMNS: Final = 6
 
 
-class NotStandardError(BuildError):
-    """The file is no standard detector file; the text says what is missing or different."""
-
-
 @dataclass(frozen=True)
 class Properties:
-    """What a standard file says of itself.
+    """What a standard file says about itself.
 
     `labels` are policy labels in the order of the class index; `family` is the architecture it was imported
     from; `source_digest` (`blake3:<hex>`) is the digest of the imported file.
@@ -59,7 +56,7 @@ class Properties:
 
 @dataclass(frozen=True)
 class StandardFile:
-    """A standard detector file that was read.
+    """A standard detector file, read and checked.
 
     FRAMES is [b, frames, side, side, 3], DETECTIONS [b, frames, detections, 6].
     """
@@ -92,7 +89,7 @@ class StandardFile:
 def write_properties(model: ModelProto, properties: Properties) -> None:
     """Writes the properties into the model, in place of any it had.
 
-    Raises ValueError when the precision is none of PRECISIONS, or a label holds a comma.
+    Raises ValueError when the precision is not one of PRECISIONS, or a label holds a comma.
     """
     if properties.precision not in PRECISIONS:
         raise ValueError(f"precision is {properties.precision!r}, not one of {', '.join(PRECISIONS)}")
@@ -113,7 +110,7 @@ def described(tensor: ValueInfoProto) -> str:
 
 
 def held_tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """The tensors that the model holds: its initializers, and the values of its constants."""
+    """The tensors stored in the model: initializers and values of Constant nodes."""
     yield from model.graph.initializer
     for node in model.graph.node:
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
@@ -142,7 +139,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     outputs = list(model.graph.output)
     found = ", ".join(map(described, inputs)) + " -> " + ", ".join(map(described, outputs))
     if [t.name for t in inputs] != [INPUT] or [t.name for t in outputs] != [OUTPUT]:
-        raise NotStandardError(f"{path}: has {found}, a standard detector {INPUT} -> {OUTPUT}")
+        raise NotStandardError(f"{path}: has {found}; a standard detector has {INPUT} -> {OUTPUT}")
     into, out = _dims(inputs[0]), _dims(outputs[0])
     kinds = inputs[0].type.tensor_type.elem_type, outputs[0].type.tensor_type.elem_type
     fits = (
@@ -155,7 +152,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     )
     if not fits:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
-        raise NotStandardError(f"{path}: has {found}, a standard detector {wanted}")
+        raise NotStandardError(f"{path}: has {found}; a standard detector has {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
     if set(taking) != {"Cast"} and not (set(taking) == {"Reshape"} and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"
@@ -168,7 +165,7 @@ def _is_int8(model: ModelProto) -> bool:
 
 
 def _check_self_contained(path: Path, model: ModelProto) -> None:
-    """Raises NotStandardError when weights lie in a file beside: only this one is digested and published."""
+    """Raises NotStandardError for external weights: only this file is digested and published."""
     if outside := [tensor for tensor in held_tensors(model) if tensor.data_location == TensorProto.EXTERNAL]:
         where = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
         raise NotStandardError(

@@ -24,17 +24,17 @@ from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 __all__ = ["ClientOptions", "ScoringClient"]
 
 MIB = 1024 * 1024
-# What a message holds beside the video: names, fields, and in answers detections and evidence frames.
-MESSAGE_SLACK_BYTES = MIB
+# What a message holds besides the video: names and fields, and in answers detections and evidence frames.
+MESSAGE_OVERHEAD_BYTES = MIB
 
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """How the client speaks to its server.
+    """How the client talks to its server.
 
-    `deadline_s` holds where a call names none. `credentials` turn TLS on; `metadata` goes along with every
-    call (credentials of the caller, tracing). Videos past `max_content_bytes` are refused before they are
-    sent. `stream_in_flight` bounds the unanswered videos of one stream, and with them the memory it takes.
+    `deadline_s` applies where a call gives none. `credentials` turn TLS on; `metadata` is sent with every call (the
+    caller's token, tracing). Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight`
+    bounds the unanswered videos of one stream, and so the memory it takes.
     """
 
     deadline_s: float = 60.0
@@ -50,16 +50,16 @@ class ClientOptions:
                 raise ValueError(f"{name}: {getattr(self, name):g} is not positive")
 
     def channel_options(self) -> tuple[tuple[str, int], ...]:
-        """The gRPC channel arguments that follow from these options."""
-        message_bytes = self.max_content_bytes + MESSAGE_SLACK_BYTES
+        """These options as gRPC channel arguments."""
+        message_bytes = self.max_content_bytes + MESSAGE_OVERHEAD_BYTES
         return (
             ("grpc.max_send_message_length", message_bytes),
             ("grpc.max_receive_message_length", message_bytes),
-            # A lost peer is noticed during a call; an idle channel stays silent. At most two pings without
-            # data (grpc's default) keeps within what servers tolerate.
+            # A lost peer is noticed during a call; an idle channel stays silent. Servers tolerate the two pings
+            # without data that grpc sends by default.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
-            # The default of 1 s would let every retry of a call fall into one reconnect pause.
+            # With the default of 1 s, all retries of a call would fall within one reconnect pause.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 5_000),
         )
@@ -107,15 +107,15 @@ class ScoringClient:
         max_evidence_frames: int = 0,
         digest_first: bool = False,
     ) -> Verdict:
-        """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are tried again as `RetryPolicy` says.
+        """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
 
-        `deadline_s` is one for all attempts and their pauses. At most `max_evidence_frames` looked-at frames
-        come back as JPEG. Raises a `ScoringError`; cancelling the caller cancels the call in the server.
+        `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
+        were looked at come back as JPEG. Raises a `ScoringError`; cancelling the caller cancels the call in the server.
 
-        With `digest_first` the server is asked for the verdict it may have on the content, and the bytes are sent only
-        where it has none, or is too old to know digests: worth it where many videos are sent more than once. It needs
-        blake3 (`wildgate-client[digest]`; `ModuleNotFoundError` without it), and has no effect on a `Uri` or where
-        evidence frames are asked for.
+        With `digest_first` the server is asked first whether it holds a verdict on this content, and the bytes are sent
+        only if it does not, or is too old to know digests: worth it where many videos are sent more than once. It needs
+        blake3 (`wildgate-client[digest]`; `ModuleNotFoundError` without it), and has no effect on a `Uri` or when
+        evidence frames are requested.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
         self._stub()
@@ -124,23 +124,23 @@ class ScoringClient:
             digest = await asyncio.to_thread(_bounded_digest, source, self._options.max_content_bytes)
             try:
                 return await self.score_digest(digest, video_id=video_id, deadline_s=ends_s - self._clock.now_s())
-            except (VerdictNotCached, InvalidRequest):  # an older server takes a digest for a request without a source
+            except (VerdictNotCached, InvalidRequest):  # to an older server, a digest is a request without a source
                 within_s = ends_s - self._clock.now_s()
         sent = await read_source(source, max_content_bytes=self._options.max_content_bytes)
-        return await self._asked(score_request(video_id, sent, max_evidence_frames=max_evidence_frames), within_s)
+        return await self._call(score_request(video_id, sent, max_evidence_frames=max_evidence_frames), within_s)
 
     async def score_digest(
         self, content_digest: str, *, video_id: str = "", deadline_s: float | None = None
     ) -> Verdict:
-        """The verdict that the server's cache has on content whose digest, "blake3:<hex>", the caller knows.
+        """The verdict that the server's cache holds on the content with this digest, "blake3:<hex>".
 
-        Nothing of the video is sent. Raises `VerdictNotCached` where the server has none (any more), by its present
-        model and policy: the video is to be sent then; otherwise as `score` does.
+        Nothing of the video is sent. Raises `VerdictNotCached` if the server has none made by its present model and
+        policy: send the video then. Otherwise raises what `score` does.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
-        return await self._asked(digest_request(video_id, content_digest), within_s)
+        return await self._call(digest_request(video_id, content_digest), within_s)
 
-    async def _asked(self, request: scoring_pb2.ScoreRequest, deadline_s: float) -> Verdict:
+    async def _call(self, request: scoring_pb2.ScoreRequest, deadline_s: float) -> Verdict:
         stub = self._stub()
 
         async def attempt(left_s: float) -> scoring_pb2.ScoreResponse:
@@ -152,12 +152,7 @@ class ScoringClient:
                 raise error_from_rpc(error) from error
             return response
 
-        response = await with_retry(
-            attempt,
-            policy=self._options.retry,
-            deadline_s=deadline_s,
-            clock=self._clock,
-        )
+        response = await with_retry(attempt, policy=self._options.retry, deadline_s=deadline_s, clock=self._clock)
         if not response.HasField("verdict"):
             raise UnexpectedAnswer("the answer holds no verdict", code=grpc.StatusCode.OK, reason="NO_VERDICT")
         return verdict_from(response.verdict)
@@ -169,26 +164,26 @@ class ScoringClient:
         deadline_s: float | None = None,
         max_evidence_frames: int = 0,
     ) -> AsyncGenerator[StreamResult, None]:
-        """Scores many videos over one call; results come as they finish, not in the order asked.
+        """Scores many videos over one call; results come as they finish, in any order.
 
-        Every item gives one result, with a verdict or with its typed error. Nothing is tried again here: the
-        caller sees `result.error.retryable` and decides whether to send that item anew. At most
-        `stream_in_flight` items are unanswered at any time; a path is read when its turn comes, so a long
-        stream takes bounded memory, and a consumer that stops taking results stops the stream.
+        Each item gives one result: a verdict or its typed error. Nothing is retried here: the caller sees
+        `result.error.retryable` and decides whether to send that item again. At most `stream_in_flight` items are
+        unanswered at any time, and a path is read only when its turn comes, so a long stream takes bounded memory;
+        a consumer that stops taking results stops the stream.
 
-        Raises a `ScoringError` when the stream itself fails (items without a result were then not scored),
-        and whatever `items` raises. `deadline_s` is for the whole stream; by default it has none. Leaving the
-        loop early cancels the call at once only under `contextlib.aclosing`.
+        Raises a `ScoringError` when the stream itself fails (items without a result were not scored), and whatever
+        `items` raises. `deadline_s` covers the whole stream; by default there is none. To cancel the call at once when
+        leaving the loop early, wrap the stream in `contextlib.aclosing`.
         """
         call = self._stub().ScoreStream(timeout=deadline_s, metadata=self._options.metadata)
 
-        async def requests_of(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
+        async def request_for(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
             sent = await read_source(item.source, max_content_bytes=self._options.max_content_bytes)
             return scoring_pb2.ScoreStreamRequest(
                 request=score_request(item.video_id, sent, max_evidence_frames=max_evidence_frames)
             )
 
-        results = run_stream(call, items, requests_of, in_flight=self._options.stream_in_flight)
+        results = run_stream(call, items, request_for, in_flight=self._options.stream_in_flight)
         try:
             async for result in results:
                 yield result
@@ -202,6 +197,6 @@ class ScoringClient:
 
 
 def _bounded_digest(source: Content | Path, max_content_bytes: int) -> str:
-    """The source's digest; what is too large to be sent is refused before it is read."""
+    """The source's digest; a video too large to be sent is refused before it is read."""
     check_size(source, max_content_bytes)
     return content_digest(source)

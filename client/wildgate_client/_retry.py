@@ -1,9 +1,9 @@
 """Bounded retry under one deadline.
 
 Exponential backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
-2015): the pause is drawn evenly from zero up to a ceiling that grows with every failure. A server that says
-when to come back (`RetryInfo`) is never asked earlier; the jitter comes on top, so that its callers do not
-all return at once.
+2015): the pause is drawn uniformly between zero and a ceiling that grows with every failure. A server that says
+when to come back (`RetryInfo`) is never asked earlier; jitter is added to that, so that its callers do not all
+return at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and after what pauses, a retryable failure is tried again; `attempts=1`: never."""
+    """How often, and after what pauses, a retryable failure is retried; `attempts=1`: never."""
 
     attempts: int = 4
     initial_backoff_s: float = 0.2
@@ -46,13 +46,13 @@ class RetryPolicy:
             raise ValueError(f"multiplier: {self.multiplier:g} is less than 1")
 
     def backoff_ceiling_s(self, failures: int) -> float:
-        """The longest pause after so many failures in a row, in seconds, before jitter."""
+        """The longest pause after this many failures in a row, in seconds."""
         return min(self.max_backoff_s, self.initial_backoff_s * self.multiplier ** (failures - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time and chance; tests bring their own."""
+    """Time and randomness, which tests replace."""
 
     now_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -62,11 +62,10 @@ class Clock:
 async def with_retry(
     attempt: Callable[[float], Awaitable[T]], *, policy: RetryPolicy, deadline_s: float, clock: Clock
 ) -> T:
-    """Calls `attempt` with the seconds left until it answers, fails for good or the deadline comes too near.
+    """Calls `attempt` with the seconds left, until it succeeds, fails for good or no time is left for another.
 
-    Raises the last attempt's error: where the next one could not begin before the deadline, the server's own
-    words say more than `DeadlineExceeded`. Errors other than a retryable `ScoringError` pass through,
-    cancellation too.
+    Raises the last attempt's error: when the next one could not begin before the deadline, the server's own words say
+    more than `DeadlineExceeded`. Anything but a retryable `ScoringError` passes through, including cancellation.
     """
     ends_s = clock.now_s() + deadline_s
     for failures in itertools.count(1):

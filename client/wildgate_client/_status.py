@@ -1,4 +1,4 @@
-"""gRPC status and `google.rpc` details to the client's own errors: the one place that does it."""
+"""The one place that turns gRPC status and `google.rpc` details into the client's own errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__ = ["error_from_rpc", "error_from_status", "error_from_trailers"]
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "wildgate"
 
-_VIDEO_REASONS = frozenset({"NOT_A_VIDEO", "CORRUPT_VIDEO", "NO_VIDEO_STREAM", "UNSUPPORTED_CODEC", "VIDEO_TOO_LARGE"})
 _BY_CODE: dict[grpc.StatusCode, type[errors.ScoringError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
@@ -25,6 +24,12 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.ScoringError]] = {
     grpc.StatusCode.INTERNAL: errors.InternalError,
     grpc.StatusCode.UNKNOWN: errors.InternalError,
     grpc.StatusCode.DATA_LOSS: errors.InternalError,
+}
+_VIDEO_REASONS = ("NOT_A_VIDEO", "CORRUPT_VIDEO", "NO_VIDEO_STREAM", "UNSUPPORTED_CODEC", "VIDEO_TOO_LARGE")
+# Where wildgate's own reason says more than the status.
+_BY_REASON: dict[tuple[type[errors.ScoringError], str], type[errors.ScoringError]] = {
+    **{(errors.InvalidRequest, reason): errors.InvalidVideo for reason in _VIDEO_REASONS},
+    (errors.NotFound, "VERDICT_NOT_CACHED"): errors.VerdictNotCached,
 }
 _CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -43,7 +48,7 @@ def error_from_trailers(
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 details = status_pb2.Status.FromString(value)
-            except DecodeError:  # the status and its text still stand
+            except DecodeError:  # its code and message still hold
                 break
     return _error(code, message or "", details)
 
@@ -59,19 +64,17 @@ def _error(code: grpc.StatusCode, message: str, details: status_pb2.Status) -> e
     retry_info = error_details_pb2.RetryInfo()
     retry_after_s: float | None = None
     for detail in details.details:
+        detail.Unpack(info)  # each fills only its own type
+        detail.Unpack(bad_request)
         if detail.Unpack(retry_info):
             retry_after_s = retry_info.retry_delay.ToTimedelta().total_seconds()
-        else:
-            _ = detail.Unpack(info) or detail.Unpack(bad_request)
 
     if not info.reason and _is_grpc_size_refusal(code, message):
         # grpc reports its own message limit as RESOURCE_EXHAUSTED; trying again would only send it all again.
         return errors.InvalidVideo(message, code=code, reason="VIDEO_TOO_LARGE", field="source")
     kind = _BY_CODE.get(code, errors.UnexpectedAnswer)
-    if kind is errors.InvalidRequest and info.domain == DOMAIN and info.reason in _VIDEO_REASONS:
-        kind = errors.InvalidVideo
-    if kind is errors.NotFound and info.domain == DOMAIN and info.reason == "VERDICT_NOT_CACHED":
-        kind = errors.VerdictNotCached
+    if info.domain == DOMAIN:
+        kind = _BY_REASON.get((kind, info.reason), kind)
     return kind(
         message,
         code=code,
@@ -83,5 +86,5 @@ def _error(code: grpc.StatusCode, message: str, details: status_pb2.Status) -> e
 
 
 def _is_grpc_size_refusal(code: grpc.StatusCode, message: str) -> bool:
-    """Whether grpc's message size limit (text of grpc core's message_size filter) refused a message."""
+    """Whether grpc core's message_size filter (which has no other mark than its text) refused a message."""
     return code is grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in message.lower()

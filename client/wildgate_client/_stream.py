@@ -1,4 +1,4 @@
-"""One ScoreStream call: a feeder sends, a reader receives, with a bounded number of videos between them."""
+"""One ScoreStream call: a sender and a receiver, with a bounded number of unanswered videos between them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from wildgate_proto.v1 import scoring_pb2
 __all__ = ["StreamResult", "run_stream"]
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[Any, Any]"
-# What sending raises when the server has ended the call meanwhile.
+# What sending raises once the server has ended the call.
 _CALL_IS_OVER = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """What became of one video: exactly one of `verdict` and `error` is set."""
+    """The outcome of one video: exactly one of `verdict` and `error` is set."""
 
     video_id: str
     verdict: Verdict | None = None
@@ -35,57 +35,56 @@ class StreamResult:
 
     def __post_init__(self) -> None:
         if (self.verdict is None) == (self.error is None):
-            raise ValueError("exactly one of verdict and error is to be given")
+            raise ValueError("give exactly one of verdict and error")
 
     def unwrap(self) -> Verdict:
-        """The verdict; raises the item's `ScoringError` where there is none."""
+        """The verdict; raises the item's `ScoringError` if there is none."""
         if self.error is not None:
             raise self.error
         return cast("Verdict", self.verdict)
 
 
-class _Ended(Exception):
-    """The reader's or the feeder's last word; `error` is None after an orderly end."""
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The receiver has no more results, or one of the two failed."""
 
-    def __init__(self, error: BaseException | None) -> None:
-        super().__init__()
-        self.error = error
+    error: Exception | None
 
 
 async def run_stream(
     call: Call,
     items: AsyncIterable[StreamItem] | Iterable[StreamItem],
-    request_of: Callable[[StreamItem], Awaitable[scoring_pb2.ScoreStreamRequest]],
+    request_for: Callable[[StreamItem], Awaitable[scoring_pb2.ScoreStreamRequest]],
     *,
     in_flight: int,
 ) -> AsyncGenerator[StreamResult, None]:
     """Yields one result per item; at most `in_flight` items are sent and not yet taken by the consumer."""
     places = asyncio.Semaphore(in_flight)
-    # Never holds more than `in_flight` results: a place is given back only when its result is taken.
+    # Never holds more than `in_flight` results: a place is released only when its result is taken.
     outcomes: asyncio.Queue[StreamResult | _Ended] = asyncio.Queue()
     final_status = FinalStatus(call)
     unanswered = 0
     all_sent = False
 
-    async def feed() -> None:
+    async def send() -> None:
         nonlocal unanswered, all_sent
-        async for item in _each(items):
+        async for item in _as_async(items):
             await places.acquire()
             unanswered += 1
             try:
-                request = await request_of(item)
-            except ScoringError as error:  # nothing was sent: this item failed, the others go on
+                request = await request_for(item)
+            except ScoringError as error:  # only this item failed: nothing was sent, the others go on
                 outcomes.put_nowait(StreamResult(item.video_id, error=error))
                 continue
             try:
                 await call.write(request)
             except _CALL_IS_OVER:
-                return  # the reader knows why
+                return  # the receiver knows why
         all_sent = True
         with contextlib.suppress(*_CALL_IS_OVER):
             await call.done_writing()
 
-    async def read() -> None:
+    async def receive() -> None:
         try:
             async for response in call:
                 outcomes.put_nowait(_result_from(response))
@@ -94,26 +93,23 @@ async def run_stream(
                 raise failure from error
         outcomes.put_nowait(_Ended(None))
 
-    async def report(work: Awaitable[None]) -> None:
+    async def reporting_failure(work: Awaitable[None]) -> None:
         try:
             await work
         except Exception as error:
             outcomes.put_nowait(_Ended(error))
 
     tasks = [
-        asyncio.create_task(report(feed()), name="score_stream feeder"),
-        asyncio.create_task(report(read()), name="score_stream reader"),
+        asyncio.create_task(reporting_failure(send()), name="score_stream sender"),
+        asyncio.create_task(reporting_failure(receive()), name="score_stream receiver"),
     ]
     try:
-        while True:
-            outcome = await outcomes.get()
-            if isinstance(outcome, _Ended):
-                if outcome.error is not None:
-                    raise outcome.error
-                break
+        while isinstance(outcome := await outcomes.get(), StreamResult):
             places.release()
             unanswered -= 1
             yield outcome
+        if outcome.error is not None:
+            raise outcome.error
     finally:
         call.cancel()
         for task in tasks:
@@ -142,7 +138,7 @@ def _result_from(response: scoring_pb2.ScoreStreamResponse) -> StreamResult:
             return StreamResult(response.video_id, error=error)
 
 
-async def _each(items: AsyncIterable[StreamItem] | Iterable[StreamItem]) -> AsyncIterator[StreamItem]:
+async def _as_async(items: AsyncIterable[StreamItem] | Iterable[StreamItem]) -> AsyncIterator[StreamItem]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

@@ -1,6 +1,6 @@
-"""What comes back: a verdict and its parts, frozen and typed; mirrors `wildgate.v1.Verdict`.
+"""A verdict and its parts, frozen and typed; mirrors `wildgate.v1.Verdict`.
 
-Times are presentation seconds of the video; scores lie in 0 to 1.
+Times are presentation seconds of the video; scores are between 0 and 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Action(enum.StrEnum):
-    """What the platform should do; `UNSPECIFIED` is one that this client does not know yet."""
+    """What the platform should do; `UNSPECIFIED` stands for an action that this client does not know."""
 
     UNSPECIFIED = "UNSPECIFIED"
     ALLOW = "ALLOW"
@@ -42,7 +42,7 @@ class LabelGroup(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """From the first to the last looked-at frame of a stretch, in presentation seconds."""
+    """From the first to the last looked-at frame of a stretch."""
 
     start_s: float
     end_s: float
@@ -88,10 +88,10 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What of the video was looked at.
+    """Which part of the video was looked at.
 
-    `longest_gap_s` counts from the first to the last frame of the video. Where it is longer than `max_gap_s`,
-    the server's frame budget did not suffice.
+    `longest_gap_s` is measured from the first to the last frame of the video. If it exceeds `max_gap_s`, the server's
+    frame budget was too small for this video.
     """
 
     frames_looked_at: int
@@ -104,11 +104,11 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The video as it was given, under FFmpeg's names.
+    """The video as it was given, in FFmpeg's terms.
 
-    `width` and `height` are the stored picture's, before it is turned by `rotation` degrees counter-clockwise
-    for display. `content_bytes` is the size of the media file, `clip_bytes` what was sent on to the detector, and
-    `read_bytes` in `read_requests` requests what was read from where the file lies: by URI, only what is needed.
+    `width` and `height` are those of the stored picture, before it is turned by `rotation` degrees counter-clockwise
+    for display. `content_bytes` is the size of the media file, `clip_bytes` what was passed on to the detector, and
+    `read_bytes`, in `read_requests` requests, what was read of the file: by URI, only what is needed.
     """
 
     format: str
@@ -143,8 +143,8 @@ class Verdict:
     """What the server says about one video.
 
     `labels` are ordered by gravest action, then highest score; `detections` by time. `content_digest` is
-    "blake3:<hex>" of the video's bytes, or "blake3-sampled:<hex>" of all that the verdict rests on where the server
-    read the video in parts; `cached` says whether the verdict came from the server's cache.
+    "blake3:<hex>" of the video's bytes or, if the server read only parts of the video, "blake3-sampled:<hex>" of all
+    that the verdict rests on; `cached` says whether the verdict came from the server's cache.
     """
 
     action: Action

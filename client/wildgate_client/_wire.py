@@ -1,4 +1,4 @@
-"""Between the client's own types and the messages of `wildgate.v1`; nothing else touches the messages."""
+"""Converts between the client's own types and the messages of `wildgate.v1`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group
 
 
 def digest_request(video_id: str, content_digest: str) -> scoring_pb2.ScoreRequest:
-    """The request for what the server's cache has on a video."""
+    """The request for the verdict that the server's cache may hold on this content."""
     return scoring_pb2.ScoreRequest(video_id=video_id, content_digest=content_digest)
 
 

@@ -1,4 +1,4 @@
-"""Evidence frames with what was seen drawn on them, as JPEG files for people to look at."""
+"""Evidence frames with the detections drawn on them, as JPEG files for people to look at."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ACTION_COLOURS = {
     Action.ALLOW: (0, 170, 90),
     Action.UNSPECIFIED: (200, 0, 200),
 }
-# A label that calls for no action is drawn only where the detector was fairly sure, and in grey.
+# A label that calls for no action is drawn in grey, and only if the detector was fairly sure.
 OTHER_COLOUR = (150, 150, 150)
 OTHER_MIN_SCORE = 0.3
-# Of a label that does, what is far below its best is left out: mostly second guesses at the same thing.
+# Detections far below their label's best are left out: mostly second guesses at the same object.
 LABEL_MIN_SHARE = 0.6
-# A frame's detections carry its own time; only rounding may lie between.
+# A frame's detections carry its time; they differ by rounding only.
 SAME_FRAME_S = 1e-3
 JPEG_QUALITY = 90
 
 
 def annotated_frame(frame: EvidenceFrame, verdict: Verdict) -> bytes:
-    """The frame as JPEG with box, label and score of its likely detections, coloured by the label's action."""
+    """The frame as JPEG, with box, label and score of its likely detections in the colour of the label's action."""
     labels = {label.label: label for label in verdict.labels}
     with Image.open(io.BytesIO(frame.jpeg)) as picture:
         image = picture.convert("RGB")
@@ -39,7 +39,7 @@ def annotated_frame(frame: EvidenceFrame, verdict: Verdict) -> bytes:
     line_px = max(2, round(min(image.size) / 240))
     font = ImageFont.load_default(size=max(12.0, min(image.size) / 32))
     draw = ImageDraw.Draw(image)
-    # The likeliest last, on top of the others.
+    # The likeliest last, so that it is drawn on top.
     for detection in sorted(verdict.detections, key=lambda detection: detection.score):
         label = labels.get(detection.label)
         min_score = OTHER_MIN_SCORE if label is None else label.score * LABEL_MIN_SHARE
@@ -53,10 +53,10 @@ def annotated_frame(frame: EvidenceFrame, verdict: Verdict) -> bytes:
 
 
 class Annotator:
-    """Writes evidence frames into a directory, made where it is missing, as `<video>-<seconds>s.jpg`.
+    """Writes evidence frames into a directory, which it creates if need be, as `<video>-<seconds>s.jpg`.
 
-    `paths` are the files written so far. Videos of one name in different places get `-2`, `-3` ... after it.
-    Raises `OSError` where the directory cannot be made or written.
+    `paths` are the files written so far. Videos of the same name from different folders get `-2`, `-3` ... appended.
+    Raises `OSError` if the directory cannot be created or written to.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -83,7 +83,7 @@ class Annotator:
 
 
 def without_evidence(result: StreamResult) -> StreamResult:
-    """The result without its JPEGs, for keeping many."""
+    """The result without its JPEGs, so that many can be kept."""
     if result.verdict is None:
         return result
     return dataclasses.replace(result, verdict=dataclasses.replace(result.verdict, evidence=()))
@@ -106,7 +106,7 @@ def _draw_detection(
     text = f"{detection.label} {detection.score:.2f}"
     text_left, text_top, text_right, text_bottom = draw.textbbox((0, 0), text, font=font)
     text_width, text_height = math.ceil(text_right - text_left), math.ceil(text_bottom - text_top)
-    # Above the box where there is room, else inside it; never past the right edge.
+    # Above the box if there is room, otherwise inside it; never past the right edge.
     x = max(0, min(left, width - text_width - 2 * line_px))
     y = top - text_height - 2 * line_px
     if y < 0:

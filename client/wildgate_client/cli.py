@@ -1,7 +1,7 @@
 """The entry point of the `wildgate` command.
 
-The command's libraries belong to the extra `wildgate-client[cli]`; this module needs none of them, so that it can
-say so.
+The command's libraries come with the extra `wildgate-client[cli]`. This module needs none of them, so that it can name
+the one that is missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the `wildgate` command; exits 2 where the libraries it needs are not installed."""
+    """Runs the `wildgate` command; exits 2 if the libraries it needs are not installed."""
     try:
         from wildgate_client.commands import app
     except ModuleNotFoundError as missing:

@@ -1,6 +1,6 @@
-"""The commands of `wildgate`: what their options mean and how they exit, nothing more.
+"""The command line of `wildgate`: options and exit statuses, nothing more.
 
-Exit status of `score`: 0 every video was scored, 1 some were not, 2 usage.
+Exit status of `score`: 0 every video was scored, 1 some were not, 2 usage error.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -20,16 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from wildgate_client import ClientOptions, ScoringClient, StreamResult
 from wildgate_client.annotate import Annotator, without_evidence
 from wildgate_client.json_lines import json_line
+from wildgate_client.other_commands import GROUP, add_other_commands
 from wildgate_client.result_table import print_table, result_table
 from wildgate_client.score_files import ScoreOptions, score_files
 
 __all__ = ["app"]
 
 DEFAULT_SERVER = "localhost:8100"  # where `wildgate serve` listens by default
-# Per video and with `--annotate`: the best frames, few enough to look through.
+# Asked for with `--annotate`, per video: the best frames, few enough to look through.
 EVIDENCE_FRAMES = 4
-
-_COMMANDS = "wildgate.commands"  # entry points
 
 app = typer.Typer(
     help="Scores short videos for wildlife-trafficking content.",
@@ -108,53 +106,13 @@ def score(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class _Elsewhere:
-    """A command that another distribution brings, as an entry point of the group `wildgate.commands`.
-
-    The entry point is a function of the command's arguments that returns its exit status.
-    """
-
-    name: str
-    help: str
-    distribution: str
-
-    def add_to(self, app: typer.Typer) -> None:
-        """Adds the command; all its arguments, `--help` too, are handed on untouched."""
-        settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(self.name, help=self.help, context_settings=settings, add_help_option=False)(self._run)
-
-    def _run(self, context: typer.Context) -> None:
-        try:
-            command = metadata.entry_points(group=_COMMANDS)[self.name].load()
-        except KeyError:
-            raise self._missing(self.distribution) from None
-        except ModuleNotFoundError as missing:
-            if (missing.name or "").startswith("wildgate"):
-                raise  # a broken installation
-            raise self._missing(missing.name or "") from None
-        raise typer.Exit(command(context.args))
-
-    def _missing(self, what: str) -> typer.Exit:
-        print(f"wildgate {self.name}: needs {what}; install it with: pip install {self.distribution}", file=sys.stderr)
-        return typer.Exit(2)
-
-
-for _command in (
-    _Elsewhere("serve", "Run the server; `wildgate serve --help` lists its options.", "wildgate"),
-    _Elsewhere(
-        "capacity",
-        "Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options.",
-        "wildgate-perf",
-    ),
-):
-    _command.add_to(app)
+add_other_commands(app, metadata.entry_points(group=GROUP))
 
 
 async def _score(
     server: str, names: list[str], options: ScoreOptions, annotator: Annotator | None, *, as_json: bool
 ) -> list[StreamResult]:
-    """All results in order, without their evidence frames, which are written as they come."""
+    """All results in the order given, without their evidence frames, which are written to files as they come."""
     results: list[StreamResult] = []
     stderr = Console(stderr=True)
     progress = Progress(
@@ -164,7 +122,7 @@ async def _score(
         TimeRemainingColumn(),
         console=stderr,
         transient=True,
-        # Two writers on one terminal would garble each other's lines.
+        # JSON lines and progress on one terminal would garble each other.
         disable=len(names) < 2 or not stderr.is_terminal or (as_json and sys.stdout.isatty()),
         redirect_stdout=False,  # rich would send the JSON lines to stderr
         redirect_stderr=False,

@@ -1,4 +1,4 @@
-"""What a caller may have to handle.
+"""The errors that a caller may have to handle.
 
 ScoringError               status                          reason
  ├─ InvalidVideo           INVALID_ARGUMENT                NOT_A_VIDEO, CORRUPT_VIDEO, NO_VIDEO_STREAM,
@@ -13,10 +13,10 @@ ScoringError               status                          reason
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API
- └─ SourceUnreadable       none: a local file could not be read, no server was asked
+ └─ SourceUnreadable       none: a local file could not be read, nothing was sent
 
-(*) `retryable`: the client tries these again by itself, see `RetryPolicy`. Where an answer carries no
-`google.rpc.ErrorInfo` (a proxy, a lost connection), the reason is the status's name.
+(*) `retryable`: the client retries these by itself, see `RetryPolicy`. If an answer carries no
+`google.rpc.ErrorInfo` (from a proxy, or after a lost connection), the reason is the name of the status.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ __all__ = [
 class ScoringError(Exception):
     """A video was not scored.
 
-    `code` is the gRPC status (`None` where no server was asked), `reason` says which case of it, `metadata`
-    are the case's particulars, `field` is the request field at fault and `retry_after_s` when the server asks
-    to be tried again, in seconds; the last two are `None` where the server says nothing.
+    `code` is the gRPC status (`None` if nothing was sent), `reason` says which case of it this is, `metadata` holds
+    its particulars, `field` names the request field at fault, and `retry_after_s` is after how many seconds the
+    server asks to be tried again; the last two are `None` if the server does not say.
     """
 
     retryable: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class ScoringError(Exception):
         return f"{self.reason}: {self.message}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keeps every field when the error crosses from one process to another."""
+        """Keeps every field when the error is passed between processes."""
         fields = (self.code, self.reason, self.metadata, self.retry_after_s, self.field)
         return _rebuild, (type(self), self.message, *fields)
 
@@ -93,7 +93,7 @@ def _rebuild(
 
 
 class InvalidVideo(ScoringError):
-    """The video itself cannot be scored; sending it again gives the same answer."""
+    """The video itself cannot be scored; sending it again would not help."""
 
 
 class InvalidRequest(ScoringError):
@@ -101,19 +101,19 @@ class InvalidRequest(ScoringError):
 
 
 class Unauthenticated(ScoringError):
-    """The server wants credentials, or better ones."""
+    """The caller's credentials are missing or not accepted."""
 
 
 class NotAllowed(ScoringError):
-    """The server does not do this for this caller, such as reading a URI it is not configured for."""
+    """The server will not do this for this caller, such as read a URI that its configuration does not allow."""
 
 
 class NotFound(ScoringError):
-    """Nothing lies at the URI."""
+    """There is nothing at the URI."""
 
 
 class VerdictNotCached(NotFound):
-    """The server keeps no verdict on content with this digest; send the video itself."""
+    """The server's cache has no verdict on content with this digest; send the video itself."""
 
 
 class Overloaded(ScoringError):
@@ -123,7 +123,7 @@ class Overloaded(ScoringError):
 
 
 class Unavailable(ScoringError):
-    """The server, or what it needs, cannot be reached at the moment."""
+    """The server, or something it needs, cannot be reached at the moment."""
 
     retryable = True
 
@@ -133,7 +133,7 @@ class DeadlineExceeded(ScoringError):
 
 
 class InternalError(ScoringError):
-    """A surprise inside the server; its log has the details."""
+    """Something unforeseen inside the server; its log has the details."""
 
 
 class UnexpectedAnswer(ScoringError):

@@ -1,10 +1,9 @@
 """One JSON object per video, as `wildgate score --json` prints it.
 
-Always: `file` (as it was named). Where it was scored, the fields of `Verdict` under their own names:
-`action`, `labels`, `detections`, `coverage`, `video`, `model_version`, `policy_version`, `content_digest`,
-`cached`, and `timings` as an object of stage to milliseconds; evidence frames are files, not JSON. Where it
-was not scored: `error` with `code`, `reason`, `message`, `metadata`, `retry_after_s`, `field`. Fields may be
-added, never renamed.
+Always: `file`, as it was given. If it was scored, the fields of `Verdict` under their own names: `action`, `labels`,
+`detections`, `coverage`, `video`, `model_version`, `policy_version`, `content_digest`, `cached`, and `timings` as an
+object of stage to milliseconds; evidence frames are files, not JSON. If not, `error` with `code`, `reason`, `message`,
+`metadata`, `retry_after_s` and `field`. Fields may be added, never renamed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = ["json_line"]
 
 
 def json_line(result: StreamResult) -> str:
-    """The result as one line of JSON, without its newline."""
+    """The result as one line of JSON, without a newline."""
     fields: dict[str, Any] = {"file": result.video_id}
     if result.error is not None:
         fields["error"] = _error_fields(result.error)

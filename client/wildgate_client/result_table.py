@@ -1,4 +1,4 @@
-"""Results as people read them: one row per video."""
+"""Results as a table for people: one row per video."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ACTION_STYLES = {
     Action.BLOCK: "bold red",
     Action.UNSPECIFIED: "magenta",
 }
-# Where nobody is looking at a terminal, a row is one line: no wrapping, no cut text.
+# Away from a terminal, a row is one line: nothing wrapped, nothing cut.
 _UNBOUNDED_COLUMNS = 10_000
 
 
 def cells(result: StreamResult) -> list[Text]:
-    """One cell per column of `COLUMNS`; a video that was not scored shows its reason and message instead."""
+    """One cell per column of `COLUMNS`; for a video that was not scored, the error's reason and message instead."""
     if result.error is not None:
         return [
             Text(result.video_id),
@@ -47,7 +47,7 @@ def cells(result: StreamResult) -> list[Text]:
 
 
 def result_table(results: Iterable[StreamResult]) -> Table:
-    """The table of all results, in their order."""
+    """The table of all results, in order."""
     table = Table(*COLUMNS, box=box.SIMPLE_HEAD)
     for result in results:
         table.add_row(*cells(result))
@@ -55,7 +55,7 @@ def result_table(results: Iterable[StreamResult]) -> Table:
 
 
 def print_table(table: Table, file: TextIO) -> None:
-    """Prints the table to fit a terminal, or one unbroken line per row anywhere else."""
+    """Prints the table to fit the terminal, or as one unbroken line per row anywhere else."""
     console = Console(file=file, highlight=False)
     if console.is_terminal:
         console.print(table)

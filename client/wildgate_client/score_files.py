@@ -1,4 +1,4 @@
-"""Scores files and URIs named on a command line: a bounded number at a time, results in the order given."""
+"""Scores the files and URIs given on a command line, a bounded number at a time; results come in their order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wildgate_client import ScoringClient, ScoringError, Source, StreamItem, Str
 
 __all__ = ["ScoreOptions", "score_files", "source_of"]
 
-# A file whose name begins like one of these is named "./file:..." instead.
+# A file whose name begins like this can be given as "./file:...".
 _URI = re.compile(r"(file|https?|s3|gs):")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    """How every video is asked for; `concurrency` bounds the videos in memory."""
+    """How each video is scored; `concurrency` bounds the videos in memory."""
 
     concurrency: int = 4
     deadline_s: float = 60.0
@@ -28,15 +28,14 @@ class ScoreOptions:
 
 
 def source_of(name: str) -> Source:
-    """A URI where the name begins with a scheme the server may read, otherwise a path on this machine."""
+    """A URI if the name begins with a scheme that servers can read, otherwise a path on this machine."""
     return Uri(name) if _URI.match(name) else Path(name)
 
 
 async def score_files(
     client: ScoringClient, names: Iterable[str], options: ScoreOptions
 ) -> AsyncGenerator[StreamResult, None]:
-    """Yields one result per name, its `video_id`; each is a call of its own and so is retried by the
-    client."""
+    """Yields one result per name, which is its `video_id`. Each is a call of its own, which the client retries."""
     window: deque[asyncio.Task[StreamResult]] = deque()
     try:
         for name in names:

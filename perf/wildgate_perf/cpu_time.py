@@ -1,17 +1,12 @@
-"""Processor time of processes, as Linux counts it in /proc/PID/stat."""
+"""Processor time of processes and of the machine."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["CpuTimes", "descendants", "kind_of", "machine_cpu_s", "marked_processes", "process_cpu_s", "read_cpu_times"]
-
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_PROC = Path("/proc")
+import psutil
 
 # What a process of a running `wildgate serve` is, by its command line; the first that fits.
 _KINDS = (
@@ -22,7 +17,7 @@ _KINDS = (
     ("tritonserver", re.compile(r"tritonserver\b")),
     ("resource tracker", re.compile(r"multiprocessing\.resource_tracker")),
     ("sampling workers", re.compile(r"wildgate_server\.sampling\.worker")),
-    ("gateway", re.compile(r"wildgate.*\bserve\b")),
+    ("gateway", re.compile(r"wildgate.*\bserve\b|-m wildgate_server\b")),
 )
 
 
@@ -46,77 +41,38 @@ class CpuTimes:
         return {kind: seconds * 1e3 / count if count else float("nan") for kind, seconds in self.by_kind.items()}
 
 
-def process_cpu_s(pid: int) -> float:
-    """User and system seconds that process `pid` and its ended children have used.
+def marked_processes(variable: str, value: str) -> list[psutil.Process]:
+    """The processes that were started with this variable in their environment, as far as it may be read.
 
-    Raises ProcessLookupError when there is no such process.
+    Unlike the tree of processes, it also has those whose parent has ended.
     """
-    fields = _stat(pid)
-    # utime, stime, cutime and cstime are fields 14 to 17 of proc_pid_stat(5); the list begins with field 3.
-    return sum(int(field) for field in fields[11:15]) * _TICK_S
+    return [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(variable) == value]
 
 
-def marked_processes(variable: str, value: str) -> list[int]:
-    """The processes that were started with this variable in their environment, as far as it may be read."""
-    wanted = f"{variable}={value}".encode()
-    found = []
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:  # gone meanwhile, or another user's
-                continue
-    return found
+def descendants() -> list[psutil.Process]:
+    """All processes below this one."""
+    return psutil.Process().children(recursive=True)
 
 
-def machine_cpu_s(stat: Path = _PROC / "stat") -> tuple[float, float]:
-    """Seconds since its start that the machine's cores were busy, and that the host kept from them (steal)."""
-    # user nice system idle iowait irq softirq steal ..., of all cores together: proc_stat(5)
-    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in stat.read_text().split()[1:9])
-    return (user + nice + system + irq + softirq) * _TICK_S, steal * _TICK_S
-
-
-def descendants(pid: int) -> list[int]:
-    """`pid` and all processes below it, itself first."""
-    children: dict[int, list[int]] = {}
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
-            except ProcessLookupError:
-                continue
-    found = [pid]
-    for parent in found:  # grows while it is gone through
-        found += children.get(parent, [])
-    return found
-
-
-def kind_of(pid: int) -> str:
-    """Which part of a running server `pid` is, by its command line: "gateway", "sampling workers" ... or "other"."""
-    try:
-        command = (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return "other"
+def kind_of(process: psutil.Process) -> str:
+    """Which part of a running server it is, by its command line: "gateway", "sampling workers" ... or "other"."""
+    command = " ".join(process.cmdline())
     return next((kind for kind, pattern in _KINDS if pattern.search(command)), "other")
 
 
-def read_cpu_times(pids: Iterable[int], kind: Callable[[int], str] = kind_of) -> CpuTimes:
-    """What the processes `pids` have used so far, by `kind`; those that are gone count nothing."""
+def read_cpu_times(processes: Iterable[psutil.Process], kind: Callable[[psutil.Process], str] = kind_of) -> CpuTimes:
+    """What the processes and their ended children have used so far, by `kind`; those that are gone count nothing."""
     used: dict[str, float] = {}
-    for pid in pids:
+    for process in processes:
         try:
-            seconds = process_cpu_s(pid)
-        except ProcessLookupError:
+            seconds, name = sum(process.cpu_times()[:4]), kind(process)
+        except psutil.Error:
             continue
-        name = kind(pid)
         used[name] = used.get(name, 0.0) + seconds
     return CpuTimes(used)
 
 
-def _stat(pid: int) -> list[str]:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ProcessLookupError(f"there is no process {pid}") from error
-    return text.rpartition(")")[2].split()  # a process may be called anything, parentheses included
+def machine_cpu_s() -> tuple[float, float]:
+    """Seconds since its start that the machine's cores were busy, and that the host kept from them (steal)."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq, times.steal

@@ -1,8 +1,8 @@
-"""How load is made: closed loops (as many askers as wanted) and open loops (as many questions a second as wanted).
+"""How load is made: closed loops (so many clients) and open loops (so many requests per second).
 
-A closed loop finds out what a server can do: each asker waits for its answer before it asks again. It cannot find out
+A closed loop finds out what a server can do: each client waits for its answer before it asks again. It cannot find out
 what callers who do not wait for each other would see: a server that stalls is asked nothing meanwhile, so the stall
-counts once instead of once for everybody who came (G. Tene, "How NOT to Measure Latency": coordinated omission).
+counts once instead of once for every caller (G. Tene, "How NOT to Measure Latency": coordinated omission).
 
 An open loop asks on a timetable drawn up beforehand, whatever the answers do, and counts every latency from the
 *scheduled* moment, so that waiting for a late load generator counts too (B. Schroeder, A. Wierman, M. Harchol-Balter,
@@ -20,22 +20,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-__all__ = [
-    "Answered",
-    "Arrivals",
-    "LoadPlan",
-    "Measured",
-    "Offered",
-    "Outcome",
-    "Stages",
-    "alternating_loop",
-    "closed_loop",
-    "each_once",
-    "open_loop",
-    "percentile",
-    "timetable",
-]
-
 Stages = Mapping[str, float]
 Ask = Callable[[int], Awaitable[Stages]]
 Arrivals = Literal["uniform", "poisson"]
@@ -43,9 +27,9 @@ Arrivals = Literal["uniform", "poisson"]
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """How many ask at once, for how long before it counts, and for how long it counts; times in seconds."""
+    """How many clients ask at once, how long they warm up, and how long it counts; times in seconds."""
 
-    askers: int
+    clients: int
     warm_up_s: float
     seconds: float
 
@@ -81,7 +65,7 @@ class Measured:
     def steady_per_s(self) -> float:
         """Videos a second, by `shares`: steadier over a short time, when answers come in bursts, as batches give them.
 
-        Askers always wait, so it is Little's law turned round: askers over the time that an answer takes.
+        Clients always wait, so it is Little's law turned round: clients over the time that an answer takes.
         """
         return self.shares * self.weight / self.seconds
 
@@ -176,7 +160,7 @@ async def closed_loop(
     failures: list[str] = []
     shares: list[float] = []
 
-    async def asker(first: int) -> None:
+    async def client(first: int) -> None:
         number = first
         while (asked := now()) < ends:
             try:
@@ -191,23 +175,23 @@ async def closed_loop(
                 if answered > asked:
                     within = min(answered, ends) - max(asked, counts_from)
                     shares.append(max(0.0, within) / (answered - asked))
-            number += plan.askers
+            number += plan.clients
 
     async with asyncio.TaskGroup() as group:
-        for first in range(plan.askers):
-            group.create_task(asker(first), name=f"asker-{first}")
+        for first in range(plan.clients):
+            group.create_task(client(first), name=f"client-{first}")
     return Measured(tuple(answers), tuple(failures), plan.seconds, weight, sum(shares))
 
 
-async def each_once(ask: Ask, count: int, askers: int, *, now: Callable[[], float] = time.perf_counter) -> Measured:
-    """Asks the questions 0 to `count` - 1, each one once, `askers` at a time; `seconds` is how long it took."""
+async def each_once(ask: Ask, count: int, clients: int, *, now: Callable[[], float] = time.perf_counter) -> Measured:
+    """Asks the questions 0 to `count` - 1, each one once, `clients` at a time; `seconds` is how long it took."""
     answers: list[Answered] = []
     failures: list[str] = []
     numbers = iter(range(count))
     began = now()
 
-    async def asker() -> None:
-        for number in numbers:  # shared: each question goes to one asker
+    async def client() -> None:
+        for number in numbers:  # shared: each question goes to one client
             asked = now()
             try:
                 stages = await ask(number)
@@ -217,8 +201,8 @@ async def each_once(ask: Ask, count: int, askers: int, *, now: Callable[[], floa
                 answers.append(Answered((now() - asked) * 1e3, stages))
 
     async with asyncio.TaskGroup() as group:
-        for place in range(askers):
-            group.create_task(asker(), name=f"asker-{place}")
+        for place in range(clients):
+            group.create_task(client(), name=f"client-{place}")
     return Measured(tuple(answers), tuple(failures), now() - began)
 
 
@@ -228,7 +212,7 @@ async def alternating_loop(
     *,
     now: Callable[[], float] = time.perf_counter,
 ) -> list[Measured]:
-    """One asker who asks each of `asks` in turn, over and over, for `seconds`; what came of each.
+    """One client that asks each of `asks` in turn, over and over, for `seconds`; what came of each.
 
     Whatever else the machine does then hits all of them alike, so that their medians can be compared. The first turn
     warms up and does not count; the second counts however long it takes.

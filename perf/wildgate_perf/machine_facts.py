@@ -1,4 +1,4 @@
-"""What figures depend on and may be told anybody: hardware, kernel, versions. No host name, no path."""
+"""What figures depend on and anybody may know: hardware, kernel, versions. No host name, no path."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from wildgate_server.cores import available_cores
+import psutil
 
-__all__ = ["PACKAGES", "machine_facts", "same_machine"]
+from wildgate_perf.server_parts import available_cores
 
 PACKAGES = (
-    "av",
-    "grpcio",
-    "numpy",
-    "nvidia-pytriton",
-    "obstore",
-    "onnxruntime",
-    "protobuf",
-    "tritonclient",
-    "wildgate",
+    *("av", "grpcio", "numpy", "nvidia-pytriton", "obstore", "onnxruntime", "protobuf", "tritonclient", "wildgate"),
 )
 """The distributions whose versions matter to every measurement."""
 
@@ -36,13 +28,14 @@ def machine_facts(
 
     A distribution of `packages` that is not installed has no entry; others are called `version_<name>`.
     """
-    processor = _first_processor(cpuinfo)
+    lines = cpuinfo.read_text(encoding="utf-8").split("\n\n", 1)[0].splitlines() if cpuinfo.exists() else []
+    processor = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = processor.get("flags", processor.get("Features", "")).split()
     facts: dict[str, str | int | float] = {
         "cpu": processor.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": " ".join(flag for flag in _FLAGS if flag in flags),
         "cores": available_cores(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "load_1min": round(os.getloadavg()[0], 2),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -58,16 +51,8 @@ def machine_facts(
 def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two `machine_facts` tell of the same processor, cores and versions; kernel and load may differ.
 
-    Facts that name no processor are those of no machine.
+    Facts without a processor are those of no machine.
     """
     compared = {"cpu", "cpu_flags", "cores", "python"}
     compared |= {name for facts in (one, other) for name in facts if name.startswith("version_")}
     return bool(one.get("cpu")) and all(one.get(name) == other.get(name) for name in compared)
-
-
-def _first_processor(cpuinfo: Path) -> dict[str, str]:
-    try:
-        first = cpuinfo.read_text(encoding="utf-8").split("\n\n", 1)[0]
-    except OSError:
-        return {}
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

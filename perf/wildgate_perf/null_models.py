@@ -14,8 +14,6 @@ import yaml
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE
 from wildgate_server.repository.releases import RELEASE_NAME, file_digest, load_rollout, version_directory
 
-__all__ = ["null_repository"]
-
 # One program for all models: outputs are zeros of the shapes in the config, one row for each row asked.
 _NULL_MODEL = '''"""Answers zeros at once."""
 

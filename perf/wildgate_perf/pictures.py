@@ -1,4 +1,4 @@
-"""The look of every picture: one style, colours that all eyes tell apart, PNG and SVG."""
+"""The look of every picture: one style, colours that all eyes tell apart, as SVG."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from cycler import cycler
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-__all__ = ["COLOURS", "GREY", "picture", "save"]
 
 # M. Okabe, K. Ito, "Color Universal Design": told apart with any kind of colour vision. Lines differ in marks too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -32,7 +29,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
-    "savefig.dpi": 150,
     "svg.fonttype": "none",  # words stay words: they can be searched, and any font will do
     "svg.hashsalt": "wildgate",  # the same figures give the same file
 }
@@ -42,19 +38,10 @@ _STYLE: Any = {
 def picture(
     folder: Path, name: str, *, rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.5, 4.2)
 ) -> Iterator[list[Axes]]:
-    """Axes to draw on, row by row, `size` inches in all; saved as `folder/name.png` and `.svg` at the end."""
+    """Axes to draw on, row by row, `size` inches in all; saved as `folder/name.svg` at the end."""
     # The style must hold while drawing and while saving; pyplot's windows are never used.
     with pyplot.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield list(figure.subplots(rows, columns, squeeze=False).flat)
-        save(figure, folder, name)
-
-
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes `figure` as PNG and SVG in `folder`; returns the two files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{name}.png", folder / f"{name}.svg"]
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(files[0])
-        figure.savefig(files[1], metadata={"Date": None})
-    return files
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-
-__all__ = ["LATEST", "RESULTS", "TARGETS", "Target", "figure_of", "merge", "read", "target_table", "write"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 """Where results and pictures are written."""
@@ -72,6 +71,11 @@ TARGETS = (
 """What one run on one kind of machine is to show. All are ratios, but for the milliseconds of gateway_added_p50_ms."""
 
 
+def beside_target(target: Target, figure: float | None) -> dict[str, Any]:
+    """A figure beside its target, as results have it."""
+    return {"figure": figure, "target": str(target), "met": target.met_by(figure)}
+
+
 def figure_of(figures: Mapping[str, Any], key: str) -> float | None:
     """The figure under a dotted key; None when it is not there."""
     value: Any = figures
@@ -103,13 +107,6 @@ def write(file: Path, content: Mapping[str, Any]) -> None:
     Path(part.name).replace(file)
 
 
-def merge(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `content` over what `file` holds, object into object, and returns the whole."""
-    merged = _merged(read(file), content)
-    write(file, merged)
-    return merged
-
-
 def target_table(figures: Mapping[str, Any], targets: Sequence[Target] = TARGETS) -> Table:
     """Every target beside its figure, and whether it is met."""
     table = Table("figure", "target", "measured", "", box=box.SIMPLE_HEAD, title="targets", title_justify="left")
@@ -121,17 +118,24 @@ def target_table(figures: Mapping[str, Any], targets: Sequence[Target] = TARGETS
     return table
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(old)
-    for key, value in new.items():
-        known = both.get(key)
-        both[key] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
-    return both
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# From the root or from home; not the slash of "videos/s", nor those of http://host/name.
+_PATH = re.compile(r"(?:\bfile://|(?<![\w:/.])~?)/[^\s'\",;:()]+")
+
+
+def brief(error: Exception) -> str:
+    """The type of `error` and the first line of its text, without paths."""
+    return f"{type(error).__name__}: {first_line(str(error))}"
+
+
+def first_line(text: str) -> str:
+    """The first line of `text`, with `<path>` for every path: they name users and folders, and log tails follow."""
+    lines = text.strip().splitlines()
+    return _PATH.sub("<path>", lines[0]) if lines else ""

@@ -1,4 +1,4 @@
-"""A `wildgate serve` of its own processes, for as long as something is measured on it."""
+"""A `wildgate serve` in processes of its own, for as long as something is measured on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from pathlib import Path
 
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
-from wildgate_server.triton.launch import free_endpoints
-
-__all__ = ["MODEL_REPOSITORY", "ServerProcess", "ServerStoppedBadly", "serving", "settings_environment"]
+from wildgate_perf.server_parts import free_endpoints
 
 _ROOT = Path(__file__).resolve().parents[2]
 MODEL_REPOSITORY = _ROOT / "model_repository"
@@ -37,14 +35,9 @@ class ServerProcess:
     log: Path
     mark: str
 
-    @property
-    def pids(self) -> list[int]:
-        """All its processes at this moment: gateway, sampling workers, Triton and what Triton started."""
-        return marked_processes(_MARK, self.mark)
-
     def cpu_times(self) -> CpuTimes:
-        """Processor time that its processes have used so far, by kind."""
-        return read_cpu_times(self.pids)
+        """Processor time that its processes (gateway, sampling workers, Triton and its stubs) have used, by kind."""
+        return read_cpu_times(marked_processes(_MARK, self.mark))
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from typing import Any
 
 from wildgate_perf.loops import percentile
 
-__all__ = ["Spread"]
-
 
 @dataclass(frozen=True)
 class Spread:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import cos, sin
 from multiprocessing import get_context
@@ -23,9 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
-from wildgate_server.cores import available_cores
-
-__all__ = ["CONTAINERS", "VIDEOS", "Composition", "bench_videos", "compose", "containers", "large_videos"]
+from wildgate_perf.server_parts import available_cores
 
 VIDEOS = Path(__file__).resolve().parents[2] / "out" / "perf" / "videos"
 """Where measurements keep their videos, so that they are composed once for all of them."""
@@ -48,6 +46,10 @@ class Composition:
     seconds: float = 15.0
     keyframe_every_s: float = 2.0
     options: tuple[tuple[str, str], ...] = (("preset", "superfast"),)
+
+    def variant(self, seed: int) -> Composition:
+        """The same with other pictures."""
+        return replace(self, seed=seed)
 
     @property
     def name(self) -> str:
@@ -80,12 +82,12 @@ _VP9_OPTIONS = (("deadline", "realtime"), ("cpu-used", "8"), ("row-mt", "1"), ("
 
 def bench_videos(folder: Path, count: int = 8) -> list[Path]:
     """`count` different MP4s of about 5 MB, index first; those that are not in `folder` yet are composed there."""
-    return _composed(folder, [Composition(seed, _BENCH_BIT_RATE) for seed in range(count)])
+    return composed(folder, [Composition(seed, _BENCH_BIT_RATE) for seed in range(count)])
 
 
 def large_videos(folder: Path, count: int = 4) -> list[Path]:
     """`count` different MP4s of about 8 MB, index first; kept in `folder` like `bench_videos`."""
-    return _composed(folder, [Composition(seed, _LARGE_BIT_RATE) for seed in range(count)])
+    return composed(folder, [Composition(seed, _LARGE_BIT_RATE) for seed in range(count)])
 
 
 def containers(folder: Path) -> dict[str, Path]:
@@ -100,7 +102,7 @@ def containers(folder: Path) -> dict[str, Path]:
         file = found[name] = folder / f"container-{name}{kind.suffix}"
         if file.exists():
             continue
-        source = h264 if kind.encoder == "libx264" else _composed(folder, [vp9])[0]
+        source = h264 if kind.encoder == "libx264" else composed(folder, [vp9])[0]
         part = file.with_suffix(".part")
         _remux(source, part, kind)
         part.replace(file)
@@ -113,6 +115,8 @@ def compose(composition: Composition, file: Path) -> None:
     options = dict(composition.options)
     if composition.encoder == "libx264":
         options["x264-params"] = f"keyint={every}:min-keyint={every}:scenecut=0:threads=1"
+    elif composition.encoder == "libx265":
+        options["x265-params"] = f"keyint={every}:min-keyint={every}:scenecut=0:log-level=error"
     else:
         options["g"] = options["keyint_min"] = str(every)
     with av.open(str(file), "w", format="mp4", options={"movflags": "faststart"}) as output:
@@ -126,7 +130,8 @@ def compose(composition: Composition, file: Path) -> None:
         output.mux(stream.encode(None))
 
 
-def _composed(folder: Path, compositions: list[Composition]) -> list[Path]:
+def composed(folder: Path, compositions: list[Composition]) -> list[Path]:
+    """A file for each of `compositions`; those that are not in `folder` yet are composed there."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{composition.name}.mp4" for composition in compositions]
     missing = [pair for pair in zip(compositions, files, strict=True) if not pair[1].exists()]

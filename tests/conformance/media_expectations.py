@@ -1,7 +1,6 @@
-"""What EXPECTED.json demands of an answer, as pure functions.
+"""Compares answers with EXPECTED.json, which another program wrote from a full decode of every file.
 
-EXPECTED.json was written by a full decode of every file with another program; the rules are those of the
-README beside it.
+The rules are those of the README beside it.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ import grpc
 
 from wildgate_client import Coverage, StreamResult, Verdict
 
-__all__ = ["ExpectedRefusal", "ExpectedVideo", "load_expectations", "longest_gap_s", "wrongs"]
+__all__ = ["ExpectedRefusal", "ExpectedVideo", "load_expectations", "longest_gap_s", "mismatches"]
 
 TIME_SLACK_S = 0.05  # container time bases round
 GAP_SLACK_S = 1e-3
-# EXPECTED.json names the decoder where that is not named as its codec.
+# EXPECTED.json has the name of the decoder, which is not always that of the codec.
 CODEC_OF_DECODER = {
     "libdav1d": "av1",
     "libaom-av1": "av1",
@@ -32,7 +31,7 @@ CODEC_OF_DECODER = {
 
 @dataclass(frozen=True)
 class ExpectedVideo:
-    """A video that must be scored, as a full decode found it; times in presentation seconds."""
+    """A video that must be scored, and what a full decode found in it; times in presentation seconds."""
 
     frames: int
     first_s: float
@@ -49,7 +48,7 @@ class ExpectedRefusal:
 
 
 def load_expectations(path: Path) -> dict[str, ExpectedVideo | ExpectedRefusal]:
-    """Reads EXPECTED.json; raises `ValueError` naming the file whose entry is not understood."""
+    """Reads EXPECTED.json; raises `ValueError` that names the file with an entry it cannot read."""
     expectations = {}
     for name, fields in json.loads(path.read_text(encoding="utf-8")).items():
         try:
@@ -69,24 +68,24 @@ def _expectation(fields: Mapping[str, Any]) -> ExpectedVideo | ExpectedRefusal:
             raise KeyError(f"expect: {other!r}")
 
 
-def wrongs(expected: ExpectedVideo | ExpectedRefusal, result: StreamResult, *, max_gap_s: float) -> list[str]:
-    """Everything that is wrong with an answer; `max_gap_s` is what the server is set to."""
+def mismatches(expected: ExpectedVideo | ExpectedRefusal, result: StreamResult, *, max_gap_s: float) -> list[str]:
+    """Everything in which an answer differs from what is expected; `max_gap_s` is the server's setting."""
     if isinstance(expected, ExpectedRefusal):
-        return _wrongs_of_refusal(expected, result)
+        return _refusal_mismatches(expected, result)
     if result.verdict is None:
         return [f"should be scored, got {result.error}"]
     return [
-        *_wrongs_of_video(expected, result.verdict),
-        *_wrongs_of_coverage(expected, result.verdict.coverage, max_gap_s),
+        *_video_mismatches(expected, result.verdict),
+        *_coverage_mismatches(expected, result.verdict.coverage, max_gap_s),
     ]
 
 
 def longest_gap_s(looked_at_s: Sequence[float], first_s: float, last_s: float) -> float:
-    """The longest stretch without a looked-at frame, counting from `first_s` and up to `last_s`."""
+    """The longest stretch between `first_s` and `last_s` without a looked-at frame."""
     return max(later - earlier for earlier, later in itertools.pairwise([first_s, *looked_at_s, last_s]))
 
 
-def _wrongs_of_refusal(expected: ExpectedRefusal, result: StreamResult) -> list[str]:
+def _refusal_mismatches(expected: ExpectedRefusal, result: StreamResult) -> list[str]:
     allowed = " or ".join(expected.reasons)
     if result.error is None:
         return [f"scored, should be refused with {allowed}"]
@@ -96,7 +95,7 @@ def _wrongs_of_refusal(expected: ExpectedRefusal, result: StreamResult) -> list[
     return []
 
 
-def _wrongs_of_video(expected: ExpectedVideo, verdict: Verdict) -> list[str]:
+def _video_mismatches(expected: ExpectedVideo, verdict: Verdict) -> list[str]:
     video = verdict.video
     pairs = {
         "rotation": (video.rotation, expected.rotation % 360),
@@ -105,7 +104,7 @@ def _wrongs_of_video(expected: ExpectedVideo, verdict: Verdict) -> list[str]:
     return [f"{name} is {got}, should be {want}" for name, (got, want) in pairs.items() if got != want]
 
 
-def _wrongs_of_coverage(expected: ExpectedVideo, coverage: Coverage, max_gap_s: float) -> list[str]:
+def _coverage_mismatches(expected: ExpectedVideo, coverage: Coverage, max_gap_s: float) -> list[str]:
     found = []
     looked_at_s = coverage.looked_at_s
     if not 1 <= coverage.frames_looked_at <= expected.frames:

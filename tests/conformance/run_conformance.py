@@ -1,7 +1,7 @@
 """Sends real media files through a running gateway and compares every answer with EXPECTED.json.
 
-Exits 0 only if every answer is right, none hangs, a good video still scores afterwards and the server, where
-this program started it, stops cleanly.
+Exits 0 only if every answer is right, none hangs, a good video still scores afterwards and the server, if this program
+started it, stops cleanly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from media_expectations import ExpectedRefusal, ExpectedVideo, load_expectations, wrongs
+from media_expectations import ExpectedRefusal, ExpectedVideo, load_expectations, mismatches
 
 from wildgate_client import (
     ClientOptions,
@@ -31,12 +31,12 @@ from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerSt
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_MEDIA = frozenset({"EXPECTED.json", "README.md"})
-# How long after its own deadline a call may take to come back before the client itself counts as hanging.
+# How long after its own deadline a call may return before the client itself counts as hanging.
 LATE_S = 10.0
 
 
 class Outcome(enum.StrEnum):
-    """What became of one file."""
+    """How one file fared."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -45,7 +45,7 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the run was asked for."""
+    """What to check, and against what."""
 
     media: Path
     expectations: Mapping[str, ExpectedVideo | ExpectedRefusal]
@@ -54,7 +54,7 @@ class Settings:
 
 
 async def ask(client: ScoringClient, path: Path, deadline_s: float) -> StreamResult | None:
-    """The gateway's answer to one file; `None` where it hangs."""
+    """The gateway's answer to one file; `None` if it hangs."""
     try:
         async with asyncio.timeout(deadline_s + LATE_S):
             verdict = await client.score(path, video_id=path.name, deadline_s=deadline_s)
@@ -65,39 +65,39 @@ async def ask(client: ScoringClient, path: Path, deadline_s: float) -> StreamRes
     return StreamResult(path.name, verdict=verdict)
 
 
-def row(outcome: Outcome, name: str, result: StreamResult | None, found: list[str]) -> str:
+def row(outcome: Outcome, name: str, result: StreamResult | None, differences: list[str]) -> str:
     """One line about one file."""
-    if found:
-        told = "; ".join(found)
+    if differences:
+        detail = "; ".join(differences)
     elif result is None:
-        told = ""
+        detail = ""
     elif result.verdict is not None:
         coverage = result.verdict.coverage
-        told = f"{coverage.frames_looked_at} frames, gap {coverage.longest_gap_s:.2f} s"
+        detail = f"{coverage.frames_looked_at} frames, gap {coverage.longest_gap_s:.2f} s"
     else:
-        told = f"refused: {result.error}"
-    return f"{outcome:5}  {name}  {told}".rstrip()
+        detail = f"refused: {result.error}"
+    return f"{outcome:5}  {name}  {detail}".rstrip()
 
 
-async def conform(target: str, settings: Settings) -> bool:
-    """Asks for every file, prints a row each and a summary; returns whether all is well."""
+async def check_all(target: str, settings: Settings) -> bool:
+    """Asks about every file, prints a row for each and a summary; returns whether all is right."""
     expectations = settings.expectations
-    lying_there = {path.name for path in settings.media.iterdir()} - NOT_MEDIA
+    present = {path.name for path in settings.media.iterdir()} - NOT_MEDIA
     outcomes: Counter[Outcome] = Counter()
-    # No retries: every answer counts as it first comes.
+    # No retries: the first answer counts.
     options = ClientOptions(retry=RetryPolicy(attempts=1))
     async with ScoringClient(target, options) as client:
-        for name in sorted(expectations.keys() | lying_there):
+        for name in sorted(expectations.keys() | present):
             result: StreamResult | None = None
             if name not in expectations:
-                outcome, found = Outcome.WRONG, ["not in EXPECTED.json"]
+                outcome, differences = Outcome.WRONG, ["not in EXPECTED.json"]
             elif (result := await ask(client, settings.media / name, settings.deadline_s)) is None:
-                outcome, found = Outcome.HANG, [f"no answer within {settings.deadline_s:g} s"]
+                outcome, differences = Outcome.HANG, [f"no answer within {settings.deadline_s:g} s"]
             else:
-                found = wrongs(expectations[name], result, max_gap_s=settings.max_gap_s)
-                outcome = Outcome.WRONG if found else Outcome.RIGHT
+                differences = mismatches(expectations[name], result, max_gap_s=settings.max_gap_s)
+                outcome = Outcome.WRONG if differences else Outcome.RIGHT
             outcomes[outcome] += 1
-            print(row(outcome, name, result, found), flush=True)
+            print(row(outcome, name, result, differences), flush=True)
 
         good = min(name for name, expected in expectations.items() if isinstance(expected, ExpectedVideo))
         after = await ask(client, settings.media / good, settings.deadline_s)
@@ -109,13 +109,13 @@ async def conform(target: str, settings: Settings) -> bool:
 
 
 @contextlib.contextmanager
-def gateway(target: str | None) -> Iterator[tuple[str, LocalServer | None]]:
-    """The gateway to ask: the one at `target`, or one of our own."""
+def running_gateway(target: str | None) -> Iterator[tuple[str, LocalServer | None]]:
+    """The gateway at `target`, or one that is started and stopped here."""
     if target is not None:
         yield target, None
         return
     logs = ROOT / "out" / "conformance"
-    # Without the cache: what is asked again afterwards has to be scored again.
+    # Without the cache, so that the video of the last request is scored again.
     environment = {"WILDGATE_BACKEND__LOG_DIR": str(logs), "WILDGATE_CACHE__MAX_ENTRIES": "0"}
     options = LocalServerOptions(logs / "server.log", environment=environment, directory=ROOT)
     with LocalServer(options) as server:
@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--deadline-s", type=float, default=30.0, help="longer than this for a file is a hang")
     parser.add_argument("--max-gap-s", type=float, default=2.0, help="the gateway's sampling.max_gap_s")
     arguments = parser.parse_args()
-    # A terminated run still stops its gateway.
+    # On SIGTERM, the gateway is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         expectations = load_expectations(arguments.media / "EXPECTED.json")
@@ -139,15 +139,15 @@ def main() -> int:
         return 2
     settings = Settings(arguments.media, expectations, arguments.deadline_s, arguments.max_gap_s)
     try:
-        with gateway(arguments.server) as (target, server):
-            well = asyncio.run(conform(target, settings))
+        with running_gateway(arguments.server) as (target, server):
+            passed = asyncio.run(check_all(target, settings))
     except ServerStartFailed as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 1
     if server is not None and server.stop_report is not None:
         print(server.stop_report)
-        well = well and server.stop_report.clean
-    return 0 if well else 1
+        passed = passed and server.stop_report.clean
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from patch_detector import patch_repository, write_detector
 from traffic import VIDEOS, samples, traffic, until_gauge
 from triton_requests import processes_with
 
-from wildgate_build.publish.loading import TritonToLoad, load
 from wildgate_build.publish.publishing import Publication, publish
 from wildgate_build.publish.repository import Repository, read_policy
 from wildgate_build.publish.rollout_change import change_rollout
@@ -29,6 +28,7 @@ from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import models_to_load
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.canary import on_trial
+from wildgate_server.rollout.load_command import ExternalTriton, load_models
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.runtime import find_triton_runtime
@@ -249,7 +249,7 @@ async def until_ready(target: str) -> None:
 
 async def test_an_external_triton_is_waited_for(repository: Repository, policy_file: Path, tmp_path: Path) -> None:
     def loaded(target: str) -> Rollout:
-        return load(repository, TritonToLoad(target, "cpu", settle_s=1.0))
+        return load_models(repository.path, ExternalTriton(target, "cpu", settle_s=1.0))
 
     with external_triton(repository.path, tmp_path) as target:
         await until_ready(target)

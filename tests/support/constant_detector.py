@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 from onnx import parser
 
-from wildgate_build.reference.labels import LABELS
+from wildgate_detector.labels import LABELS
 
 ELEPHANT = LABELS.index("live_elephant")
 

@@ -1,4 +1,4 @@
-"""A scripted gateway behind a real gRPC server: answers by a list, then by content."""
+"""A scripted gateway behind a real gRPC server: it answers from a list, then by content."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
 @dataclass
 class Refusal:
-    """A failure as the server puts it together."""
+    """A failure as the server builds it."""
 
-    code: grpc.StatusCode
+    code_name: str
     message: str = "no"
     reason: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     retry_after_s: float | None = None
     field_at_fault: str | None = None
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode[self.code_name]
 
     def status(self) -> status_pb2.Status:
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
@@ -47,9 +51,9 @@ class Refusal:
         return status
 
 
-NOT_A_VIDEO = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "no media container", "NOT_A_VIDEO")
-NOT_CACHED = Refusal(grpc.StatusCode.NOT_FOUND, "none is kept", "VERDICT_NOT_CACHED", field_at_fault="content_digest")
-OVERLOADED = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "OVERLOADED", retry_after_s=1.5)
+NOT_A_VIDEO = Refusal("INVALID_ARGUMENT", "no media container", "NOT_A_VIDEO")
+NOT_CACHED = Refusal("NOT_FOUND", "none is kept", "VERDICT_NOT_CACHED", field_at_fault="content_digest")
+OVERLOADED = Refusal("RESOURCE_EXHAUSTED", "full", "OVERLOADED", retry_after_s=1.5)
 
 
 def a_verdict(**changes: object) -> scoring_pb2.Verdict:
@@ -111,18 +115,18 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
 class FakeGateway:
     """Gives `answers` first; then refuses content that begins with b"garbage" and scores the rest.
 
-    Asked by digest it has a verdict on those in `known`.
+    Asked by digest, it has a verdict on those in `known`.
     """
 
     answers: deque[scoring_pb2.Verdict | Refusal | scoring_pb2.ScoreResponse] = field(default_factory=deque)
     verdict: scoring_pb2.Verdict = field(default_factory=a_verdict)
     known: set[str] = field(default_factory=set)
     requests: list[scoring_pb2.ScoreRequest] = field(default_factory=list)
-    # With `hold` set, requests wait; `arrived` and `cancelled` tell that one came and that its caller left.
-    hold: bool = False
+    # While `holding`, requests wait; `arrived` and `cancelled` say that one came and that its caller left.
+    holding: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    # Streams end after so many results, as if that were all or with a refusal.
+    # Streams end after this many results, in order or with a refusal.
     end_stream_after: int | None = None
     end_stream_with: Refusal | None = None
 
@@ -141,7 +145,7 @@ class AioServicer(scoring_pb2_grpc.ScoringServiceServicer):
 
     async def _wait_while_held(self) -> None:
         self._gateway.arrived.set()
-        if not self._gateway.hold:
+        if not self._gateway.holding:
             return
         try:
             await asyncio.Event().wait()

@@ -8,7 +8,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from wildgate_perf.peers.peer_setup import LOOPBACK, PeerSetup
+from wildgate_perf.bench.peers.peer_setup import LOOPBACK, PeerSetup
 
 
 class Handler(BaseHTTPRequestHandler):

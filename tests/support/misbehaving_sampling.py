@@ -83,8 +83,8 @@ def sample_or_misbehave(
                 with suppress(OSError):
                     os.close(channel)
             time.sleep(3600)
-        case b"babble" | b"boast":
-            _write_to_all(bytes(1000), 1 << 62 if content == b"boast" else 1000)
+        case b"garbage" | b"overlong":
+            _write_to_all(bytes(1000), 1 << 62 if content == b"overlong" else 1000)
         case b"large":
             return replace(_nothing_sampled(), windows=(_window(bytes(range(256)) * 40_000),))
         case b"too large":

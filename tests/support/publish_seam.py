@@ -16,8 +16,8 @@ from google.protobuf import text_format
 from onnx import parser
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from wildgate_build.publish.errors import WriteFailed
-from wildgate_build.publish.file_operations import FileOperations
+from wildgate_build.durable_files import DurableFiles
+from wildgate_build.errors import OutputError
 from wildgate_build.publish.publishing import Publication, publish
 from wildgate_build.publish.repository import Repository
 from wildgate_build.standard_file import Properties, StandardFile, file_digest, write_properties
@@ -108,7 +108,7 @@ class Killed(BaseException):
     """The process is gone: nothing of it runs any more, no cleaning up either."""
 
 
-class QuickFiles(FileOperations):
+class QuickFiles(DurableFiles):
     """Does not wait for the disk."""
 
     def write(self, file: Path, content: bytes) -> None:
@@ -163,11 +163,11 @@ class EndingFiles(QuickFiles):
         self._left -= 1
 
 
-def failure(call: Callable[[], object]) -> WriteFailed | None:
-    """The WriteFailed that a call raises; None if it comes through."""
+def failure(call: Callable[[], object]) -> OutputError | None:
+    """The OutputError that a call raises; None if it comes through."""
     try:
         call()
-    except WriteFailed as error:
+    except OutputError as error:
         return error
     return None
 

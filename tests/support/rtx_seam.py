@@ -37,13 +37,19 @@ class GpuTensor(triton_seam.Tensor):
 
 
 class Allocation:
-    """Device memory, aligned as cudaMalloc aligns it."""
+    """Device memory, aligned as cudaMalloc aligns it; it is freed while its context is there."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, gpu: Gpu, size: int) -> None:
         self.array = aligned(size)
+        self.gpu = gpu
+        gpu.allocated += 1
 
     def __int__(self) -> int:
         return self.array.ctypes.data
+
+    def free(self) -> None:
+        assert self.gpu.pushed == 1
+        self.gpu.allocated -= 1
 
 
 def aligned(size: int, offset: int = 0) -> np.ndarray:
@@ -61,6 +67,8 @@ class Gpu:
     name: str = "NVIDIA L4"
     loads: bool = True
     fails: bool = False
+    largest: int = 100
+    allocated: int = 0
     queue: list[Callable[[], None]] = field(default_factory=list)
     pushed: int = 0
     bound: dict[str, int] = field(default_factory=dict)
@@ -90,7 +98,8 @@ class Gpu:
         )
         module.Stream = lambda: SimpleNamespace(handle=77, synchronize=self.synchronize)
         module.pagelocked_empty = np.zeros
-        module.mem_alloc = Allocation
+        module.Error = OSError
+        module.mem_alloc = lambda size: Allocation(self, size)
         module.memcpy_htod_async = lambda target, array, stream: self.copy(
             "in", int(target), array.ctypes.data, array.nbytes
         )
@@ -123,7 +132,7 @@ class Gpu:
             return None
         cache = SimpleNamespace(deserialize=self._restore, serialize=lambda: memoryview(self.kernels))
         config = SimpleNamespace(create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True)
-        return SimpleNamespace(create_runtime_config=lambda: config, create_execution_context=lambda config: self)
+        return SimpleNamespace(create_runtime_config=lambda: config, create_execution_context=lambda config=None: self)
 
     def _restore(self, content: bytes) -> bool:
         self.kernels = content
@@ -137,7 +146,7 @@ class Gpu:
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "FRAMES"
         self.shape = shape
-        return True
+        return shape[0] <= self.largest
 
     def execute_async_v3(self, stream: int) -> bool:
         """Queues: every value of a detection is its frame's mean."""

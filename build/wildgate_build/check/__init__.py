@@ -1,1 +1,1 @@
-"""Do two detectors see the same: a candidate against its reference, on the same frames."""
+"""Comparing a candidate detector with its reference on the same frames."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from wildgate_build.facts import print_facts
-from wildgate_build.failures import BuildError, fail
-
-if TYPE_CHECKING:
-    from wildgate_build.check.comparison import Comparison
+from wildgate_build.check.comparison import Comparison, EvaluationSet, Tolerance, compare_files
+from wildgate_build.check.verdicts import read_policy
+from wildgate_build.console import failures, print_facts, say
+from wildgate_build.durable_files import check_writable, write_files
 
 __all__ = ["check"]
 
@@ -40,21 +38,15 @@ def check(
     report: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
 ) -> None:
     """Show two detectors the same frames; exit 1 when the candidate is past a tolerance."""
-    from wildgate_build.check.comparison import Grounds, Tolerance, compare_files
-    from wildgate_build.check.verdicts import read_policy
-    from wildgate_build.output_files import check_writable, write_files
-
     tolerance = Tolerance(max_box, max_score, max_unmatched, max_verdict_changes)
-    try:
+    with failures():
         if report:
             check_writable(report, inputs=[reference, candidate])
-        result = compare_files(reference, candidate, Grounds(videos, repository, read_policy(policy), iou))
+        result = compare_files(reference, candidate, EvaluationSet(videos, repository, read_policy(policy), iou))
         beyond = result.beyond(tolerance)
         if report:
             figures = {"reference": str(reference), "candidate": str(candidate), **result.summary(), "beyond": beyond}
             write_files({report: (json.dumps(figures, indent=2) + "\n").encode()})
-    except BuildError as error:
-        fail(error)
     _print(result, beyond)
     if beyond:
         raise typer.Exit(1)
@@ -63,9 +55,7 @@ def check(
 def _print(result: Comparison, beyond: list[str]) -> None:
     figures = result.differences.summary()
     missing, extra = figures["missing"], figures["extra"]
-    console = Console(soft_wrap=True, highlight=False)
     print_facts(
-        console,
         {
             "compared": f"{result.videos} videos, {figures['frames']} frames",
             "detected by both": f"{figures['pairs']}",
@@ -77,8 +67,8 @@ def _print(result: Comparison, beyond: list[str]) -> None:
         },
     )
     for note in result.notes:
-        console.print(note, style="yellow", markup=False)
+        say(note, "yellow")
     for change in result.changes:
-        console.print(f"{change.video}: {change.reference} became {change.candidate}", markup=False)
+        say(f"{change.video}: {change.reference} became {change.candidate}")
     for line in beyond:
-        console.print(line, style="red", markup=False)
+        say(line, "red")

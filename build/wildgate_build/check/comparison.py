@@ -1,4 +1,4 @@
-"""A candidate against its reference, over whole videos."""
+"""Compares a candidate with its reference over whole videos."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from pathlib import Path
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import ENGINE_SUFFIXES, Candidate, OnnxRunner, detect, open_candidate
 from wildgate_build.check.verdicts import judge, require_rules, serving_thresholds
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import ComparisonError
 from wildgate_build.frames.sampled import FrameSource, video_files
 from wildgate_build.standard_file import StandardFile
 from wildgate_server.policy import Judgement, Policy
 
 __all__ = [
     "Comparison",
-    "Grounds",
-    "MismatchError",
-    "NothingSeenError",
+    "EvaluationSet",
     "Tolerance",
     "VerdictChange",
     "compare_files",
@@ -28,16 +26,8 @@ __all__ = [
 ]
 
 
-class MismatchError(BuildError):
-    """Reference and candidate do not answer the same question; the text names both and what differs."""
-
-
-class NothingSeenError(BuildError):
-    """Neither detected anything that counts, so that there is nothing to compare."""
-
-
 @dataclass(frozen=True)
-class Grounds:
+class EvaluationSet:
     """What two detectors are compared on.
 
     `videos` are files and folders; the decoder and manifest of `repository` make the frames; the thresholds of
@@ -66,7 +56,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """A video that the two judge differently: action, and the labels that called for one."""
+    """A video that the two judge differently: each one's action and the labels that led to it."""
 
     video: str
     reference: str
@@ -75,7 +65,7 @@ class VerdictChange:
 
 @dataclass
 class Comparison:
-    """What came out; `notes` are what to know of the two files besides."""
+    """The result; `notes` are remarks about the two files."""
 
     differences: Differences
     notes: list[str] = field(default_factory=list)
@@ -83,7 +73,7 @@ class Comparison:
     changes: list[VerdictChange] = field(default_factory=list)
 
     def beyond(self, tolerance: Tolerance) -> list[str]:
-        """One line for each figure that is past its tolerance, with both values."""
+        """One line for each figure beyond its tolerance, with both values."""
         figures = self.differences.summary()
         changed = len(self.changes) / self.videos if self.videos else 0.0
         measured = [
@@ -105,7 +95,7 @@ class Comparison:
 
 
 def require_match(reference: StandardFile, candidate: Candidate) -> None:
-    """Raises MismatchError when F, S, K or the labels of the two differ."""
+    """Raises ComparisonError when F, S, K or the labels of the two differ."""
     sizes = (reference.frames, reference.side, reference.detections)
     others = (candidate.frames, candidate.side, candidate.detections)
     differing = [
@@ -119,13 +109,13 @@ def require_match(reference: StandardFile, candidate: Candidate) -> None:
             f"labels are {', '.join(labels)} in {reference.path} and {', '.join(candidate.labels)} in {candidate.path}"
         )
     if differing:
-        raise MismatchError("; ".join(differing))
+        raise ComparisonError("; ".join(differing))
 
 
 def notes_on(reference: StandardFile, candidate: Candidate) -> list[str]:
-    """Says which file an engine was built from where that is not the reference.
+    """Names the file an engine was built from, if that is not the reference.
 
-    It may well be another: engines of lower precision are built from a file of that precision.
+    That may be intended: engines of lower precision are built from a file of that precision.
     """
     if candidate.path.suffix not in ENGINE_SUFFIXES or candidate.digest == reference.digest:
         return []
@@ -135,21 +125,20 @@ def notes_on(reference: StandardFile, candidate: Candidate) -> list[str]:
 def compare_files(
     reference: Path,
     candidate: Path,
-    grounds: Grounds,
+    evaluation_set: EvaluationSet,
     open_other: Callable[[Path], AbstractContextManager[Candidate]] = open_candidate,
 ) -> Comparison:
     """Shows a standard file, run on the CPU, and a candidate (`open_candidate`) the same frames of all videos.
 
-    Raises NotStandardError, MismatchError, PolicyUnfitError (no rule for a label), UnreadableVideoError, DecoderError,
-    CannotRunError, UnknownClassError, NothingSeenError when neither sees anything that counts, and for an engine the
-    errors of `wildgate_build.engine`.
+    Raises NotStandardError, FramesError, CannotRunError, EngineError, and ComparisonError when the two do not fit, the
+    policy lacks a rule for a label, or neither sees anything that counts.
     """
     file = StandardFile.read(reference)
-    labels, policy = file.properties.labels, grounds.policy
+    labels, policy = file.properties.labels, evaluation_set.policy
     require_rules(policy, labels)
-    rule = MatchRule(serving_thresholds(policy, labels, otherwise=1.0), grounds.iou)
-    source = FrameSource(grounds.repository, file.frames, file.side)
-    videos = video_files(grounds.videos)
+    rule = MatchRule(serving_thresholds(policy, labels, otherwise=1.0), evaluation_set.iou)
+    source = FrameSource(evaluation_set.repository, file.frames, file.side)
+    videos = video_files(evaluation_set.videos)
     differences = Differences(rule, (str(reference), str(candidate)))
     with open_other(candidate) as other:
         require_match(file, other)
@@ -163,7 +152,7 @@ def compare_files(
             if verdicts[0] != verdicts[1]:
                 comparison.changes.append(VerdictChange(str(video.path), *verdicts))
     if not differences.pairs + differences.missing + differences.extra:
-        raise NothingSeenError(
+        raise ComparisonError(
             f"nothing was detected in {differences.frames} frames of {comparison.videos} videos; "
             "give videos that show what the detector knows"
         )

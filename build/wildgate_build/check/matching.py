@@ -1,9 +1,9 @@
-"""Matching what two detectors saw in the same frames.
+"""Matches what two detectors saw in the same frames.
 
 Detections of one label are paired greedily, best overlap first (IoU, as in Pascal VOC's matching, Everingham et al.
 2010, but against another detector instead of the truth). What counts is what would count in the server: scores at a
-label's serving threshold. A partner may lie `margin` below it, so that a score that moves by a hair over the threshold
-is a difference of scores, not a detection lost.
+label's serving threshold. A partner may lie `margin` below it, so that a score that just crosses the threshold counts
+as a difference of scores, not as a lost detection.
 """
 
 from __future__ import annotations
@@ -14,23 +14,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import ComparisonError
 
-__all__ = ["Differences", "MatchRule", "UnknownClassError"]
+__all__ = ["Differences", "MatchRule"]
 
 Rows = npt.NDArray[np.float32]
+Thresholds = npt.NDArray[np.float32]
 
 _SCORE: Final = 4
 _LABEL: Final = 5
 
 
-class UnknownClassError(BuildError):
-    """A detector answers a class index that none of its labels has; the text names both."""
-
-
 @dataclass(frozen=True)
 class MatchRule:
-    """What counts and what fits.
+    """Which detections count and which match.
 
     `thresholds` are the labels' serving thresholds (score) in class order; a detection counts from its threshold on
     and may be a partner from `margin` below. Partners overlap by at least `iou`.
@@ -43,7 +40,7 @@ class MatchRule:
 
 @dataclass
 class Differences:
-    """Between a reference and a candidate, over all frames added so far.
+    """Differences between a reference and a candidate, over all frames added so far.
 
     `missing` counts detections of the reference without a partner, `extra` those of the candidate; of these,
     `near_missing` and `near_extra` lie within `margin` above the threshold. `score` and `box` hold, for each pair, the
@@ -66,21 +63,18 @@ class Differences:
     def add(self, reference: Rows, candidate: Rows) -> None:
         """Compares what both saw in the same frames: detections [n, K, 6] each, as the standard graph gives them.
 
-        Raises UnknownClassError, and ValueError when the shapes differ.
+        Raises ComparisonError for a class index without a label, ValueError when the shapes differ.
         """
         if reference.shape != candidate.shape:
             raise ValueError(f"detections {reference.shape} against {candidate.shape}")
         for name, rows in zip(self.names, (reference, candidate), strict=True):
             _require_labels(rows, len(self.rule.thresholds), name)
-        thresholds = np.asarray(self.rule.thresholds, np.float32)
         for seen, answer in zip(reference, candidate, strict=True):
-            self._add_frame(
-                _possible(seen, thresholds, self.rule), _possible(answer, thresholds, self.rule), thresholds
-            )
+            self._add_frame(*(self._possible(rows[rows[:, _SCORE] > 0]) for rows in (seen, answer)))
 
     @property
     def pairs(self) -> int:
-        """Detections that both have."""
+        """The number of detections found by both."""
         return len(self.score)
 
     @property
@@ -94,7 +88,7 @@ class Differences:
 
     @property
     def unmatched_share(self) -> float:
-        """Of all different detections, the share without a partner, those near the threshold left out."""
+        """The share of all distinct detections that have no partner, not counting those near the threshold."""
         far = self.missing + self.extra - self.near_missing - self.near_extra
         return far / (self.pairs + far) if far else 0.0
 
@@ -117,40 +111,41 @@ class Differences:
             "same_best_share": self.same_best / self.frames if self.frames else 1.0,
         }
 
-    def _add_frame(self, seen: Rows, answer: Rows, thresholds: npt.NDArray[np.float32]) -> None:
-        pairs = _pairs(seen, answer, self.rule.iou)
-        counts_seen, counts_answer = (_counts(rows, thresholds) for rows in (seen, answer))
-        for i, j in pairs:
-            if counts_seen[i] or counts_answer[j]:
+    def _add_frame(self, seen: Rows, answer: Rows) -> None:
+        sides = seen, answer
+        counts = [rows[:, _SCORE] >= self._thresholds(rows) for rows in sides]
+        alone = [side.copy() for side in counts]
+        for i, j in _pairs(seen, answer, self.rule.iou):
+            alone[0][i] = alone[1][j] = False
+            if counts[0][i] or counts[1][j]:
                 self.score.append(float(abs(seen[i, _SCORE] - answer[j, _SCORE])))
                 self.box.append(float(np.abs(seen[i, :_SCORE] - answer[j, :_SCORE]).max()))
-        missing = _left_over(seen, counts_seen, {i for i, _ in pairs})
-        extra = _left_over(answer, counts_answer, {j for _, j in pairs})
-        self.missing += len(missing)
-        self.extra += len(extra)
-        self.near_missing += _near(missing, thresholds, self.rule.margin)
-        self.near_extra += _near(extra, thresholds, self.rule.margin)
-        self.same_best += _best(seen[counts_seen]) == _best(answer[counts_answer])
+        near = [
+            each & (rows[:, _SCORE] < self._thresholds(rows) + self.rule.margin)
+            for each, rows in zip(alone, sides, strict=True)
+        ]
+        self.missing += int(alone[0].sum())
+        self.extra += int(alone[1].sum())
+        self.near_missing += int(near[0].sum())
+        self.near_extra += int(near[1].sum())
+        self.same_best += _best(seen[counts[0]]) == _best(answer[counts[1]])
         self.frames += 1
+
+    def _thresholds(self, rows: Rows) -> Thresholds:
+        thresholds: Thresholds = np.asarray(self.rule.thresholds, np.float32)[rows[:, _LABEL].astype(int)]
+        return thresholds
+
+    def _possible(self, used: Rows) -> Rows:
+        """The rows that count or may be a partner."""
+        possible: Rows = used[used[:, _SCORE] >= self._thresholds(used) - self.rule.margin]
+        return possible
 
 
 def _require_labels(rows: Rows, labels: int, name: str) -> None:
     answered = rows[rows[..., _SCORE] > 0][:, _LABEL]
-    unknown = answered[~((answered >= 0) & (answered < labels))]  # and what is no number
+    unknown = answered[~((answered >= 0) & (answered < labels))]  # NaN included
     if len(unknown):
-        raise UnknownClassError(f"{name}: answered class {unknown[0]:g}, it has {labels} labels (0 to {labels - 1})")
-
-
-def _possible(rows: Rows, thresholds: npt.NDArray[np.float32], rule: MatchRule) -> Rows:
-    """The rows in use that count or may be a partner."""
-    used = rows[rows[:, _SCORE] > 0]
-    possible: Rows = used[used[:, _SCORE] >= thresholds[used[:, _LABEL].astype(int)] - rule.margin]
-    return possible
-
-
-def _counts(rows: Rows, thresholds: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    counts: npt.NDArray[np.bool_] = rows[:, _SCORE] >= thresholds[rows[:, _LABEL].astype(int)]
-    return counts
+        raise ComparisonError(f"{name}: answered class {unknown[0]:g}, it has {labels} labels (0 to {labels - 1})")
 
 
 def _pairs(seen: Rows, answer: Rows, least_iou: float) -> list[tuple[int, int]]:
@@ -178,14 +173,6 @@ def _overlap(left: Rows, right: Rows) -> npt.NDArray[np.float32]:
     union = areas[0][:, None] + areas[1][None, :] - shared
     overlap: npt.NDArray[np.float32] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlap
-
-
-def _left_over(rows: Rows, counts: npt.NDArray[np.bool_], taken: set[int]) -> Rows:
-    return rows[[i for i in range(len(rows)) if counts[i] and i not in taken]]
-
-
-def _near(rows: Rows, thresholds: npt.NDArray[np.float32], margin: float) -> int:
-    return int((rows[:, _SCORE] < thresholds[rows[:, _LABEL].astype(int)] + margin).sum())
 
 
 def _best(rows: Rows) -> int | None:

@@ -1,4 +1,4 @@
-"""What runs a detector: the seam between comparing detections and making them."""
+"""Runs detectors: the seam between making detections and comparing them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+from onnx import ModelProto
 
-from wildgate_build.failures import BuildError
+from wildgate_build.engine.runtime import EngineRunner
+from wildgate_build.onnx_session import open_session
 from wildgate_build.standard_file import StandardFile
 
-if TYPE_CHECKING:
-    from wildgate_build.engine.runtime import EngineRunner
-
-__all__ = [
-    "ENGINE_SUFFIXES",
-    "Candidate",
-    "CannotRunError",
-    "OnnxRunner",
-    "Runner",
-    "detect",
-    "in_windows",
-    "open_candidate",
-    "open_session",
-]
+__all__ = ["ENGINE_SUFFIXES", "Candidate", "OnnxRunner", "Runner", "detect", "in_windows", "open_candidate"]
 
 Frames = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.float32]
 
 ENGINE_SUFFIXES: Final = (".plan", ".rtx")
 _WINDOWS_AT_ONCE: Final = 4
-
-
-class CannotRunError(BuildError):
-    """The runtime refuses the file; the text says which and why."""
 
 
 class Runner(Protocol):
@@ -49,31 +33,10 @@ class Runner(Protocol):
         ...
 
 
-def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Any graph in ONNX Runtime on the CPU; `model` is a file or its content, `threads` 0 takes all cores.
-
-    Raises CannotRunError.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that wait by spinning take the cores from whatever else runs on the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    name = model if isinstance(model, Path) else "the graph"
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no base of their own
-        raise CannotRunError(f"{name}: ONNX Runtime cannot run it: {error}") from error
-
-
 class OnnxRunner:
-    """A standard detector in ONNX Runtime on the CPU.
+    """A standard detector, a file or a graph, in ONNX Runtime; `threads` 0 takes all cores. Raises CannotRunError."""
 
-    `model` is a file or its content; `threads` 0 takes all cores. Raises CannotRunError.
-    """
-
-    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+    def __init__(self, model: Path | ModelProto, threads: int = 0) -> None:
         self._session = open_session(model, threads)
 
     def __call__(self, frames: Frames) -> Rows:
@@ -84,7 +47,7 @@ class OnnxRunner:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is checked: F, S, K and, for a file that names them, the labels in class order.
+    """The detector to check: F, S, K and, if the file names them, its labels in class order.
 
     `digest` is that of the ONNX file (`blake3:<hex>`): the candidate itself, or what an engine was built from.
     """
@@ -99,20 +62,18 @@ class Candidate:
 
 
 @contextmanager
-def open_candidate(path: Path, open_engine: Callable[[Path], EngineRunner] | None = None) -> Iterator[Candidate]:
+def open_candidate(path: Path, open_engine: Callable[[Path], EngineRunner] = EngineRunner) -> Iterator[Candidate]:
     """A standard ONNX file in ONNX Runtime, or an engine (ENGINE_SUFFIXES) on the GPU at hand.
 
-    An engine's key names no labels; `open_engine` is the seam for tests, EngineRunner by default. Raises
-    NotStandardError, CannotRunError, and for an engine the errors of `wildgate_build.engine`.
+    An engine's key names no labels; `open_engine` is the seam for tests. Raises NotStandardError, CannotRunError, and
+    EngineError for an engine.
     """
     if path.suffix not in ENGINE_SUFFIXES:
         file = StandardFile.read(path)
         labels = file.properties.labels
         yield Candidate(path, OnnxRunner(path), file.frames, file.side, file.detections, labels, file.digest)
         return
-    from wildgate_build.engine.runtime import EngineRunner  # needs TensorRT only where an engine is checked
-
-    with (open_engine or EngineRunner)(path) as runner:
+    with open_engine(path) as runner:
         key = runner.key
         yield Candidate(path, runner, key.frames, key.side, key.detections, None, key.onnx_digest)
 
@@ -126,7 +87,7 @@ def in_windows(frames: Frames, per_window: int) -> Frames:
 
 
 def detect(runner: Runner, frames: Frames, per_window: int) -> Rows:
-    """Detections [n, K, 6] in `frames` [n, S, S, 3]; the last window is filled by repeating its last frame."""
+    """Detections [n, K, 6] in `frames` [n, S, S, 3]."""
     windows = in_windows(frames, per_window)
     rows = np.concatenate(
         [runner(windows[at : at + _WINDOWS_AT_ONCE]) for at in range(0, len(windows), _WINDOWS_AT_ONCE)]

@@ -1,4 +1,4 @@
-"""What the gateway would make of a video's detections."""
+"""What the policy would make of a video's detections."""
 
 from __future__ import annotations
 
@@ -8,35 +8,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import ComparisonError
 from wildgate_build.frames.sampled import VideoFrames
-from wildgate_server.errors import BackendUnavailable
-from wildgate_server.inference.detections import Letterbox, read_detections
 from wildgate_server.policy import SHIPPED_POLICY, Judgement, Policy, PolicyError, Sighting, load_policy
 
-__all__ = ["NotNumbersError", "PolicyUnfitError", "judge", "read_policy", "require_rules", "serving_thresholds"]
-
-
-class PolicyUnfitError(BuildError):
-    """The policy cannot be read, or has no rule for a label of the detector; the text names file and label."""
-
-
-class NotNumbersError(BuildError):
-    """A detector gave values that are no numbers, which the gateway refuses; the text names the video."""
+__all__ = ["judge", "read_policy", "require_rules", "serving_thresholds"]
 
 
 def read_policy(file: Path | None) -> Policy:
-    """The policy in `file`, or the shipped one. Raises PolicyUnfitError."""
+    """The policy in `file`, or the shipped one. Raises ComparisonError."""
     try:
         return load_policy(file or SHIPPED_POLICY)
     except PolicyError as error:
-        raise PolicyUnfitError(str(error)) from error
+        raise ComparisonError(str(error)) from error
 
 
 def require_rules(policy: Policy, labels: Sequence[str]) -> None:
-    """Raises PolicyUnfitError when the policy has no rule for one of `labels`."""
+    """Raises ComparisonError when the policy has no rule for one of `labels`."""
     if missing := policy.missing(labels):
-        raise PolicyUnfitError(f"policy {policy.version} has no rule for {', '.join(missing)}; give one with --policy")
+        raise ComparisonError(f"policy {policy.version} has no rule for {', '.join(missing)}; give one with --policy")
 
 
 def serving_thresholds(policy: Policy, labels: Sequence[str], otherwise: float) -> tuple[float, ...]:
@@ -45,14 +35,15 @@ def serving_thresholds(policy: Policy, labels: Sequence[str], otherwise: float) 
 
 
 def judge(video: VideoFrames, rows: npt.NDArray[np.float32], labels: Sequence[str], policy: Policy) -> Judgement:
-    """The verdict on a video in whose looked-at frames `rows` [n, K, 6] were detected.
+    """The verdict on a video in whose looked-at frames `rows` [n, K, 6] were detected; their classes are of `labels`.
 
-    Raises NotNumbersError, and ValueError for a class index without a label.
+    Raises ComparisonError for a value that is not finite, which the gateway refuses too.
     """
-    letterbox = Letterbox.of(video.width, video.height, video.rotation, video.frames.shape[1])
-    try:
-        detections = read_detections(rows, video.times_s, labels, letterbox)
-    except BackendUnavailable as refusal:
-        raise NotNumbersError(f"{video.path}: {refusal.message}") from refusal
-    sightings = [Sighting(found.label, found.score, found.time_s) for found in detections]
+    if not np.isfinite(rows).all():
+        raise ComparisonError(f"{video.path}: the detector gave values that are not numbers")
+    sightings = [
+        Sighting(labels[int(label)], float(score), time_s)
+        for frame, time_s in zip(rows, video.times_s, strict=True)
+        for score, label in frame[frame[:, 4] > 0, 4:]
+    ]
     return policy.judge(sightings, video.times_s)

@@ -14,10 +14,10 @@ from time import perf_counter
 from typing import Any
 
 from wildgate_build.engine.architectures import choose_architectures, set_architectures
-from wildgate_build.engine.contract import check_contract, check_quantisation, network_tensors
-from wildgate_build.engine.errors import BuildFailedError, CudaMissingError, UnparsableError
+from wildgate_build.engine.contract import check_contract, check_quantisation
 from wildgate_build.engine.tensorrt_api import TensorRt, load_tensorrt
 from wildgate_build.engine.timing_cache import attach_timing_cache, save_timing_cache
+from wildgate_build.errors import BuildFailedError, EngineError
 from wildgate_build.standard_file import INPUT, StandardFile
 from wildgate_server.repository.engine_key import RUNTIME_NAMES, EngineKey, engine_digest
 from wildgate_server.repository.machine import Machine, Target, probe_machine
@@ -57,8 +57,7 @@ class BuiltEngine:
 def build_engine(plan: EnginePlan, machine: Machine | None = None) -> BuiltEngine:
     """Builds the engine of `plan`; writes nothing but the timing cache, where one is named.
 
-    `machine` is the one to build on, by default this one. Raises NotStandardError for a file that is no standard
-    detector, and EngineError.
+    `machine` is the one to build on, by default this one. Raises NotStandardError and EngineError.
     """
     standard = StandardFile.read(plan.onnx)
     check_quantisation(standard)
@@ -66,11 +65,11 @@ def build_engine(plan: EnginePlan, machine: Machine | None = None) -> BuiltEngin
     machine = machine or probe_machine()
     architectures = choose_architectures(plan.architecture, tensorrt, machine)
     if plan.target == "tensorrt" and machine.gpu is None:
-        raise CudaMissingError("TensorRT times kernels on the GPU when it builds, and this machine has no NVIDIA GPU")
+        raise EngineError("TensorRT times kernels on the GPU when it builds, and this machine has no NVIDIA GPU")
     started = perf_counter()
     builder = tensorrt.api.Builder(tensorrt.logger)
     network = _parse(builder, tensorrt, standard)
-    check_contract(network_tensors(network), standard)
+    check_contract(network, standard)
     config = _configure(builder, tensorrt, standard, plan)
     set_architectures(plan.architecture, architectures, config, tensorrt)
     serialised = builder.build_serialized_network(network, config)
@@ -92,7 +91,7 @@ def _parse(builder: Any, tensorrt: TensorRt, standard: StandardFile) -> Any:
     parser = api.OnnxParser(network, tensorrt.logger)
     if not parser.parse(standard.path.read_bytes(), str(standard.path)):
         errors = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
-        raise UnparsableError(f"{standard.path}: {RUNTIME_NAMES[tensorrt.target]} cannot read it: {errors}")
+        raise EngineError(f"{standard.path}: {RUNTIME_NAMES[tensorrt.target]} cannot read it: {errors}")
     return network
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from wildgate_build.facts import print_facts
-from wildgate_build.failures import BuildError, fail
+from wildgate_build.console import fail, failures, print_facts
+from wildgate_build.durable_files import check_writable
+from wildgate_build.engine.artifacts import write_engine
+from wildgate_build.engine.builder import EnginePlan, build_engine
 from wildgate_server.repository.engine_key import ENGINE_NAMES, RUNTIME_NAMES, engine_source, key_path
 from wildgate_server.repository.manifest import MANIFEST_NAME, ManifestError, load_manifest
 from wildgate_server.repository.releases import load_rollout, version_directory
@@ -54,16 +55,12 @@ def engine(
     ] = None,
 ) -> None:
     """Compile a detector; its key goes beside the engine, as <engine>.json."""
-    from wildgate_build.engine.artifacts import write_engine
-    from wildgate_build.engine.builder import EnginePlan, build_engine
-    from wildgate_build.output_files import check_writable
-
-    try:
+    if detector is not None and version is not None:
+        fail("give DETECTOR.onnx or --version, not both")
+    with failures(ManifestError):
         if detector is None:
             home = version_directory(repository, version or load_rollout(repository).serving)
             source, file = engine_source(home), output or home / ENGINE_NAMES[target.value]
-        elif version is not None:
-            fail("give DETECTOR.onnx or --version, not both")
         else:
             source, file = detector, output or detector.with_suffix(Path(ENGINE_NAMES[target.value]).suffix)
         batch = max_batch or load_manifest(repository / MANIFEST_NAME).serving.max_batch_size
@@ -71,10 +68,6 @@ def engine(
         plan = EnginePlan(source, target.value, batch, architecture, workspace_mb, timing_cache)
         built = build_engine(plan)
         write_engine(file, built.engine, built.key)
-    except ManifestError as error:
-        fail(error)
-    except BuildError as error:
-        fail(error)
     key = built.key
     facts = {
         "engine": f"{file} ({key.engine_bytes / _MIB:.1f} MiB), its key {key_path(file).name}",
@@ -84,4 +77,4 @@ def engine(
         "precision": key.precision,
         "batches": f"{key.min_batch} to {key.max_batch}, tuned for {key.opt_batch}",
     }
-    print_facts(Console(), facts)
+    print_facts(facts)

@@ -1,4 +1,4 @@
-"""GPU memory and streams through pycuda; the only module that imports it.
+"""GPU memory and a stream through pycuda; the only module that imports it.
 
 pycuda works in the device's primary context, the one that TensorRT's CUDA runtime uses as well, so both see the same
 memory. It is compiled when it is installed, which takes a CUDA toolkit: only the GPU extras name it. Has not run on a
@@ -9,50 +9,23 @@ from __future__ import annotations
 
 import importlib
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.engine.errors import CudaMissingError
+from wildgate_build.errors import EngineError
 
-__all__ = ["Cuda", "PyCuda"]
+__all__ = ["Cuda"]
 
 Array = npt.NDArray[Any]
 
 
-@runtime_checkable
-class Cuda(Protocol):
-    """What running an engine needs of CUDA: device memory by address, pinned host memory, copies on one stream."""
+class Cuda:
+    """The first GPU: device memory by address, pinned host memory, copies on one stream.
 
-    @property
-    def stream(self) -> int:
-        """The stream's handle, for TensorRT."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def allocate(self, size: int) -> int:
-        """The address of `size` bytes of device memory, freed on exit."""
-
-    def pinned(self, shape: tuple[int, ...], kind: type[np.generic]) -> Array:
-        """A page-locked host array."""
-
-    def copy_in(self, address: int, source: Array) -> None:
-        """Queues a copy of the pinned, contiguous `source` to the device."""
-
-    def copy_out(self, target: Array, address: int) -> None:
-        """Queues a copy from the device to the pinned, contiguous `target`."""
-
-    def wait(self) -> None:
-        """Returns when everything queued is done."""
-
-
-class PyCuda:
-    """`Cuda` on the first GPU, by pycuda. Raises CudaMissingError on entry when there is no pycuda or no GPU."""
+    A context manager; entry raises EngineError without pycuda or without a GPU.
+    """
 
     def __init__(self) -> None:
         self._driver: Any = None
@@ -64,7 +37,7 @@ class PyCuda:
         try:
             self._driver = driver = importlib.import_module("pycuda.driver")
         except ImportError as error:
-            raise CudaMissingError(
+            raise EngineError(
                 f"pycuda cannot be loaded ({error}); it takes an NVIDIA driver, and a CUDA toolkit to be installed"
             ) from error
         try:
@@ -74,7 +47,7 @@ class PyCuda:
             self._stream = driver.Stream()
         except driver.Error as error:
             self.__exit__(None, None, None)
-            raise CudaMissingError(f"no GPU can be used: {error}") from error
+            raise EngineError(f"no GPU can be used: {error}") from error
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ Has not run on a GPU yet; what needs none is tested with a stand-in at the seams
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,32 +14,25 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.engine.cuda import Cuda, PyCuda
-from wildgate_build.engine.errors import EngineUnusableError, FramesError
+from wildgate_build.engine.cuda import Cuda
 from wildgate_build.engine.tensorrt_api import TensorRt, load_tensorrt
+from wildgate_build.errors import EngineError
 from wildgate_build.standard_file import INPUT, OUTPUT
 from wildgate_server.repository.engine_key import RUNTIME_NAMES, EngineKey, EngineKeyError, engine_digest
 from wildgate_server.repository.machine import Machine, Target, probe_machine
 
-__all__ = ["EngineRunner", "batches"]
+__all__ = ["EngineRunner"]
 
 _CHANNELS: Final = 3
 _COLUMNS: Final = 6
-_FLOAT_BYTES: Final = 4
-
-
-def batches(rows: int, largest: int) -> Iterator[slice]:
-    """The slices that cut `rows` rows into batches of at most `largest`, in order."""
-    for start in range(0, rows, largest):
-        yield slice(start, min(start + largest, rows))
 
 
 class EngineRunner:
     """An engine, loaded: frames uint8 [n, F, S, S, 3] -> detections float32 [n, F, K, 6].
 
-    A context manager; device memory, stream and engine live inside of it, and one thread uses it. More rows than the
-    engine's largest batch go in several. Entry raises EngineUnusableError when the key is missing or does not fit
-    this machine or the engine cannot be loaded, TensorRtMissingError and CudaMissingError.
+    A context manager; device memory, stream and engine live inside it, and one thread uses it. More rows than the
+    engine's largest batch go in several. Entry raises EngineError when the key is missing or does not fit this machine,
+    TensorRT, pycuda or a GPU is missing, or the engine cannot be loaded.
     """
 
     def __init__(
@@ -48,89 +41,83 @@ class EngineRunner:
         *,
         machine: Machine | None = None,
         tensorrt: Callable[[Target], TensorRt] = load_tensorrt,
-        cuda: Callable[[], Cuda] = PyCuda,
+        cuda: Callable[[], Cuda] = Cuda,
     ) -> None:
         self._path = engine
         self._machine = machine
         self._load_tensorrt = tensorrt
         self._open_cuda = cuda
         self._stack = ExitStack()
+        self._owners: Any = None  # Must outlive the context.
+        self._context: Any = None
 
     @property
     def key(self) -> EngineKey:
-        """The engine's key. Raises EngineUnusableError when there is none that can be read."""
+        """The engine's key. Raises EngineError when there is none that can be read."""
         try:
             return EngineKey.read(self._path)
         except EngineKeyError as error:
-            raise EngineUnusableError(str(error)) from error
+            raise EngineError(str(error)) from error
 
     def __enter__(self) -> Self:
-        key = self.key
-        serialised = self._checked(key)
-        tensorrt = self._load_tensorrt(key.target)
-        try:
-            cuda = self._stack.enter_context(self._open_cuda())
-            self._run = _Run(serialised, key, tensorrt, cuda, self._path)
-        except BaseException:
-            self._stack.close()
-            raise
-        self._stack.callback(lambda: delattr(self, "_run"))  # TensorRT's objects go before the CUDA context does.
+        self._key = self.key
+        serialised = self._checked(self._key)
+        self._tensorrt = self._load_tensorrt(self._key.target)
+        with self._stack:
+            self._cuda = self._stack.enter_context(self._open_cuda())
+            self._load(serialised)
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._context = self._owners = None  # TensorRT's objects go before the CUDA context does.
         self._stack.close()
 
     def __call__(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Detections of `frames`. Raises FramesError for another shape or type, EngineUnusableError when it fails."""
-        return self._run(frames)
+        """Detections of `frames`. Raises EngineError for frames of another shape or type, or when it fails."""
+        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[1:] != self._window:
+            sizes = ",".join(map(str, self._window))
+            raise EngineError(f"frames are {frames.dtype} {list(frames.shape)}, {self._path} takes uint8 [n,{sizes}]")
+        largest = self._key.max_batch
+        batches = [self._detect(frames[start : start + largest]) for start in range(0, len(frames), largest)]
+        return np.concatenate([np.empty((0, *self._detections.shape[1:]), np.float32), *batches])
 
     def _checked(self, key: EngineKey) -> bytes:
         """The engine's bytes, when they are the key's and fit this machine."""
         if different := "; ".join(key.differences(self._machine or probe_machine())):
-            raise EngineUnusableError(f"{self._path} does not fit: {different}")
+            raise EngineError(f"{self._path} does not fit: {different}")
         try:
             serialised = self._path.read_bytes()
         except OSError as error:
-            raise EngineUnusableError(f"{self._path}: cannot be read: {error}") from error
+            raise EngineError(f"{self._path}: cannot be read: {error}") from error
         if engine_digest(serialised) != key.engine_digest:
-            raise EngineUnusableError(f"{self._path}: is not the engine that its key speaks of; build it again")
+            raise EngineError(f"{self._path}: is not the engine that its key speaks of; build it again")
         return serialised
 
-
-class _Run:
-    """A deserialised engine with its execution context and buffers for the largest batch."""
-
-    def __init__(self, serialised: bytes, key: EngineKey, tensorrt: TensorRt, cuda: Cuda, path: Path) -> None:
-        self._key, self._tensorrt, self._cuda, self._path = key, tensorrt, cuda, path
+    def _load(self, serialised: bytes) -> None:
+        """Makes the execution context, and buffers for the largest batch."""
+        key, cuda = self._key, self._cuda
         self._window = (key.frames, key.side, key.side, _CHANNELS)
-        answer = (key.max_batch, key.frames, key.detections, _COLUMNS)
-        runtime = tensorrt.api.Runtime(tensorrt.logger)
+        runtime = self._tensorrt.api.Runtime(self._tensorrt.logger)
         engine = runtime.deserialize_cuda_engine(serialised)
         if engine is None:
             raise self._unusable("cannot be loaded")
-        self._owners = (runtime, engine)  # Must outlive the context.
-        self._context: Any = engine.create_execution_context()
+        self._owners = (runtime, engine)
+        self._context = engine.create_execution_context()
         if self._context is None:
             raise self._unusable("has no room to run")
-        self._frames = cuda.pinned((key.max_batch, *self._window), np.uint8)
-        self._detections = cuda.pinned(answer, np.float32)
-        self._frames_at = cuda.allocate(int(np.prod(self._frames.shape)))
-        self._detections_at = cuda.allocate(int(np.prod(answer)) * _FLOAT_BYTES)
+        self._frames: npt.NDArray[np.uint8] = cuda.pinned((key.max_batch, *self._window), np.uint8)
+        self._detections: npt.NDArray[np.float32] = cuda.pinned(
+            (key.max_batch, key.frames, key.detections, _COLUMNS), np.float32
+        )
+        self._frames_at: int = cuda.allocate(self._frames.nbytes)
+        self._detections_at: int = cuda.allocate(self._detections.nbytes)
         self._context.set_tensor_address(INPUT, self._frames_at)
         self._context.set_tensor_address(OUTPUT, self._detections_at)
 
-    def __call__(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[1:] != self._window:
-            sizes = ",".join(map(str, self._window))
-            raise FramesError(f"frames are {frames.dtype} {list(frames.shape)}, {self._path} takes uint8 [n,{sizes}]")
-        detections = np.empty((len(frames), *self._detections.shape[1:]), np.float32)
-        for batch in batches(len(frames), self._key.max_batch):
-            detections[batch] = self._one_batch(frames[batch])
-        return detections
-
-    def _one_batch(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _detect(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         rows = len(frames)
         self._frames[:rows] = frames
         self._cuda.copy_in(self._frames_at, self._frames[:rows])
@@ -141,8 +128,8 @@ class _Run:
         detections: npt.NDArray[np.float32] = self._detections[:rows]
         self._cuda.copy_out(detections, self._detections_at)
         self._cuda.wait()
-        return detections
+        return detections.copy()
 
-    def _unusable(self, what: str) -> EngineUnusableError:
+    def _unusable(self, what: str) -> EngineError:
         runtime = f"{RUNTIME_NAMES[self._key.target]} {self._tensorrt.version}"
-        return EngineUnusableError(f"{self._path}: {what} with {runtime}: {self._tensorrt.complaints()}")
+        return EngineError(f"{self._path}: {what} with {runtime}: {self._tensorrt.complaints()}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wildgate_build.engine.errors import TensorRtMissingError
+from wildgate_build.errors import EngineError
 from wildgate_server.repository.engine_key import RUNTIME_NAMES
 from wildgate_server.repository.machine import Target
 
@@ -22,7 +22,7 @@ _EXTRAS: Mapping[Target, str] = {"tensorrt": "wildgate[gpu]", "rtx": "wildgate[r
 
 @dataclass(frozen=True)
 class TensorRt:
-    """One of the two runtimes: its module, and a logger of it that keeps what is worth quoting."""
+    """One of the two runtimes: its module, and a logger that keeps errors and warnings."""
 
     target: Target
     api: Any
@@ -34,18 +34,18 @@ class TensorRt:
         return str(self.api.__version__)
 
     def complaints(self) -> str:
-        """What it logged as errors, one after the other; where it logged none, its warnings."""
+        """The errors it logged, or its warnings if there were none."""
         logged = self.logger.errors or self.logger.warnings or ["it gave no reason"]
         return "; ".join(logged)
 
 
 def load_tensorrt(target: Target) -> TensorRt:
-    """The runtime of `target`. Raises TensorRtMissingError naming what to install."""
+    """The runtime of `target`. Raises EngineError naming what to install."""
     name = _MODULES[target]
     try:
         api = importlib.import_module(name)
     except ImportError as error:
-        raise TensorRtMissingError(
+        raise EngineError(
             f"{RUNTIME_NAMES[target]} is not installed ({error}); install it with: pip install '{_EXTRAS[target]}'"
         ) from error
     return TensorRt(target, api, _logger(api))

@@ -1,1 +1,1 @@
-"""Frames of videos as the detector sees them in the server, to calibrate and to compare with."""
+"""Frames of videos as the detector sees them in the server, for calibration and comparison."""

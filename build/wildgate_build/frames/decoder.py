@@ -1,7 +1,7 @@
-"""The server's own decoder, outside of Triton: what calibrates and checks a detector must be what it will see.
+"""The server's own decoder without Triton: a detector must be calibrated and checked on what it will see.
 
-`model_repository/clip_decoder/1/model.py` is loaded as it lies there. It imports Triton's Python module, which exists
-only inside of Triton's stub process; an empty stand-in is enough for the functions used here.
+`model_repository/clip_decoder/1/model.py` is loaded as it is. It imports Triton's Python module, which exists
+only inside Triton's stub process; an empty stand-in is enough for the functions used here.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.failures import BuildError
-from wildgate_server.media.sampled_video import ClipWindow
+from wildgate_build.errors import FramesError
 from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.sampling.offline import ClipWindow
 
-__all__ = ["ClipDecoder", "DecoderError", "WindowRefused"]
+__all__ = ["ClipDecoder"]
 
 _BACKEND: Final = "triton_python_backend_utils"
 _PLACE: Final = Path("clip_decoder", "1", "model.py")
@@ -30,18 +30,10 @@ _LOADING: Final = Lock()
 Frames = npt.NDArray[np.uint8]
 
 
-class DecoderError(BuildError):
-    """The model repository has no clip decoder that can be loaded."""
-
-
-class WindowRefused(Exception):
-    """The decoder refuses a clip window; the text says why."""
-
-
 class ClipDecoder:
     """Decodes clip windows as the server does, to frames of `side` pixels.
 
-    Letterbox value and the largest picture come from the manifest. Raises DecoderError.
+    Letterbox value and the largest picture come from the manifest. Raises FramesError.
     """
 
     def __init__(self, repository: Path, manifest: ModelManifest, side: int) -> None:
@@ -54,32 +46,30 @@ class ClipDecoder:
     def frames(self, window: ClipWindow, rotation: int) -> Frames:
         """The looked-at frames of a window, without the repeats that fill it, as uint8 [n, side, side, 3].
 
-        Raises WindowRefused.
+        Raises FramesError where the decoder refuses the window.
         """
         places = window.frame_index[: len(window.times_s)]
         try:
             return self._decode(window.clip, places, rotation, self._scaler, self._max_pixels)
         except self._refused as refusal:
-            raise WindowRefused(str(refusal)) from refusal
+            raise FramesError(str(refusal)) from refusal
 
 
 def _load(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("wildgate_clip_decoder", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise DecoderError(f"{file}: there is no clip decoder; is the model repository right?")
+        raise FramesError(f"{file}: there is no clip decoder; is the model repository right?")
     module = importlib.util.module_from_spec(spec)
     with _LOADING:
-        absent = object()
-        before = sys.modules.get(_BACKEND, absent)
+        before = sys.modules.get(_BACKEND)
         sys.modules[_BACKEND] = ModuleType(_BACKEND)
         sys.modules[spec.name] = module  # its dataclasses look themselves up there
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            raise DecoderError(f"{file}: the clip decoder cannot be loaded: {error}") from error
+            raise FramesError(f"{file}: the clip decoder cannot be loaded: {error}") from error
         finally:
-            if isinstance(before, ModuleType):
+            del sys.modules[_BACKEND]
+            if before:
                 sys.modules[_BACKEND] = before
-            else:
-                del sys.modules[_BACKEND]
     return module

@@ -9,92 +9,81 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wildgate_build.failures import BuildError
-from wildgate_build.frames.decoder import ClipDecoder, WindowRefused
-from wildgate_server.errors import NotAVideo, WildgateError
+from wildgate_build.errors import FramesError
+from wildgate_build.frames.decoder import ClipDecoder
 from wildgate_server.repository.manifest import ManifestError, load_manifest
-from wildgate_server.sampling.offline import default_config, default_limits, sample_file
+from wildgate_server.sampling.offline import NotAVideo, WildgateError, default_config, default_limits, sample_file
 
-__all__ = ["FrameSource", "UnreadableVideoError", "VideoFile", "VideoFrames", "video_files"]
-
-
-class UnreadableVideoError(BuildError):
-    """A video that was asked for cannot be looked at, or there is none; the text names it."""
+__all__ = ["FrameSource", "VideoFile", "VideoFrames", "video_files"]
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFrames:
-    """A video's looked-at frames: uint8 [n, S, S, 3], shown at `times_s` (seconds, ascending).
-
-    `width` and `height` are the stored picture's pixels, `rotation` its degrees counter-clockwise.
-    """
+    """A video's looked-at frames: uint8 [n, S, S, 3], shown at `times_s` (seconds, ascending)."""
 
     path: Path
-    width: int
-    height: int
-    rotation: int
     times_s: tuple[float, ...]
     frames: npt.NDArray[np.uint8]
 
 
 class FrameSource:
-    """Looks at videos as a server with the default settings and this model repository would.
+    """Samples and decodes videos as a server with default settings and this model repository does.
 
-    `frames` and `side` are the detector's F and S. Raises DecoderError and UnreadableVideoError (no manifest).
+    `frames` and `side` are the detector's F and S. Raises FramesError without a manifest or a decoder.
     """
 
     def __init__(self, repository: Path, frames: int, side: int) -> None:
         try:
             manifest = load_manifest(repository)
         except ManifestError as error:
-            raise UnreadableVideoError(f"videos are decoded by the manifest: {error}") from error
+            raise FramesError(f"videos are decoded by the manifest: {error}") from error
         self._sampling = default_config(frames)
         self._limits = default_limits(manifest.max_frame_pixels)
         self._decoder = ClipDecoder(repository, manifest, side)
 
     def look(self, path: Path) -> VideoFrames:
-        """The looked-at frames of one video. Raises UnreadableVideoError, naming it."""
+        """The looked-at frames of one video. Raises FramesError, naming it."""
         try:
             video = sample_file(path, self._sampling, self._limits)
             frames = np.concatenate([self._decoder.frames(window, video.rotation) for window in video.windows])
         except WildgateError as error:
-            raise UnreadableVideoError(f"{path}: {error.message}") from error
-        except WindowRefused as refusal:
-            raise UnreadableVideoError(f"{path}: {refusal}") from refusal
+            raise FramesError(f"{path}: {error.message}") from error
+        except FramesError as refusal:
+            raise FramesError(f"{path}: {refusal}") from refusal
         times_s = tuple(time_s for window in video.windows for time_s in window.times_s)
-        return VideoFrames(path, video.width, video.height, video.rotation, times_s, frames)
+        return VideoFrames(path, times_s, frames)
 
     def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:
-        """The looked-at frames of each video; what is no video at all is passed over in a folder.
+        """The looked-at frames of each video; files in a folder that are not videos are skipped.
 
-        Raises UnreadableVideoError, naming the video, and when all were passed over.
+        Raises FramesError, naming the video, or if all were skipped.
         """
         looked_at = 0
         for video in videos:
             try:
                 seen = self.look(video.path)
-            except UnreadableVideoError as error:
+            except FramesError as error:
                 if video.asked_for or not isinstance(error.__cause__, NotAVideo):
                     raise
                 continue
             looked_at += 1
             yield seen
         if not looked_at:
-            raise UnreadableVideoError(f"no video in {', '.join(sorted({str(v.path.parent) for v in videos}))}")
+            raise FramesError(f"no video in {', '.join(sorted({str(v.path.parent) for v in videos}))}")
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A file to look at; `asked_for` by name, or only found in a folder."""
+    """A file to look at: `asked_for` by name, or found in a folder."""
 
     path: Path
     asked_for: bool
 
 
 def video_files(places: Sequence[Path]) -> list[VideoFile]:
-    """The files given and those in the folders given, without hidden ones, by name.
+    """The given files, and the files in the given folders by name, without hidden ones.
 
-    Raises UnreadableVideoError for a place that does not exist, and when there is no file.
+    Raises FramesError for a place that does not exist, and when there is no file.
     """
     files = []
     for place in places:
@@ -104,7 +93,7 @@ def video_files(places: Sequence[Path]) -> list[VideoFile]:
         elif place.is_file():
             files.append(VideoFile(place, asked_for=True))
         else:
-            raise UnreadableVideoError(f"{place}: there is no such file or folder")
+            raise FramesError(f"{place}: there is no such file or folder")
     if not files:
-        raise UnreadableVideoError(f"no file in {', '.join(map(str, places))}")
+        raise FramesError(f"no file in {', '.join(map(str, places))}")
     return files

@@ -1,13 +1,14 @@
-"""Putting the parts together: pictures -> network -> head -> labels, between the ends of the standard graph."""
+"""Assembles the graph: pictures -> network -> head -> labels, inside the standard graph."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, compose, helper
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto, compose, helper
+from onnx.utils import Extractor
 
-from wildgate_build.importer.families.layout import Layout
-from wildgate_build.importer.label_columns import column_graph
+from wildgate_build.importer.families.layout import Layout, fragment
 from wildgate_build.importer.labels import LabelMap
 from wildgate_build.importer.network import Network
 from wildgate_build.importer.pictures import picture_graph
@@ -23,9 +24,10 @@ def core_graph(network: Network, layout: Layout, labels: LabelMap, side: int) ->
     """
     opset = Opset.of(network.model)
     head = layout.head(opset, side / network.side)
-    middle = _in_float(_only(network.model, layout.outputs), head)
+    used = Extractor(network.model).extract_model([network.picture], list(layout.outputs))
+    middle = _in_float(used, head)
     front = picture_graph(layout.pictures, side, network.side, half=network.half, opset=opset)
-    back = column_graph(labels, layout.places, opset)
+    back = _label_graph(labels, layout.places, opset)
     joints = [(made.name, taken.name) for made, taken in zip(middle.graph.output, head.graph.input, strict=True)]
     core = _joined(front, middle, "network_", [("ready", network.picture)])
     core = _joined(core, head, "head_", [(f"network_{made}", taken) for made, taken in joints])
@@ -51,32 +53,34 @@ def assembled(core: ModelProto, layout: Layout, labels: LabelMap, shape: GraphSh
 def _joined(
     front: ModelProto, back: ModelProto, prefix: str, joints: list[tuple[str, str]], *, last: bool = False
 ) -> ModelProto:
-    """`front`, then `back` with `prefix` to its names, but to its outputs where it is the last; joints are without."""
+    """`front`, then `back` with `prefix` on its names (not on its outputs if `last`); `joints` are without it."""
     back = compose.add_prefix(back, prefix, rename_outputs=not last)
     return compose.merge_models(front, back, [(made, prefix + taken) for made, taken in joints])
 
 
-def _only(model: ModelProto, outputs: tuple[str, ...]) -> ModelProto:
-    """The model with these outputs alone, in this order, and without the nodes that only others need."""
-    made_by: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
-    waiting, needed = list(outputs), set(outputs)
-    while waiting:
-        node = made_by.get(waiting.pop())
-        fresh = [name for name in node.input if name not in needed] if node is not None else []
-        needed.update(fresh)
-        waiting.extend(fresh)
-    by_name = {output.name: output for output in model.graph.output}
-    only = ModelProto()
-    only.CopyFrom(model)
-    graph = only.graph
-    for field, kept in (
-        (graph.node, [node for node in model.graph.node if needed.intersection(node.output)]),
-        (graph.initializer, [tensor for tensor in model.graph.initializer if tensor.name in needed]),
-        (graph.output, [by_name[name] for name in outputs]),
-    ):
-        del field[:]
-        field.extend(kept)  # type: ignore[arg-type]  # three kinds of fields in one loop
-    return only
+def _label_graph(labels: LabelMap, places: int, opset: Opset) -> ModelProto:
+    """`class_scores` float [n, places, classes] to `scores` [n, places, labels]: a label has its best class's score.
+
+    `class_boxes` [n, places, 4] go through as `boxes`.
+    """
+    most = max(map(len, labels.columns))
+    columns = np.array([(*group, *group[:1] * (most - len(group))) for group in labels.columns], np.int64)
+    if not labels.merges:
+        columns = columns[:, 0]
+    if columns.tolist() == list(range(labels.count)):
+        scores = "scores = Identity (class_scores)"
+    elif not labels.merges:
+        scores = "scores = Gather <axis = 2> (class_scores, columns)"
+    else:
+        best = opset.reduce_max("taken", 3, "classes")
+        scores = f"taken = Gather <axis = 2> (class_scores, columns) scores = {best}"
+    return fragment(
+        opset,
+        f"""labels (float[n,{places},4] class_boxes, float[n,{places},{labels.count}] class_scores)
+            => (float[n,{places},4] boxes, float[n,{places},{len(columns)}] scores)
+        {{ boxes = Identity (class_boxes) {scores} }}""",
+        {"columns": columns, "classes": np.array([3], np.int64)},
+    )
 
 
 def _in_float(model: ModelProto, head: ModelProto) -> ModelProto:

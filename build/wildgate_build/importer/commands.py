@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from wildgate_build.failures import BuildError, fail
-from wildgate_build.importer.family import Family
+from wildgate_build.console import fail, failures, say
+from wildgate_build.importer.families.layout import Family
+from wildgate_build.importer.importing import ImportPlan
+from wildgate_build.importer.importing import import_detector as run
+from wildgate_build.standard_graph import GraphShape
+from wildgate_server.repository.manifest import MANIFEST_NAME, ManifestError, load_manifest
+
+__all__ = ["import_detector"]
 
 _REPOSITORY = Path("model_repository")
 
-console = Console()
-
 
 class ValueRange(StrEnum):
-    """What the network wants a pixel's 0 to 255 to be."""
+    """The range of pixel values that the network takes."""
 
     UNIT = "0-1"
     BYTES = "0-255"
@@ -33,7 +36,7 @@ class Channels(StrEnum):
 
 
 class Activation(StrEnum):
-    """What makes scores of a DETR's logits; softmax takes the last column as 'no object'."""
+    """How a DETR's logits become scores; for softmax, the last column is 'no object'."""
 
     AUTO = "auto"
     SIGMOID = "sigmoid"
@@ -68,42 +71,29 @@ def import_detector(
     repository: Annotated[Path, typer.Option(help="The model repository whose manifest has F, S and K.")] = _REPOSITORY,
 ) -> None:
     """Bring a detector's ONNX file into the standard graph that every runtime takes."""
-    from wildgate_build.importer.importing import ImportPlan
-    from wildgate_build.importer.importing import import_detector as run
-    from wildgate_build.standard_graph import GraphShape
-
-    try:
-        s, f, k = _sizes(repository, side, frames, detections)
-        shape = GraphShape(0, 0, f, s, k, candidates, overlap, least_score, rounds=16)
-        plan = ImportPlan(
-            model,
-            labels,
-            name,
-            output,
-            shape,
-            family=None if family is Family.AUTO else family.value,
-            values=value_range.value if value_range else None,
-            channels=channels.value if channels else None,
-            activation=detr_scores.value,
-        )
-        written = run(plan, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-    except BuildError as error:
-        fail(error)
-    console.print(f"{written.digest}: {', '.join(written.properties.labels)}", markup=False, soft_wrap=True)
+    s, f, k = _sizes(repository, side, frames, detections)
+    plan = ImportPlan(
+        model,
+        labels,
+        name,
+        output,
+        GraphShape(0, 0, f, s, k, candidates, overlap, least_score, rounds=16),
+        family=None if family is Family.AUTO else family.value,
+        values=value_range.value if value_range else None,
+        channels=channels.value if channels else None,
+        activation=detr_scores.value,
+    )
+    with failures():
+        written = run(plan, say)
+    say(f"{written.digest}: {', '.join(written.properties.labels)}")
 
 
 def _sizes(repository: Path, side: int | None, frames: int | None, detections: int | None) -> tuple[int, int, int]:
-    """S, F and K: as told, else as the manifest has them; it is read only where it is needed."""
+    """S, F and K as given, or from the manifest, which is read only if needed."""
     if side is not None and frames is not None and detections is not None:
         return side, frames, detections
-    from wildgate_server.repository.manifest import MANIFEST_NAME, ManifestError, load_manifest
-
     try:
         held = load_manifest(repository / MANIFEST_NAME)
     except ManifestError as error:
         fail(f"{error} (or say --side, --frames and --detections)")
-    return (
-        side or held.frame_side_px,
-        frames or held.frames_per_window,
-        detections or held.detections_per_frame,
-    )
+    return side or held.frame_side_px, frames or held.frames_per_window, detections or held.detections_per_frame

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wildgate_build.importer.errors import LabelsError
+from wildgate_build.errors import ImportRefusedError
 from wildgate_server.repository.releases import LABEL_PATTERN
 
 __all__ = ["LabelMap", "read_labels"]
@@ -53,9 +53,9 @@ class LabelMap:
         return any(len(column) > 1 for column in self.columns)
 
     def check_count(self, classes: int, where: str) -> None:
-        """Raises LabelsError unless the file lists as many classes as `where` has."""
+        """Raises ImportRefusedError unless the file lists as many classes as `where` has."""
         if classes != self.count:
-            raise LabelsError(
+            raise ImportRefusedError(
                 f"{self.path}: lists {self.count} classes, {where} has {classes}; "
                 f"write one line for each class, '<class> = {_IGNORED}' for one to ignore"
             )
@@ -64,14 +64,14 @@ class LabelMap:
 def read_labels(path: Path) -> LabelMap:
     """Reads labels.txt. Blank lines and what follows a # are skipped.
 
-    Raises LabelsError naming line and text.
+    Raises ImportRefusedError naming line and text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise LabelsError(f"{path}: there is no such file; it lists the network's classes, one a line") from None
+        raise ImportRefusedError(f"{path}: there is no such file; it lists the network's classes, one a line") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelsError(f"{path}: cannot be read as text: {error}") from error
+        raise ImportRefusedError(f"{path}: cannot be read as text: {error}") from error
     classes: dict[str, str | None] = {}
     entries: list[tuple[str, str | None]] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -81,12 +81,12 @@ def read_labels(path: Path) -> LabelMap:
         where = f"{path}, line {number} ({line.strip()!r})"
         name, label = _entry(content, where)
         if label is not None and name in classes:
-            raise LabelsError(f"{where}: the class {name!r} has a line before")
+            raise ImportRefusedError(f"{where}: the class {name!r} has a line before")
         if label is not None:
             classes[name] = label
         entries.append((name, label))
     if not classes:
-        raise LabelsError(f"{path}: maps no class to a label")
+        raise ImportRefusedError(f"{path}: maps no class to a label")
     return LabelMap(path, tuple(entries))
 
 
@@ -94,12 +94,12 @@ def _entry(content: str, where: str) -> tuple[str, str | None]:
     """The class and its policy label, None where it is ignored."""
     parts = [part.strip() for part in content.split("=")]
     if len(parts) > 2 or not all(parts):
-        raise LabelsError(f"{where}: write '<class>', '<class> = <label>' or '<class> = {_IGNORED}'")
+        raise ImportRefusedError(f"{where}: write '<class>', '<class> = <label>' or '<class> = {_IGNORED}'")
     name, label = parts[0], parts[-1]
     if len(parts) == 2 and label == _IGNORED:
         return name, None
     if not re.fullmatch(LABEL_PATTERN, label):
-        raise LabelsError(
+        raise ImportRefusedError(
             f"{where}: the label {label!r} is not lower_snake_case; write '<class> = <label>' with one that is"
         )
     return name, label

@@ -1,4 +1,4 @@
-"""The network to import, its input made one picture batch of a fixed side, and what it gives."""
+"""The network to import, with one batch of pictures of a fixed side as its input, and its outputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from wildgate_build.importer.errors import InputError
-from wildgate_build.importer.runs import Array, run
+from wildgate_build.errors import ImportRefusedError
+from wildgate_build.onnx_session import Array, run
 from wildgate_build.standard_file import described
 
-__all__ = ["Network", "Seen", "fixed_network", "look"]
+__all__ = ["Network", "Output", "fixed_network", "run_once"]
 
 _PICTURE_KINDS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _CHANNELS: Final = 3
@@ -40,8 +40,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An output as it came out of a run: its name, its values, and the operators right behind it.
+class Output:
+    """An output of a run: its name, its values, and the operators that led to it.
 
     `head` names the operators between the last convolutions and this output, along data, not along shapes.
     """
@@ -70,14 +70,16 @@ def fixed_network(model: ModelProto, side: int) -> Network:
     An input `orig_target_sizes` [B, 2], as RT-DETR and D-FINE export it, is filled in with the network's side,
     which makes pixels of the network of their boxes.
 
-    Raises InputError when the network takes anything but one square colour picture, channels first.
+    Raises ImportRefusedError when the network takes anything but one square colour picture, channels first.
     """
-    model = _copy(model)
+    fixed = ModelProto()
+    fixed.CopyFrom(model)
+    model = fixed
     pictures = [tensor for tensor in model.graph.input if len(_dims(tensor)) == 4]
     others = [tensor for tensor in model.graph.input if len(_dims(tensor)) != 4]
     seen = ", ".join(map(described, model.graph.input)) or "nothing"
     if len(pictures) != 1 or any(not _is_target_size(tensor) for tensor in others):
-        raise InputError(
+        raise ImportRefusedError(
             f"the network takes {seen}; a detector takes one picture float [B,3,H,W], besides it only "
             "orig_target_sizes [B,2]"
         )
@@ -85,10 +87,10 @@ def fixed_network(model: ModelProto, side: int) -> Network:
     batch, channels, height, width = _dims(picture)
     kind = picture.type.tensor_type.elem_type
     if kind not in _PICTURE_KINDS or channels not in (None, _CHANNELS):
-        raise InputError(f"the network takes {seen}; a picture is float32 or float16 [B,3,H,W], channels first")
+        raise ImportRefusedError(f"the network takes {seen}; a picture is float32 or float16 [B,3,H,W], channels first")
     height, width = height or width or side, width or height or side
     if height != width:
-        raise InputError(f"the network takes {seen}: {width}x{height} pixels; wildgate's frames are square")
+        raise ImportRefusedError(f"the network takes {seen}: {width}x{height} pixels; wildgate's frames are square")
     _set_dims(picture, [batch or "n", _CHANNELS, height, width])
     for tensor in others:
         _fill(model.graph, tensor, height)
@@ -96,19 +98,10 @@ def fixed_network(model: ModelProto, side: int) -> Network:
     return Network(model, picture.name, height, kind == TensorProto.FLOAT16, batch)
 
 
-def look(network: Network) -> tuple[Seen, ...]:
-    """Runs the network on noise and returns what came out.
-
-    Raises RunError when it does not run.
-    """
+def run_once(network: Network) -> tuple[Output, ...]:
+    """Runs the network on noise and returns its outputs. Raises CannotRunError."""
     (values,) = run(network.model, network.noise(network.batch or 1))
-    return tuple(Seen(name, array, _head(network.model.graph, name)) for name, array in values.items())
-
-
-def _copy(model: ModelProto) -> ModelProto:
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    return copy
+    return tuple(Output(name, array, _head(network.model.graph, name)) for name, array in values.items())
 
 
 def _dims(tensor: ValueInfoProto) -> list[int | None]:
@@ -122,7 +115,7 @@ def _set_dims(tensor: ValueInfoProto, dims: Iterable[int | str]) -> None:
 
 
 def _forget_shapes(graph: GraphProto) -> None:
-    """Drops the shapes that the exporter noted: they hold for the sizes it saw."""
+    """Drops the shapes noted by the exporter: they only hold for the sizes it saw."""
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -135,7 +128,7 @@ def _is_target_size(tensor: ValueInfoProto) -> bool:
 
 
 def _fill(graph: GraphProto, tensor: ValueInfoProto, side: int) -> None:
-    """Makes a constant [1, 2] of an input: (side, side), for every picture of the batch."""
+    """Turns an input into the constant [1, 2] (side, side), which serves every picture of the batch."""
     kind = helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type)
     graph.initializer.append(numpy_helper.from_array(np.full((1, 2), side, kind), tensor.name))
     graph.input.remove(tensor)

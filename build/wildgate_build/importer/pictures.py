@@ -1,8 +1,9 @@
-"""From wildgate's pictures to the network's: another side, another order of channels, other values."""
+"""Converts wildgate's pictures to the network's side, channel order and value range."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from wildgate_build.importer.families.layout import PictureFormat, fragment
@@ -21,30 +22,28 @@ def picture_graph(form: PictureFormat, side: int, network_side: int, *, half: bo
     Another side is reached by bilinear interpolation between the middles of pixels, as OpenCV's INTER_LINEAR and
     the letterboxing of all families do it.
     """
-    steps: list[tuple[str, str]] = []  # operator with its attributes, arguments behind the picture
-    constants: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+    factor = _factor(side, network_side)
+    order = slice(None, None, -1) if form.channels == "bgr" else slice(None)
+    constants: dict[str, NDArray[np.generic]] = {
+        "factors": np.array((1, 1, factor, factor), np.float32),
+        "reversed": np.array((2, 1, 0), np.int64),
+        "full": np.array(255, np.float32),
+        "mean": np.array(_MEAN[order], np.float32).reshape(1, 3, 1, 1),
+        "deviation": np.array(_DEVIATION[order], np.float32).reshape(1, 3, 1, 1),
+    }
+    steps = []  # operators with their attributes, and arguments behind the picture
     if network_side != side:
         linear = 'Resize <mode = "linear", coordinate_transformation_mode = "half_pixel">'
         steps.append((linear, ', "", factors'))
-        factor = _factor(side, network_side)
-        constants["factors"] = np.array((1, 1, factor, factor), np.float32)
     if form.channels == "bgr":
         steps.append(("Gather <axis = 1>", ", reversed"))
-        constants["reversed"] = np.array((2, 1, 0), np.int64)
     if form.values in ("0-1", "imagenet"):
         steps.append(("Div", ", full"))
-        constants["full"] = np.array(255, np.float32)
     if form.values == "imagenet":
         steps += [("Sub", ", mean"), ("Div", ", deviation")]
-        order = slice(None, None, -1) if form.channels == "bgr" else slice(None)
-        constants["mean"] = np.array(_MEAN[order], np.float32).reshape(1, 3, 1, 1)
-        constants["deviation"] = np.array(_DEVIATION[order], np.float32).reshape(1, 3, 1, 1)
     steps.append(("Cast <to = 10>", "") if half else ("Identity", ""))
-    lines, name = [], "pictures"
-    for i, (operator, arguments) in enumerate(steps):
-        made = "ready" if i == len(steps) - 1 else f"step{i}"
-        lines.append(f"{made} = {operator} ({name}{arguments})")
-        name = made
+    names = ["pictures", *(f"step{i}" for i in range(len(steps) - 1)), "ready"]
+    lines = [f"{names[i + 1]} = {operator} ({names[i]}{behind})" for i, (operator, behind) in enumerate(steps)]
     kind = "float16" if half else "float"
     return fragment(
         opset,
@@ -55,7 +54,7 @@ def picture_graph(form: PictureFormat, side: int, network_side: int, *, half: bo
 
 
 def _factor(side: int, network_side: int) -> np.float32:
-    """The least float32 by which `side` becomes `network_side`: runtimes round the product down."""
+    """The smallest float32 factor that turns `side` into `network_side`: runtimes round the product down."""
     factor = np.float32(network_side / side)
     while float(factor) * side < network_side or np.float32(factor * np.float32(side)) < network_side:
         factor = np.nextafter(factor, np.float32(np.inf))

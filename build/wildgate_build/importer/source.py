@@ -1,6 +1,6 @@
-"""Reading the file to import, and bringing it to a form that the rest can build on.
+"""Reads the file to import and normalises it.
 
-What leaves this file is self-contained (external data read in), uses ONNX's own operators only (no plugin, no
+The result is self-contained (external data read in), uses ONNX's own operators only (no plugin, no
 control flow, no local functions), and is written in opset 13 or later: there `axes` and `split` are inputs as
 in today's files, so that the graphs around the network need one spelling.
 """
@@ -17,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, external_data_helper, inliner, version_converter
 
-from wildgate_build.importer.errors import OperatorError, SourceError
+from wildgate_build.errors import ImportRefusedError
 from wildgate_build.standard_file import file_digest, held_tensors
 from wildgate_build.standard_graph import IR_VERSION
 
@@ -66,9 +66,8 @@ class Source:
 def read_source(path: Path) -> Source:
     """Reads the file.
 
-    Raises:
-        SourceError: it is not there, no ONNX file, cut off, not valid, or its external data is not there.
-        OperatorError: it holds operators that not every runtime has, or cannot be brought to a newer opset.
+    Raises ImportRefusedError: it is not there, not an ONNX file, cut off, not valid, its external data is not there, it
+    holds operators that not every runtime has, or cannot be brought to a newer opset.
     """
     model = _loaded(path)
     opset = next((entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS), 0)
@@ -88,20 +87,20 @@ def _loaded(path: Path) -> ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except FileNotFoundError:
-        raise SourceError(f"{path}: there is no such file") from None
+        raise ImportRefusedError(f"{path}: there is no such file") from None
     except (OSError, DecodeError) as error:
-        raise SourceError(
+        raise ImportRefusedError(
             f"{path}: cannot be read as ONNX, it may be cut off or another kind of file: {error}"
         ) from error
     if not model.graph.node or not any(entry.domain in _STANDARD_DOMAINS for entry in model.opset_import):
-        raise SourceError(f"{path}: is no ONNX model: it has no nodes or names no opset")
+        raise ImportRefusedError(f"{path}: is not an ONNX model: it has no nodes or names no opset")
     for tensor in held_tensors(model):
         _check_type(path, tensor)
     try:
         onnx.checker.check_model(str(path))
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except (OSError, onnx.checker.ValidationError, ValueError) as error:
-        raise SourceError(f"{path}: is no valid ONNX model: {' '.join(str(error).split())[:400]}") from error
+        raise ImportRefusedError(f"{path}: is not a valid ONNX model: {' '.join(str(error).split())[:400]}") from error
     for tensor in model.graph.initializer:
         _check_complete(path, tensor)
     return model
@@ -109,18 +108,18 @@ def _loaded(path: Path) -> ModelProto:
 
 def _check_type(path: Path, tensor: TensorProto) -> None:
     if tensor.data_type not in onnx.helper.get_all_tensor_dtypes():
-        raise SourceError(
+        raise ImportRefusedError(
             f"{path}: the weights {tensor.name!r} have the type {tensor.data_type}, which onnx {onnx.__version__} does "
             "not know; is the file damaged, or newer?"
         )
 
 
 def _check_complete(path: Path, tensor: TensorProto) -> None:
-    """Raises SourceError when external data ended before the tensor did."""
+    """Raises ImportRefusedError if external data ends before the tensor does."""
     if tensor.HasField("raw_data"):
         wanted = int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         if tensor.data_type not in (TensorProto.INT4, TensorProto.UINT4) and len(tensor.raw_data) != wanted:
-            raise SourceError(
+            raise ImportRefusedError(
                 f"{path}: the weights {tensor.name!r} should have {wanted} bytes and have {len(tensor.raw_data)}"
             )
 
@@ -128,11 +127,11 @@ def _check_complete(path: Path, tensor: TensorProto) -> None:
 def _check_operators(path: Path, model: ModelProto) -> None:
     foreign = {f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in _STANDARD_DOMAINS}
     if foreign:
-        raise OperatorError(
+        raise ImportRefusedError(
             f"{path}: uses {', '.join(sorted(foreign))}, which ONNX does not have; export it again without plugins"
         )
     if refused := {node.op_type for node in model.graph.node} & _REFUSED:
-        raise OperatorError(
+        raise ImportRefusedError(
             f"{path}: uses {', '.join(sorted(refused))}, which not every runtime takes; export it again with static "
             "sizes and without suppression (nms=False): wildgate appends its own"
         )
@@ -143,7 +142,7 @@ def _converted(path: Path, model: ModelProto, opset: int) -> ModelProto:
         return version_converter.convert_version(model, _OLDEST_OPSET)
     except (RuntimeError, onnx.checker.ValidationError, ValueError) as error:
         brief = " ".join(str(error).split())[:300]
-        raise OperatorError(
+        raise ImportRefusedError(
             f"{path}: is written in opset {opset} and cannot be brought to {_OLDEST_OPSET}: {brief}; "
             f"export it again with opset {_OLDEST_OPSET} or later"
         ) from error

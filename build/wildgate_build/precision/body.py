@@ -1,32 +1,28 @@
-"""The network's body inside of a standard graph: the part that a change of precision may touch.
+"""The network's body inside a standard graph: the part that a change of precision may touch.
 
     FRAMES -> pre-processing -> | first operator with weights ... last one | -> boxes, suppression -> DETECTIONS
 
-What lies before, scaling of pixels, and behind, pixel coordinates and scores, stays in fp32: half precision counts
+What comes before (scaling of pixels) and after (pixel coordinates and scores) stays in fp32: half precision counts
 pixels beyond 2048 in twos, and 8 bits know 256 places in a frame. The body is found by structure, not by names, so that
 imported detectors need no list of their nodes.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from onnx import GraphProto, ModelProto, NodeProto, compose, shape_inference
 from onnx.utils import Extractor
+from onnxruntime.quantization.onnx_model import ONNXModel
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import PrecisionError
 
-__all__ = ["NetworkBody", "NoBodyError"]
+__all__ = ["NetworkBody", "without_unused"]
 
 _CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
 _PRODUCTS: Final = frozenset({"Gemm", "MatMul"})
-
-
-class NoBodyError(BuildError):
-    """The graph has no operator with weights."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,17 @@ class NetworkBody:
         """The body of `model`: all operators on a way from one with weights to one with weights.
 
         An operator with weights is a convolution or a product with a constant. One with a single output channel
-        is none of them: such is the expectation over a distribution of edges (DFL, arXiv:2006.04388), arithmetic
+        does not count: such is the expectation over a distribution of edges (DFL, arXiv:2006.04388), arithmetic
         of boxes written as a convolution.
 
-        Raises NoBodyError when there is none.
+        Raises PrecisionError when there is none.
         """
         whole = shape_inference.infer_shapes(model)
         graph = whole.graph
         constants, shapes = _constants(graph), _shapes(graph)
         weighted = [at for at, node in enumerate(graph.node) if _channels(node, constants, shapes) > 1]
         if not weighted:
-            raise NoBodyError("the graph has no convolution and no product with constant weights")
+            raise PrecisionError("the graph has no convolution and no product with constant weights")
         after = _reached(weighted, [(node.input, node.output) for node in graph.node])
         before = _reached(weighted, [(node.output, node.input) for node in reversed(graph.node)], reverse=True)
         nodes = frozenset(after & before)
@@ -78,34 +74,47 @@ class NetworkBody:
         return body
 
     def front(self) -> ModelProto:
-        """What lies before the body: FRAMES to the body's inputs."""
+        """The part before the body: FRAMES to the body's inputs."""
         return Extractor(self.whole).extract_model([i.name for i in self.whole.graph.input], list(self.inputs))
 
     def replaced(self, body: ModelProto, prefix: str) -> ModelProto:
         """The whole graph with `body`, a changed `extract()`, in place of what was there.
 
-        `prefix` goes before the names inside of the new body, so that none meets one outside.
+        `prefix` goes before the names inside the new body, so that none clashes with one outside.
         """
         new = compose.add_prefix(body, prefix, rename_inputs=False, rename_outputs=False, rename_value_infos=False)
-        at_body = min(self._nodes)
-        outside = [(at, node) for at, node in enumerate(self.whole.graph.node) if at not in self._nodes]
-        inside = [(at_body, node) for node in new.graph.node]
+        ONNXModel(new).topological_sort()  # converters leave their own nodes at the end
+        nodes = self.whole.graph.node
+        outside = [at for at in range(len(nodes)) if at not in self._nodes]
+        behind = _reached(self._nodes, [(node.input, node.output) for node in nodes])
         result = ModelProto()
         result.CopyFrom(self.whole)
         graph = result.graph
-        del graph.node[:], graph.initializer[:], graph.value_info[:]
-        initializers = [*self.whole.graph.initializer, *new.graph.initializer]
-        graph.node.extend(_in_order(outside + inside, {output.name for output in graph.output}))
-        used = {name for node in graph.node for name in node.input}
-        graph.initializer.extend(tensor for tensor in initializers if tensor.name in used)
-        known = {(entry.domain or "ai.onnx") for entry in result.opset_import}
-        domains = {(node.domain or "ai.onnx") for node in graph.node}
+        del graph.node[:], graph.value_info[:]
+        graph.node.extend(nodes[at] for at in outside if at not in behind)
+        graph.node.extend(new.graph.node)
+        graph.node.extend(nodes[at] for at in outside if at in behind)
+        graph.initializer.extend(new.graph.initializer)
+        known = {entry.domain or "ai.onnx" for entry in result.opset_import}
+        domains = {node.domain or "ai.onnx" for node in graph.node}
         result.opset_import.extend(entry for entry in body.opset_import if entry.domain in domains - known)
-        return shape_inference.infer_shapes(result)
+        return shape_inference.infer_shapes(without_unused(result))
 
 
-def _reached(start: list[int], edges: list[tuple[Iterable[str], Iterable[str]]], *, reverse: bool = False) -> set[int]:
-    """The nodes that `start` leads to, itself included; `edges` are each node's (from, to) names in walking order."""
+def without_unused(model: ModelProto) -> ModelProto:
+    """The model without nodes and initializers that its outputs do not need."""
+    graph = model.graph
+    used = Extractor(model).extract_model([i.name for i in graph.input], [o.name for o in graph.output])
+    used.graph.name = graph.name
+    used.producer_name = model.producer_name
+    used.metadata_props.extend(model.metadata_props)
+    return used
+
+
+def _reached(
+    start: Iterable[int], edges: list[tuple[Iterable[str], Iterable[str]]], *, reverse: bool = False
+) -> set[int]:
+    """The nodes reachable from `start`, itself included; `edges` are each node's (from, to) names in walking order."""
     last = len(edges) - 1
     begin = {last - at if reverse else at for at in start}
     names: set[str] = set()
@@ -118,7 +127,7 @@ def _reached(start: list[int], edges: list[tuple[Iterable[str], Iterable[str]]],
 
 
 def _constants(graph: GraphProto) -> set[str]:
-    """The tensors that no input of the graph has a part in."""
+    """The tensors that depend on no input of the graph."""
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if all(name in constants for name in node.input if name):
@@ -143,34 +152,6 @@ def _channels(node: NodeProto, constants: set[str], shapes: dict[str, list[int]]
 
 
 def _shapes(graph: GraphProto) -> dict[str, list[int]]:
-    """What is known of the tensors' sizes; 0 where one is not."""
+    """The known sizes of the tensors; 0 for one that is not known."""
     shapes = {v.name: [dim.dim_value for dim in v.type.tensor_type.shape.dim] for v in graph.value_info}
     return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-
-
-def _in_order(nodes: list[tuple[int, NodeProto]], wanted: set[str]) -> list[NodeProto]:
-    """The nodes that `wanted` needs, each behind those it depends on, otherwise in the order of their places."""
-    maker = {name: at for at, (_, node) in enumerate(nodes) for name in node.output}
-    needed: set[int] = set()
-    stack = [maker[name] for name in wanted]
-    while stack:
-        at = stack.pop()
-        if at not in needed:
-            needed.add(at)
-            stack.extend(maker[name] for name in nodes[at][1].input if name in maker)
-    waiting = {at: {maker[n] for n in nodes[at][1].input if n in maker} for at in needed}
-    followers: dict[int, list[int]] = {at: [] for at in needed}
-    for at, makers in waiting.items():
-        for source in makers:
-            followers[source].append(at)
-    free = [(nodes[at][0], at) for at, makers in waiting.items() if not makers]
-    heapq.heapify(free)
-    ordered = []
-    while free:
-        _, at = heapq.heappop(free)
-        ordered.append(nodes[at][1])
-        for follower in followers[at]:
-            waiting[follower].discard(at)
-            if not waiting[follower]:
-                heapq.heappush(free, (nodes[follower][0], follower))
-    return ordered

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from wildgate_build.facts import print_facts
-from wildgate_build.failures import BuildError, fail
-
-if TYPE_CHECKING:
-    from wildgate_build.check.matching import MatchRule
-    from wildgate_build.frames.sets import FrameSets
-    from wildgate_build.precision.outcome import Outcome
-    from wildgate_build.standard_file import StandardFile
+from wildgate_build.check.matching import MatchRule
+from wildgate_build.check.verdicts import read_policy, serving_thresholds
+from wildgate_build.console import failures, print_facts, say
+from wildgate_build.durable_files import check_writable, write_files
+from wildgate_build.frames.calibration_split import CalibrationSplit, split_frames
+from wildgate_build.frames.sampled import FrameSource, video_files
+from wildgate_build.precision.conversion import Int8Plan, to_half, to_int8
+from wildgate_build.precision.exclusions import SearchLimits
+from wildgate_build.precision.int8 import Dialect, Method
+from wildgate_build.precision.outcome import Outcome
+from wildgate_build.standard_file import StandardFile
 
 __all__ = ["half", "quantise"]
 
 _REPOSITORY = Path("model_repository")
 _THRESHOLD = 0.3
-
-
-class RuntimeName(StrEnum):
-    """What will run the file; no one file serves both."""
-
-    CPU = "cpu"
-    TENSORRT = "tensorrt"
-
-
-class MethodName(StrEnum):
-    """How the range of an activation is chosen."""
-
-    MINMAX = "minmax"
-    ENTROPY = "entropy"
-    PERCENTILE = "percentile"
-
 
 Detector = Annotated[Path, typer.Argument(metavar="DETECTOR.onnx", help="A standard detector file in fp32.")]
 Videos = Annotated[
@@ -66,9 +51,9 @@ def quantise(
     detector: Detector,
     videos: Videos,
     output: Output,
-    runtime: Annotated[RuntimeName, typer.Option(help="What will run the file.")] = RuntimeName.CPU,
+    runtime: Annotated[Dialect, typer.Option(help="What will run the file; no one file serves both.")] = Dialect.CPU,
     frames: Frames = 256,
-    method: Annotated[MethodName, typer.Option(help="How activations' ranges are chosen.")] = MethodName.MINMAX,
+    method: Annotated[Method, typer.Option(help="How activations' ranges are chosen.")] = Method.MINMAX,
     exclude: Exclude = None,
     max_loss: MaxLoss = 0.01,
     search_minutes: Annotated[
@@ -83,27 +68,19 @@ def quantise(
 
     Past --max-loss, or with fewer than half of the operators in INT8, no detector is written and the exit status is 1.
     """
-    from wildgate_build.precision.conversion import Int8Plan, to_int8
-    from wildgate_build.precision.exclusions import Budget
-    from wildgate_build.precision.int8 import Dialect, Method
-    from wildgate_build.precision.outcome import Outcome
-
-    try:
+    with failures():
         _require_writable(detector, output, report)
         file, rule = _open(detector, policy, threshold)
-        sets = _frames(file, videos, frames, repository)
-        budget = Budget(max_loss, search_minutes * 60)
-        plan = Int8Plan(Dialect(runtime.value), Method(method.value), tuple(exclude or ()), budget)
-        converted = to_int8(file, sets, plan, rule)
+        split = _frames(file, videos, frames, repository)
+        plan = Int8Plan(runtime, method, tuple(exclude or ()), SearchLimits(max_loss, search_minutes * 60))
+        converted = to_int8(file, split, plan, rule)
         facts = {
             "precision": "int8",
             "for_runtime": runtime.value,
             "method": method.value,
-            "calibration_frames": len(sets.calibration),
+            "calibration_frames": len(split.calibration),
         }
-        _finish(Outcome(file, converted, facts, max_loss, sets.same_videos), output, report)
-    except BuildError as error:
-        fail(error)
+        _finish(Outcome(file, converted, facts, max_loss, split.same_videos), output, report)
 
 
 def half(
@@ -122,55 +99,38 @@ def half(
 
     Past --max-loss no detector is written and the exit status is 1. For GPUs: CPUs compute fp16 in fp32 and lose time.
     """
-    from wildgate_build.precision.conversion import to_half
-    from wildgate_build.precision.outcome import Outcome
-
-    try:
+    with failures():
         _require_writable(detector, output, report)
         file, rule = _open(detector, policy, threshold)
-        sets = _frames(file, videos, frames, repository)
-        converted = to_half(file, sets.held_out, tuple(exclude or ()), rule)
+        split = _frames(file, videos, frames, repository)
+        converted = to_half(file, split.held_out, tuple(exclude or ()), rule)
         _finish(Outcome(file, converted, {"precision": "fp16"}, max_loss, same_videos=None), output, report)
-    except BuildError as error:
-        fail(error)
 
 
 def _require_writable(detector: Path, output: Path, report: Path | None) -> None:
-    from wildgate_build.output_files import check_writable
-
     check_writable(output, inputs=[detector])
     if report:
         check_writable(report, inputs=[detector, output])
 
 
 def _open(detector: Path, policy: Path | None, threshold: float) -> tuple[StandardFile, MatchRule]:
-    from wildgate_build.check.matching import MatchRule
-    from wildgate_build.check.verdicts import read_policy, serving_thresholds
-    from wildgate_build.standard_file import StandardFile
-
     file = StandardFile.read(detector)
     return file, MatchRule(serving_thresholds(read_policy(policy), file.properties.labels, threshold))
 
 
-def _frames(file: StandardFile, videos: list[Path], most: int, repository: Path) -> FrameSets:
-    from wildgate_build.frames.sampled import FrameSource, video_files
-    from wildgate_build.frames.sets import choose_frames
-
-    return choose_frames(FrameSource(repository, file.frames, file.side), video_files(videos), most)
+def _frames(file: StandardFile, videos: list[Path], most: int, repository: Path) -> CalibrationSplit:
+    return split_frames(FrameSource(repository, file.frames, file.side), video_files(videos), most)
 
 
 def _finish(outcome: Outcome, output: Path, report: Path | None) -> None:
-    """Prints, and writes the report and the file, the file only when nothing speaks against it."""
-    from wildgate_build.output_files import write_files
-
+    """Prints, and writes the report and, unless it is refused, the file."""
     refusals = outcome.refusals
     files = {} if refusals else {output: outcome.content}
     if report:
         files[report] = (json.dumps(outcome.report(), indent=2) + "\n").encode()
     write_files(files)
-    console = Console(soft_wrap=True, highlight=False)
-    print_facts(console, outcome.lines())
+    print_facts(outcome.lines())
     if refusals:
-        console.print(f"refused: {'; '.join(refusals)}; no detector written", style="red", markup=False)
+        say(f"refused: {'; '.join(refusals)}; no detector written", "red")
         raise typer.Exit(1)
-    console.print(f"wrote {output}", markup=False)
+    say(f"wrote {output}")

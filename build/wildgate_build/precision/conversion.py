@@ -1,4 +1,4 @@
-"""From a standard fp32 file to one of fewer bits, and what it cost."""
+"""Converts a standard fp32 file to fewer bits and measures the cost."""
 
 from __future__ import annotations
 
@@ -13,61 +13,54 @@ import onnx
 from onnx import ModelProto
 
 from wildgate_build.check.matching import MatchRule
-from wildgate_build.check.runners import in_windows, open_session
-from wildgate_build.failures import BuildError
-from wildgate_build.frames.sets import FrameSets
+from wildgate_build.check.runners import in_windows
+from wildgate_build.errors import PrecisionError
+from wildgate_build.frames.calibration_split import CalibrationSplit
+from wildgate_build.onnx_session import run
 from wildgate_build.precision.body import NetworkBody
-from wildgate_build.precision.cost import Cost, Evidence
-from wildgate_build.precision.exclusions import LEAST_IN_INT8, Budget, Trial, search_exclusions
+from wildgate_build.precision.cost import Baseline, Cost
+from wildgate_build.precision.exclusions import LEAST_IN_INT8, Attempt, SearchLimits, search_exclusions
 from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method, Quantiser
 from wildgate_build.precision.pixels import with_plain_pixels
 from wildgate_build.standard_file import StandardFile, write_properties
 
-__all__ = ["Converted", "Coverage", "Int8Plan", "NotFp32Error", "UnknownNodeError", "to_half", "to_int8"]
+__all__ = ["Converted", "Coverage", "Int8Plan", "to_half", "to_int8"]
 
 Feed = dict[str, npt.NDArray[Any]]
 
 _SEARCH_FEEDS: Final = 2
 
 
-class NotFp32Error(BuildError):
-    """The file is of another precision already."""
-
-
-class UnknownNodeError(BuildError):
-    """A node to leave alone is not in the network's body; the text names it and what it may have meant."""
-
-
 @dataclass(frozen=True)
 class Int8Plan:
     """How to quantise.
 
-    The last operators stay fp32, so do the `excluded` ones, and more where the loss is past the budget's.
+    The last operators stay fp32, so do the `excluded` ones, and more where the loss is past that of `limits`.
     """
 
     dialect: Dialect
     method: Method
     excluded: tuple[str, ...]
-    budget: Budget
+    limits: SearchLimits
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the operators that INT8 is for are in INT8, of the network's body."""
+    """How many of the quantisable operators of the network's body are in INT8."""
 
     in_int8: int
     operators: int
 
     @property
     def enough(self) -> bool:
-        """Whether it is an INT8 detector at all (LEAST_IN_INT8)."""
+        """Whether it deserves to be called INT8 (LEAST_IN_INT8)."""
         return self.in_int8 > 0 and self.in_int8 >= LEAST_IN_INT8 * self.operators
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A whole graph of another precision, the nodes left in fp32, and what it cost; for INT8, how much of it is."""
+    """A whole graph in another precision, the nodes left in fp32, its cost and, for INT8, its coverage."""
 
     model: ModelProto
     excluded: tuple[str, ...]
@@ -75,22 +68,21 @@ class Converted:
     coverage: Coverage | None = None
 
 
-def to_int8(detector: StandardFile, frames: FrameSets, plan: Int8Plan, rule: MatchRule) -> Converted:
-    """Quantises `detector`, calibrated on one set of frames and held against fp32 on the other.
+def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rule: MatchRule) -> Converted:
+    """Quantises `detector`, calibrated on one part of `split` and held against fp32 on the other.
 
     Where the loss is past the plan's, operators are left in fp32 until it is not, half of them are, or time is up: the
-    caller decides whether what came out will do.
+    caller decides whether the result is good enough.
 
-    Raises NotFp32Error, NoBodyError, UnquantisableError, UnknownNodeError, NothingSeenError, UnknownClassError,
-    CannotRunError.
+    Raises PrecisionError, ComparisonError and CannotRunError.
     """
     body = _body(detector)
     quantiser = Quantiser(body.extract(), plan.dialect, plan.method)
     _require_nodes(plan.excluded, quantiser.body)
-    evidence = Evidence(detector, frames.held_out, rule)
-    feeds = _feeds(body, frames.calibration, detector.frames)
+    baseline = Baseline(detector, split.held_out, rule)
+    feeds = _feeds(body, split.calibration, detector.frames)
     quantiser.calibrate(feeds)
-    nearness = _Nearness(quantiser, feeds[:_SEARCH_FEEDS])
+    wanted = run(quantiser.body, *feeds[:_SEARCH_FEEDS])
 
     def whole(excluded: Sequence[str]) -> ModelProto:
         model = _whole(detector, body, quantiser.quantised(excluded), "int8")
@@ -98,16 +90,16 @@ def to_int8(detector: StandardFile, frames: FrameSets, plan: Int8Plan, rule: Mat
 
     excluded = tuple(dict.fromkeys((*quantiser.last, *plan.excluded)))
     best = search_exclusions(
-        Trial(excluded, evidence.differences(whole(excluded)).loss),
+        Attempt(excluded, baseline.differences(whole(excluded)).loss),
         quantiser.operators,
-        lambda names: evidence.differences(whole(names)).loss,
-        nearness.error,
-        plan.budget,
+        lambda names: baseline.differences(whole(names)).loss,
+        lambda names: _error(wanted, run(quantiser.quantised(names), *feeds[:_SEARCH_FEEDS])),
+        plan.limits,
     )
     in_int8 = quantiser.in_int8(quantiser.quantised(best.excluded), best.excluded)
     coverage = Coverage(in_int8, len(quantiser.operators))
     model = whole(best.excluded)
-    return Converted(model, best.excluded, evidence.cost(model, evidence.differences(model)), coverage)
+    return Converted(model, best.excluded, baseline.cost(model), coverage)
 
 
 def to_half(
@@ -115,43 +107,27 @@ def to_half(
 ) -> Converted:
     """The detector with its body in fp16, held against fp32 on frames uint8 [n, S, S, 3].
 
-    Raises NotFp32Error, NoBodyError, BeyondHalfError, UnknownNodeError, NothingSeenError, UnknownClassError,
-    CannotRunError.
+    Raises PrecisionError, ComparisonError and CannotRunError.
     """
     body = _body(detector)
     part = body.extract()
     _require_nodes(excluded, part)
     model = _whole(detector, body, halved(part, excluded), "fp16")
-    evidence = Evidence(detector, held_out, rule)
-    return Converted(model, excluded, evidence.cost(model, evidence.differences(model)))
+    return Converted(model, excluded, Baseline(detector, held_out, rule).cost(model))
 
 
-class _Nearness:
-    """How far a quantised body's outputs are from the fp32 body's on a few inputs."""
-
-    def __init__(self, quantiser: Quantiser, feeds: Sequence[Feed]) -> None:
-        self._quantiser = quantiser
-        self._feeds = feeds
-        self._wanted = _outputs(quantiser.body, feeds)
-
-    def error(self, excluded: Sequence[str]) -> float:
-        """Squared differences in shares of the squared outputs, summed over the outputs."""
-        got = _outputs(self._quantiser.quantised(excluded), self._feeds)
-        total = 0.0
-        for run, wanted in zip(got, self._wanted, strict=True):
-            for one, other in zip(run, wanted, strict=True):
-                total += float(np.square(one - other).sum() / max(float(np.square(other).sum()), 1e-12))
-        return total
-
-
-def _outputs(model: ModelProto, feeds: Sequence[Feed]) -> list[list[npt.NDArray[Any]]]:
-    session = open_session(model.SerializeToString())
-    return [session.run(None, feed) for feed in feeds]
+def _error(wanted: Sequence[Feed], got: Sequence[Feed]) -> float:
+    """The relative squared error of outputs, summed over all of them."""
+    return sum(
+        float(np.square(one[name] - other[name]).sum() / max(float(np.square(one[name]).sum()), 1e-12))
+        for one, other in zip(wanted, got, strict=True)
+        for name in one
+    )
 
 
 def _body(detector: StandardFile) -> NetworkBody:
     if detector.properties.precision != "fp32":
-        raise NotFp32Error(f"{detector.path}: is {detector.properties.precision} already; start from the fp32 file")
+        raise PrecisionError(f"{detector.path}: is {detector.properties.precision} already; start from the fp32 file")
     return NetworkBody.of(onnx.load(str(detector.path)))
 
 
@@ -160,16 +136,14 @@ def _require_nodes(names: Iterable[str], body: ModelProto) -> None:
     for name in names:
         if name not in known:
             near = ", ".join(get_close_matches(name, known, cutoff=0.4)) or "nothing like it is there"
-            raise UnknownNodeError(f"{name!r} is no node of the network's body; near it: {near}")
+            raise PrecisionError(f"{name!r} is not a node of the network's body; near it: {near}")
 
 
 def _feeds(body: NetworkBody, frames: npt.NDArray[np.uint8], per_window: int) -> list[Feed]:
-    """What reaches the body when these frames come in, window by window."""
-    front = open_session(body.front().SerializeToString())
+    """The body's inputs for these frames, window by window."""
     starts = [max(0, min(at, len(frames) - per_window)) for at in range(0, len(frames), per_window)]
-    names = list(body.inputs)
     windows = [in_windows(frames[at : at + per_window], per_window) for at in starts]
-    return [dict(zip(names, front.run(names, {"FRAMES": window}), strict=True)) for window in windows]
+    return run(body.front(), *({"FRAMES": window} for window in windows))
 
 
 def _whole(detector: StandardFile, body: NetworkBody, changed: ModelProto, precision: str) -> ModelProto:

@@ -1,14 +1,17 @@
-"""What fewer bits cost in accuracy and gained in speed, against the fp32 detector on the same frames.
+"""Accuracy lost and speed gained with fewer bits, against the fp32 detector on the same frames.
 
 The loss is 1 - F1 of the new detections with fp32's as the truth (`check.matching`), which needs no labelled videos:
 0.01 means that of a hundred detections about one is lost or invented. What the truth says of either is measured by
-`wildgate-build evaluate`.
+an evaluation, such as `python -m wildgate_detector evaluate`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -16,35 +19,34 @@ import numpy.typing as npt
 import onnxruntime
 from onnx import ModelProto
 
-from wildgate_build.check.comparison import NothingSeenError
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import OnnxRunner, detect, in_windows
-from wildgate_build.precision.speed import Speed, measure_speed
+from wildgate_build.errors import ComparisonError
 from wildgate_build.standard_file import StandardFile
 
-__all__ = ["Cost", "Evidence"]
+__all__ = ["Baseline", "Cost", "median_times"]
 
 _ROUNDS: Final = 15
-_OLD, _NEW = "fp32", "new"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a new precision does. `speed` is of one window on one thread of this CPU, in ONNX Runtime."""
+    """What a new precision costs and gains. Times are of one window on one thread of this CPU, in ONNX Runtime."""
 
     differences: Differences
-    speed: Speed
+    fp32_ms: float
+    new_ms: float
     old_bytes: int
     new_bytes: int
 
     @property
     def speed_ratio(self) -> float:
         """How many times as fast as fp32."""
-        return self.speed.ratio(_OLD, _NEW)
+        return self.fp32_ms / self.new_ms
 
     @property
     def resolution(self) -> float:
-        """The loss that a single detection without a partner makes: no smaller one can be told from none."""
+        """The loss caused by a single unmatched detection: the smallest that can be measured."""
         counted = 2 * self.differences.pairs + self.differences.missing + self.differences.extra
         return 1 / counted if counted else 1.0
 
@@ -54,18 +56,18 @@ class Cost:
             "accuracy": self.differences.summary(),
             "speed": {
                 "runtime": f"onnxruntime {onnxruntime.__version__}, one thread",
-                "fp32_ms": self.speed.median_ms[_OLD],
-                "new_ms": self.speed.median_ms[_NEW],
+                "fp32_ms": self.fp32_ms,
+                "new_ms": self.new_ms,
                 "ratio": self.speed_ratio,
             },
             "bytes": {"fp32": self.old_bytes, "new": self.new_bytes},
         }
 
 
-class Evidence:
+class Baseline:
     """The fp32 detector's answers on held-out frames uint8 [n, S, S, 3], for new precisions to be held against.
 
-    Raises NothingSeenError when it sees nothing there that counts, UnknownClassError and CannotRunError.
+    Raises ComparisonError when it sees nothing there that counts, and CannotRunError.
     """
 
     def __init__(self, detector: StandardFile, held_out: npt.NDArray[np.uint8], rule: MatchRule) -> None:
@@ -73,28 +75,44 @@ class Evidence:
         self._frames = held_out
         self._rule = rule
         self._seen = detect(OnnxRunner(detector.path), held_out, detector.frames)
-        if not self.differences_of_rows(self._seen).pairs:
-            raise NothingSeenError(
+        if not self._differences(self._seen).pairs:
+            raise ComparisonError(
                 f"{detector.path}: detects nothing in {len(held_out)} held-out frames; "
                 "give videos that show what it knows"
             )
 
     def differences(self, model: ModelProto) -> Differences:
-        """How a whole graph's detections differ from fp32's. Raises CannotRunError and UnknownClassError."""
-        runner = OnnxRunner(model.SerializeToString())
-        return self.differences_of_rows(detect(runner, self._frames, self._detector.frames))
+        """How a whole graph's detections differ from fp32's. Raises CannotRunError and ComparisonError."""
+        return self._differences(detect(OnnxRunner(model), self._frames, self._detector.frames))
 
-    def differences_of_rows(self, rows: npt.NDArray[np.float32]) -> Differences:
-        """How detections [n, K, 6] in the held-out frames differ from fp32's."""
+    def cost(self, model: ModelProto) -> Cost:
+        """What a whole graph costs and gains. Raises CannotRunError and ComparisonError."""
+        window = in_windows(self._frames[: self._detector.frames], self._detector.frames)
+        runners = {"fp32": OnnxRunner(self._detector.path, threads=1), "new": OnnxRunner(model, threads=1)}
+        times = median_times({name: partial(runner, window) for name, runner in runners.items()}, _ROUNDS)
+        sizes = self._detector.path.stat().st_size, model.ByteSize()
+        return Cost(self.differences(model), times["fp32"], times["new"], *sizes)
+
+    def _differences(self, rows: npt.NDArray[np.float32]) -> Differences:
         path = self._detector.path
         differences = Differences(self._rule, (str(path), f"{path} in its new precision"))
         differences.add(self._seen, rows)
         return differences
 
-    def cost(self, model: ModelProto, differences: Differences) -> Cost:
-        """The whole report on a graph whose differences are known. Raises CannotRunError."""
-        content = model.SerializeToString()
-        window = in_windows(self._frames[: self._detector.frames], self._detector.frames)
-        runners = {_OLD: OnnxRunner(self._detector.path, threads=1), _NEW: OnnxRunner(content, threads=1)}
-        speed = measure_speed({name: partial(runner, window) for name, runner in runners.items()}, _ROUNDS)
-        return Cost(differences, speed, self._detector.path.stat().st_size, len(content))
+
+def median_times(
+    runs: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = perf_counter
+) -> dict[str, float]:
+    """The median of each run's time in milliseconds; `clock` gives seconds.
+
+    Each runs once in every round, after one to warm up: other load on the machine affects all alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            began = clock()
+            run()
+            times[name].append((clock() - began) * 1e3)
+    return {name: median(values) for name, values in times.items()}

@@ -1,7 +1,7 @@
 """fp16: weights and activations of the network's body, with ONNX Runtime's converter.
 
-The body alone is handed to the converter. Given a whole graph and a list of nodes to leave alone, it would pass what
-these hand to each other through fp16 as well, and pixel coordinates with it.
+The body alone is handed to the converter. Given a whole graph and a list of nodes to leave alone, it would pass
+values between these through fp16 as well, pixel coordinates included.
 """
 
 from __future__ import annotations
@@ -13,27 +13,23 @@ import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import PrecisionError
 
-__all__ = ["BeyondHalfError", "halved"]
+__all__ = ["halved"]
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
-
-
-class BeyondHalfError(BuildError):
-    """A weight is too large for fp16; the text names it."""
 
 
 def halved(body: ModelProto, excluded: Iterable[str] = ()) -> ModelProto:
     """The body in fp16, its inputs and outputs in fp32 as before; `excluded` names nodes that stay fp32.
 
-    Raises BeyondHalfError for a weight past 65504, fp16's largest number.
+    Raises PrecisionError for a weight past 65504, fp16's largest number.
     """
     for tensor in body.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and tensor.dims:
             largest = float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
             if largest > _LARGEST:
-                raise BeyondHalfError(f"{tensor.name} holds {largest:g}, fp16 ends at {_LARGEST:g}")
+                raise PrecisionError(f"{tensor.name} holds {largest:g}, fp16 ends at {_LARGEST:g}")
     copy = ModelProto()
     copy.CopyFrom(body)  # the converter works in place
     half: ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=list(excluded))

@@ -29,19 +29,15 @@ from onnx import ModelProto, shape_inference
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, create_calibrator
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from wildgate_build.failures import BuildError
+from wildgate_build.errors import PrecisionError
 
-__all__ = ["Dialect", "Method", "Quantiser", "UnquantisableError"]
+__all__ = ["Dialect", "Method", "Quantiser"]
 
 Feed = dict[str, npt.NDArray[Any]]
 
 _LEAST_OPSET: Final = 13  # the first whose QuantizeLinear has a scale for each channel
 _WEIGHTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _OWN: Final = frozenset({*_WEIGHTED, "Add", "Mul", "Sigmoid", "LeakyRelu", "Concat", "GlobalAveragePool"})
-
-
-class UnquantisableError(BuildError):
-    """The quantiser cannot work on this body; the text says why."""
 
 
 class Dialect(StrEnum):
@@ -71,28 +67,28 @@ _CALIBRATIONS: Final = {
 
 
 @dataclass(frozen=True)
-class _Grammar:
-    """How a dialect is asked of ONNX Runtime's quantiser."""
+class _DialectOptions:
+    """The options of ONNX Runtime's quantiser that make a dialect."""
 
     operators: tuple[str, ...]
     activations: QuantType
     seven_bit_weights: bool
-    options: dict[str, object]
+    extra: dict[str, object]
 
 
 _PASSING: Final = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Mul", "Concat", "Split", "MaxPool", "AveragePool", "Resize")
-_GRAMMARS: Final = {
-    Dialect.CPU: _Grammar(
+_DIALECTS: Final = {
+    Dialect.CPU: _DialectOptions(
         operators=(*_WEIGHTED, "Add", *_PASSING, "GlobalAveragePool", "Reshape", "Transpose"),
         activations=QuantType.QUInt8,
         seven_bit_weights=True,
-        options={},
+        extra={},
     ),
-    Dialect.TENSORRT: _Grammar(
+    Dialect.TENSORRT: _DialectOptions(
         operators=(*_WEIGHTED, "Add"),
         activations=QuantType.QInt8,
         seven_bit_weights=False,
-        options={
+        extra={
             "ActivationSymmetric": True,
             "QuantizeBias": False,
             "OpTypesToExcludeOutputQuantization": [*_WEIGHTED, "Add"],
@@ -105,11 +101,11 @@ class Quantiser:
     """Calibrates a body once and quantises it as often as wanted, each time with other operators left out.
 
     `body` is a model of float inputs and outputs, every node with a name. Batch normalisations are folded into their
-    convolutions and constants computed before anything else. Raises UnquantisableError.
+    convolutions and constants computed before anything else. Raises PrecisionError.
     """
 
     def __init__(self, body: ModelProto, dialect: Dialect, method: Method) -> None:
-        self._grammar = _GRAMMARS[dialect]
+        self._options = _DIALECTS[dialect]
         self._method = method
         self.body = _prepared(body)
         self._ranges: Any = None
@@ -120,7 +116,7 @@ class Quantiser:
 
         The others, such as Relu, follow what lies before them.
         """
-        own = set(self._grammar.operators) & _OWN
+        own = set(self._options.operators) & _OWN
         return tuple(node.name for node in self.body.graph.node if node.op_type in own)
 
     def in_int8(self, quantised: ModelProto, excluded: Iterable[str] = ()) -> int:
@@ -145,14 +141,14 @@ class Quantiser:
         return tuple(node.name for node in nodes if node.op_type in _WEIGHTED)
 
     def calibrate(self, feeds: Iterable[Feed]) -> None:
-        """Sees the ranges of all activations on `feeds`, inputs of the body. Raises UnquantisableError."""
+        """Records the ranges of all activations on `feeds`, inputs of the body. Raises PrecisionError."""
         # Calibration with histograms prints to standard output.
         with _scratch() as scratch, redirect_stdout(io.StringIO()):
             model = scratch / "body.onnx"
             onnx.save_model(self.body, model)
             calibrator = create_calibrator(
                 model,
-                list(self._grammar.operators),
+                list(self._options.operators),
                 augmented_model_path=str(scratch / "augmented.onnx"),
                 calibrate_method=_CALIBRATIONS[self._method],
             )
@@ -163,7 +159,7 @@ class Quantiser:
     def quantised(self, excluded: Iterable[str] = ()) -> ModelProto:
         """The body with Q/DQ nodes at all operators of the dialect but the `excluded` ones (names of nodes).
 
-        Raises UnquantisableError, and RuntimeError before `calibrate`.
+        Raises PrecisionError, and RuntimeError before `calibrate`.
         """
         if self._ranges is None:
             raise RuntimeError("calibrate() comes first")
@@ -172,19 +168,19 @@ class Quantiser:
         quantizer = QDQQuantizer(
             body,
             True,  # a scale for each channel of weights
-            self._grammar.seven_bit_weights,
+            self._options.seven_bit_weights,
             QuantType.QInt8,
-            self._grammar.activations,
+            self._options.activations,
             self._ranges,
             [],
             list(excluded),
-            list(self._grammar.operators),
-            {"WeightSymmetric": True, "MatMulConstBOnly": True, **self._grammar.options},
+            list(self._options.operators),
+            {"WeightSymmetric": True, "MatMulConstBOnly": True, **self._options.extra},
         )
         try:
             quantizer.quantize_model()
         except Exception as error:  # whatever a graph of a shape that it does not know makes it raise
-            raise UnquantisableError(f"ONNX Runtime cannot quantise the graph: {error}") from error
+            raise PrecisionError(f"ONNX Runtime cannot quantise the graph: {error}") from error
         quantised: ModelProto = quantizer.model.model
         return quantised
 
@@ -205,15 +201,13 @@ def _scratch() -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="wildgate-int8-") as folder:
             yield Path(folder)
     except OSError as error:
-        raise UnquantisableError(f"scratch files cannot be written: {error}") from error
+        raise PrecisionError(f"scratch files cannot be written: {error}") from error
 
 
 def _prepared(body: ModelProto) -> ModelProto:
     opset = max((entry.version for entry in body.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < _LEAST_OPSET:
-        raise UnquantisableError(
-            f"INT8 with a scale for each channel needs opset {_LEAST_OPSET}, this graph has {opset}"
-        )
+        raise PrecisionError(f"INT8 with a scale for each channel needs opset {_LEAST_OPSET}, this graph has {opset}")
     with _scratch() as scratch:
         target = scratch / "prepared.onnx"
         given = ModelProto()
@@ -221,7 +215,7 @@ def _prepared(body: ModelProto) -> ModelProto:
         try:
             quant_pre_process(given, target, skip_symbolic_shape=True)
         except Exception as error:
-            raise UnquantisableError(f"ONNX Runtime cannot prepare the graph: {error}") from error
+            raise PrecisionError(f"ONNX Runtime cannot prepare the graph: {error}") from error
         prepared = onnx.load(target)
     # ONNX Runtime lists every domain that it knows.
     del prepared.opset_import[:]

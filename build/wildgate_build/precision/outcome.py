@@ -1,4 +1,4 @@
-"""What came of a change of precision: whether it is refused, and what the command prints and reports of it."""
+"""The outcome of a change of precision: whether it is refused, and what is printed and reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outcome:
 
     @property
     def refusals(self) -> list[str]:
-        """Why it is not to be used, with values and limits; empty when it is."""
+        """Why it must not be used, with values and limits; empty if it may be."""
         loss, coverage = self.converted.cost.differences.loss, self.converted.coverage
         refusals = [f"the loss is {loss:.4f}, at most {self.max_loss:g} is allowed"] if loss > self.max_loss else []
         if coverage and not coverage.enough:
@@ -65,10 +65,9 @@ class Outcome:
         }
 
     def lines(self) -> dict[str, str]:
-        """What it cost and gained, in words, by name."""
+        """Cost and gain in words, by name."""
         cost, coverage = self.converted.cost, self.converted.coverage
         figures = cost.differences.summary()
-        times = " against ".join(f"{cost.speed.median_ms[name]:.1f} ms" for name in ("new", "fp32"))
         lines = {
             "compared": f"{figures['frames']} {self._compared_on}",
             "detected": f"{figures['pairs']} by both, {figures['missing']} only by fp32, "
@@ -77,7 +76,8 @@ class Outcome:
             "score difference": f"largest {figures['score_largest']:.4f}, mean {figures['score_mean']:.4f}",
             "box difference": f"largest {figures['box_largest']:.4f}, 99 % below {figures['box_p99']:.4f}",
             "same best label": f"{figures['same_best_share']:.1%} of the frames",
-            "speed on this CPU": f"{cost.speed_ratio:.2f} times fp32's ({times} a window, one thread)",
+            "speed on this CPU": f"{cost.speed_ratio:.2f} times fp32's "
+            f"({cost.new_ms:.1f} ms against {cost.fp32_ms:.1f} ms a window, one thread)",
             "size": f"{cost.new_bytes / _MB:.2f} MB against {cost.old_bytes / _MB:.2f} MB",
         }
         if coverage:

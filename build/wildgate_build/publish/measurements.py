@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from wildgate_build.publish.errors import NotReleasable
+from wildgate_build.errors import PublishError
 
 __all__ = ["read_measurements"]
 
@@ -17,7 +17,7 @@ def read_measurements(reports: Iterable[Path], published: Mapping[Path, str]) ->
     it came with, as those of `quantise` and `half` do by `output_digest`, must be of one of them; figures of another
     origin, such as an evaluation's, name none.
 
-    Raises NotReleasable when a report is no JSON object or holds no number, is of another file or of one that was
+    Raises PublishError when a report is not a JSON object or holds no number, is of another file or of one that was
     refused, or two of them disagree about a figure.
     """
     figures: dict[str, float] = {}
@@ -25,29 +25,29 @@ def read_measurements(reports: Iterable[Path], published: Mapping[Path, str]) ->
         try:
             content = json.loads(report.read_text(encoding="utf-8"))
         except OSError as error:
-            raise NotReleasable(f"{report}: cannot be read: {error.strerror}") from error
+            raise PublishError(f"{report}: cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise NotReleasable(f"{report}: is no JSON: {error}") from error
+            raise PublishError(f"{report}: is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise NotReleasable(f"{report}: is a {type(content).__name__}, not an object of figures by name")
+            raise PublishError(f"{report}: is a {type(content).__name__}, not an object of figures by name")
         _require_ours(report, content, published)
         found = dict(_numbers(content, ""))
         if not found:
-            raise NotReleasable(f"{report}: holds no figures")
+            raise PublishError(f"{report}: holds no figures")
         for name in found.keys() & figures.keys():
             if found[name] != figures[name]:
-                raise NotReleasable(f"{report}: {name} is {found[name]:g}, another report says {figures[name]:g}")
+                raise PublishError(f"{report}: {name} is {found[name]:g}, another report says {figures[name]:g}")
         figures |= found
     return figures
 
 
 def _require_ours(report: Path, content: dict[str, object], published: Mapping[Path, str]) -> None:
     if content.get("refused") is True:
-        raise NotReleasable(f"{report}: says that what it measured was refused")
+        raise PublishError(f"{report}: says that what it measured was refused")
     digest = content.get("output_digest")
     if digest is not None and digest not in published.values():
         files = " nor ".join(f"{file} ({found})" for file, found in published.items())
-        raise NotReleasable(f"{report}: is of the file {digest}, which is not {files}")
+        raise PublishError(f"{report}: is of the file {digest}, which is not {files}")
 
 
 def _numbers(content: dict[str, object], prefix: str) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """A standard detector file becomes a version of the repository.
 
 All of the version is written into a directory that nothing looks at, and reaches the disk, before one rename gives it
-its number. What is interrupted before leaves such a directory behind, which the next publishing removes.
+its number. An interruption before that leaves the directory behind; the next publishing removes it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from wildgate_build.publish.errors import NotReleasable, RepositoryBroken, ShapesDiffer, VersionTaken
+from wildgate_build.errors import PublishError
 from wildgate_build.publish.repository import Repository, check_labels
 from wildgate_build.standard_file import StandardFile, file_digest
 from wildgate_server.policy import Policy
@@ -32,7 +32,7 @@ class Publication:
 
     `source` is what the `cpu` profile runs, and what engines are built from unless `for_engines` names another file of
     the same detector. Without `version` it gets the next free number. `code_from` is the version whose model files
-    (`*.py`), which run the graph in Triton, go along: a version stays what it was, whatever changes in later ones.
+    (`*.py`), which run the graph in Triton, go along: a version stays as it is, whatever changes in later ones.
     """
 
     source: StandardFile
@@ -46,8 +46,7 @@ class Publication:
 def publish(repository: Repository, publication: Publication) -> Release:
     """Makes the new version available; it answers nothing until it is promoted or tried.
 
-    Raises ShapesDiffer, LabelsUnknown, NotReleasable, VersionTaken, VersionUnknown, RepositoryBroken, RepositoryBusy
-    and WriteFailed; then nothing has changed.
+    Raises PublishError and OutputError; then nothing has changed.
     """
     source = publication.source
     _check_shapes(repository, source)
@@ -57,7 +56,7 @@ def publish(repository: Repository, publication: Publication) -> Release:
         taken = repository.versions
         version = publication.version or max(taken, default=0) + 1
         if version in taken:
-            raise VersionTaken(f"{repository.path} has a version {version} already; versions are never overwritten")
+            raise PublishError(f"{repository.path} has a version {version} already; versions are never overwritten")
         directory = unfinished / str(version)
         release = _write(repository, publication, version, directory)
         repository.files.replace(directory, version_directory(repository.path, version))
@@ -73,7 +72,7 @@ def _check_shapes(repository: Repository, source: StandardFile) -> None:
     }
     different = [f"{name} is {found}, not {wanted}" for name, (found, wanted) in shapes.items() if found != wanted]
     if different:
-        raise ShapesDiffer(
+        raise PublishError(
             f"{source.path} does not fit {repository.path}: {'; '.join(different)}. All versions in a repository have "
             "the shapes of its manifest.yaml: import the detector with these, or start a second repository"
         )
@@ -89,7 +88,7 @@ def _check_same_detector(source: StandardFile, for_engines: StandardFile | None)
     compared = [name for name in one if name != "precision"]
     different = [f"{name} is {other[name]}, not {one[name]}" for name in compared if one[name] != other[name]]
     if different:
-        raise NotReleasable(f"{for_engines.path} is another detector than {source.path}: {'; '.join(different)}")
+        raise PublishError(f"{for_engines.path} is another detector than {source.path}: {'; '.join(different)}")
 
 
 def _write(repository: Repository, publication: Publication, version: int, directory: Path) -> Release:
@@ -97,7 +96,7 @@ def _write(repository: Repository, publication: Publication, version: int, direc
     files.make_directory(directory)
     code = sorted(version_directory(repository.path, publication.code_from).glob("*.py"))
     if not code:
-        raise RepositoryBroken(f"version {publication.code_from} in {repository.path} has no model.py to go along")
+        raise PublishError(f"version {publication.code_from} in {repository.path} has no model.py to go along")
     graphs = {_GRAPH: source} | ({ENGINE_SOURCE: publication.for_engines} if publication.for_engines else {})
     for name, graph in graphs.items():
         files.copy(graph.path, directory / name)
@@ -106,7 +105,7 @@ def _write(repository: Repository, publication: Publication, version: int, direc
     digests = {file.name: file_digest(file) for file in sorted(directory.iterdir())}
     for name, graph in graphs.items():
         if digests[name] != graph.digest:
-            raise NotReleasable(f"{graph.path}: changed while it was published")
+            raise PublishError(f"{graph.path}: changed while it was published")
     release = _release(publication, version, digests)
     text = yaml.safe_dump(release.model_dump(mode="json"), sort_keys=False)
     files.write(directory / RELEASE_NAME, text.encode())
@@ -138,7 +137,7 @@ def _release(publication: Publication, version: int, digests: Mapping[str, str])
             }
         )
     except ValidationError as error:
-        raise NotReleasable("\n".join(f"{source.path}: {fault}" for fault in faults(error))) from error
+        raise PublishError("\n".join(f"{source.path}: {fault}" for fault in faults(error))) from error
 
 
 def _tool_version() -> str:

@@ -38,7 +38,7 @@ _AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 # from a sparse keyframe to the wanted frame). HEVC's are such only within their temporal layer.
 _EXACT_NON_REFERENCE = frozenset({"h264"})
 # Where a picture is made this many times smaller anyway, the decoder's smoothing of block edges (an eighth of the work
-# on a keyframe) changes it by less than one grey level on average; perf/decoder_shortcuts.py measures both.
+# on a keyframe) changes it by less than one grey level on average; docs/performance.md has the figures.
 DEBLOCKED_BELOW_REDUCTION = 3
 _SMOOTHED_BY_OPTION = frozenset({"h264", "hevc"})
 

@@ -1,6 +1,6 @@
 """Sampling against a full decode of the same video: time and bytes, in this process, on one thread.
 
-It is why sampling is worth its while: what is not looked at is neither decoded nor sent on.
+This is why sampling pays: what is not looked at is neither decoded nor sent on.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ from time import perf_counter
 import av
 
 from wildgate_perf.bench.phase import Bench, Findings
-from wildgate_perf.plain_scoring import sampling_arguments
+from wildgate_perf.server_parts import Sampler
 from wildgate_perf.spread import Spread
-from wildgate_server.sampling.offline import sample_content
-
-__all__ = ["sampling_over_decoding"]
 
 
 def sampling_over_decoding(bench: Bench) -> Findings:
     """Both fractions, for the first of the 5 MB videos held in memory; no target hangs on them."""
     content = bench.videos()[0].read_bytes()
-    config, limits = sampling_arguments(bench.repository)
-    sampled = sample_content(content, config, limits)
+    sampler = Sampler(bench.repository)
+    sampled = sampler.sample(content)
     sampling_ms, decoding_ms, frames = [], [], 0
     for _ in range(bench.plan.decoding_rounds):
         began = perf_counter()
-        sample_content(content, config, limits)
+        sampler.sample(content)
         between = perf_counter()
         frames = _decode_all(content)
         sampling_ms.append((between - began) * 1e3)

@@ -2,7 +2,7 @@
 
 The models are null models (`wildgate_perf.null_models`): tensors of equal shapes, answered at once, so that what is
 measured is the way there and back. One Triton answers both ways; the gateway asks it as an external one. Both ways are
-asked about the same videos by as many askers, in rounds that take turns. There are three readings:
+asked about the same videos by as many clients, in rounds that take turns. There are three readings:
 
 - `sampled`, the headline: videos of 5 MB in files. Through the gateway by `file:` URI; straight, the caller does with
   them what Triton's models ask for: it samples each video itself, with the gateway's own sampler in as many worker
@@ -15,34 +15,29 @@ asked about the same videos by as many askers, in rounds that take turns. There 
 The last two hold the gateway's sampling, 5 ms and more, against nothing at all.
 
 `gateway_over_direct` is requests/s of a closed loop at saturation; `gateway_added_p50_ms` is the difference of the
-medians of one asker who takes turns between the two with every request (p99 beside it).
+medians of one client that takes turns between the two with every request (p99 beside it).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed, all_answered
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, PhaseFailed, all_answered, observed
 from wildgate_perf.cpu_time import CpuTimes, descendants, read_cpu_times
-from wildgate_perf.load_process import Loaded, LoadProcess
+from wildgate_perf.load_generator import Loaded, LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
 from wildgate_perf.null_models import null_repository
-from wildgate_perf.plain_scoring import sampling_arguments
-from wildgate_perf.questions import Questions, TritonRow, by_content, by_uri, sampled_by_the_caller, straight_to_triton
-from wildgate_perf.server_process import serving
+from wildgate_perf.server_parts import EmbeddedTriton, EmbeddedTritonConfig, Sampler
 from wildgate_perf.spread import Spread
-from wildgate_server.sampling.offline import sample_content
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
-
-__all__ = ["gateway_over_direct"]
+from wildgate_perf.workloads import CallerSampled, Requests, TritonRow, Workload, by_content, by_uri, straight_to_triton
+from wildgate_server.repository.manifest import load_manifest
 
 _WAYS = ("gateway", "direct")
 
@@ -65,33 +60,20 @@ def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
     budget = bench.budget(bench.plan.direct_budget_s)
     readings: dict[str, _Reading] = {}
     with ExitStack() as stack:
-        load = stack.enter_context(LoadProcess())
-        server = stack.enter_context(
-            serving(
-                log_folder=bench.logs("gateway_over_direct"),
-                backend__target=triton,
-                backend__model_repository=repository,
-                source__file_roots=[bench.video_folder.resolve()],
-                **SETTINGS,
-            )
-        )
+        load = stack.enter_context(LoadGenerator())
+        settings = SETTINGS | {"backend__target": triton, "backend__model_repository": repository}
+        server = stack.enter_context(bench.serving("gateway_over_direct", **settings))
 
         def cpu_times() -> CpuTimes:
             # Triton is this process's own child, and so are the gateway and the load generator.
-            return read_cpu_times(pid for pid in descendants(os.getpid()) if pid not in (os.getpid(), load.pid))
+            return read_cpu_times(process for process in descendants() if process.pid not in load.pids)
 
         files = [file.resolve() for file in bench.videos()]
-        by_file = {
-            "gateway": by_uri(server.target, [file.as_uri() for file in files]),
-            "direct": sampled_by_the_caller(triton, files, repository),
-        }
-        readings["sampled"] = _Reading(bench, load, cpu_times, by_file)
-        for name, (clips, direct) in _clips(bench, repository).items():
-            ways = {
-                "gateway": by_content(server.target, clips),
-                "direct": straight_to_triton(triton, direct),
-            }
-            readings[name] = _Reading(bench, load, cpu_times, ways)
+        uris = by_uri(server.target, [file.as_uri() for file in files])
+        readings["sampled"] = _Reading(bench, load, cpu_times, uris, CallerSampled(triton, tuple(files), repository))
+        for name, (clips, rows) in _clips(bench, repository).items():
+            gateway, direct = by_content(server.target, clips), straight_to_triton(triton, rows)
+            readings[name] = _Reading(bench, load, cpu_times, gateway, direct)
         for reading in readings.values():
             reading.warm_up()
         for number in budget.rounds(bench.plan.direct_rounds):
@@ -108,7 +90,7 @@ def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
         {
             "gateway_over_direct": {
                 **{name: reading.as_json() for name, reading in readings.items()},
-                "askers": bench.askers,
+                "askers": bench.clients,
                 "settings": SETTINGS,
             }
         },
@@ -117,12 +99,12 @@ def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
 
 def _clips(bench: Bench, repository: Path) -> dict[str, tuple[list[bytes], list[TritonRow]]]:
     """For each reading, the media files for the gateway, and the same bytes with what Triton is to be told of them."""
-    config, limits = sampling_arguments(repository)
-    nothing = (0,) * config.frames_per_window  # null models look at no frame
+    sampler = Sampler(repository)
+    nothing = (0,) * load_manifest(repository).frames_per_window  # null models look at no frame
     whole = [file.read_bytes() for file in bench.videos()]
     cut, rows = [], []
     for content in whole:
-        video = sample_content(content, config, limits)
+        video = sampler.sample(content)
         window = video.windows[0]
         clip = bytes(window.clip)
         cut.append(clip)
@@ -134,10 +116,17 @@ class _Reading:
     """One kind of clips, both ways."""
 
     def __init__(
-        self, bench: Bench, load: LoadProcess, cpu_times: Callable[[], CpuTimes], ways: dict[str, Questions]
+        self,
+        bench: Bench,
+        load: LoadGenerator,
+        cpu_times: Callable[[], CpuTimes],
+        gateway: Requests,
+        direct: Workload,
     ) -> None:
-        self._plan, self._load, self._cpu_times, self._ways = bench.plan, load, cpu_times, ways
-        self._askers = bench.askers
+        self._plan, self._load, self._cpu_times = bench.plan, load, cpu_times
+        self._ways: dict[str, Workload] = {"gateway": gateway, "direct": direct}
+        self._request_bytes = round(sum(map(len, gateway.requests)) / len(gateway.requests))
+        self._clients = bench.clients
         self._saturated: dict[str, list[Loaded[Measured]]] = {way: [] for way in _WAYS}
         self._alone: list[list[Measured]] = []
         self._cpu_ms: dict[str, list[dict[str, float]]] = {way: [] for way in _WAYS}
@@ -145,20 +134,18 @@ class _Reading:
     def warm_up(self) -> None:
         """Both ways, for a while that does not count."""
         for way in _WAYS:
-            self._load.closed(self._ways[way], LoadPlan(self._askers, 0.0, self._plan.warm_up_s / 2))
+            self._load.closed(self._ways[way], LoadPlan(self._clients, 0.0, self._plan.warm_up_s / 2))
 
     def round(self, number: int) -> None:
         """Both ways at saturation, then both in turns without any other load."""
-        plan = LoadPlan(self._askers, self._plan.warm_up_s / 2, self._plan.direct_round_s)
+        plan = LoadPlan(self._clients, self._plan.warm_up_s / 2, self._plan.direct_round_s)
         for way in _WAYS if number % 2 == 0 else reversed(_WAYS):
-            before = self._cpu_times()
-            loaded = self._load.closed(self._ways[way], plan)
-            used = self._cpu_times().since(before)
-            all_answered(loaded)
+            seen = observed(self._cpu_times, partial(self._load.closed, self._ways[way], plan))
+            all_answered(seen.loaded)
             self._cpu_ms[way].append(
-                {"load generator": loaded.cpu_s * 1e3 / loaded.answered, **used.per(loaded.answered)}
+                {"load generator": seen.loaded.cpu_s * 1e3 / seen.loaded.answered, **seen.cpu_ms()}
             )
-            self._saturated[way].append(loaded)
+            self._saturated[way].append(seen.loaded)
         time.sleep(0.1)
         alone = self._load.alternating([self._ways[way] for way in _WAYS], self._plan.added_s).result
         for way, measured in zip(_WAYS, alone, strict=True):
@@ -187,7 +174,7 @@ class _Reading:
     def as_json(self) -> dict[str, Any]:
         """All that was measured."""
         return {
-            "bytes": round(sum(map(len, self._ways["gateway"].requests)) / len(self._ways["gateway"].requests)),
+            "bytes": self._request_bytes,
             "ratio": self.ratio.as_json(),
             "added_p50_ms": self.added(0.5).as_json(),
             "added_p99_ms": self.added(0.99).as_json(),

@@ -1,6 +1,6 @@
 """How much of the machine's own limit the full server reaches: videos a second, served over offline.
 
-Offline is `OfflineLoop`: one process for each core, each with the sampler, decoder, model and policy of the server, and
+Offline is a `ScoringLoop`: one process per core, each with the sampler, decoder, model and policy of the server, and
 no server, on the same videos. Served is `wildgate serve` (gateway, sampling workers, Triton, its stubs) under a closed
 loop from a process of its own, which takes its part of the same cores. `served_over_offline_uri` has the server read
 videos of 5 MB itself (`file:`); for `served_over_offline_content` each request carries a video of 8 MB.
@@ -8,168 +8,126 @@ videos of 5 MB itself (`file:`); for `served_over_offline_content` each request 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
-from wildgate_perf.cpu_time import CpuTimes
-from wildgate_perf.load_process import LoadProcess
+from wildgate_perf.bench.phase import SETTINGS, Bench, Bystanders, Findings, Observed, all_answered, observed
+from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
-from wildgate_perf.offline_loop import OfflineLoop, OfflineRound, total
-from wildgate_perf.plain_scoring import file_source
-from wildgate_perf.questions import Questions, by_content, by_uri
-from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.offline import OfflineRound, OfflineScorer, ScoringLoop, Videos, total
+from wildgate_perf.server_parts import available_cores
+from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.spread import Spread
-from wildgate_server.cores import available_cores
-
-__all__ = ["SETTINGS", "content_over_offline", "uri_over_offline"]
-
-SETTINGS: dict[str, object] = {"cache__max_entries": 0}
-"""What differs from the server's defaults: the same videos come again and again, and are to be scored again."""
-
-
-@dataclass
-class _Served:
-    """What the server and its callers did in all rounds."""
-
-    measured: list[Measured] = field(default_factory=list)
-    server_cpu: list[CpuTimes] = field(default_factory=list)
-    client_cpu_s: float = 0.0
-    client_share: list[float] = field(default_factory=list)
-    answered: int = 0
-
-    def cpu_ms(self) -> dict[str, float]:
-        """Processor milliseconds for each video, by kind of process; idle kinds are left out."""
-        seconds: dict[str, float] = {"load generator": self.client_cpu_s}
-        for times in self.server_cpu:
-            for kind, used in times.by_kind.items():
-                seconds[kind] = seconds.get(kind, 0.0) + used
-        return {kind: round(s * 1e3 / self.answered, 2) for kind, s in seconds.items() if s}
-
-    def stages_ms(self, share: float) -> dict[str, float]:
-        """Stage times of all rounds' answers."""
-        answers = tuple(answer for measured in self.measured for answer in measured.answers)
-        return {name: round(ms, 2) for name, ms in Measured(answers, (), 1.0).stages_ms(share).items()}
-
-    def took_ms(self, share: float) -> float:
-        """Latencies of all rounds' answers, as the callers saw them."""
-        answers = tuple(answer for measured in self.measured for answer in measured.answers)
-        return round(Measured(answers, (), 1.0).took_ms(share), 2)
+from wildgate_perf.workloads import Workload, by_content, by_uri
 
 
 def uri_over_offline(bench: Bench) -> Findings:
     """Videos of 5 MB that the server reads itself."""
     files = bench.videos()
-    return _measure(
-        bench,
-        "served_over_offline_uri",
-        files,
-        [file_source(file) for file in files],
-        lambda server: by_uri(server.target, [file.as_uri() for file in files]),
-    )
+    uris = [file.as_uri() for file in files]
+    return _measure(bench, "served_over_offline_uri", files, files, lambda server: by_uri(server.target, uris))
 
 
 def content_over_offline(bench: Bench) -> Findings:
     """Videos of 8 MB that come with their requests; offline has them in memory."""
     files = bench.large_videos()
     contents = [file.read_bytes() for file in files]
-    return _measure(
-        bench,
-        "served_over_offline_content",
-        files,
-        contents,
-        lambda server: by_content(server.target, contents),
+    key = "served_over_offline_content"
+    return _measure(bench, key, files, contents, lambda server: by_content(server.target, contents))
+
+
+@dataclass
+class _Rounds:
+    """What came of all rounds."""
+
+    offline: list[OfflineRound] = field(default_factory=list)
+    served: list[Observed[Measured]] = field(default_factory=list)
+    other_load_cores: dict[str, list[Mapping[str, float]]] = field(
+        default_factory=lambda: {"offline": [], "served": []}
     )
+
+    @property
+    def ratio(self) -> Spread:
+        """Videos/s, served over offline."""
+        served = [each.loaded.result.steady_per_s for each in self.served]
+        return Spread.ratios(served, [each.per_s for each in self.offline])
+
+    @property
+    def answers(self) -> Measured:
+        """The answers of all rounds together."""
+        return Measured(tuple(answer for each in self.served for answer in each.loaded.result.answers), (), 1.0)
+
+    def served_cpu_ms(self) -> dict[str, float]:
+        """Processor milliseconds per video, by kind of process; idle kinds are left out."""
+        seconds = Counter({"load generator": sum(each.loaded.cpu_s for each in self.served)})
+        for each in self.served:
+            seconds.update(each.used.by_kind)
+        answered = sum(each.loaded.answered for each in self.served)
+        return {kind: round(used * 1e3 / answered, 2) for kind, used in seconds.items() if used}
 
 
 def _measure(
-    bench: Bench,
-    key: str,
-    files: Sequence[Path],
-    sources: Sequence[Any],
-    questions_for: Callable[[ServerProcess], Questions],
+    bench: Bench, key: str, files: Sequence[Path], sources: Videos, workload_for: Callable[[ServerProcess], Workload]
 ) -> Findings:
-    plan, budget = bench.plan, bench.budget(bench.plan.offline_budget_s)
-    offline_rounds: list[OfflineRound] = []
-    served = _Served()
-    bystanders: dict[str, list[dict[str, float]]] = {"offline": [], "served": []}
+    plan, budget, rounds = bench.plan, bench.budget(bench.plan.offline_budget_s), _Rounds()
     with ExitStack() as stack:
-        offline = stack.enter_context(OfflineLoop(bench.repository, sources, available_cores()))
-        load = stack.enter_context(LoadProcess())
-        server = stack.enter_context(_server(bench, key))
-        questions = questions_for(server)
-        load.closed(questions, LoadPlan(bench.askers, 0.0, plan.warm_up_s))
-        offline.run(plan.warm_up_s)
+        offline = stack.enter_context(ScoringLoop(partial(OfflineScorer, bench.repository), sources, available_cores()))
+        load = stack.enter_context(LoadGenerator())
+        server = stack.enter_context(bench.serving(key, **SETTINGS))
+        workload = workload_for(server)
+
+        def served_round() -> None:
+            load_plan = LoadPlan(bench.clients, plan.warm_up_s, plan.offline_round_s)
+            seen = observed(server.cpu_times, lambda: load.closed(workload, load_plan))
+            all_answered(seen.loaded)
+            rounds.served.append(seen)
+            rounds.other_load_cores["served"].append(seen.others)
+
+        def offline_round() -> None:
+            offline.score(plan.warm_up_s)  # as the served one does in each of its rounds; does not count
+            watch = Bystanders()
+            rounds.offline.append(offline.score(plan.offline_round_s))
+            rounds.other_load_cores["offline"].append(watch.cores(rounds.offline[-1].cpu_s))
+
+        load.closed(workload, LoadPlan(bench.clients, 0.0, plan.warm_up_s))
+        offline.score(plan.warm_up_s)
         for number in budget.rounds(plan.offline_rounds):
-            for turn in ("offline", "served") if number % 2 == 0 else ("served", "offline"):
-                if turn == "offline":
-                    offline.run(plan.warm_up_s)  # as the served one does in each of its rounds; does not count
-                    watch = Bystanders(time.perf_counter)
-                    offline_rounds.append(offline.run(plan.offline_round_s))
-                    bystanders[turn].append(watch.cores(offline_rounds[-1].cpu_s))
-                else:
-                    bystanders[turn].append(_serve_round(bench, server, load, questions, served))
+            for turn in (offline_round, served_round) if number % 2 == 0 else (served_round, offline_round):
+                turn()
             bench.say(
-                f"{key}: round {number + 1}: {served.measured[-1].steady_per_s:.2f} videos/s served, "
-                f"{offline_rounds[-1].per_s:.2f} offline"
+                f"{key}: round {number + 1}: {rounds.served[-1].loaded.result.steady_per_s:.2f} videos/s served, "
+                f"{rounds.offline[-1].per_s:.2f} offline"
             )
-    ratio = Spread.ratios([each.steady_per_s for each in served.measured], [each.per_s for each in offline_rounds])
-    return Findings({key: ratio.median}, {key: _details(ratio, offline_rounds, served, bystanders, bench, files)})
+    return Findings({key: rounds.ratio.median}, {key: _details(rounds, bench, files)})
 
 
-def _server(bench: Bench, key: str) -> AbstractContextManager[ServerProcess]:
-    return serving(
-        log_folder=bench.logs(key),
-        source__file_roots=[bench.video_folder],
-        backend__model_repository=bench.repository,
-        **SETTINGS,
-    )
-
-
-def _serve_round(
-    bench: Bench, server: ServerProcess, load: LoadProcess, questions: Questions, served: _Served
-) -> dict[str, float]:
-    watch, before = Bystanders(time.perf_counter), server.cpu_times()
-    loaded = load.closed(questions, LoadPlan(bench.askers, bench.plan.warm_up_s, bench.plan.offline_round_s))
-    used = server.cpu_times().since(before)
-    served.measured.append(all_answered(loaded))
-    served.server_cpu.append(used)
-    served.client_cpu_s += loaded.cpu_s
-    served.client_share.append(loaded.core_share)
-    served.answered += loaded.answered
-    return watch.cores(used.total_s + loaded.cpu_s)
-
-
-def _details(
-    ratio: Spread,
-    offline_rounds: list[OfflineRound],
-    served: _Served,
-    bystanders: dict[str, list[dict[str, float]]],
-    bench: Bench,
-    files: Sequence[Path],
-) -> dict[str, Any]:
-    sizes = [file.stat().st_size for file in files]
+def _details(rounds: _Rounds, bench: Bench, files: Sequence[Path]) -> dict[str, Any]:
+    answers, shares = rounds.answers, {"p50": 0.5, "p99": 0.99}
     cpu_ms = {
-        "served": served.cpu_ms(),
-        "offline": {part: round(ms, 2) for part, ms in total(offline_rounds).cpu_ms().items()},
+        "served": rounds.served_cpu_ms(),
+        "offline": {part: round(ms, 2) for part, ms in total(rounds.offline).cpu_ms().items()},
     }
     return {
-        "ratio": ratio.as_json(),
+        "ratio": rounds.ratio.as_json(),
         # What the ratio would be if both kept every core busy: whatever else runs takes less part in this one.
         "ratio_by_processor_time": round(sum(cpu_ms["offline"].values()) / sum(cpu_ms["served"].values()), 4),
-        "served_per_s": Spread.of(each.steady_per_s for each in served.measured).as_json(),
-        "offline_per_s": Spread.of(each.per_s for each in offline_rounds).as_json(),
-        "latency_ms": {"p50": served.took_ms(0.5), "p99": served.took_ms(0.99)},
-        "stages_ms": {"p50": served.stages_ms(0.5), "p99": served.stages_ms(0.99)},
+        "served_per_s": Spread.of(each.loaded.result.steady_per_s for each in rounds.served).as_json(),
+        "offline_per_s": Spread.of(each.per_s for each in rounds.offline).as_json(),
+        "latency_ms": {name: round(answers.took_ms(share), 2) for name, share in shares.items()},
+        "stages_ms": {
+            name: {stage: round(ms, 2) for stage, ms in answers.stages_ms(share).items()}
+            for name, share in shares.items()
+        },
         "cpu_ms_per_video": cpu_ms,
-        "load_generator_core_share": Spread.of(served.client_share).as_json(),
-        "other_load_cores": bystanders,
-        "videos": {"count": len(files), "bytes": round(sum(sizes) / len(sizes))},
-        "askers": bench.askers,
+        "load_generator_core_share": Spread.of(each.loaded.core_share for each in rounds.served).as_json(),
+        "other_load_cores": rounds.other_load_cores,
+        "videos": {"count": len(files), "bytes": round(sum(file.stat().st_size for file in files) / len(files))},
+        "askers": bench.clients,
         "round_s": bench.plan.offline_round_s,
         "settings": SETTINGS,
     }

@@ -13,14 +13,10 @@ from typing import Any
 
 import grpc
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
-from wildgate_perf.range_server import Served, range_server
-from wildgate_perf.server_process import serving
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, PhaseFailed
+from wildgate_perf.range_server import RangeServer, range_server
 from wildgate_perf.videos import containers
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
-
-__all__ = ["LOOPBACK", "uri_bytes_fraction"]
 
 LOOPBACK: dict[str, object] = {"source__private_networks": ["127.0.0.0/8"]}
 """The web server is on this machine, which no server would read from unless it is told that it may."""
@@ -33,22 +29,14 @@ def uri_bytes_fraction(bench: Bench) -> Findings:
     found: dict[str, dict[str, Any]] = {}
     with (
         range_server(bench.video_folder) as web,
-        serving(
-            log_folder=bench.logs("uri_bytes_fraction"),
-            source__file_roots=[bench.video_folder],
-            backend__model_repository=bench.repository,
-            **SETTINGS,
-            **LOOPBACK,
-        ) as server,
+        bench.serving("uri_bytes_fraction", **SETTINGS, **LOOPBACK) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = scoring_pb2_grpc.ScoringServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
         for kind, file in files.items():
             by_file = _read(stub, file.as_uri(), file)
-            web.served.reset()
-            by_http = _read(stub, f"{web.url}/{file.name}", file)
-            sent = web.served.reset()
-            by_http = _with_served(by_http, sent)
+            web.reset()
+            by_http = _with_served(_read(stub, f"{web.url}/{file.name}", file), web)
             found[kind] = {"file": by_file, "http": by_http}
             bench.say(f"uri_bytes_fraction.{kind}: {by_file['fraction']:.4f} file, {by_http['fraction']:.4f} http")
     return Findings(
@@ -57,7 +45,7 @@ def uri_bytes_fraction(bench: Bench) -> Findings:
     )
 
 
-def _with_served(told: dict[str, Any], sent: Served) -> dict[str, Any]:
+def _with_served(told: dict[str, Any], sent: RangeServer) -> dict[str, Any]:
     """What the answer told of a video, and what the web server counted; the fraction is that of the larger count."""
     fraction = max(told["read_bytes"], sent.body_bytes) / told["file_bytes"]
     counted = {"served_bytes": sent.body_bytes, "served_requests": sent.requests}

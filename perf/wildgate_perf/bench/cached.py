@@ -7,44 +7,33 @@ again, by their digest alone (the headline: what a caller who knows digests pays
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from blake3 import blake3
 
-from wildgate_perf.bench.phase import Bench, Findings, all_answered
-from wildgate_perf.load_process import LoadProcess
+from wildgate_perf.bench.phase import Bench, Findings, all_answered, observed
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.load_test.videos import Video, relabelled
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.questions import Questions, by_content, by_digest
-from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.server_process import ServerProcess
+from wildgate_perf.workloads import Requests, by_content, by_digest
 
-__all__ = ["cached_over_first", "padded"]
-
-_ASKERS = 4
-
-
-def padded(content: bytes, number: int) -> bytes:
-    """An MP4 with a `free` box of 16 bytes more (ISO/IEC 14496-12, 8.1.2): other bytes, the same video."""
-    return content + struct.pack(">I4sQ", 16, b"free", number)
+_CLIENTS = 4
 
 
 def cached_over_first(bench: Bench) -> Findings:
     """The cost by digest over that of first videos; by content beside."""
-    contents = [file.read_bytes() for file in bench.videos()]
-    firsts = [padded(contents[number % len(contents)], number) for number in range(bench.plan.cached_firsts)]
+    videos = [Video(file.name, file.read_bytes()) for file in bench.videos()]
+    plan = bench.plan
+    firsts = [relabelled(videos[number % len(videos)], number.to_bytes(16)) for number in range(plan.cached_firsts)]
     digests = [f"blake3:{blake3(content).hexdigest()}" for content in firsts]
-    folder = bench.logs("cached_over_first")
-    with (
-        serving(log_folder=folder, backend__model_repository=bench.repository) as server,
-        LoadProcess() as load,
-    ):
-        load.once(by_content(server.target, [padded(contents[0], len(firsts) + n) for n in range(_ASKERS)]), _ASKERS)
+    with bench.serving("cached_over_first") as server, LoadGenerator() as load:
+        warm_up = [relabelled(videos[0], (len(firsts) + number).to_bytes(16)) for number in range(_CLIENTS)]
+        load.once(by_content(server.target, warm_up), _CLIENTS, _CLIENTS)
         first_ms = _once(load, server, by_content(server.target, firsts))
         costs = {
-            "by_digest": _over_and_over(load, server, by_digest(server.target, digests), bench.plan.cached_s),
-            "by_content": _over_and_over(
-                load, server, by_content(server.target, firsts, cached=True), bench.plan.cached_s
-            ),
+            "by_digest": _over_and_over(load, server, by_digest(server.target, digests), plan.cached_s),
+            "by_content": _over_and_over(load, server, by_content(server.target, firsts, cached=True), plan.cached_s),
         }
     first = sum(first_ms.values())
     ratios = {way: sum(cost["cpu_ms"].values()) / first for way, cost in costs.items()}
@@ -62,24 +51,20 @@ def cached_over_first(bench: Bench) -> Findings:
     )
 
 
-def _once(load: LoadProcess, server: ServerProcess, questions: Questions) -> dict[str, float]:
-    """Processor milliseconds for each video by kind of process, of asking each question once."""
-    before = server.cpu_times()
-    loaded = load.once(questions, _ASKERS)
-    used = server.cpu_times().since(before)
-    all_answered(loaded)
-    return used.per(loaded.answered)
+def _once(load: LoadGenerator, server: ServerProcess, workload: Requests) -> dict[str, float]:
+    """Processor milliseconds for each video by kind of process, of making each request once."""
+    seen = observed(server.cpu_times, lambda: load.once(workload, len(workload.requests), _CLIENTS))
+    all_answered(seen.loaded)
+    return seen.cpu_ms()
 
 
-def _over_and_over(load: LoadProcess, server: ServerProcess, questions: Questions, seconds: float) -> dict[str, Any]:
+def _over_and_over(load: LoadGenerator, server: ServerProcess, workload: Requests, seconds: float) -> dict[str, Any]:
     """The same of a closed loop, and its latency."""
-    before = server.cpu_times()
-    loaded = load.closed(questions, LoadPlan(_ASKERS, 0.2, seconds))
-    used = server.cpu_times().since(before)
-    measured = all_answered(loaded)
+    seen = observed(server.cpu_times, lambda: load.closed(workload, LoadPlan(_CLIENTS, 0.2, seconds)))
+    measured = all_answered(seen.loaded)
     return {
         "per_s": round(measured.per_s, 1),
         "p50_ms": round(measured.took_ms(0.5), 3),
         "p99_ms": round(measured.took_ms(0.99), 3),
-        "cpu_ms": used.per(loaded.answered),
+        "cpu_ms": seen.cpu_ms(),
     }

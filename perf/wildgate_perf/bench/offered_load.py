@@ -1,11 +1,11 @@
 """How the server bears load: latency and goodput against offered load, from next to none to three times its peak.
 
-The peak is what a closed loop with many askers gets out of the server, measured again in every round, because the
+The peak is what a closed loop with many clients gets out of the server, measured again in every round, because the
 machine's own limit drifts. All else is an open loop: videos of 5 MB by `file:` URI, due on a timetable, each to be
 answered within the deadline, none asked again. An answer counts as good when it is a verdict in time; a refusal
 (RESOURCE_EXHAUSTED) is honest, but not good.
 
-- `p99_at_70pct_over_unloaded_p50`: in each round, the p99 at 0.7 of the peak over the median of one asker at a time;
+- `p99_at_70pct_over_unloaded_p50`: in each round, the p99 at 0.7 of the peak over the median of one client;
   uniform arrivals, so that the spread is the server's own and not the callers'. Poisson arrivals are measured beside
   (`poisson_...`). What was refused or failed took for ever: more than 1 % of that, and the target is missed, with no
   figure (null).
@@ -18,18 +18,16 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from wildgate_perf.bench.against_offline import SETTINGS
-from wildgate_perf.bench.phase import Bench, Bystanders, Findings, all_answered
-from wildgate_perf.load_process import Loaded, LoadProcess
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, all_answered, observed
+from wildgate_perf.load_generator import Loaded, LoadGenerator
 from wildgate_perf.loops import Arrivals, LoadPlan, Offered
-from wildgate_perf.questions import Questions, by_uri
-from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.spread import Spread
-
-__all__ = ["latency_over_load"]
+from wildgate_perf.workloads import Workload, by_uri
 
 _DEADLINE_S = 10.0
 _SETTLE_S, _SETTLE_STEP_S, _RESTING_CORES = 10.0, 0.3, 0.15
@@ -60,18 +58,11 @@ def latency_over_load(bench: Bench) -> Findings:
     plan, budget = bench.plan, bench.budget(bench.plan.load_budget_s)
     rounds = _Rounds()
     with ExitStack() as stack:
-        load = stack.enter_context(LoadProcess())
-        server = stack.enter_context(
-            serving(
-                log_folder=bench.logs("latency_over_load"),
-                source__file_roots=[bench.video_folder],
-                backend__model_repository=bench.repository,
-                **SETTINGS,
-            )
-        )
-        questions = replace(by_uri(server.target, [file.as_uri() for file in bench.videos()]), deadline_s=_DEADLINE_S)
-        offer = _Offer(bench, load, server, questions)
-        load.closed(questions, LoadPlan(bench.askers, 0.0, plan.warm_up_s))
+        load = stack.enter_context(LoadGenerator())
+        server = stack.enter_context(bench.serving("latency_over_load", **SETTINGS))
+        workload = replace(by_uri(server.target, [file.as_uri() for file in bench.videos()]), deadline_s=_DEADLINE_S)
+        offer = _Offer(bench, load, server, workload)
+        load.closed(workload, LoadPlan(bench.clients, 0.0, plan.warm_up_s))
         first = offer.peak()
         curve = [offer.point(share, first, plan.point_s) for share in plan.points]
         poisson = offer.point(_STEADY, first, plan.steady_s, arrivals="poisson")
@@ -99,7 +90,7 @@ def latency_over_load(bench: Bench) -> Findings:
                 "points": sorted([*curve, *rounds.steady, *rounds.overload], key=lambda point: point["of_peak"]),
                 "poisson_at_70pct": poisson | {"p99_over_unloaded_p50": poisson_tail},
                 "deadline_s": _DEADLINE_S,
-                "askers_at_peak": bench.askers,
+                "askers_at_peak": bench.clients,
                 "settings": SETTINGS,
             }
         },
@@ -109,22 +100,22 @@ def latency_over_load(bench: Bench) -> Findings:
 class _Offer:
     """The loops of this phase, against one server."""
 
-    def __init__(self, bench: Bench, load: LoadProcess, server: ServerProcess, questions: Questions) -> None:
-        self._bench, self._load, self._server, self._questions = bench, load, server, questions
+    def __init__(self, bench: Bench, load: LoadGenerator, server: ServerProcess, workload: Workload) -> None:
+        self._bench, self._load, self._server, self._workload = bench, load, server, workload
 
     def peak(self) -> float:
-        """Videos/s of a closed loop with many askers."""
+        """Videos/s of a closed loop with many clients."""
         self._settle()
         plan = self._bench.plan
-        loaded = self._load.closed(self._questions, LoadPlan(self._bench.askers, plan.warm_up_s, plan.peak_s))
+        loaded = self._load.closed(self._workload, LoadPlan(self._bench.clients, plan.warm_up_s, plan.peak_s))
         peak = all_answered(loaded).steady_per_s
         self._bench.say(f"latency_over_load: peak {peak:.2f} videos/s")
         return peak
 
     def unloaded(self) -> float:
-        """The median latency of one asker at a time, in milliseconds."""
+        """The median latency of one client, in milliseconds."""
         self._settle()
-        loaded = self._load.closed(self._questions, LoadPlan(1, 0.5, self._bench.plan.unloaded_s))
+        loaded = self._load.closed(self._workload, LoadPlan(1, 0.5, self._bench.plan.unloaded_s))
         return all_answered(loaded).took_ms(0.5)
 
     def point(
@@ -133,15 +124,14 @@ class _Offer:
         """What comes of offering a share of the peak for a while."""
         self._settle()
         began = time.perf_counter()
-        watch, before = Bystanders(time.perf_counter), self._server.cpu_times()
-        loaded = self._load.open(self._questions, of_peak * peak, seconds, arrivals, warm_up_s=warm_up_s)
-        server_s, elapsed_s = self._server.cpu_times().since(before).total_s, time.perf_counter() - began
+        offer = partial(self._load.open, self._workload, of_peak * peak, seconds, arrivals, warm_up_s=warm_up_s)
+        seen = observed(self._server.cpu_times, offer)
         found = {
             "of_peak": of_peak,
             "arrivals": arrivals,
-            **_json(loaded),
-            "server_cores": round(server_s / elapsed_s, 3),
-            **watch.cores(server_s + loaded.cpu_s),
+            **_json(seen.loaded),
+            "server_cores": round(seen.used.total_s / (time.perf_counter() - began), 3),
+            **seen.others,
         }
         self._bench.say(
             f"latency_over_load: {of_peak:g} of the peak ({arrivals}): {found['good_per_s']:.2f} good/s of "

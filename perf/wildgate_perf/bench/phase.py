@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from wildgate_perf.bench.plan import Budget, Plan
-from wildgate_perf.cpu_time import machine_cpu_s
-from wildgate_perf.load_process import Loaded
+from wildgate_perf.cpu_time import CpuTimes, machine_cpu_s
+from wildgate_perf.load_generator import Loaded
 from wildgate_perf.loops import Measured
+from wildgate_perf.server_parts import available_cores
+from wildgate_perf.server_process import ServerProcess, serving
 from wildgate_perf.videos import VIDEOS, bench_videos, large_videos
-from wildgate_server.cores import available_cores
 
-__all__ = ["Bench", "Bystanders", "Findings", "PhaseFailed", "all_answered"]
+SETTINGS: dict[str, object] = {"cache__max_entries": 0}
+"""What differs from the server's defaults: the same videos come again and again, and must be scored again."""
 
 
 class PhaseFailed(Exception):
@@ -47,17 +51,26 @@ class Bench:
         return self.folder / VIDEOS.name
 
     @property
-    def askers(self) -> int:
-        """Closed-loop askers that keep every core busy."""
-        return self.plan.askers_per_core * available_cores()
+    def clients(self) -> int:
+        """Closed-loop clients that keep every core busy."""
+        return self.plan.clients_per_core * available_cores()
 
     def videos(self) -> list[Path]:
         """The plan's videos of 5 MB."""
         return bench_videos(self.video_folder, self.plan.videos)
 
+    def peer_videos(self) -> list[Path]:
+        """The plan's videos of 5 MB for the contest with peers."""
+        return bench_videos(self.video_folder, self.plan.peer_videos)
+
     def large_videos(self) -> list[Path]:
         """The plan's videos of 8 MB."""
         return large_videos(self.video_folder, self.plan.large_videos)
+
+    def serving(self, phase: str, **settings: object) -> AbstractContextManager[ServerProcess]:
+        """A server for a phase that may read the videos by `file:` URI; see `serving` for its settings."""
+        settings = {"backend__model_repository": self.repository, "source__file_roots": [self.video_folder], **settings}
+        return serving(log_folder=self.logs(phase), **settings)
 
     def logs(self, phase: str) -> Path:
         """Where a phase's server writes its logs."""
@@ -85,7 +98,7 @@ def all_answered(loaded: Loaded[Measured]) -> Measured:
 class Bystanders:
     """Whatever else the machine did since this was made: cores kept busy by others, and by the host (steal)."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._began = now()
         self._busy_s, self._steal_s = machine_cpu_s()
@@ -96,3 +109,27 @@ class Bystanders:
         elapsed = self._now() - self._began
         others = max(0.0, busy_s - self._busy_s - ours_s)
         return {"others": round(others / elapsed, 3), "steal": round((steal_s - self._steal_s) / elapsed, 3)}
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Observed(Generic[Result]):
+    """A loop of the load generator, the processor time of the server meanwhile, and what else the machine did."""
+
+    loaded: Loaded[Result]
+    used: CpuTimes
+    others: Mapping[str, float]
+
+    def cpu_ms(self) -> dict[str, float]:
+        """Processor milliseconds per answer, by kind of process."""
+        return self.used.per(self.loaded.answered)
+
+
+def observed(cpu_times: Callable[[], CpuTimes], load: Callable[[], Loaded[Result]]) -> Observed[Result]:
+    """Runs `load` and watches what it takes."""
+    watch, before = Bystanders(), cpu_times()
+    loaded = load()
+    used = cpu_times().since(before)
+    return Observed(loaded, used, watch.cores(used.total_s + loaded.cpu_s))

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["FULL", "QUICK", "Budget", "Plan"]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -19,7 +17,7 @@ class Plan:
     whole_s: float = 570.0
     videos: int = 4
     large_videos: int = 2
-    askers_per_core: int = 4
+    clients_per_core: int = 4
     warm_up_s: float = 1.5
 
     offline_rounds: int = 5
@@ -40,6 +38,10 @@ class Plan:
     overload_warm_up_s: float = 4.0
     overload_s: float = 8.0
     load_budget_s: float = 235.0
+
+    peer_rounds: int = 3
+    peer_s: float = 7.0
+    peer_videos: int = 8
 
     cached_firsts: int = 16
     cached_s: float = 3.0
@@ -66,6 +68,8 @@ QUICK = Plan(
     overload_warm_up_s=1.0,
     overload_s=2.0,
     load_budget_s=30.0,
+    peer_rounds=1,
+    peer_s=3.0,
     cached_firsts=3,
     cached_s=0.5,
     decoding_rounds=1,

@@ -1,125 +1,23 @@
-"""The benchmark's pictures, drawn from its results alone."""
+"""The picture of docs/performance.md that `make bench` draws: latency and goodput over offered load."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wildgate_perf.pictures import COLOURS, GREY, picture
 
-__all__ = ["draw_pictures"]
 
-# Processes in the order of a video's way, each with one colour in all pictures.
-_PARTS = {
-    "load generator": GREY,
-    "gateway": COLOURS[0],
-    "sampling workers": COLOURS[5],
-    "tritonserver": COLOURS[4],
-    "decoder stubs": COLOURS[2],
-    "detector stubs": COLOURS[1],
-    "sampling": COLOURS[5],
-    "decoding": COLOURS[2],
-    "detecting": COLOURS[1],
-    "policy": COLOURS[3],
-    "rest": "#bbbbbb",
-}
-_OFFLINE_KEYS = {"served_over_offline_uri": "5 MB by file: URI", "served_over_offline_content": "8 MB as bytes"}
-
-
-def draw_pictures(details: Mapping[str, Any], folder: Path) -> list[str]:
-    """Draws what `details` has figures for; returns the pictures' names."""
-    drawn = []
-    drawers: dict[str, tuple[Callable[[Mapping[str, Any], Path, str], None], set[str]]] = {
-        "served_over_offline": (_draw_rounds, set(_OFFLINE_KEYS)),
-        "processor_time": (_draw_processor_time, set(_OFFLINE_KEYS)),
-        "stage_times": (_draw_stages, set(_OFFLINE_KEYS)),
-        "latency_over_load": (_draw_load, {"latency_over_load"}),
-        "uri_bytes_fraction": (_draw_bytes, {"uri_bytes_fraction"}),
-        "gateway_over_direct": (_draw_direct, {"gateway_over_direct"}),
-    }
-    for name, (draw, needs) in drawers.items():
-        if needs <= details.keys():
-            draw(details, folder, name)
-            drawn.append(name)
-    return drawn
-
-
-def _draw_rounds(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    with picture(folder, name) as (axes,):
-        for place, (key, title) in enumerate(_OFFLINE_KEYS.items()):
-            found = details[key]
-            for offset, way, colour in ((-0.2, "offline", GREY), (0.2, "served", COLOURS[0])):
-                rate = found[f"{way}_per_s"]
-                axes.bar(place + offset, rate["median"], 0.36, color=colour, label=way if place == 0 else None)
-                rounds = rate["rounds"]
-                axes.plot([place + offset] * len(rounds), rounds, "o", color="black", markersize=3)
-            axes.annotate(
-                f"{found['ratio']['median']:.2f}",
-                (place + 0.2, found["served_per_s"]["median"]),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-            )
-            axes.text(place, -0.08, title, transform=axes.get_xaxis_transform(), ha="center", va="top")
-        axes.set_xticks([])
-        axes.set_ylabel("videos/s")
-        axes.set_title("The full server against the same work without a server (dots: rounds)")
-        axes.margins(y=0.2)
-        axes.legend(loc="upper center", ncols=2)
-
-
-def _draw_processor_time(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    rows = {
-        f"{way}, {title}": details[key]["cpu_ms_per_video"][way]
-        for key, title in _OFFLINE_KEYS.items()
-        for way in ("offline", "served")
-    }
-    with picture(folder, name, size=(8.5, 3.6)) as (axes,):
-        named: set[str] = set()
-        for place, parts in enumerate(rows.values()):
-            left = 0.0
-            others = sum(ms for part, ms in parts.items() if part not in _PARTS)
-            for part, colour in _PARTS.items():
-                ms = parts.get(part, 0.0) + (others if part == "rest" else 0.0)
-                if ms > 0:
-                    label = None if colour in named else _LEGEND.get(part, part)
-                    axes.barh(place, ms, left=left, color=colour, label=label, height=0.6)
-                    named.add(colour)
-                    left += ms
-            axes.text(left, place, f" {left:.0f} ms", va="center")
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.invert_yaxis()
-        axes.margins(x=0.12)
-        axes.set_xlabel("processor time for each video, ms")
-        axes.set_title("Where the processor time goes")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-
-
-_LEGEND = {"sampling workers": "sampling", "decoder stubs": "decoding", "detector stubs": "detecting"}
-
-
-def _draw_stages(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    with picture(folder, name, columns=2, size=(9, 3.6)) as both:
-        for axes, (key, title) in zip(both, _OFFLINE_KEYS.items(), strict=True):
-            stages = details[key]["stages_ms"]
-            names = [stage for stage in stages["p50"] if stage != "evidence"]
-            places = range(len(names))
-            axes.barh([p - 0.2 for p in places], [stages["p50"][n] for n in names], 0.36, color=COLOURS[0], label="p50")
-            axes.barh([p + 0.2 for p in places], [stages["p99"][n] for n in names], 0.36, color=COLOURS[1], label="p99")
-            axes.set_yticks(places, names)
-            axes.invert_yaxis()
-            axes.set_xlabel("ms, all cores busy")
-            axes.set_title(title)
-        both[0].legend()
-
-
-def _draw_load(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    found = details["latency_over_load"]
+def draw_load(details: Mapping[str, Any], folder: Path) -> bool:
+    """Draws `latency_over_load.svg`; returns whether the results have what it shows."""
+    found = details.get("latency_over_load")
+    if not found:
+        return False
     points = found["points"]
     offered = [point["offered_per_s"] for point in points]
     peak = found["peaks_per_s"]["median"]
-    with picture(folder, name, columns=2, size=(10, 4)) as (latency, goodput):
+    with picture(folder, "latency_over_load", columns=2, size=(10, 4)) as (latency, goodput):
         for share, colour, mark in (("p50_ms", COLOURS[0], "o"), ("p99_ms", COLOURS[1], "s")):
             answered = [(rate, point[share]) for rate, point in zip(offered, points, strict=True) if point[share]]
             latency.plot(*zip(*answered, strict=True), linestyle="none", marker=mark, color=colour, label=share[:3])
@@ -137,41 +35,4 @@ def _draw_load(details: Mapping[str, Any], folder: Path, name: str) -> None:
             axes.axvline(peak, color=GREY, linestyle=":", linewidth=1)
             axes.set_xlabel("offered load, videos/s (dotted: peak)")
             axes.legend()
-
-
-def _draw_bytes(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    found = {kind: ways for kind, ways in details["uri_bytes_fraction"].items() if kind != "settings"}
-    with picture(folder, name) as (axes,):
-        places = range(len(found))
-        for offset, way, colour in ((-0.2, "file", COLOURS[0]), (0.2, "http", COLOURS[5])):
-            bars = axes.bar(
-                [p + offset for p in places],
-                [ways[way]["fraction"] for ways in found.values()],
-                0.36,
-                color=colour,
-                label=f"{way}:",
-            )
-            axes.bar_label(bars, [str(ways[way]["read_requests"]) for ways in found.values()], fontsize=8)
-        axes.set_xticks(places, list(found))
-        axes.set_ylabel("bytes read / bytes of the file")
-        axes.set_title("What is read of a video given by URI (numbers: requests)")
-        axes.legend()
-
-
-def _draw_direct(details: Mapping[str, Any], folder: Path, name: str) -> None:
-    found = details["gateway_over_direct"]
-    titles = {"sampled": "sampled by the caller", "whole": "5 MB, sent whole", "cut": "cut beforehand"}
-    with picture(folder, name, columns=2, size=(9, 3.6)) as (rates, alone):
-        for axes, figure, unit in ((rates, "_per_s", "requests/s"), (alone, "_alone_p50_ms", "ms")):
-            for place, reading in enumerate(titles):
-                for offset, way, colour in ((-0.2, "direct", GREY), (0.2, "gateway", COLOURS[0])):
-                    spread = found[reading][f"{way}{figure}"]
-                    axes.bar(place + offset, spread["median"], 0.36, color=colour, label=way if not place else None)
-                    axes.plot(
-                        [place + offset] * len(spread["rounds"]), spread["rounds"], "o", color="black", markersize=3
-                    )
-            axes.set_xticks(range(len(titles)), list(titles.values()))
-            axes.set_ylabel(unit)
-        rates.set_title("Null models: all askers at once")
-        alone.set_title("One asker, median latency")
-        rates.legend()
+    return True

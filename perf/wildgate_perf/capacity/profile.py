@@ -11,13 +11,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from wildgate_perf.capacity.errors import BadProfile
 from wildgate_perf.results import read
 from wildgate_server.repository.yaml_document import faults, read_document
 
-__all__ = ["LoadPoint", "Peaks", "Profile", "profile_of_bench", "read_profile"]
-
 _SATURATED = 0.98  # of the peak; beyond, latency depends on how long the overload lasts
+
+
+class CapacityError(Exception):
+    """The profile, the demand or the run cannot be used, or no fleet meets the objective; the text says what to change.
+
+    It names file, field and value where there is one.
+    """
 
 
 class _Section(BaseModel):
@@ -25,7 +29,7 @@ class _Section(BaseModel):
 
 
 class Peaks(_Section):
-    """Videos a second that a node answers at most, by how they come; None: not measured."""
+    """Videos per second that a node answers at most, by how they come; None: not measured."""
 
     uri: float | None = Field(None, gt=0)
     content: float | None = Field(None, gt=0)
@@ -43,7 +47,7 @@ class CachedCost(_Section):
 
 
 class LoadPoint(_Section):
-    """Open-loop load on one node: what was offered, what came of it."""
+    """Open-loop load on one node: what was offered, and what came of it."""
 
     offered_per_s: float = Field(gt=0)
     answered_per_s: float = Field(ge=0)
@@ -65,15 +69,14 @@ class Profile(_Section):
     uri_bytes_fraction: float = Field(1.0, ge=0)
     """Of a video's bytes, how many are read where it is given by URI."""
     answer_bytes: float = Field(6500, gt=0)
-    """Size of an answer; what is assumed where it was not measured is a verdict on eight frames full of detections."""
+    """Size of an answer; by default that of a verdict on eight frames full of detections."""
     video_seconds: float = Field(15.0, gt=0)
     video_bytes: float = Field(gt=0)
     max_gap_s: float = Field(2.0, gt=0)
     max_frames: int = Field(64, ge=1)
     frames_per_window: int = Field(8, ge=1)
     service_variability: float = Field(1.0, ge=0)
-    """Squared coefficient of variation of the time that a video keeps a core busy; 1 is on the safe side where videos
-    are alike."""
+    """Squared coefficient of variation of the time that a video keeps a core busy; 1 is on the safe side."""
     points: tuple[LoadPoint, ...] = ()
     """Latency by URI under load; `peak_per_s.uri` is the peak of the same run."""
     machine: dict[str, Any] = Field(default_factory=dict)
@@ -86,7 +89,7 @@ class Profile(_Section):
 
     @property
     def curve_peak_per_s(self) -> float:
-        """The peak that `points` are to be held against."""
+        """The peak that `points` belong to."""
         peak = self.peak_per_s.uri or self.peak_per_s.content
         assert peak is not None  # checked when it was made
         return peak
@@ -98,37 +101,37 @@ class Profile(_Section):
         return tuple(sorted(steady, key=lambda point: point.offered_per_s))
 
     def windows(self, seconds: float) -> int:
-        """Windows of frames that a video of this length is looked at in."""
+        """Windows of frames in which a video of this length is looked at."""
         frames = min(self.max_frames, max(1, -int(-seconds / self.max_gap_s // 1)))
         return -(-frames // self.frames_per_window)
 
 
 def read_profile(file: Path) -> Profile:
-    """The profile in a results file of `make bench` (`.json`) or in a YAML file; raises `BadProfile`."""
-    if file.suffix == ".json":
-        try:
-            content = read(file)
-        except (OSError, ValueError) as error:
-            raise BadProfile(f"{file}: cannot be read: {error}") from error
-        if not content:
-            raise BadProfile(f"{file}: there are no results; `make bench` writes them")
-        return profile_of_bench(content, str(file))
-    return read_document(file, Profile, BadProfile)
+    """The profile in a results file of `make bench` (`.json`) or in a YAML file; raises `CapacityError`."""
+    if file.suffix != ".json":
+        return read_document(file, Profile, CapacityError)
+    try:
+        content = read(file)
+    except (OSError, ValueError) as error:
+        raise CapacityError(f"{file}: cannot be read: {error}") from error
+    if not content:
+        raise CapacityError(f"{file}: there are no results; `make bench` writes them")
+    return profile_of_bench(content, str(file))
 
 
 def profile_of_bench(content: Mapping[str, Any], name: str = "results") -> Profile:
-    """The profile in the results of `make bench`; raises `BadProfile` naming what they lack.
+    """The profile in the results of `make bench`; raises `CapacityError` naming what they lack.
 
     Videos as content are measured with larger videos and with the load generator on the same cores, so their peak is
     on the safe side.
     """
-    details = _entry(content, "details", name)
-    load = _entry(details, "latency_over_load", f"{name}: details")
-    uri = _entry(details, "served_over_offline_uri", f"{name}: details")
-    sent = details.get("served_over_offline_content") or {}
-    cached = details.get("cached_over_first") or {}
+    details = content.get("details") or {}
+    for key in ("latency_over_load", "served_over_offline_uri"):
+        if not details.get(key):
+            raise CapacityError(f"{name}: details: {key} was not measured")
+    load, sent = details["latency_over_load"], details.get("served_over_offline_content") or {}
     try:
-        poisson = [load["poisson_at_70pct"]] if "poisson_at_70pct" in load else []
+        points = [*load["points"], *([load["poisson_at_70pct"]] if "poisson_at_70pct" in load else [])]
         fields: dict[str, Any] = {
             "cores": content["machine"]["cores"],
             "peak_per_s": {
@@ -136,32 +139,20 @@ def profile_of_bench(content: Mapping[str, Any], name: str = "results") -> Profi
                 "content": sent["served_per_s"]["median"] if sent else None,
             },
             "unloaded_p50_ms": load["unloaded_p50_ms"]["median"],
-            "cached_over_first": cached.get("ratios"),
+            "cached_over_first": (details.get("cached_over_first") or {}).get("ratios"),
             "uri_bytes_fraction": (content.get("uri_bytes_fraction") or {}).get("mp4_index_first") or 1.0,
-            "video_bytes": uri["videos"]["bytes"],
-            "points": [_point(point) for point in (*load["points"], *poisson) if point["p50_ms"] is not None],
+            "video_bytes": details["served_over_offline_uri"]["videos"]["bytes"],
+            "points": [_point(point) for point in points if point["p50_ms"] is not None],
             "machine": content["machine"],
         }
         return Profile.model_validate(fields)
     except (KeyError, TypeError, AttributeError) as cause:
-        raise BadProfile(f"{name}: no results of `make bench`: {type(cause).__name__}: {cause}") from cause
+        raise CapacityError(f"{name}: not results of `make bench`: {type(cause).__name__}: {cause}") from cause
     except ValidationError as cause:
-        raise BadProfile("\n".join(f"{name}: {fault}" for fault in faults(cause))) from cause
-
-
-def _entry(content: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
-    value = content.get(key)
-    if not isinstance(value, Mapping) or not value:
-        raise BadProfile(f"{name}: {key} was not measured")
-    return value
+        raise CapacityError("\n".join(f"{name}: {fault}" for fault in faults(cause))) from cause
 
 
 def _point(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "offered_per_s": found["offered_per_s"],
-        "answered_per_s": found["good_per_s"],
-        "p50_ms": found["p50_ms"],
-        "p99_ms": found["p99_ms"],
-        "arrivals": found["arrivals"],
-        "server_cores": found.get("server_cores"),
-    }
+    same = ("offered_per_s", "p50_ms", "p99_ms", "arrivals")
+    values = {"answered_per_s": found["good_per_s"], "server_cores": found.get("server_cores")}
+    return values | {name: found[name] for name in same}

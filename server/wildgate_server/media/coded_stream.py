@@ -6,7 +6,7 @@ Untrusted bytes: whatever is missing, cut short or unusual becomes "unknown" (No
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wildgate_server.media.coding import Coding
 from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
@@ -125,16 +125,10 @@ class DeclaredStream:
 
     def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
         """How `packets` are coded, each with whether it is a keyframe; for codecs other than these three: unknown."""
-        packets = list(packets)
-        if len(self.extradata) > _MAX_EXTRADATA_BYTES:
+        read = {"h264": self._h264, "hevc": self._hevc, "vp9": self._vp9}.get(self.codec)
+        if read is None or len(self.extradata) > _MAX_EXTRADATA_BYTES:
             return Coding(delay=delay)
-        if self.codec == "h264":
-            return self._h264(packets, delay)
-        if self.codec == "hevc":
-            return self._hevc(packets, delay)
-        if self.codec == "vp9":
-            return self._vp9(packets, delay)
-        return Coding(delay=delay)
+        return replace(read(list(packets)), delay=delay)
 
     def _nal_facts(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> _NalFacts:
         is_record = self.extradata[:1] == b"\1" and len(self.extradata) > syntax.length_at
@@ -144,11 +138,11 @@ class DeclaredStream:
             return _UNKNOWN_FACTS
         return _nal_facts(packets, length_size, frozenset(known), syntax)
 
-    def _h264(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _h264(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         unit = only_parameter_set(self.extradata)
         parameters = None if unit is None else ParameterSet.of(unit)
         if parameters is None:
-            return Coding(delay=delay)
+            return Coding()
         facts = self._nal_facts(packets, _H264)
         said = parameters.full_range
         return Coding(
@@ -161,15 +155,14 @@ class DeclaredStream:
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters and (parameters.width, parameters.height) == (self.width, self.height),
-            delay=delay,
         )
 
-    def _hevc(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _hevc(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         # FFmpeg has read the parameter sets of an `hvcC` record; for Annex B it has not, and all stays unknown.
         if self.extradata[:1] != b"\1" or len(self.extradata) < 23 or self.pixel_format is None:
-            return Coding(delay=delay)
+            return Coding()
         if sum(_HEVC.kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit) != 1:
-            return Coding(delay=delay)  # Which one is in force, only the pictures tell.
+            return Coding()  # Which one is in force, only the pictures tell.
         chroma, bit_depth = _PIXEL_FORMATS.get(self.pixel_format, (None, None))
         facts = self._nal_facts(packets, _HEVC)
         progressive, interlaced = self.extradata[6] & 0x80, self.extradata[6] & 0x40
@@ -182,14 +175,13 @@ class DeclaredStream:
             clean_keyframes=facts.clean_keyframes,
             plain_packets=facts.plain_packets,
             steady=facts.known_parameters,
-            delay=delay,
         )
 
-    def _vp9(self, packets: Sequence[tuple[bool, Packet]], delay: int) -> Coding:
+    def _vp9(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         headers = [header for _, data in packets if (header := Vp9Header.of(data)) and header.profile == 0]
         signals = {(header.matrix, header.full_range) for header in headers if header.is_keyframe}
         if len(headers) != len(packets) or len(signals) != 1:
-            return Coding(delay=delay)
+            return Coding()
         [(matrix, full_range)] = signals
         sizes = {(header.width, header.height) for header in headers if header.width is not None}
         return Coding(
@@ -203,5 +195,4 @@ class DeclaredStream:
             ),
             plain_packets=all(header.plain for header in headers),
             steady=sizes == {(self.width, self.height)},
-            delay=delay,
         )

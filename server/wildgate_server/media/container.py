@@ -1,20 +1,22 @@
 """Media containers, read through PyAV: the packets of a video stream, and the samples that describe them.
 
-Nothing here decodes, and nothing is opened but the bytes that are given.
+Nothing here decodes, and nothing is opened but the bytes that are given. A `Video` has packets; an `IndexedVideo` knows
+where they lie without having read them.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import av
 import av.error
-from av.container import InputContainer
-from av.stream import Disposition
+from av.container import Flags, InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import (
@@ -26,30 +28,28 @@ from wildgate_server.errors import (
     VideoTooLarge,
 )
 from wildgate_server.media.file_view import FileView
+from wildgate_server.media.index_view import IndexView
 from wildgate_server.media.keyframe_check import KeyframeCheck
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.media.video import Video, VideoPacket, out_of_memory
+from wildgate_server.source.byte_source import ByteRange
 
-__all__ = [
-    "OPEN_OPTIONS",
-    "check_count",
-    "ffmpeg_reason",
-    "open_excerpt",
-    "open_video",
-    "packet_row",
-    "samples_of",
-    "video_stream",
-]
+__all__ = ["IndexedVideo", "open_excerpt", "open_indexed_video", "open_video"]
 
 # What videos come in; and sound alone, so that it is told from what is not media at all.
 _DEMUXERS = (
     "aac,ac3,amr,asf,avi,eac3,flac,flv,h264,hevc,ivf,loas,matroska,mov,mp3,mpeg,mpegts,mpegvideo,m4v,obu,ogg,wav"
 )
 
-OPEN_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none", "skip_frame": "all"}
-"""Untrusted input: only plain containers (a playlist would make FFmpeg open what it names), no protocol at all.
-skip_frame=all keeps FFmpeg's probing from decoding pictures: opening 720x1280 H.264 takes 3 ms then, not 25."""
+# Untrusted input: only plain containers (a playlist would make FFmpeg open what it names), no protocol at all.
+# skip_frame=all keeps FFmpeg's probing from decoding pictures: opening 720x1280 H.264 takes 3 ms then, not 25.
+_OPEN_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none", "skip_frame": "all"}
+
+# One packet of the video tells the profile, and 32 KiB have one even where sound comes first. Probing on, for frame
+# rates that nobody asks for, takes four times as long.
+_INDEX_OPTIONS = {**_OPEN_OPTIONS, "analyzeduration": "0", "probesize": "32768"}
+_BEFORE_ALL = -(1 << 62)  # before any time stamp
 
 # Ten minutes at 240 frames a second. A file of some KiB can promise millions of them, all of the same bytes.
 _MOST_FRAMES = 600 * 240
@@ -65,22 +65,95 @@ def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Itera
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec or VideoTooLarge.
     """
     try:
-        container = av.open(source, "r", options=OPEN_OPTIONS)
+        container = av.open(source, "r", options=_OPEN_OPTIONS)
     except MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise NotAVideo(f"no media container that can be read: {ffmpeg_reason(error)}", field="source") from None
+        raise NotAVideo(f"no media container that can be read: {_ffmpeg_reason(error)}", field="source") from None
     with container:
-        stream = video_stream(container)
+        stream = _video_stream(container)
         packets, is_whole = _all_packets(container, stream)
         _check_one_sample_entry(packets, stream)
         is_keyframe = KeyframeCheck(stream.codec_context)
         for packet in packets:
             if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False
-        samples = samples_of([packet_row(packet) for packet in packets], stream)
+        samples = _samples([_row(packet) for packet in packets], stream)
         end_s = None if is_whole and not is_cut_short else _declared_end_s(container, stream)
         yield Video(stream, samples, dict(enumerate(packets)), end_s)
+
+
+class IndexedVideo:
+    """A video whose index was read: the samples, and the byte range of the file that holds each one's packet."""
+
+    def __init__(self, stream: VideoStream, samples: Sequence[Sample], ranges: Sequence[ByteRange]) -> None:
+        self._stream = stream
+        self.samples = samples
+        self.ranges = ranges
+
+    def with_packets(self, contents: Mapping[int, bytes | memoryview]) -> Video:
+        """The video with those packets whose bytes are in `contents`, by their places among the samples.
+
+        Raises UnfitIndex where a keyframe is not one by its own bytes.
+        """
+        is_keyframe = KeyframeCheck(self._stream.codec_context)
+        packets: dict[int, VideoPacket] = {}
+        for at, content in contents.items():
+            if self.samples[at].is_keyframe and not is_keyframe(content):
+                raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
+            packets[at] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
+            packet.is_keyframe = self.samples[at].is_keyframe
+        return Video(self._stream, self.samples, packets)
+
+
+@contextmanager
+def open_indexed_video(view: IndexView) -> Iterator[IndexedVideo]:
+    """Opens the best video stream of ISO media without its packets.
+
+    Raises UnfitIndex for a file of another kind, and where packets have more to them than time, kind and bytes, or
+    do not begin with a keyframe, or not all can be read; VideoTooLarge where there are too many.
+    """
+    try:
+        container = av.open(view, "r", format="mov", options=_INDEX_OPTIONS)
+    except MemoryError:
+        raise out_of_memory() from None
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise UnfitIndex(_ffmpeg_reason(error)) from None
+    with container:
+        yield _indexed(container, view)
+
+
+def _indexed(container: InputContainer, view: IndexView) -> IndexedVideo:
+    try:
+        stream = _video_stream(container)
+        # Seeking does away with the parser that probing took; there will be nothing to parse.
+        view.hide_payloads()
+        for other in container.streams:
+            if other is not stream:
+                other.discard = Discard.all
+        container.flags |= cast(int, Flags.no_parse.value)
+        container.seek(_BEFORE_ALL, any_frame=True, stream=stream)
+        rows = []
+        for count, packet in enumerate(container.demux(stream)):
+            _check_count(count)
+            if any(packet.iter_sidedata()):
+                raise UnfitIndex("packets have side data")
+            if packet.size:
+                rows.append(_row(packet))
+        if count < len(stream.index_entries):  # the last packet is an empty one, for what comes after demuxing
+            raise UnfitIndex("not all packets can be read")
+        view.check()
+        samples = _samples(rows, stream)
+    except MemoryError:
+        raise out_of_memory() from None
+    except (av.error.FFmpegError, NoVideoStream, UnsupportedCodec, CorruptVideo) as error:
+        raise UnfitIndex(_ffmpeg_reason(error)) from None
+    if not samples[0].is_keyframe:
+        raise UnfitIndex("the video does not begin with a keyframe")
+    ranges = [ByteRange(row.position, row.position + row.size) for row in rows]
+    if any(span.start < 0 or span.end > view.size for span in ranges):
+        raise UnfitIndex("packets lie outside of the file")
+    return IndexedVideo(stream, samples, ranges)
 
 
 @contextmanager
@@ -99,8 +172,7 @@ def open_excerpt(content: bytes, samples: Sequence[Sample], places: Sequence[int
         raise UnfitIndex(error.message) from None
 
 
-def video_stream(container: InputContainer) -> VideoStream:
-    """The best video stream. Raises NoVideoStream or UnsupportedCodec."""
+def _video_stream(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         raise NoVideoStream("the file has no video stream", field="source")
@@ -126,7 +198,7 @@ def _all_packets(container: InputContainer, stream: VideoStream) -> tuple[list[V
         try:
             for packet in container.demux(stream):
                 if packet.size:
-                    check_count(len(packets))
+                    _check_count(len(packets))
                     packets.append(packet)
                 elif packet.pts is not None:
                     empty += 1
@@ -143,8 +215,7 @@ def _all_packets(container: InputContainer, stream: VideoStream) -> tuple[list[V
     return packets, is_whole
 
 
-def check_count(packets: int) -> None:
-    """Raises VideoTooLarge past the frames that any video may have."""
+def _check_count(packets: int) -> None:
     if packets >= _MOST_FRAMES:
         raise VideoTooLarge.past("max_coded_frames", _MOST_FRAMES, packets + 1)
 
@@ -186,13 +257,12 @@ class _Row(NamedTuple):
     position: int
 
 
-def packet_row(packet: VideoPacket) -> _Row:
-    """What describes a packet."""
+def _row(packet: VideoPacket) -> _Row:
     stamp = packet.pts if packet.pts is not None else packet.dts
     return _Row(stamp, packet.is_keyframe, packet.is_discard, packet.size, -1 if packet.pos is None else packet.pos)
 
 
-def samples_of(rows: Sequence[_Row], stream: VideoStream) -> list[Sample]:
+def _samples(rows: Sequence[_Row], stream: VideoStream) -> list[Sample]:
     """The samples that packets are; one without a time has that of the one before. Raises CorruptVideo for none."""
     if not rows:
         raise CorruptVideo("the video stream holds no frames", field="source")
@@ -207,6 +277,5 @@ def samples_of(rows: Sequence[_Row], stream: VideoStream) -> list[Sample]:
     return samples
 
 
-def ffmpeg_reason(error: Exception) -> str:
-    """What FFmpeg says of its failure."""
+def _ffmpeg_reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["Element", "ElementReader", "children", "element_at", "number", "with_size"]
 
@@ -71,20 +70,14 @@ def with_size(identity: bytes, data: bytes) -> bytes:
 
 
 class ElementReader:
-    """Reads elements of a file, and with each header as much of what follows as one request is worth."""
+    """Reads elements of a file."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
 
     def at(self, place: int) -> Element | None:
         """The element whose header is at a place of the file."""
-        end = min(place + _LONGEST_HEADER, self._source.size)
-        if place >= end:
-            return None
-        span = ByteRange(place, end)
-        if not self._source.has(span):
-            self._source.read([ByteRange(place, min(place + self._source.step_bytes, self._source.size))])
-        return element_at(self._source.at_hand(span), 0, place)
+        return element_at(self._source.ahead(place, _LONGEST_HEADER), 0, place) if place < self._source.size else None
 
     def whole(self, place: int) -> Element:
         """The same. Raises UnfitIndex where there is none, or where its end is unknown or past that of the file."""

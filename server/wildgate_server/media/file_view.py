@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["FileView"]
 

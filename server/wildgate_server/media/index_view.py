@@ -14,8 +14,7 @@ from bisect import bisect_right
 
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["IndexView", "is_iso_media"]
 
@@ -31,18 +30,16 @@ _ZEROS = bytes(1 << 16)
 
 def is_iso_media(source: ByteSource) -> bool:
     """Whether a file begins as ISO media do."""
-    if source.size < 8:
-        return False
-    [head] = source.read([ByteRange(0, min(source.step_bytes, source.size))])
-    return bytes(head[4:8]) in _FIRST_BOXES
+    return source.ahead(0, 8)[4:] in _FIRST_BOXES
 
 
 class IndexView(FileView):
     """A seekable file on `source`, ISO media, whose `mdat` payloads are not fetched.
 
-    What of a payload is at hand anyway can be read, and a little more, so that the demuxer can learn from the first
-    frame what the index leaves out (a codec's profile, say); the rest is zeros. Once `hide_payloads` is called, all of
-    it is. An `mdat` box of less than the source's `step_bytes` is read as it is: skipping it would cost more.
+    As much of a payload as is at hand can be read, and a little more, so that the demuxer can learn from the first
+    frame what the index leaves out (a codec's profile, say); the rest reads as zeros, and all of it once
+    `hide_payloads` is called. An `mdat` box of less than the source's `step_bytes` is read as it is: skipping it would
+    cost more.
     """
 
     def __init__(self, source: ByteSource) -> None:
@@ -97,10 +94,10 @@ class IndexView(FileView):
             if self._boxes > _MOST_BOXES:
                 return
             start = self._walked
-            size, kind = _HEADER.unpack(self._ahead(start, 8))
+            size, kind = _HEADER.unpack(self._source.ahead(start, 8))
             header = 8
             if size == 1 and start + 16 <= size_of_file:
-                (size,) = _LARGE.unpack(self._ahead(start + 8, 8))
+                (size,) = _LARGE.unpack(self._source.ahead(start + 8, 8))
                 header = 16
             elif size == 0:  # up to the end of the file
                 size = size_of_file - start
@@ -115,13 +112,6 @@ class IndexView(FileView):
                 if kind == b"sidx":
                     self._fetch_indexed(box, start + size)
             self._walked = start + size
-
-    def _ahead(self, start: int, length: int) -> bytes:
-        """Bytes of a box's header; what follows it comes along, as far as one request is worth."""
-        span = ByteRange(start, start + length)
-        if not self._source.has(span):
-            self._source.read([ByteRange(start, min(start + self._source.step_bytes, self._source.size))])
-        return self._source.at_hand(span)
 
     def _fetch_indexed(self, sidx: bytes, end: int) -> None:
         """Fetches the beginnings of all segments that a `sidx` box names, at once; `end` is where that box ends."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from wildgate_server.media.ebml import Element, ElementReader, children, number
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = [
     "BETWEEN_CLUSTERS",
@@ -44,8 +43,7 @@ _UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 
 def is_matroska(source: ByteSource) -> bool:
     """Whether a file begins as Matroska and WebM files do."""
-    head = source.read([ByteRange(0, min(source.step_bytes, source.size))])[0]
-    return bytes(head[:4]) == _EBML.to_bytes(4, "big")
+    return source.ahead(0, 4) == _EBML.to_bytes(4, "big")
 
 
 def is_cut_short(source: ByteSource) -> bool:

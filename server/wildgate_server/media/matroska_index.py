@@ -24,8 +24,7 @@ from wildgate_server.media.matroska_head import (
 )
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["MatroskaIndex"]
 
@@ -54,7 +53,7 @@ class _VideoBlock:
 
 
 class MatroskaIndex:
-    """The keyframes that a file's cues name, and its last frame, as samples; excerpts of the file with some of them.
+    """The keyframes that a file's cues name and its last frame, as samples; excerpts of the file with some of them.
 
     Raises UnfitIndex, from every method, where the file has no cues or is not what they say.
     """

@@ -1,6 +1,6 @@
 """The ways to read a video: by its index, where it has one that can be relied on, else whole.
 
-Whichever way, the samples are those of the whole file, and of the packets those are there that were asked for.
+Either way the samples are those of the whole file, and the packets those that were asked for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-from wildgate_server.media.container import open_excerpt, open_video
+from wildgate_server.media.container import open_excerpt, open_indexed_video, open_video
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.index_view import IndexView, is_iso_media
-from wildgate_server.media.indexed_video import open_indexed_video
 from wildgate_server.media.matroska_head import is_cut_short, is_matroska
 from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import Sample
@@ -33,7 +32,7 @@ class Reading:
     """A video's samples, in decode order, and how to open it with the packets of some of them.
 
     `declared_end_s` is when a video that cannot be read to its end says that it ends, in seconds, if it does.
-    Opening raises UnfitIndex where the file turns out to be other than its index says, or what `open_video` raises.
+    Opening raises UnfitIndex where the file is not what its index says, or what `open_video` raises.
     """
 
     samples: Sequence[Sample]

@@ -1,7 +1,7 @@
-"""A way through an MPEG transport stream, which has no index: keyframes are sought where the time says they should be.
+"""An index of an MPEG transport stream, which has none: keyframes are sought where the time says they should be.
 
 A keyframe is wanted at most `max_gap_s` after the one before, as late as there is one. Where in the file that time lies
-is estimated from places whose times are known, looked at, and estimated anew; from there the keyframe lies backwards.
+is estimated from places whose times are known, and again from what is found there; the keyframe lies before it.
 Syntax: ITU-T H.222.0, 2.4.3 (packets, PES) and 2.4.4 (tables).
 """
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["TransportStreamIndex", "is_transport_stream"]
 
@@ -32,10 +31,7 @@ _WORTH_IT = 1 << 20  # smaller files are read whole
 
 def is_transport_stream(source: ByteSource) -> bool:
     """Whether a file begins as transport streams do."""
-    if source.size < 3 * _PACKET:
-        return False
-    head = source.read([ByteRange(0, min(max(source.step_bytes, 3 * _PACKET), source.size))])[0]
-    return all(head[at] == _SYNC for at in (0, _PACKET, 2 * _PACKET))
+    return source.ahead(0, 3 * _PACKET)[::_PACKET] == bytes([_SYNC] * 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ class TransportStreamIndex:
                     break
                 packets.append(bytearray(packet))
         for count, taken in enumerate(packets):
-            taken[3] = taken[3] & 0xF0 | count & 0x0F  # none is missing
+            taken[3] = taken[3] & 0xF0 | count & 0x0F  # continuity counters: no packet is missing
         return b"".join((self._tables, *packets))
 
     def _next_keyframe(self, here: _Unit, goal: int, tail: Sequence[_Unit]) -> _Unit:
@@ -123,7 +119,7 @@ class TransportStreamIndex:
         raise UnfitIndex("frames between keyframes are needed")
 
     def _tail(self) -> list[_Unit]:
-        """So many frames from the file's end that the one shown last is among them."""
+        """The last frames of the file, enough for the one shown last to be among them."""
         length = 4 * self._probe
         while True:
             units = self._units(max(self._end - length, 0), self._end)
@@ -141,7 +137,7 @@ class TransportStreamIndex:
         return units[0]
 
     def _units_from(self, place: int, end: int) -> list[_Unit]:
-        """The frames that begin in the first so many bytes from a place on in which any does."""
+        """The frames that begin within one probe, the first from `place` on in which any does."""
         while place < end:
             if units := self._units(place, min(place + self._probe, end)):
                 return units
@@ -166,7 +162,7 @@ class TransportStreamIndex:
         return units
 
     def _unwrapped(self, ticks: int) -> int:
-        """A time stamp as one that never begins anew; the first is taken as it is."""
+        """A time stamp without its wrap-around; the first is taken as it is."""
         if self._first_ticks is None:
             self._first_ticks = ticks
         half = _TICKS_MODULO // 2

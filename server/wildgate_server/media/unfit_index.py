@@ -1,4 +1,4 @@
-"""What is raised where a file's index does not do."""
+"""The error that has a file read whole."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["UnfitIndex"]
 
 
 class UnfitIndex(Exception):
-    """What an index says cannot be relied on; the file has to be read whole to know. Never reaches a caller."""
+    """The index of a file cannot be relied on, or does not suffice. Never reaches a caller."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -20,7 +19,7 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TEXT, MAX_TRACEBACK
 
-__all__ = ["MalformedReply", "ReplyBounds", "TaskFailed", "check_ready", "sampled_of"]
+__all__ = ["MalformedReply", "TaskFailed", "check_ready", "sampled_of"]
 
 _SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 
@@ -58,35 +57,21 @@ class TaskFailed(Exception):
         self.add_note(traceback)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyBounds:
-    """What a reply may hold: windows of `places` places each, at most `max_windows`, and bytes in all."""
-
-    places: int
-    max_windows: int
-    max_bytes: int
-
-    @classmethod
-    def of(cls, config: SamplingConfig) -> ReplyBounds:
-        """The bounds of what is sampled by this configuration: a window has at least one frame looked at."""
-        return cls(config.frames_per_window, config.max_frames, config.max_clip_bytes + HEADER_ROOM_BYTES)
-
-
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Bare(_Part):
+class _BareReply(_Part):
     kind: Literal["ready", "out of memory"]
 
 
-class _Failed(_Part):
+class _FailedReply(_Part):
     kind: Literal["failed"]
     message: _Text
     traceback: Annotated[str, Field(max_length=MAX_TRACEBACK)]
 
 
-class _Refused(_Part):
+class _RefusedReply(_Part):
     kind: Literal["refused"]
     error: _Text
     message: _Text
@@ -95,14 +80,14 @@ class _Refused(_Part):
     retry_after_s: Annotated[float, Field(ge=0, le=3600)] | None
 
 
-class _Window(_Part):
+class _RepliedWindow(_Part):
     clip: _Count  # its length
     frame_index: tuple[_Small, ...]
     times_s: tuple[_Finite, ...]
     coded_frames: _Small
 
 
-class _Coding(_Part):
+class _RepliedCoding(_Part):
     chroma: _Text | None
     bit_depth: _Small | None
     interlaced: bool | None
@@ -114,7 +99,7 @@ class _Coding(_Part):
     delay: _Small | None
 
 
-class _Sampled(_Part):
+class _SampledReply(_Part):
     kind: Literal["sampled"]
     format: _Text
     codec: _Text
@@ -124,17 +109,17 @@ class _Sampled(_Part):
     rotation: Literal[0, 90, 180, 270]
     first_s: _Finite
     last_s: _Finite
-    windows: tuple[_Window, ...]
+    windows: tuple[_RepliedWindow, ...]
     content_bytes: _Count
     content_digest: _Text
     read_bytes: _Count
     read_requests: _Small
     read_ms: _Finite
     sample_ms: _Finite
-    coding: _Coding
+    coding: _RepliedCoding
 
 
-_Reply = _Bare | _Failed | _Refused | _Sampled
+_Reply = _BareReply | _FailedReply | _RefusedReply | _SampledReply
 _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
 
 
@@ -145,26 +130,26 @@ def check_ready(reply: bytearray) -> None:
         raise MalformedReply("not ready")
 
 
-def sampled_of(reply: bytearray, bounds: ReplyBounds, digest: str | None = None) -> SampledVideo:
-    """The sampled video of a reply, or what the task raised.
+def sampled_of(reply: bytearray, config: SamplingConfig, digest: str | None = None) -> SampledVideo:
+    """The sampled video of a reply to a task with this configuration, or what the task raised.
 
     `digest` is the content's; for what lies at a URI the worker gives one, which can never pass for that of content:
     its verdict would be somebody else's. Raises the refusals of a task, MemoryError, TaskFailed, and MalformedReply for
     anything else.
     """
     header, clips = _parts(reply)
-    if clips and not isinstance(header, _Sampled):
+    if clips and not isinstance(header, _SampledReply):
         raise MalformedReply("clips without a video")
     match header:
-        case _Sampled():
-            return _sampled(header, clips, bounds, digest)
-        case _Refused(error=name) if name in _REFUSALS:
+        case _SampledReply():
+            return _sampled(header, clips, config, digest)
+        case _RefusedReply(error=name) if name in _REFUSALS:
             raise _REFUSALS[name](
                 header.message, metadata=header.metadata, field=header.field, retry_after_s=header.retry_after_s
             )
-        case _Bare(kind="out of memory"):
+        case _BareReply(kind="out of memory"):
             raise MemoryError
-        case _Failed():
+        case _FailedReply():
             raise TaskFailed(header.message, header.traceback)
     raise MalformedReply("neither a video nor an error that a task may raise")
 
@@ -181,15 +166,15 @@ def _parts(reply: bytearray) -> tuple[_Reply, memoryview]:
         raise MalformedReply(f"{first['loc']}: {first['msg']:.200}") from None
 
 
-def _sampled(header: _Sampled, clips: memoryview, bounds: ReplyBounds, digest: str | None) -> SampledVideo:
-    if not 0 < len(header.windows) <= bounds.max_windows:
+def _sampled(header: _SampledReply, clips: memoryview, config: SamplingConfig, digest: str | None) -> SampledVideo:
+    if not 0 < len(header.windows) <= config.max_frames:  # each has a frame to look at
         raise MalformedReply("no windows, or too many")
     if digest is None and not _SAMPLED_DIGEST.fullmatch(header.content_digest):
         raise MalformedReply("no digest of a sampled video")
     windows: list[ClipWindow] = []
     at = 0
     for window in header.windows:
-        _check_window(window, bounds.places, (header.first_s, header.last_s))
+        _check_window(window, config.frames_per_window, (header.first_s, header.last_s))
         clip = bytes(clips[at : at + window.clip])
         windows.append(ClipWindow(clip, window.frame_index, window.times_s, window.coded_frames))
         at += window.clip
@@ -201,7 +186,7 @@ def _sampled(header: _Sampled, clips: memoryview, bounds: ReplyBounds, digest: s
     return SampledVideo(**facts)
 
 
-def _check_window(window: _Window, places: int, shown_s: tuple[float, float]) -> None:
+def _check_window(window: _RepliedWindow, places: int, shown_s: tuple[float, float]) -> None:
     index, looked_at = window.frame_index, len(window.times_s)
     if len(index) != places or not 0 < looked_at <= places or max(index) >= window.coded_frames:
         raise MalformedReply("a window of another size")

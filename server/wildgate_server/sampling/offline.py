@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wildgate_server.errors import NotAVideo, WildgateError
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
@@ -15,9 +16,11 @@ from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = [
     "ClipWindow",
+    "NotAVideo",
     "SampledVideo",
     "SamplingConfig",
     "VideoLimits",
+    "WildgateError",
     "default_config",
     "default_limits",
     "sample_content",

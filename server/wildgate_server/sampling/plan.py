@@ -39,10 +39,10 @@ class Pick(NamedTuple):
 class SamplingConfig:
     """How densely to look, and how much at most.
 
-    `max_gap_s` is the longest stretch, in seconds, to leave unlooked; `frames_per_window` the places F of one clip
-    window. What a video may cost: `max_frames` looked at, and for these `max_decoded_frames` decoded and
-    `max_clip_bytes` sent on, counted over all windows. `read_coding` is whether to find out how the clips are coded;
-    a GPU's decoder needs it, for the rest it is time for nothing.
+    `max_gap_s` is the longest stretch, in seconds, to leave without a looked-at frame; `frames_per_window` is the
+    places F of one clip window. What a video may cost: `max_frames` looked at, and for these `max_decoded_frames`
+    decoded and `max_clip_bytes` sent on, counted over all windows. `read_coding` is whether to find out how the clips
+    are coded, which only a GPU's decoder needs to know.
     """
 
     frames_per_window: int
@@ -69,7 +69,7 @@ def _gaps_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> Iter
 class SamplingPlan:
     """The frames to look at, in presentation order, of a video shown from `first_s` to `last_s`.
 
-    Frames that do not decode are shown nothing of, but they are of the video: the stretch that they fill is a gap.
+    Frames that cannot be decoded are still part of the video: the stretch that they fill is a gap.
     """
 
     picks: tuple[Pick, ...]
@@ -221,7 +221,7 @@ class _Timeline:
         return self.times[-1] - self.times[0]
 
     def gaps_s(self, picks: Sequence[Pick]) -> list[float]:
-        """The stretches that picks leave unlooked, the longest first."""
+        """The stretches without a looked-at frame that picks leave, the longest first."""
         return sorted(_gaps_s(self.times[0], [pick.time_s for pick in picks], self.times[-1]), reverse=True)
 
     def cover(self, max_gap_s: float, config: SamplingConfig, between_s: float = 0.0) -> list[Pick]:

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 
 from wildgate_server import allocator
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, check_ready, sampled_of
-from wildgate_server.sampling.reply import LENGTH_BYTES
+from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
+from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
 from wildgate_server.sampling.worker import WorkerOrders, message
 from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import OpenableVideo
@@ -91,10 +91,15 @@ class SamplingProcess:
             )
         self._channel.sendall(message(orders))
         self._channel.setblocking(False)
-        self._bounds = ReplyBounds.of(orders.config)
+        self._config = orders.config
         self._ready = False
         self._getting_ready = asyncio.Lock()
         self._users = 0  # of the channel
+
+    @property
+    def pid(self) -> int:
+        """The process's identifier."""
+        return self._process.pid
 
     @property
     def lives(self) -> bool:
@@ -133,7 +138,7 @@ class SamplingProcess:
         with self._using_channel():
             reply = await self._reply(source, timeout_s)
             try:
-                return sampled_of(reply, self._bounds, source.content_digest)
+                return sampled_of(reply, self._config, source.content_digest)
             except MalformedReply as fault:
                 await asyncio.to_thread(self.end)
                 raise ProcessDied(at_work=True, fault=str(fault)) from None
@@ -141,8 +146,8 @@ class SamplingProcess:
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread: a caller waiting for a reply gets ProcessDied. Returns the exit code, None if
-        it had to be killed.
+        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        killed.
         """
         exit_code = None
         with suppress(subprocess.TimeoutExpired):
@@ -167,7 +172,7 @@ class SamplingProcess:
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
         try:
-            return time.clock_gettime((~self._process.pid << 3) | 2)
+            return time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             return 0.0
 
@@ -205,7 +210,7 @@ class SamplingProcess:
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
-            if length > self._bounds.max_bytes:
+            if length > self._config.max_clip_bytes + HEADER_ROOM_BYTES:
                 raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:

@@ -15,7 +15,7 @@ class SamplingSettings(ConfigSection):
     """How a video is looked at, and the processes that do it."""
 
     max_gap_s: float = Field(2.0, gt=0)
-    """Longest stretch of a video to leave unlooked."""
+    """Longest stretch of a video to leave without a looked-at frame."""
     max_frames: int = Field(64, ge=1)
     """Frames looked at per video, at most."""
     max_decoded_frames: int = Field(2000, ge=1)

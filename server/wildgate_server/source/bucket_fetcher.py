@@ -23,21 +23,21 @@ from obstore.store import GCSStore, S3Store
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
     from obstore.store import ClientConfig
 
-__all__ = ["BucketFetcher"]
+__all__ = ["BucketFetcher", "store_of"]
 
 
 class BucketFetcher:
     """A `PartFetcher` for an s3 or gs URI."""
 
     def __init__(self, place: BucketUri, config: FetchConfig) -> None:
-        self._store = _store(place.scheme, place.bucket, config.stall_s, config.timeout_s)
+        self._store = store_of(place.scheme, place.bucket, config.stall_s, config.timeout_s)
         self._key = place.key
         self._tag: str | None = None
 
@@ -64,13 +64,13 @@ class BucketFetcher:
         try:
             return obstore.get(self._store, self._key, options=options)
         except FileNotFoundError:
-            raise UriNotFound("no object lies at the URI", field="uri") from None
+            raise UriNotFound("there is no object at the URI", field="uri") from None
         except PreconditionError:
             raise FetchFailed("the object changed while it was read", field="uri") from None
         except (PermissionDeniedError, UnauthenticatedError):
             raise FetchFailed("the bucket refuses this server's credentials", field="uri") from None
         except (InvalidPathError, ValueError):  # nothing was asked yet
-            raise InvalidRequest("uri cannot be read: its key is none that can be asked for", field="uri") from None
+            raise InvalidRequest("uri cannot be read: its key cannot be requested", field="uri") from None
         except BaseError as error:
             raise TransientFailure(f"the bucket does not answer: {type(error).__name__}") from None
 
@@ -85,7 +85,7 @@ class BucketFetcher:
 
 
 @lru_cache(maxsize=16)
-def _store(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3Store | GCSStore:
+def store_of(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3Store | GCSStore:
     """A client of a bucket, kept for the life of a worker; retries are the caller's."""
     kind, cloud = (S3Store, "AWS") if scheme == "s3" else (GCSStore, "GOOGLE")
     stall = timedelta(seconds=stall_s)

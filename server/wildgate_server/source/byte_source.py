@@ -9,9 +9,19 @@ from time import perf_counter
 from typing import TypeAlias
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
-from wildgate_server.source.byte_ranges import ByteRange, merged
 
-__all__ = ["ByteSource", "Fetch", "ReadingBounds"]
+__all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "merged"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ByteRange:
+    """Bytes from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,13 @@ class ByteSource:
             pieces.append(bytes(span.end - at))
         return b"".join(pieces)
 
+    def ahead(self, start: int, length: int) -> bytes:
+        """Bytes from a place on, up to the end of the file; what follows comes along, as far as a request is worth."""
+        span = ByteRange(start, min(start + length, self.size))
+        if not self.has(span):
+            self.read([ByteRange(start, min(start + max(length, self.step_bytes), self.size))])
+        return self.at_hand(span)
+
     def _read(self, missing: Sequence[ByteRange]) -> None:
         spans = [
             piece for run in merged(missing, self._bounds.max_gap_bytes) for piece in self._missing(run) if len(piece)
@@ -150,6 +167,20 @@ class ByteSource:
             known, part = kept[0]
             return part[span.start - known.start : span.end - known.start]
         return memoryview(self.at_hand(span))
+
+
+def merged(ranges: Sequence[ByteRange], max_gap: int) -> list[ByteRange]:
+    """Ascending ranges that cover `ranges`; neighbours at most `max_gap` bytes apart are one.
+
+    A request costs a round trip, in which `max_gap` more bytes would have come too.
+    """
+    result: list[ByteRange] = []
+    for span in sorted(ranges):
+        if result and span.start <= result[-1].end + max_gap:
+            result[-1] = ByteRange(result[-1].start, max(result[-1].end, span.end))
+        else:
+            result.append(span)
+    return result
 
 
 def _start(span: ByteRange) -> int:

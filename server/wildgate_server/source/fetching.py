@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.http_url import DEFAULT_PORTS, Scheme
 from wildgate_server.source.public_address import Network
 

@@ -16,7 +16,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urljoin, urlsplit
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.checked_network import CheckedNetwork
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
 from wildgate_server.source.http_url import DEFAULT_PORTS, HttpUrl
@@ -174,7 +174,7 @@ class _Response:
         if self.status in _TRANSIENT:
             raise TransientFailure(f"the host answers with status {self.status}")
         if self.status in _NOT_FOUND:
-            raise UriNotFound("no file lies at the URI", field="uri")
+            raise UriNotFound("there is no file at the URI", field="uri")
         if self.status not in _REDIRECTS and self.status not in (200, 206, 416):
             raise FetchFailed(
                 f"the host answers with status {self.status}", metadata={"http_status": str(self.status)}, field="uri"

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource, ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ByteSource, ReadingBounds
 from wildgate_server.source.shared_content import SharedSlot
 
 __all__ = ["VideoFile"]
@@ -45,38 +45,30 @@ class VideoFile:
         Raises UriNotFound, FetchFailed, or VideoTooLarge for a file of more than `max_bytes`, unread.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            file = self.path.open("rb")
         except FileNotFoundError:
-            raise UriNotFound("no file lies at the URI", field="uri") from None
+            raise UriNotFound("there is no file at the URI", field="uri") from None
         except OSError as error:
             raise _unreadable(error) from None
-        try:
-            size = os.fstat(descriptor).st_size
+        with file:
+            size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
                 raise VideoTooLarge.past("max_bytes", max_bytes, size)
-            yield ByteSource(size, partial(_fetched, descriptor), _BOUNDS)
-        finally:
-            os.close(descriptor)
+            yield ByteSource(size, partial(_fetched, file), _BOUNDS)
 
 
-def _fetched(descriptor: int, spans: Sequence[ByteRange]) -> list[bytes]:
-    """By pread, not a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+def _fetched(file: BinaryIO, spans: Sequence[ByteRange]) -> list[bytes]:
+    """By read, not from a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+    contents: list[bytes] = []
     try:
-        return [_span(descriptor, span) for span in spans]
+        for span in spans:
+            file.seek(span.start)
+            contents.append(file.read(len(span)))
     except OSError as error:
         raise _unreadable(error) from None
-
-
-def _span(descriptor: int, span: ByteRange) -> bytes:
-    parts: list[bytes] = []
-    at = span.start
-    while at < span.end:
-        part = os.pread(descriptor, span.end - at, at)
-        if not part:
-            raise FetchFailed("the file was cut short while it was read", field="uri")
-        parts.append(part)
-        at += len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    if any(len(content) < len(span) for content, span in zip(contents, spans, strict=True)):
+        raise FetchFailed("the file was cut short while it was read", field="uri")
+    return contents
 
 
 def _unreadable(error: OSError) -> FetchFailed:

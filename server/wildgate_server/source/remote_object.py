@@ -1,4 +1,4 @@
-"""A video that lies elsewhere: what it takes to read it by range, in bounded time."""
+"""A video on another host, read by range in bounded time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed, VideoTooLarge
 from wildgate_server.source.bucket_uri import BucketUri
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ByteSource
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
 from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.shared_content import SharedSlot
@@ -37,7 +36,7 @@ class RemoteObject:
     @property
     def kind(self) -> str:
         """Its scheme, but http for https."""
-        return self.place.scheme.removesuffix("s") if isinstance(self.place, HttpUrl) else self.place.scheme
+        return "http" if self.place.scheme == "https" else self.place.scheme
 
     @property
     def key(self) -> str:
@@ -50,14 +49,14 @@ class RemoteObject:
 
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[ByteSource]:
-        """The object, to be read in parts, or read already where its server does not give parts.
+        """The object, to be read in parts, or read already where its server does not serve ranges.
 
         Raises VideoTooLarge past `max_bytes`, UriNotAllowed, UriNotFound and FetchFailed.
         """
         deadline = monotonic() + self.config.timeout_s
         started = perf_counter()
         fetcher = _fetcher(self.place, self.config, deadline)
-        reader = _PatientReader(fetcher, self.config, deadline)
+        reader = _RetryingReader(fetcher, self.config, deadline)
         try:
             beginning = reader.begin(max_bytes)
             waited_s = perf_counter() - started
@@ -72,15 +71,14 @@ class RemoteObject:
             reader.close()
 
 
-class _PatientReader:
-    """A `RangeReader` that has several requests under way, tries again, and gives up at a deadline."""
+class _RetryingReader:
+    """Has several requests under way, retries those that fail for the moment, and gives up at a deadline."""
 
     def __init__(self, fetcher: PartFetcher, config: FetchConfig, deadline: float) -> None:
         self._fetcher = fetcher
         self._config = config
         self._deadline = deadline
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
-        self.size = 0
 
     def begin(self, max_bytes: int) -> Beginning:
         """The beginning of the object."""
@@ -88,7 +86,6 @@ class _PatientReader:
         beginning = self._all_of([lambda: self._fetcher.beginning(step_bytes, max_bytes)])[0]
         if beginning.size > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, beginning.size)
-        self.size = beginning.size
         return beginning
 
     def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:

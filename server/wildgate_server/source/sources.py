@@ -78,5 +78,5 @@ class Sources:
         if not any(file.is_relative_to(root) for root in self._roots):
             raise UriNotAllowed("the file lies outside of what may be read", metadata={"scheme": "file"}, field="uri")
         if not os.path.isfile(file):  # Path's own would raise for a name too long or a loop of links
-            raise UriNotFound("no file lies at the URI", field="uri")
+            raise UriNotFound("there is no file at the URI", field="uri")
         return VideoFile(file)

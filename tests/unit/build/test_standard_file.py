@@ -1,4 +1,4 @@
-"""Standard detector files: what is read of them, and what makes a file none."""
+"""Standard detector files: what is read of them, and what makes a file something else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from colour_detector import DETECTIONS, FRAMES, LABELS, SIDE, colour_detector, write_detector
 from onnx import ModelProto, helper
 
-from wildgate_build.standard_file import NotStandardError, StandardFile, file_digest
+from wildgate_build.errors import NotStandardError
+from wildgate_build.standard_file import StandardFile, file_digest
 
 
 def test_a_standard_file_says_what_it_is(tmp_path: Path) -> None:
@@ -73,17 +74,48 @@ def test_the_cast_need_not_be_the_first_node_of_the_file(tmp_path: Path) -> None
     assert StandardFile.read(write_detector(tmp_path / "model.onnx", model)).frames == FRAMES
 
 
-def test_a_type_that_onnx_does_not_know_is_told(tmp_path: Path) -> None:
-    model = colour_detector()
+def of_unknown_type(model: ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = 99
-    path = write_detector(tmp_path / "model.onnx", model)
-    with pytest.raises(NotStandardError, match=r"has FRAMES type 99 \[b,4,64,64,3\] -> DETECTIONS float"):
+
+
+def of_another_name(model: ModelProto) -> None:
+    model.graph.input[0].name = model.graph.node[0].input[0] = "images"
+
+
+def of_any_side(model: ModelProto) -> None:
+    dims = ["b", FRAMES, "height", "width", 3]
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("FRAMES", onnx.TensorProto.UINT8, dims))
+
+
+def without_properties(model: ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (of_unknown_type, r"has FRAMES type 99 \[b,4,64,64,3\] -> DETECTIONS float"),
+        (of_another_name, r"has images uint8 \[b,4,64,64,3\]"),
+        (of_any_side, r"has FRAMES uint8 \[b,4,height,width,3\]"),
+        (without_properties, "has no metadata property wildgate.name"),
+    ],
+)
+def test_what_differs_is_told(tmp_path: Path, change: Callable[[ModelProto], None], said: str) -> None:
+    path = write_detector(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+    with pytest.raises(NotStandardError, match=rf"model\.onnx: {said}"):
         StandardFile.read(path)
 
 
-def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotStandardError, match=r"nowhere\.onnx: there is no such file"):
-        StandardFile.read(tmp_path / "nowhere.onnx")
-    (tmp_path / "text.onnx").write_text("no model at all")
-    with pytest.raises(NotStandardError, match=r"text\.onnx: "):
-        StandardFile.read(tmp_path / "text.onnx")
+@pytest.mark.parametrize(
+    ("share", "said"), [(None, "there is no such file"), (0.5, "cannot be read as ONNX"), (0, "has  -> ")]
+)
+def test_another_kind_of_file_is_named(tmp_path: Path, share: float | None, said: str) -> None:
+    path = tmp_path / "model.onnx"
+    if share is not None:
+        whole = write_detector(path).read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(NotStandardError, match=rf"model\.onnx: {said}"):
+        StandardFile.read(path)

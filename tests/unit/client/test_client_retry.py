@@ -9,117 +9,87 @@ import pytest
 from wildgate_client import Clock, DeadlineExceeded, Overloaded, RetryPolicy, ScoringError, Unavailable
 from wildgate_client._retry import with_retry
 
-
-@dataclass
-class FakeTime:
-    """Time that passes only while somebody sleeps or works; jitter takes the given share of its ceiling."""
-
-    share: float = 1.0
-    now: float = 100.0
-    pauses: list[float] = field(default_factory=list)
-    ceilings: list[float] = field(default_factory=list)
-
-    async def _sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    def _uniform(self, low: float, high: float) -> float:
-        assert low == 0
-        self.ceilings.append(high)
-        return high * self.share
-
-    def clock(self) -> Clock:
-        return Clock(now_s=lambda: self.now, sleep=self._sleep, uniform=self._uniform)
+POLICY = RetryPolicy(attempts=4, initial_backoff_s=1.0, max_backoff_s=3.0, multiplier=2.0)
 
 
 @dataclass
 class Attempts:
-    """Fails with each of `failures` in turn, then answers; every attempt takes `work_s`."""
+    """Fails with each of `failures` in turn, then answers. Time passes only in work and in pauses.
 
-    time: FakeTime
-    failures: list[BaseException]
+    Every attempt takes `work_s`; jitter takes `jitter` of its ceiling.
+    """
+
+    failures: list[BaseException] = field(default_factory=list)
     work_s: float = 0.0
+    jitter: float = 1.0
+    now_s: float = 100.0
     left_s: list[float] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
 
-    async def __call__(self, left_s: float) -> str:
+    async def attempt(self, left_s: float) -> str:
         self.left_s.append(left_s)
-        self.time.now += self.work_s
+        self.now_s += self.work_s
         if self.failures:
             raise self.failures.pop(0)
         return "answer"
 
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now_s += seconds
+
+    async def run(self, deadline_s: float = 60.0) -> str:
+        clock = Clock(lambda: self.now_s, self.sleep, lambda low, high: low + (high - low) * self.jitter)
+        return await with_retry(self.attempt, policy=POLICY, deadline_s=deadline_s, clock=clock)
+
 
 def overloaded(retry_after_s: float | None = None) -> Overloaded:
-    return Overloaded(
-        "full",
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-        reason="OVERLOADED",
-        retry_after_s=retry_after_s,
-    )
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return Overloaded("full", code=code, reason="OVERLOADED", retry_after_s=retry_after_s)
 
 
 def unavailable() -> Unavailable:
     return Unavailable("away", code=grpc.StatusCode.UNAVAILABLE, reason="BACKEND_UNAVAILABLE")
 
 
-POLICY = RetryPolicy(attempts=4, initial_backoff_s=1.0, max_backoff_s=3.0, multiplier=2.0)
-
-
-async def run(attempts: Attempts, deadline_s: float = 60.0, policy: RetryPolicy = POLICY) -> str:
-    return await with_retry(attempts, policy=policy, deadline_s=deadline_s, clock=attempts.time.clock())
-
-
-async def test_backoff_grows_up_to_its_maximum():
-    time = FakeTime()
-    assert await run(Attempts(time, [unavailable(), overloaded(), unavailable()])) == "answer"
-    assert time.ceilings == [1.0, 2.0, 3.0]
-    assert time.pauses == [1.0, 2.0, 3.0]
-
-
-async def test_jitter_may_take_the_whole_pause_away():
-    time = FakeTime(share=0.0)
-    assert await run(Attempts(time, [unavailable(), unavailable()])) == "answer"
-    assert time.pauses == [0.0, 0.0]
-
-
-async def test_retry_info_is_a_lower_bound_and_jitter_comes_on_top():
-    time = FakeTime(share=0.0)
-    await run(Attempts(time, [overloaded(retry_after_s=7.0)]))
-    assert time.pauses == [7.0]
-    time = FakeTime(share=0.5)
-    await run(Attempts(time, [overloaded(retry_after_s=7.0)]))
-    assert time.pauses == [7.5]
+@pytest.mark.parametrize(
+    ("failures", "jitter", "pauses"),
+    [
+        pytest.param([unavailable(), overloaded(), unavailable()], 1.0, [1.0, 2.0, 3.0], id="grow up to a maximum"),
+        pytest.param([unavailable(), unavailable()], 0.0, [0.0, 0.0], id="may be jittered away"),
+        pytest.param([overloaded(7.0)], 0.0, [7.0], id="are no shorter than RetryInfo asks"),
+        pytest.param([overloaded(7.0)], 0.5, [7.5], id="add jitter to RetryInfo"),
+    ],
+)
+async def test_pauses(failures: list[BaseException], jitter: float, pauses: list[float]):
+    attempts = Attempts(list(failures), jitter=jitter)
+    assert await attempts.run() == "answer"
+    assert attempts.pauses == pauses
 
 
 async def test_attempts_are_bounded_and_the_last_error_is_raised():
-    time = FakeTime()
-    attempts = Attempts(time, [unavailable(), unavailable(), unavailable(), overloaded(), unavailable()])
+    attempts = Attempts([unavailable(), unavailable(), unavailable(), overloaded(), unavailable()])
     with pytest.raises(Overloaded):
-        await run(attempts)
-    assert len(attempts.left_s) == 4
-    assert len(time.pauses) == 3
+        await attempts.run()
+    assert (len(attempts.left_s), len(attempts.pauses)) == (4, 3)
 
 
-async def test_one_deadline_bounds_all_attempts():
-    time = FakeTime()
-    attempts = Attempts(time, [unavailable()] * 3, work_s=2.0)
-    await run(attempts, deadline_s=30.0)
+async def test_one_deadline_covers_all_attempts():
+    attempts = Attempts([unavailable()] * 3, work_s=2.0)
+    await attempts.run(deadline_s=30.0)
     assert attempts.left_s == [30.0, 27.0, 23.0, 18.0]
 
 
 async def test_a_pause_past_the_deadline_is_not_begun():
-    time = FakeTime()
-    attempts = Attempts(time, [overloaded(retry_after_s=10.0)])
+    attempts = Attempts([overloaded(retry_after_s=10.0)])
     with pytest.raises(Overloaded):
-        await run(attempts, deadline_s=10.0)
-    assert time.pauses == []
-    assert len(attempts.left_s) == 1
+        await attempts.run(deadline_s=10.0)
+    assert (len(attempts.left_s), attempts.pauses) == (1, [])
 
 
-async def test_a_deadline_that_has_passed_makes_no_attempt():
-    attempts = Attempts(FakeTime(), [])
+async def test_after_the_deadline_no_attempt_is_made():
+    attempts = Attempts()
     with pytest.raises(DeadlineExceeded):
-        await run(attempts, deadline_s=0.0)
+        await attempts.run(deadline_s=0.0)
     assert attempts.left_s == []
 
 
@@ -132,21 +102,21 @@ async def test_a_deadline_that_has_passed_makes_no_attempt():
         RuntimeError("a surprise"),
     ],
 )
-async def test_nothing_else_is_tried_again(error: BaseException):
-    attempts = Attempts(FakeTime(), [error])
+async def test_other_errors_are_not_retried(error: BaseException):
+    attempts = Attempts([error])
     with pytest.raises(type(error)):
-        await run(attempts)
+        await attempts.run()
     assert len(attempts.left_s) == 1
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("field_name", "value", "message"),
     [
-        ({"attempts": 0}, "attempts: 0"),
-        ({"initial_backoff_s": 9.0}, "initial_backoff_s: 9"),
-        ({"multiplier": 0.5}, "multiplier: 0.5"),
+        ("attempts", 0, "attempts: 0"),
+        ("initial_backoff_s", 9.0, "initial_backoff_s: 9"),
+        ("multiplier", 0.5, "multiplier: 0.5"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(fields: dict[str, float], named: str):
-    with pytest.raises(ValueError, match=named):
-        RetryPolicy(**fields)
+def test_an_impossible_policy_is_refused(field_name: str, value: float, message: str):
+    with pytest.raises(ValueError, match=message):
+        RetryPolicy(**{field_name: value})

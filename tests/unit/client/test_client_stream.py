@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 from fake_gateway import OVERLOADED, FakeGateway, Refusal
 
@@ -45,21 +44,19 @@ async def test_a_failed_item_is_typed_and_the_others_come(target: str):
         results["v4"].unwrap()
 
 
-async def test_an_overloaded_item_is_the_callers_to_send_anew(gateway: FakeGateway, target: str):
+async def test_an_overloaded_item_is_left_to_the_caller_to_send_again(gateway: FakeGateway, target: str):
     gateway.answers.append(OVERLOADED)
     async with ScoringClient(target) as client:
         results = await all_of(client, items(2))
     error = results["v0"].error
     assert isinstance(error, Overloaded)
-    assert error.retryable
-    assert error.retry_after_s == 1.5
+    assert (error.retryable, error.retry_after_s) == (True, 1.5)
     assert len(gateway.requests) == 2
 
 
 async def test_an_unreadable_file_is_one_failed_item(gateway: FakeGateway, target: str, tmp_path: Path):
-    asked = [StreamItem("missing", tmp_path / "missing.mp4"), *items(3)]
     async with ScoringClient(target) as client:
-        results = await all_of(client, asked)
+        results = await all_of(client, [StreamItem("missing", tmp_path / "missing.mp4"), *items(3)])
     assert isinstance(results["missing"].error, SourceUnreadable)
     assert len(results) == 4
     assert len(gateway.requests) == 3
@@ -88,14 +85,14 @@ async def test_no_more_is_taken_than_may_be_in_flight(target: str):
         given = 0
         async for _ in client.score_stream(coming()):
             given += 1
-            await asyncio.sleep(0.001)  # lets the feeder run as far ahead as it may
+            await asyncio.sleep(0.001)  # lets the sender run as far ahead as it may
             most_ahead = max(most_ahead, len(taken) - given)
     assert given == 20
     # Three on their way, and one item taken whose file is read only when a place is free.
     assert most_ahead <= 4
 
 
-async def test_an_error_of_the_callers_items_comes_out_and_ends_the_call(gateway: FakeGateway, target: str):
+async def test_an_error_of_the_caller_s_own_items_is_raised(target: str):
     def coming() -> Iterator[StreamItem]:
         yield from items(1)
         raise RuntimeError("the caller's own")
@@ -109,7 +106,7 @@ async def test_leaving_early_cancels_the_call(gateway: FakeGateway, target: str)
     async def endless() -> AsyncIterator[StreamItem]:
         yield StreamItem("first", Content(b"video"))
         await gateway.arrived.wait()
-        gateway.hold = True
+        gateway.holding = True
         gateway.arrived.clear()
         yield StreamItem("held", Content(b"video"))
         await asyncio.Event().wait()
@@ -124,7 +121,7 @@ async def test_leaving_early_cancels_the_call(gateway: FakeGateway, target: str)
 
 
 async def test_cancelling_the_consumer_cancels_the_call(gateway: FakeGateway, target: str):
-    gateway.hold = True
+    gateway.holding = True
     async with ScoringClient(target) as client:
         task = asyncio.create_task(all_of(client, items(2)))
         await gateway.arrived.wait()
@@ -137,40 +134,29 @@ async def test_cancelling_the_consumer_cancels_the_call(gateway: FakeGateway, ta
 
 async def test_a_stream_that_fails_raises_after_the_results_it_gave(gateway: FakeGateway, target: str):
     gateway.end_stream_after = 2
-    gateway.end_stream_with = Refusal(grpc.StatusCode.UNAVAILABLE, "draining", "SHUTTING_DOWN")
-    seen: list[str] = []
-
-    async def take_all(client: ScoringClient) -> None:
-        async for result in client.score_stream(items(5)):
-            seen.append(result.video_id)
-
+    gateway.end_stream_with = Refusal("UNAVAILABLE", "draining", "SHUTTING_DOWN")
     async with ScoringClient(target, ClientOptions(stream_in_flight=1)) as client:
-        with pytest.raises(Unavailable) as raised:
-            await take_all(client)
-    assert raised.value.reason == "SHUTTING_DOWN"
-    assert seen == ["v0", "v1"]
+        results = client.score_stream(items(5))
+        assert [(await anext(results)).video_id for _ in range(2)] == ["v0", "v1"]
+        with pytest.raises(Unavailable, match="SHUTTING_DOWN"):
+            await anext(results)
 
 
-async def test_a_stream_that_ends_early_is_no_success(gateway: FakeGateway, target: str):
-    gateway.end_stream_after = 2
-    async with ScoringClient(target) as client:
-        with pytest.raises(UnexpectedAnswer, match="STREAM_CUT_SHORT"):
-            await all_of(client, items(5))
-
-
-async def test_a_stream_that_ends_while_items_still_come_is_no_success(gateway: FakeGateway, target: str):
-    async def more_to_come() -> AsyncIterator[StreamItem]:
-        for item in items(2):
+@pytest.mark.parametrize("more_would_come", [False, True])
+async def test_a_stream_that_ends_early_is_an_error(gateway: FakeGateway, target: str, more_would_come: bool):
+    async def asked() -> AsyncIterator[StreamItem]:
+        for item in items(2 if more_would_come else 5):
             yield item
-        await asyncio.Event().wait()
+        if more_would_come:
+            await asyncio.Event().wait()
 
     gateway.end_stream_after = 2
     async with ScoringClient(target) as client:
         with pytest.raises(UnexpectedAnswer, match="STREAM_CUT_SHORT"):
-            await all_of(client, more_to_come())
+            await all_of(client, asked())
 
 
-async def test_no_items_are_no_results(target: str):
+async def test_without_items_there_are_no_results(target: str):
     async with ScoringClient(target) as client:
         assert await all_of(client, []) == {}
 

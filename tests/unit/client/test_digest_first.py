@@ -4,9 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
 import pytest
-from fake_gateway import NOT_A_VIDEO, OVERLOADED, FakeGateway, Refusal
+from fake_gateway import NOT_A_VIDEO, NOT_CACHED, OVERLOADED, FakeGateway, Refusal
 
 from wildgate_client import (
     Action,
@@ -39,16 +38,20 @@ def sent(gateway: FakeGateway) -> list[str | None]:
     return [request.WhichOneof("source") for request in gateway.requests]
 
 
-def test_the_digest_is_what_servers_call_the_content(source: Content | Path):
+def test_the_digest_is_the_one_that_servers_compute(source: Content | Path):
     assert content_digest(source) == DIGEST
 
 
-def test_a_file_that_is_not_there_has_none(tmp_path: Path):
+async def test_a_missing_file_has_no_digest_and_is_not_asked_about(gateway: FakeGateway, target: str, tmp_path: Path):
     with pytest.raises(SourceUnreadable, match=r"missing\.mp4: No such file"):
         content_digest(tmp_path / "missing.mp4")
+    async with ScoringClient(target) as client:
+        with pytest.raises(SourceUnreadable, match=r"missing\.mp4: No such file"):
+            await client.score(tmp_path / "missing.mp4", digest_first=True)
+    assert sent(gateway) == []
 
 
-async def test_a_digest_alone_gives_the_kept_verdict(gateway: FakeGateway, target: str):
+async def test_a_digest_alone_gets_the_cached_verdict(gateway: FakeGateway, target: str):
     gateway.known = {DIGEST}
     async with ScoringClient(target) as client:
         verdict = await client.score_digest(DIGEST, video_id="v1")
@@ -68,25 +71,22 @@ async def test_what_the_server_knows_is_not_sent(gateway: FakeGateway, target: s
     assert gateway.requests[0].video_id == "v1"
 
 
-async def test_what_it_does_not_know_is_sent_after_all(gateway: FakeGateway, target: str, source: Source):
-    async with ScoringClient(target) as client:
-        await client.score(source, video_id="v1", digest_first=True)
-    assert sent(gateway) == ["content_digest", "content"]
-    assert (gateway.requests[1].video_id, gateway.requests[1].content) == ("v1", VIDEO)
+NO_SOURCE = Refusal("INVALID_ARGUMENT", "no source", "INVALID_REQUEST", field_at_fault="source")
 
 
-async def test_a_server_that_knows_no_digests_is_sent_the_video(gateway: FakeGateway, target: str, source: Source):
-    """To one from before them the request has no source."""
-    gateway.answers.append(
-        Refusal(grpc.StatusCode.INVALID_ARGUMENT, "no source", "INVALID_REQUEST", field_at_fault="source")
-    )
+@pytest.mark.parametrize("answer", [NOT_CACHED, NO_SOURCE], ids=["not cached", "server too old for digests"])
+async def test_what_the_server_does_not_know_is_sent(
+    gateway: FakeGateway, target: str, source: Source, answer: Refusal
+):
+    gateway.answers.append(answer)
     async with ScoringClient(target) as client:
         verdict = await client.score(source, video_id="v1", digest_first=True)
     assert verdict.action is Action.BLOCK
     assert sent(gateway) == ["content_digest", "content"]
+    assert (gateway.requests[1].video_id, gateway.requests[1].content) == ("v1", VIDEO)
 
 
-async def test_what_is_too_large_to_be_sent_is_not_asked_for(gateway: FakeGateway, target: str, source: Source):
+async def test_a_video_too_large_to_send_is_not_asked_about(gateway: FakeGateway, target: str, source: Source):
     gateway.known = {DIGEST}
     async with ScoringClient(target, ClientOptions(max_content_bytes=2)) as client:
         with pytest.raises(InvalidVideo) as refusal:
@@ -95,14 +95,7 @@ async def test_what_is_too_large_to_be_sent_is_not_asked_for(gateway: FakeGatewa
     assert sent(gateway) == []
 
 
-async def test_a_file_that_is_not_there_is_not_asked_for(gateway: FakeGateway, target: str, tmp_path: Path):
-    async with ScoringClient(target) as client:
-        with pytest.raises(SourceUnreadable, match=r"missing\.mp4: No such file"):
-            await client.score(tmp_path / "missing.mp4", digest_first=True)
-    assert sent(gateway) == []
-
-
-async def test_other_failures_are_no_reason_to_send(gateway: FakeGateway, target: str):
+async def test_after_other_failures_the_video_is_not_sent(gateway: FakeGateway, target: str):
     gateway.answers.append(NOT_A_VIDEO)
     async with ScoringClient(target) as client:
         with pytest.raises(InvalidVideo):
@@ -110,7 +103,7 @@ async def test_other_failures_are_no_reason_to_send(gateway: FakeGateway, target
     assert sent(gateway) == ["content_digest"]
 
 
-async def test_by_default_and_for_evidence_and_uris_no_digest_is_asked_for(gateway: FakeGateway, target: str):
+async def test_by_default_and_for_evidence_and_uris_no_digest_is_sent(gateway: FakeGateway, target: str):
     async with ScoringClient(target) as client:
         await client.score(Content(VIDEO))
         await client.score(Content(VIDEO), digest_first=True, max_evidence_frames=1)
@@ -118,13 +111,13 @@ async def test_by_default_and_for_evidence_and_uris_no_digest_is_asked_for(gatew
     assert sent(gateway) == ["content", "content", "uri"]
 
 
-async def test_a_str_is_no_source_here_either(target: str):
+async def test_a_str_is_not_a_source_here_either(target: str):
     async with ScoringClient(target) as client:
         with pytest.raises(TypeError, match="not str"):
             await client.score(__file__, digest_first=True)  # type: ignore[arg-type]
 
 
-async def test_one_deadline_is_for_both(gateway: FakeGateway, target: str):
+async def test_one_deadline_covers_both_calls(gateway: FakeGateway, target: str):
     now = [0.0]
 
     async def sleep(seconds: float) -> None:
@@ -137,7 +130,7 @@ async def test_one_deadline_is_for_both(gateway: FakeGateway, target: str):
         assert (now[0], sent(gateway)) == (10.0, ["content_digest", "content_digest", "content"])
 
 
-async def test_a_deadline_that_the_digest_used_up(gateway: FakeGateway, target: str):
+async def test_a_digest_may_use_up_the_deadline(gateway: FakeGateway, target: str):
     moments = iter([0.0, 11.0, 11.0])
     async with ScoringClient(target, clock=Clock(now_s=lambda: next(moments, 11.0))) as client:
         with pytest.raises(DeadlineExceeded):
@@ -145,7 +138,7 @@ async def test_a_deadline_that_the_digest_used_up(gateway: FakeGateway, target: 
     assert sent(gateway) == []
 
 
-def test_a_missing_blake3_is_named_with_its_remedy():
+def test_without_blake3_the_error_says_what_to_install():
     program = (
         "import sys; sys.modules['blake3'] = None\n"
         "import wildgate_client\n"

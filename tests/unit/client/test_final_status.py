@@ -19,6 +19,7 @@ from wildgate_client._final_status import MASK, FinalStatus
 
 DRAINING = (grpc.StatusCode.UNAVAILABLE, "draining")
 OK = (grpc.StatusCode.OK, "")
+CANCELLED_HERE = (grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
 
 
 class FakeCall:
@@ -50,8 +51,8 @@ def raised(status: tuple[grpc.StatusCode, str]) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(status[0], grpc.aio.Metadata(), grpc.aio.Metadata(), status[1])
 
 
-@pytest.mark.parametrize("statuses", [[DRAINING, MASK], [MASK, DRAINING]])
-async def test_the_servers_status_is_found_behind_the_mask(statuses):
+@pytest.mark.parametrize("statuses", [[DRAINING, MASK], [MASK, DRAINING], [DRAINING, CANCELLED_HERE]])
+async def test_the_server_s_own_status_is_found(statuses):
     call = FakeCall()
     final_status = FinalStatus(call)  # type: ignore[arg-type]
     for status in statuses:
@@ -61,7 +62,7 @@ async def test_the_servers_status_is_found_behind_the_mask(statuses):
     assert failure.message == "draining"
 
 
-async def test_an_ok_behind_the_mask_is_no_failure():
+async def test_an_ok_behind_the_mask_is_not_a_failure():
     call = FakeCall()
     final_status = FinalStatus(call)  # type: ignore[arg-type]
     call.set_status(OK)
@@ -69,13 +70,13 @@ async def test_an_ok_behind_the_mask_is_no_failure():
     assert await final_status.failure(raised(MASK)) is None
 
 
-async def test_what_is_raised_stands_where_the_call_has_no_other():
+async def test_without_another_status_the_one_raised_holds():
     final_status = FinalStatus(FakeCall())  # type: ignore[arg-type]
     failure = await final_status.failure(raised(DRAINING))
     assert type(failure) is Unavailable
 
 
-async def test_an_internal_error_of_the_servers_own_stays_one():
+async def test_the_server_s_own_internal_error_stays_one():
     call = FakeCall()
     final_status = FinalStatus(call)  # type: ignore[arg-type]
     internal = (grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
@@ -85,7 +86,7 @@ async def test_an_internal_error_of_the_servers_own_stays_one():
 
 async def test_a_server_that_ends_streams_at_once_is_always_understood(gateway: FakeGateway, target: str):
     gateway.end_stream_after = 1
-    gateway.end_stream_with = Refusal(grpc.StatusCode.UNAUTHENTICATED, "no token")
+    gateway.end_stream_with = Refusal("UNAUTHENTICATED", "no token")
 
     async def take_all(client: ScoringClient) -> None:
         async for _ in client.score_stream(StreamItem(str(n), Content(bytes(65536))) for n in range(20)):

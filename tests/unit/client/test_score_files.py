@@ -32,7 +32,7 @@ async def test_results_come_in_the_order_given(target: str):
 
 
 async def test_no_more_than_concurrency_is_under_way_and_leaving_cancels_it(gateway: FakeGateway, target: str):
-    gateway.hold = True
+    gateway.holding = True
     taken: list[str] = []
 
     def names():

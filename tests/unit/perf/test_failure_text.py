@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wildgate_perf.failure_text import brief, first_line
+from wildgate_perf.results import brief, first_line
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_answers_count_between_warm_up_and_end() -> None:
         clock.seconds += 1
         return {"infer": float(number)}
 
-    measured = await closed_loop(ask, LoadPlan(askers=1, warm_up_s=2, seconds=3), now=clock)
+    measured = await closed_loop(ask, LoadPlan(clients=1, warm_up_s=2, seconds=3), now=clock)
     assert asked == [0, 1, 2, 3, 4]
     assert [answer.stages_ms["infer"] for answer in measured.answers] == [1, 2, 3, 4]  # the one at the brink counts
     assert {answer.took_ms for answer in measured.answers} == {1000}
@@ -79,7 +79,7 @@ async def test_failures_are_kept_and_are_no_videos() -> None:
     assert measured.per_s == 5 * 8 / 10
 
 
-async def test_all_askers_are_under_way_at_once() -> None:
+async def test_all_clients_are_in_flight_at_once() -> None:
     clock = Clock()
     under_way: list[int] = []
     most: list[int] = []
@@ -103,7 +103,7 @@ async def test_an_answer_across_an_edge_counts_by_its_part_within() -> None:
         clock.seconds += 4
         return {}
 
-    measured = await closed_loop(ask, LoadPlan(askers=1, warm_up_s=2, seconds=8), now=clock)
+    measured = await closed_loop(ask, LoadPlan(clients=1, warm_up_s=2, seconds=8), now=clock)
     # 0-4, 4-8, 8-12 of which 2-4, 4-8, 8-10 count: half, one, half.
     assert measured.shares == pytest.approx(2)
     assert measured.steady_per_s == pytest.approx(1 / 4)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from wildgate_perf.results import TARGETS, Target, figure_of, merge, read, target_table, write
+from wildgate_perf.results import TARGETS, Target, figure_of, read, target_table, write
 
 
 def test_a_target_is_met_from_its_own_side() -> None:
@@ -53,18 +53,11 @@ def test_the_table_says_met_missed_or_not_measured() -> None:
 
 def test_results_are_written_whole_and_finite_and_read_again(tmp_path: Path) -> None:
     file = tmp_path / "results" / "latest.json"
+    assert read(file) == {}
     write(file, {"figure": 1.5, "none": float("nan"), "deep": [{"x": float("inf")}, (1, 2)], "path": tmp_path})
     assert read(file) == {"figure": 1.5, "none": None, "deep": [{"x": None}, [1, 2]], "path": str(tmp_path)}
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     assert file.stat().st_mode & 0o777 == 0o644
-
-
-def test_merging_goes_object_into_object(tmp_path: Path) -> None:
-    file = tmp_path / "x.json"
-    assert read(file) == {}
-    merge(file, {"a": {"x": 1, "y": 2}, "b": [1]})
-    assert merge(file, {"a": {"y": 3}, "b": [2], "c": 4}) == {"a": {"x": 1, "y": 3}, "b": [2], "c": 4}
-    assert read(file)["a"] == {"x": 1, "y": 3}
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7"])

@@ -17,26 +17,21 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from onnx import ModelProto
-
 from wildgate_build.importer.families.layout import (
+    CORNERS,
     ONE_HOT,
-    ONE_HOT_CONSTANTS,
-    STRIDES,
+    Family,
     Layout,
     PictureFormat,
-    Sighting,
+    TrialRun,
     boxes_are_shares,
-    cells,
     check_indices,
-    corners,
-    fragment,
+    head,
     listed_output,
+    predictions,
 )
-from wildgate_build.importer.family import Family
-from wildgate_build.importer.network import Seen
-from wildgate_build.standard_graph import Opset, ranking_graph
+from wildgate_build.importer.network import Output
+from wildgate_build.standard_graph import ranking_graph
 
 __all__ = ["EXPECTS", "layout", "recognised"]
 
@@ -46,159 +41,111 @@ EXPECTS: Final = (
 )
 
 _BOX: Final = 4
-_FOCAL_SIGNS: Final = frozenset(
-    ("TopK", "GridSample")
-)  # query selection, deformable attention: both came with focal loss
+_FOCAL_SIGNS: Final = frozenset(("TopK", "GridSample"))
+"""Query selection, deformable attention: both came with focal loss."""
 
 
-def layout(sighting: Sighting) -> Layout | None:
-    """The layout, where the sizes allow it.
-
-    Raises LabelsError when a class index came out that labels.txt does not list.
-    """
-    return _raw(sighting) or _deploy(sighting) or _listed(sighting) or _joined(sighting)
+def layout(trial: TrialRun) -> Layout | None:
+    """The layout, where the sizes allow it. Raises ImportRefusedError for a class index that is not listed."""
+    return _raw(trial) or _deploy(trial) or _listed(trial) or _joined(trial)
 
 
-def recognised(sighting: Sighting) -> bool:
-    """Whether there are outputs as of the first two forms, or one with a TopK (query selection) and no grid."""
-    if any(form(sighting) is not None for form in (_raw, _deploy, _listed)):
+def recognised(trial: TrialRun) -> bool:
+    """Whether the outputs have another form, or are joined behind a TopK (query selection) and not on a grid."""
+    if any(form(trial) is not None for form in (_raw, _deploy, _listed)):
         return True
-    found = _joined(sighting)
-    seen = next((seen for seen in sighting.outputs if found is not None and seen.name == found.outputs[0]), None)
-    counts = [anchors * cells(sighting.side, strides) for strides in STRIDES for anchors in (1, 3)]
-    return seen is not None and "TopK" in seen.head and seen.dims[1] not in counts and seen.dims[2] not in counts
+    rows = predictions(trial)
+    on_a_grid = rows is not None and (trial.on_a_grid(rows.dims[1]) or trial.on_a_grid(rows.dims[2]))
+    return rows is not None and _joined(trial) is not None and "TopK" in rows.head and not on_a_grid
 
 
-def _raw(sighting: Sighting) -> Layout | None:
-    pair = _logits_and_boxes(sighting)
+def _raw(trial: TrialRun) -> Layout | None:
+    pair = _logits_and_boxes(trial)
     if pair is None:
         return None
     logits, boxes = pair
     queries, columns = logits.dims[1:]
-    softmax, notes = _is_softmax(sighting, logits)
+    softmax, notes = _is_softmax(trial, logits)
     classes = columns - 1 if softmax else columns
     scoring = (
-        """every = Softmax <axis = 2> (logits)
-                scores, nothing = Split <axis = 2> (every, known)"""
+        "every = Softmax <axis = 2> (logits) scores, nothing = Split <axis = 2> (every, known)"
         if softmax
         else "scores = Sigmoid (logits)"
     )
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{queries},{columns}] logits, float[n,{queries},4] shares)
-                => (float[n,{queries},4] boxes, float[n,{queries},{classes}] scores)
-            <int64[2] pair = {{2, 2}}, int64[2] known = {{{classes}, 1}}, float half = {{0.5}},
-             float side = {{{scale * sighting.side:.9f}}}>
-            {{
-                middle, size = Split <axis = 2> (shares, pair)
-                {corners("middle", "size", "side")}
-                {scoring}
-            }}""",
-        )
-
+    made = head(
+        f"float[n,{queries},{columns}] logits, float[n,{queries},4] shares",
+        queries,
+        classes,
+        f"middle, size = Split <axis = 2> (shares, parts) {CORNERS} {scoring}",
+        parts=(2, 2),
+        known=(classes, 1),
+        unit=trial.side,
+    )
     pictures = PictureFormat(values="imagenet" if softmax else "0-1")
-    names = (logits.name, boxes.name)
-    return Layout(Family.DETR, names, queries, classes, pictures, ranking_graph, head, notes)
+    return Layout(Family.DETR, (logits.name, boxes.name), queries, classes, pictures, ranking_graph, made, notes)
 
 
-def _deploy(sighting: Sighting) -> Layout | None:
-    by_name = {seen.name: seen for seen in sighting.outputs}
+def _deploy(trial: TrialRun) -> Layout | None:
+    by_name = {output.name: output for output in trial.outputs}
     if not {"labels", "boxes", "scores"} <= by_name.keys():
         return None
     labels, boxes, scores = (by_name[name] for name in ("labels", "boxes", "scores"))
     queries = labels.dims[-1]
     if labels.is_float or labels.dims != scores.dims or boxes.dims != (*scores.dims, _BOX):
         return None
-    classes = sighting.listed
-    check_indices(labels.values, classes)
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{queries}] labels, float[n,{queries},4] corner, float[n,{queries}] score2)
-                => (float[n,{queries},4] boxes, float[n,{queries},{classes}] scores)
-            <int64[1] last = {{2}}, float scale = {{{scale:.9f}}}, {ONE_HOT_CONSTANTS}>
-            {{
-                boxes = Mul (corner, scale)
-                index = Unsqueeze (labels, last)
-                score = Unsqueeze (score2, last)
-                {ONE_HOT}
-            }}""",
-            {"names": np.arange(classes, dtype=np.float32)[None, None]},
-        )
-
+    check_indices(labels.values, trial)
+    inputs = f"float[n,{queries}] labels, float[n,{queries},4] corner, float[n,{queries}] flat"
+    body = f"""boxes = Mul (corner, scale)
+        index = Unsqueeze (labels, last)
+        score = Unsqueeze (flat, last)
+        {ONE_HOT}"""
+    made = head(inputs, queries, trial.listed, body)
     names = (labels.name, boxes.name, scores.name)
-    return Layout(Family.DETR, names, queries, None, PictureFormat(), ranking_graph, head)
+    return Layout(Family.DETR, names, queries, None, PictureFormat(), ranking_graph, made)
 
 
-def _listed(sighting: Sighting) -> Layout | None:
-    seen = listed_output(sighting)
-    if seen is None or not boxes_are_shares(seen):
+def _listed(trial: TrialRun) -> Layout | None:
+    rows = listed_output(trial)
+    if rows is None or not boxes_are_shares(rows):
         return None
-    queries, classes = seen.dims[1], sighting.listed
-    check_indices(seen.values[..., 5], classes)
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{queries},6] rows)
-                => (float[n,{queries},4] boxes, float[n,{queries},{classes}] scores)
-            <int64[4] parts = {{2, 2, 1, 1}}, float half = {{0.5}}, float side = {{{scale * sighting.side:.9f}}},
-             {ONE_HOT_CONSTANTS}>
-            {{
-                middle, size, score, index = Split <axis = 2> (rows, parts)
-                {corners("middle", "size", "side")}
-                {ONE_HOT}
-            }}""",
-            {"names": np.arange(classes, dtype=np.float32)[None, None]},
-        )
-
-    return Layout(Family.DETR, (seen.name,), queries, None, PictureFormat(), ranking_graph, head)
+    check_indices(rows.values[..., 5], trial)
+    queries = rows.dims[1]
+    body = f"middle, size, score, index = Split <axis = 2> (rows, parts) {CORNERS} {ONE_HOT}"
+    made = head(f"float[n,{queries},6] rows", queries, trial.listed, body, parts=(2, 2, 1, 1), unit=trial.side)
+    return Layout(Family.DETR, (rows.name,), queries, None, PictureFormat(), ranking_graph, made)
 
 
-def _joined(sighting: Sighting) -> Layout | None:
-    flat = [seen for seen in sighting.outputs if seen.is_float]
-    if len(flat) != 1 or len(flat[0].dims) != 3 or flat[0].dims[2] <= _BOX or listed_output(sighting) is not None:
+def _joined(trial: TrialRun) -> Layout | None:
+    rows = predictions(trial)
+    if rows is None or rows.dims[2] <= _BOX or listed_output(trial) is not None:
         return None
-    queries, classes = flat[0].dims[1], flat[0].dims[2] - _BOX
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{queries},{classes + _BOX}] rows)
-                => (float[n,{queries},4] boxes, float[n,{queries},{classes}] scores)
-            <int64[3] parts = {{2, 2, {classes}}}, float half = {{0.5}}, float side = {{{scale * sighting.side:.9f}}}>
-            {{
-                middle, size, scores = Split <axis = 2> (rows, parts)
-                {corners("middle", "size", "side")}
-            }}""",
-        )
-
-    return Layout(Family.DETR, (flat[0].name,), queries, classes, PictureFormat(), ranking_graph, head)
+    queries, classes = rows.dims[1], rows.dims[2] - _BOX
+    body = f"middle, size, scores = Split <axis = 2> (rows, parts) {CORNERS}"
+    inputs = f"float[n,{queries},{rows.dims[2]}] rows"
+    made = head(inputs, queries, classes, body, parts=(2, 2, classes), unit=trial.side)
+    return Layout(Family.DETR, (rows.name,), queries, classes, PictureFormat(), ranking_graph, made)
 
 
-def _logits_and_boxes(sighting: Sighting) -> tuple[Seen, Seen] | None:
+def _logits_and_boxes(trial: TrialRun) -> tuple[Output, Output] | None:
     """The two outputs of the first form, by their names where the sizes alone do not tell."""
-    flat = [seen for seen in sighting.outputs if seen.is_float and len(seen.dims) == 3]
-    boxes = [seen for seen in flat if seen.dims[2] == _BOX]
+    flat = [output for output in trial.outputs if output.is_float and len(output.dims) == 3]
+    boxes = [output for output in flat if output.dims[2] == _BOX]
     if len(boxes) > 1:
-        boxes = [seen for seen in boxes if "box" in seen.name.lower()]
+        boxes = [output for output in boxes if "box" in output.name.lower()]
     if len(boxes) != 1:
         return None
-    others = [seen for seen in flat if seen is not boxes[0] and seen.dims[:2] == boxes[0].dims[:2]]
+    others = [output for output in flat if output is not boxes[0] and output.dims[:2] == boxes[0].dims[:2]]
     if len(others) > 1:
-        others = [seen for seen in others if seen.name.lower() in ("logits", "pred_logits")]
+        others = [output for output in others if output.name.lower() in ("logits", "pred_logits")]
     return (others[0], boxes[0]) if len(others) == 1 else None
 
 
-def _is_softmax(sighting: Sighting, logits: Seen) -> tuple[bool, tuple[str, ...]]:
+def _is_softmax(trial: TrialRun, logits: Output) -> tuple[bool, tuple[str, ...]]:
     """Whether the last column is "no object" and a softmax is due, and what to tell the user about it."""
-    if sighting.activation != "auto":
-        return sighting.activation == "softmax", ()
+    if trial.activation != "auto":
+        return trial.activation == "softmax", ()
     columns = logits.dims[2]
-    if columns == sighting.listed + 1 and not _FOCAL_SIGNS & logits.head:
-        note = f"{columns} columns for {sighting.listed} classes: taken as softmax with 'no object' last"
+    if columns == trial.listed + 1 and not _FOCAL_SIGNS & logits.head:
+        note = f"{columns} columns for {trial.listed} classes: taken as softmax with 'no object' last"
         return True, (f"{note}; if a class is missing in labels.txt, add it or say --detr-scores sigmoid",)
     return False, ()

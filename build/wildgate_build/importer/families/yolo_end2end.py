@@ -10,62 +10,41 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from onnx import ModelProto
-
 from wildgate_build.importer.families.layout import (
     ONE_HOT,
-    ONE_HOT_CONSTANTS,
-    STRIDES,
+    Family,
     Layout,
     PictureFormat,
-    Sighting,
+    TrialRun,
     boxes_are_shares,
-    cells,
     check_indices,
-    fragment,
+    head,
     listed_output,
 )
-from wildgate_build.importer.family import Family
-from wildgate_build.standard_graph import Opset, ranking_graph
+from wildgate_build.standard_graph import ranking_graph
 
 __all__ = ["EXPECTS", "layout", "recognised"]
 
 EXPECTS: Final = "one output [B,N,6]: x1, y1, x2, y2, score, class"
 
 
-def layout(sighting: Sighting) -> Layout | None:
-    """The layout, where the sizes allow it.
-
-    Raises LabelsError when a class index came out that labels.txt does not list.
-    """
-    seen = listed_output(sighting)
-    if seen is None or boxes_are_shares(seen):
+def layout(trial: TrialRun) -> Layout | None:
+    """The layout, where the sizes allow it. Raises ImportRefusedError for a class index that is not listed."""
+    rows = listed_output(trial)
+    if rows is None or boxes_are_shares(rows):
         return None
-    places, classes = seen.dims[1], sighting.listed
-    check_indices(seen.values[..., 5], classes)
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{places},6] rows)
-                => (float[n,{places},4] boxes, float[n,{places},{classes}] scores)
-            <int64[3] parts = {{4, 1, 1}}, float scale = {{{scale:.9f}}}, {ONE_HOT_CONSTANTS}>
-            {{
-                corner, score, index = Split <axis = 2> (rows, parts)
-                boxes = Mul (corner, scale)
-                {ONE_HOT}
-            }}""",
-            {"names": np.arange(classes, dtype=np.float32)[None, None]},
-        )
-
-    return Layout(Family.YOLO_END2END, (seen.name,), places, None, PictureFormat(), ranking_graph, head)
+    check_indices(rows.values[..., 5], trial)
+    places = rows.dims[1]
+    body = f"""corner, score, index = Split <axis = 2> (rows, parts)
+        boxes = Mul (corner, scale)
+        {ONE_HOT}"""
+    made = head(f"float[n,{places},6] rows", places, trial.listed, body, parts=(4, 1, 1))
+    return Layout(Family.YOLO_END2END, (rows.name,), places, None, PictureFormat(), ranking_graph, made)
 
 
-def recognised(sighting: Sighting) -> bool:
-    """Whether the last column holds whole numbers, the boxes are in pixels, and the places are no grid's."""
-    seen = listed_output(sighting)
-    if seen is None or boxes_are_shares(seen):
+def recognised(trial: TrialRun) -> bool:
+    """Whether the last column holds whole numbers, the boxes are in pixels, and the places are not a grid's."""
+    rows = listed_output(trial)
+    if rows is None or boxes_are_shares(rows):
         return False
-    counts = [anchors * cells(sighting.side, strides) for strides in STRIDES for anchors in (1, 3)]
-    return seen.dims[1] not in counts or "TopK" in seen.head
+    return not trial.on_a_grid(rows.dims[1]) or "TopK" in rows.head

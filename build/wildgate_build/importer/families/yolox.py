@@ -13,82 +13,63 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
 
-from wildgate_build.importer.families.layout import Layout, PictureFormat, Sighting, cells, corners, fragment
-from wildgate_build.importer.family import Family
-from wildgate_build.importer.network import Seen
-from wildgate_build.standard_graph import Opset, output_graph
+from wildgate_build.importer.families.layout import (
+    CORNERS,
+    GRIDS,
+    Family,
+    Layout,
+    PictureFormat,
+    TrialRun,
+    cells,
+    head,
+    predictions,
+)
+from wildgate_build.standard_graph import output_graph
 
 __all__ = ["EXPECTS", "layout", "recognised"]
 
 EXPECTS: Final = "one output [B,N,5+C], N = one place at each cell of strides 8, 16, 32 (boxes on the grid or decoded)"
 
 _BOX_AND_OBJECTNESS: Final = 5
-_STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64))
+_GRIDS: Final = GRIDS[:2]
 _ARITHMETIC: Final = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Exp"))
+_DECODED: Final = "middle, size, objectness, of_class = Split <axis = 2> (rows, parts)"
+_ON_THE_GRID: Final = """at, extent, objectness, of_class = Split <axis = 2> (rows, parts)
+        shifted = Add (at, grid)
+        middle = Mul (shifted, stride)
+        grown = Exp (extent)
+        size = Mul (grown, stride)"""
 
 
-def layout(sighting: Sighting) -> Layout | None:
+def layout(trial: TrialRun) -> Layout | None:
     """The layout, where the sizes allow it."""
-    seen, strides = _predictions(sighting), _strides(sighting)
-    if seen is None or strides is None:
+    rows = predictions(trial)
+    strides = next((s for s in _GRIDS if rows is not None and rows.dims[1] == cells(trial.side, s)), None)
+    if rows is None or strides is None or rows.dims[2] <= _BOX_AND_OBJECTNESS:
         return None
-    places, classes = seen.dims[1], seen.dims[2] - _BOX_AND_OBJECTNESS
-    decoded = "Exp" in seen.head
-    grid, stride = _grid(sighting.side, strides)
-    decoding = (
-        "middle = Identity (at)\n size = Identity (extent)"
-        if decoded
-        else """shifted = Add (at, grid)
-                middle = Mul (shifted, stride)
-                grown = Exp (extent)
-                size = Mul (grown, stride)"""
-    )
-
-    def head(opset: Opset, scale: float) -> ModelProto:
-        return fragment(
-            opset,
-            f"""head (float[n,{places},{seen.dims[2]}] rows)
-                => (float[n,{places},4] boxes, float[n,{places},{classes}] scores)
-            <int64[4] parts = {{2, 2, 1, {classes}}}, float half = {{0.5}}, float scale = {{{scale:.9f}}}>
-            {{
-                at, extent, objectness, of_class = Split <axis = 2> (rows, parts)
-                {decoding}
-                {corners("middle", "size", "scale")}
-                scores = Mul (objectness, of_class)
-            }}""",
-            {} if decoded else {"grid": grid, "stride": stride},
-        )
-
+    places, classes = rows.dims[1], rows.dims[2] - _BOX_AND_OBJECTNESS
+    decoded = "Exp" in rows.head
+    body = f"""{_DECODED if decoded else _ON_THE_GRID}
+        {CORNERS}
+        scores = Mul (objectness, of_class)"""
+    grid, stride = _grid(trial.side, strides)
+    inputs = f"float[n,{places},{rows.dims[2]}] rows"
+    made = head(inputs, places, classes, body, parts=(2, 2, 1, classes), grid=grid, stride=stride)
     note = "the network decodes its boxes itself" if decoded else f"boxes are decoded on the grid of strides {strides}"
     pictures = PictureFormat("bgr", "0-255")
-    return Layout(Family.YOLOX, (seen.name,), places, classes, pictures, output_graph, head, (note,))
+    return Layout(Family.YOLOX, (rows.name,), places, classes, pictures, output_graph, made, (note,))
 
 
-def recognised(sighting: Sighting) -> bool:
+def recognised(trial: TrialRun) -> bool:
     """Whether there is one place at each cell, and the boxes come raw or through the exponential function.
 
     YOLOv6 has as many places, and decodes its boxes by adding distances: that one is left to the user to name.
     """
-    seen = _predictions(sighting)
-    return (
-        seen is not None
-        and _strides(sighting) is not None
-        and seen.dims[2] not in [cells(sighting.side, strides) for strides in _STRIDES]
-        and ("Exp" in seen.head or not _ARITHMETIC & seen.head)
-    )
-
-
-def _predictions(sighting: Sighting) -> Seen | None:
-    flat = [seen for seen in sighting.outputs if seen.is_float]
-    fits = len(flat) == 1 and len(flat[0].dims) == 3 and flat[0].dims[2] > _BOX_AND_OBJECTNESS
-    return flat[0] if fits else None
-
-
-def _strides(sighting: Sighting) -> tuple[int, ...] | None:
-    seen = _predictions(sighting)
-    return next((s for s in _STRIDES if seen is not None and seen.dims[1] == cells(sighting.side, s)), None)
+    rows = predictions(trial)
+    if rows is None or layout(trial) is None or rows.dims[2] in [cells(trial.side, strides) for strides in _GRIDS]:
+        return False
+    return "Exp" in rows.head or not _ARITHMETIC & rows.head
 
 
 def _grid(side: int, strides: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wildgate_build.check.matching import Differences, MatchRule, UnknownClassError
+from wildgate_build.check.matching import Differences, MatchRule
+from wildgate_build.errors import ComparisonError
 
 RULE = MatchRule(thresholds=(0.5, 0.3), iou=0.5, margin=0.05)
 BOX = (0.1, 0.1, 0.5, 0.5)
@@ -143,7 +144,7 @@ def test_a_class_without_a_label_is_named(index: float) -> None:
     good, bad = frame((BOX, 0.9, 0)), frame((BOX, 0.9, 0), (ELSEWHERE, 0.1, index))
     result = Differences(RULE, names=("a.onnx", "b.onnx"))
     for pair, name in (((bad, good), "a"), ((good, bad), "b")):
-        with pytest.raises(UnknownClassError, match=rf"{name}\.onnx: answered class {index:g}, it has 2 labels"):
+        with pytest.raises(ComparisonError, match=rf"{name}\.onnx: answered class {index:g}, it has 2 labels"):
             result.add(*(rows[None] for rows in pair))
     unused = frame((BOX, 0.9, 0), (ELSEWHERE, 0.0, index))
     result.add(unused[None], good[None])

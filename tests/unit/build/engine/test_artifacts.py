@@ -9,7 +9,7 @@ import pytest
 from engine_detectors import key_of
 
 from wildgate_build.engine.artifacts import write_engine
-from wildgate_build.output_files import OutputError, check_writable
+from wildgate_build.errors import OutputError
 from wildgate_server.repository.engine_key import EngineKey
 
 FIRST, SECOND = b"the first engine", b"the second engine"
@@ -45,22 +45,3 @@ def test_what_cannot_be_written_whole_leaves_the_pair_as_it_was(engine: Path, mo
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert content(engine.parent) == before
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [("missing/model.rtx", "there is no folder"), ("folder", "is a folder"), ("model.rtx/x", "there is no folder")],
-)
-def test_places_that_cannot_be_written(engine: Path, place: str, message: str) -> None:
-    (engine.parent / "folder").mkdir()
-    with pytest.raises(OutputError, match=message):
-        check_writable(engine.parent / place)
-
-
-def test_a_key_that_cannot_be_written_leaves_the_engine_as_it_was(engine: Path) -> None:
-    key = engine.with_name("model.rtx.json")
-    key.unlink()
-    key.mkdir()
-    with pytest.raises(OutputError, match=r"model\.rtx\.json: is a folder"):
-        write_engine(engine, SECOND, key_of(SECOND))
-    assert engine.read_bytes() == FIRST

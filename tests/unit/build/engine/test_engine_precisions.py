@@ -15,7 +15,7 @@ import pytest
 from onnx import ModelProto
 
 from wildgate_build.engine.builder import BuiltEngine, EnginePlan, build_engine
-from wildgate_build.engine.errors import NetworkNotStandardError
+from wildgate_build.errors import EngineError
 from wildgate_build.precision.body import NetworkBody
 from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method, Quantiser
@@ -108,5 +108,5 @@ def test_an_int8_file_for_cpus_is_refused(files: dict[str, Path], tmp_path: Path
     write_properties(model, replace(shipped.properties, precision="int8"))
     file = tmp_path / "for-cpus.onnx"
     onnx.save(model, file)
-    with pytest.raises(NetworkNotStandardError, match="quantise --runtime tensorrt"):
+    with pytest.raises(EngineError, match="quantise --runtime tensorrt"):
         build_engine(EnginePlan(file, "rtx", 1), Machine(None, None))

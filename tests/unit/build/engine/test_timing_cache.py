@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_build.engine.errors import TimingCacheError
 from wildgate_build.engine.tensorrt_api import TensorRt
 from wildgate_build.engine.timing_cache import attach_timing_cache, save_timing_cache
-from wildgate_build.output_files import OutputError
+from wildgate_build.errors import EngineError, OutputError
 
 
 class Cache:
@@ -66,13 +65,13 @@ def test_what_one_build_measured_the_next_one_starts_from(tmp_path: Path) -> Non
 def test_a_cache_that_does_not_fit_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "timings"
     file.write_bytes(content)
-    with pytest.raises(TimingCacheError, match=f"--timing-cache {file}: cannot be used .* made on another device"):
+    with pytest.raises(EngineError, match=f"--timing-cache {file}: cannot be used .* made on another device"):
         build_once(file)
     assert file.read_bytes() == content
 
 
 def test_a_cache_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(TimingCacheError, match="cannot be read"):
+    with pytest.raises(EngineError, match="cannot be read"):
         attach_timing_cache(tmp_path, Config(), TENSORRT)
 
 

@@ -15,8 +15,7 @@ from importing_bench import SHAPE, Bench
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from wildgate_build.importer.families.layout import PictureFormat
-from wildgate_build.importer.family import Family
+from wildgate_build.importer.families.layout import Family, PictureFormat
 from wildgate_build.importer.pictures import picture_graph
 from wildgate_build.importer.recognition import FAMILIES
 from wildgate_build.standard_graph import GraphShape, Opset
@@ -154,13 +153,6 @@ def test_suppression_is_at_work(bench: Bench, windows: Windows) -> None:
     network, frames = networks.yolov8(4, seed=4), windows(64)
     loose = replace(SHAPE, overlap=1.0)
     assert not np.allclose(by_hand("yolov8", network, frames, SHAPE), by_hand("yolov8", network, frames, loose))
-
-
-def test_attention_that_was_exported_for_one_picture_is_opened(bench: Bench, windows: Windows) -> None:
-    network, frames = networks.sequence_first_detr(seed=4), windows(64)
-    written = bench.imported(network, 5)
-    assert any("Reshape nodes held the batch size" in line for line in bench.told)
-    assert_the_same(detections(str(written.path), frames), by_hand("detr", network, frames, SHAPE))
 
 
 @pytest.mark.parametrize(("side", "network_side"), [(64, 96), (96, 64), (80, 64)])

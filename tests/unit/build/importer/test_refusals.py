@@ -15,25 +15,16 @@ from importing_bench import Bench
 from networks import IMAGES, Graph
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from wildgate_build.importer.errors import (
-    BatchError,
-    ImportRefusedError,
-    InputError,
-    LayoutError,
-    OperatorError,
-    SelfCheckError,
-    SourceError,
-)
+from wildgate_build.errors import BuildError, ImportRefusedError, OutputError
 from wildgate_build.importer.importing import import_detector
-from wildgate_build.output_files import OutputError
 
 
-def refused(bench: Bench, model: ModelProto | Path, kind: type[ImportRefusedError], said: str, **told: str) -> None:
+def refused(bench: Bench, model: ModelProto | Path, said: str, classes: int = 4, **told: str) -> None:
     """Expects the refusal, and what lay at the output to be as it was."""
-    target = bench.plan(model, 4, **told).output
+    target = bench.plan(model, classes, **told).output
     target.write_bytes(b"before")
-    with pytest.raises(kind, match=said):
-        bench.imported(model, 4, **told)
+    with pytest.raises(BuildError, match=f"(?s){said}"):
+        bench.imported(model, classes, **told)
     assert target.read_bytes() == b"before"
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
@@ -50,7 +41,7 @@ def only_identity(*outputs: tuple[int, ...], batch: int | str = "n") -> ModelPro
 
 
 def test_a_missing_file(bench: Bench) -> None:
-    refused(bench, bench.folder / "nowhere.onnx", SourceError, r"nowhere\.onnx: there is no such file")
+    refused(bench, bench.folder / "nowhere.onnx", r"nowhere\.onnx: there is no such file")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.999])
@@ -58,7 +49,7 @@ def test_a_truncated_file(bench: Bench, share: float) -> None:
     data = networks.yolov8().SerializeToString()
     path = bench.folder / "cut.onnx"
     path.write_bytes(data[: int(len(data) * share)])
-    refused(bench, path, SourceError, r"cut\.onnx: ")
+    refused(bench, path, r"cut\.onnx: ")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +58,7 @@ def test_a_truncated_file(bench: Bench, share: float) -> None:
 def test_another_kind_of_file(bench: Bench, data: bytes) -> None:
     path = bench.folder / "other.onnx"
     path.write_bytes(data)
-    refused(bench, path, SourceError, r"other\.onnx: ")
+    refused(bench, path, r"other\.onnx: ")
 
 
 def test_missing_external_data(bench: Bench) -> None:
@@ -78,9 +69,9 @@ def test_missing_external_data(bench: Bench) -> None:
     (bench.folder / "out" / "standard.onnx").unlink()
     whole = (bench.folder / "weights.bin").read_bytes()
     (bench.folder / "weights.bin").write_bytes(whole[:-100])
-    refused(bench, path, SourceError, r"outside\.onnx")
+    refused(bench, path, r"outside\.onnx")
     (bench.folder / "weights.bin").unlink()
-    refused(bench, path, SourceError, r"outside\.onnx.*weights\.bin")
+    refused(bench, path, r"outside\.onnx.*weights\.bin")
 
 
 @pytest.mark.parametrize("opset", [11, 12])
@@ -93,9 +84,9 @@ def test_old_opsets_are_brought_up(bench: Bench, opset: int) -> None:
 def test_an_opset_that_nothing_reads(bench: Bench) -> None:
     network = networks.yolov8(opset=12)
     network.opset_import[0].version = 5
-    refused(bench, network, ImportRefusedError, r"network\.onnx: is (no valid|written in opset 5)")
+    refused(bench, network, r"network\.onnx: is (not a valid|written in opset 5)")
     network.opset_import[0].version = 1000
-    refused(bench, network, ImportRefusedError, r"network\.onnx: is no valid|ONNX Runtime: ")
+    refused(bench, network, r"network\.onnx: is not a valid|ONNX Runtime cannot run it: ")
 
 
 def test_suppression_and_plugins_inside_are_refused(bench: Bench) -> None:
@@ -105,33 +96,34 @@ def test_suppression_and_plugins_inside_are_refused(bench: Bench) -> None:
     refused(
         bench,
         g.model({"out": found}, 64, kinds={"out": TensorProto.INT64}, ranks={"out": 2}),
-        OperatorError,
         "uses NonMaxSuppression, which not every runtime takes",
     )
     plugin = networks.yolov8()
     plugin.graph.node[-1].domain, plugin.graph.node[-1].op_type = "TRT", "EfficientNMS_TRT"
     plugin.opset_import.append(helper.make_opsetid("TRT", 1))
-    refused(bench, plugin, OperatorError, r"uses TRT\.EfficientNMS_TRT, which ONNX does not have")
+    refused(bench, plugin, r"uses TRT\.EfficientNMS_TRT, which ONNX does not have")
 
 
 def test_other_inputs_are_named(bench: Bench) -> None:
     network = networks.yolov8()
     network.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.INT64, [1, 64, 64]))
     refused(
-        bench, network, InputError, r"takes images float \[1,3,64,64\], mask int64 \[1,64,64\]; a detector takes one"
+        bench,
+        network,
+        r"takes images float \[1,3,64,64\], mask int64 \[1,64,64\]; a detector takes one",
     )
     network = networks.yolov8()
     network.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 96
-    refused(bench, network, InputError, r"96x64 pixels; wildgate's frames are square")
+    refused(bench, network, r"96x64 pixels; wildgate's frames are square")
     network = only_identity((84, 9))
     network.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 64
     network.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 3
-    refused(bench, network, InputError, "channels first")
+    refused(bench, network, "channels first")
 
 
 def test_an_open_side_that_the_network_does_not_take(bench: Bench) -> None:
     network = networks.yolov8(side=96, open_side=True)  # its grid is that of 96 pixels
-    refused(bench, network, ImportRefusedError, "ONNX Runtime: ")
+    refused(bench, network, "ONNX Runtime cannot run it: ")
 
 
 @pytest.mark.parametrize(
@@ -146,12 +138,14 @@ def test_an_open_side_that_the_network_does_not_take(bench: Bench) -> None:
     ],
 )
 def test_a_layout_that_cannot_be_placed(bench: Bench, outputs: tuple[tuple[int, ...], ...], said: str) -> None:
-    refused(bench, only_identity(*outputs), LayoutError, f"(?s){said}")
+    refused(bench, only_identity(*outputs), said)
 
 
 def test_yolov6_is_left_to_the_user_to_name(bench: Bench) -> None:
     refused(
-        bench, networks.yolov6(), LayoutError, r"may be .*yolov5.* or yolox.*; say which with --family; YOLOv6 reads"
+        bench,
+        networks.yolov6(),
+        r"may be .*yolov5.* or yolox.*; say which with --family; YOLOv6 reads",
     )
 
 
@@ -160,23 +154,24 @@ def test_a_family_told_wrongly(bench: Bench, family: str) -> None:
     refused(
         bench,
         only_identity((7, 7, 7)),
-        LayoutError,
         rf"out0 float32 \[B,7,7,7\] at 64 pixels; {family} expects",
         family=family,
     )
 
 
 def test_yolox_told_of_a_network_without_its_grid(bench: Bench) -> None:
-    refused(bench, networks.yolov5(), LayoutError, r"\[B,252,9\] at 64 pixels; yolox expects", family="yolox")
+    refused(bench, networks.yolov5(), r"\[B,252,9\] at 64 pixels; yolox expects", family="yolox")
 
 
 def test_standard_told_of_another(bench: Bench) -> None:
-    refused(bench, networks.yolov8(), LayoutError, "is no standard graph", family="standard")
+    refused(bench, networks.yolov8(), "is not a standard graph", family="standard")
 
 
 def test_scores_that_are_no_probabilities(bench: Bench) -> None:
     refused(
-        bench, networks.yolov5(sigmoid=False, seed=3), SelfCheckError, "the scores go from -.* should be probabilities"
+        bench,
+        networks.yolov5(sigmoid=False, seed=3),
+        "the scores go from -.* should be probabilities",
     )
 
 
@@ -185,22 +180,13 @@ def test_a_network_that_mixes_its_batch(bench: Bench) -> None:
     x = g.node("ReduceMean", IMAGES, axes=[2, 3], keepdims=0)
     x = g.node("Sub", x, g.node("ReduceMean", x, axes=[0], keepdims=1))  # all pictures of a batch together
     rows = g.node("Mul", g.unsqueeze(g.node("Abs", g.split(x, (1, 2), 1)[0]), 2), g.constant(np.ones((1, 8, 84))))
-    refused(bench, g.model({"out": rows}, 64), BatchError, "1 picture.* with 2, the values of out are others")
+    refused(bench, g.model({"out": rows}, 64), "1 picture.*; with 2, the values of out are others")
 
 
 def test_a_baked_batch_that_cannot_be_opened(bench: Bench) -> None:
-    g = Graph(0)
-    x = g.node("ReduceMean", IMAGES, axes=[1, 2, 3], keepdims=0)
-    x = g.node("Add", g.reshape(x, 1), g.node("ReduceSum", g.constant([1.0])))
-    rows = g.node("Expand", g.unsqueeze(g.unsqueeze(x, 1), 2), g.constant((1, 8, 84), np.int64))
-    flat = g.reshape(g.node("Tile", rows, g.constant((3, 1, 1), np.int64)), 3, 8, 84)
-    first = g.node("Slice", flat, g.constant([0], np.int64), g.constant([1], np.int64), g.constant([0], np.int64))
-    refused(
-        bench,
-        g.model({"out": first}, 64),
-        BatchError,
-        r"works on 1 picture\(s\) at a time only; with 2, out is \[1, 8, 84\]",
-    )
+    """Attention over [L, B, E], exported for one picture."""
+    said = r"works on 1 picture\(s\) at a time only; export it with .*dynamic=True.*'images'.*; with 2, it fails: "
+    refused(bench, networks.sequence_first_detr(), said, classes=5)
 
 
 def held(network: ModelProto) -> TensorProto:
@@ -216,13 +202,13 @@ def test_weights_of_a_type_that_onnx_does_not_know(bench: Bench, *, constant: bo
     if constant:
         network.graph.node.insert(0, helper.make_node("Constant", [], [name], value=weights))
         network.graph.initializer.remove(weights)
-    refused(bench, network, SourceError, rf"network\.onnx: the weights '{name}' have the type 99, which onnx")
+    refused(bench, network, rf"network\.onnx: the weights '{name}' have the type 99, which onnx")
 
 
 def test_an_input_of_a_type_that_onnx_does_not_know(bench: Bench) -> None:
     network = networks.yolov8()
     network.graph.input[0].type.tensor_type.elem_type = 99
-    refused(bench, network, InputError, r"takes images type 99 \[1,3,64,64\]")
+    refused(bench, network, r"takes images type 99 \[1,3,64,64\]")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +225,7 @@ def test_weights_that_are_no_numbers(bench: Bench, make: Callable[[], ModelProto
             tensor = next(tensor for tensor in network.graph.initializer if tensor.name == node.input[1])
             spoilt = np.full(tuple(tensor.dims), value, np.float32)
             tensor.CopyFrom(numpy_helper.from_array(spoilt, tensor.name))
-    refused(bench, network, SelfCheckError, "on noise the network gives values of .* that are not finite")
+    refused(bench, network, "on noise the network gives values of .* that are not finite")
 
 
 @pytest.mark.parametrize("which", ["model", "labels"])

@@ -11,8 +11,8 @@ import pytest
 from importing_bench import SHAPE, Bench
 from onnx import TensorProto, helper, numpy_helper
 
-from wildgate_build.importer.errors import LabelsError, LayoutError
-from wildgate_build.standard_file import NotStandardError, StandardFile, file_digest
+from wildgate_build.errors import ImportRefusedError, NotStandardError
+from wildgate_build.standard_file import StandardFile, file_digest
 
 
 def test_the_result_describes_itself(bench: Bench) -> None:
@@ -76,7 +76,7 @@ def test_a_standard_file_of_other_sizes_is_refused(bench: Bench) -> None:
         r"standard\.onnx: is made for 2 frames of 64 pixels with 16 detections; "
         "wanted is 2 frames of 64 pixels with 8 detections"
     )
-    with pytest.raises(LayoutError, match=said):
+    with pytest.raises(ImportRefusedError, match=said):
         bench.imported(first.path, 4, replace(SHAPE, detections=8))
 
 
@@ -90,7 +90,7 @@ def test_a_standard_file_of_other_sizes_is_refused(bench: Bench) -> None:
 )
 def test_a_standard_files_labels_can_only_be_renamed(bench: Bench, labels: int | str, said: str) -> None:
     first = bench.imported(networks.yolov8(4, seed=4), 4)
-    with pytest.raises(LabelsError, match=said):
+    with pytest.raises(ImportRefusedError, match=said):
         bench.imported(first.path, labels)
 
 

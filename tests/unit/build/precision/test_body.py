@@ -9,7 +9,8 @@ import pytest
 from colour_detector import FRAMES, SIDE, colour_detector
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
-from wildgate_build.precision.body import NetworkBody, NoBodyError
+from wildgate_build.errors import PrecisionError
+from wildgate_build.precision.body import NetworkBody
 
 
 def graph(text: str, **weights: np.ndarray) -> ModelProto:
@@ -161,5 +162,5 @@ def test_nodes_without_a_name_get_one_of_their_own() -> None:
 def test_a_graph_without_weights_is_refused() -> None:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
     nothing = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "nothing", values[:1], values[1:])
-    with pytest.raises(NoBodyError, match="no convolution and no product with constant weights"):
+    with pytest.raises(PrecisionError, match="no convolution and no product with constant weights"):
         NetworkBody.of(helper.make_model(nothing, opset_imports=[helper.make_opsetid("", 17)]))

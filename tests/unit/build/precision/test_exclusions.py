@@ -6,22 +6,23 @@ from collections.abc import Sequence
 
 import pytest
 
-from wildgate_build.precision.exclusions import Budget, Trial, search_exclusions
+from wildgate_build.precision.exclusions import Attempt, SearchLimits, search_exclusions
 
-OPERATORS = ("a", "b", "c", "u", "v", "w", "x", "y", "z")
+OPERATORS = "abcuvwxyz"
 PLENTY = 1e9
+ALIKE = dict.fromkeys(OPERATORS, 0.1)
 
 
 class Network:
     """Loses `harm` for each operator that is not left out; each look at the clock takes a second."""
 
-    def __init__(self, **harm: float) -> None:
+    def __init__(self, harm: dict[str, float]) -> None:
         self.harm = harm
-        self.tried: list[tuple[str, ...]] = []
+        self.tried: list[str] = []
         self.now = 0.0
 
     def loss(self, excluded: Sequence[str]) -> float:
-        self.tried.append(tuple(excluded))
+        self.tried.append("".join(excluded))
         return self.error(excluded)
 
     def error(self, excluded: Sequence[str]) -> float:
@@ -31,64 +32,39 @@ class Network:
         self.now += 1
         return self.now
 
-    def search(self, max_loss: float, seconds: float = PLENTY, start: tuple[str, ...] = ()) -> Trial:
-        first = Trial(start, self.error(start))
-        return search_exclusions(first, OPERATORS, self.loss, self.error, Budget(max_loss, seconds), self.clock)
 
-
-def test_nothing_is_tried_within_the_loss() -> None:
-    network = Network(a=0.005)
-    assert network.search(0.01) == Trial((), 0.005)
-    assert network.tried == []
-
-
-def test_the_first_operator_comes_first() -> None:
-    network = Network(a=0.5, z=0.005)
-    assert network.search(0.01) == Trial(("a",), 0.005)
-    assert network.tried == [("a",)]
-
-
-def test_then_those_that_bring_the_outputs_nearest() -> None:
-    network = Network(a=0.02, b=0.5, c=0.3, z=0.01)
-    assert network.search(0.05).excluded == ("b", "c")
-    assert network.tried == [("a",), ("b",), ("b", "c")]
-
-
-def test_half_of_the_operators_stay() -> None:
-    network = Network(**dict.fromkeys(OPERATORS, 0.1))
-    best = network.search(0.01)
-    assert (best.excluded, best.loss) == (("a", "b", "c", "u"), pytest.approx(0.5))
-    assert [len(names) for names in network.tried] == [1, 1, 2, 4]
-
-
-def test_what_is_left_out_from_the_start_counts() -> None:
-    network = Network(**dict.fromkeys(OPERATORS, 0.1))
-    network.search(0.01, start=("y", "z"))
-    assert [len(names) - 2 for names in network.tried] == [1, 1, 2]
-    network.tried.clear()
-    assert network.search(0.01, start=OPERATORS[:4]).excluded == OPERATORS[:4]
-    assert network.tried == []
-
-
-def test_what_was_left_out_from_the_start_stays_out() -> None:
-    network = Network(a=0.001, b=0.5, z=0.5)
-    assert network.search(0.01, start=("b",)).excluded == ("b", "z")
-    assert network.tried == [("b", "a"), ("b", "z")]
-
-
-def test_the_best_is_returned_when_none_is_good_enough() -> None:
-    network = Network(a=0.1, d=0.4)
-    assert network.search(0.01) == Trial(("a",), 0.4)
-    assert len(network.tried[-1]) == 4
-
-
-def test_it_stops_when_time_is_up() -> None:
-    network = Network(a=0.1, b=0.4)
-    assert network.search(0.01, seconds=1.5) == Trial(("a",), 0.4)
-    assert network.tried == [("a",)]
-
-
-def test_no_time_means_no_search() -> None:
-    network = Network(a=0.5)
-    assert network.search(0.01, seconds=0) == Trial((), 0.5)
-    assert network.tried == []
+@pytest.mark.parametrize(
+    ("harm", "max_loss", "seconds", "start", "best", "tried"),
+    [
+        pytest.param({"a": 0.005}, 0.01, PLENTY, "", "", [], id="nothing is tried within the loss"),
+        pytest.param({"a": 0.5, "z": 0.005}, 0.01, PLENTY, "", "a", ["a"], id="the first operator comes first"),
+        pytest.param(
+            {"a": 0.02, "b": 0.5, "c": 0.3, "z": 0.01},
+            0.05,
+            PLENTY,
+            "",
+            "bc",
+            ["a", "b", "bc"],
+            id="then those that bring the outputs nearest",
+        ),
+        pytest.param(ALIKE, 0.01, PLENTY, "", "abcu", ["a", "a", "ab", "abcu"], id="half of the operators stay"),
+        pytest.param(ALIKE, 0.01, PLENTY, "yz", "yzab", ["yza", "yza", "yzab"], id="what is left out at first counts"),
+        pytest.param(ALIKE, 0.01, PLENTY, "abcu", "abcu", [], id="half are left out at first"),
+        pytest.param(
+            {"a": 0.001, "b": 0.5, "z": 0.5}, 0.01, PLENTY, "b", "bz", ["ba", "bz"], id="what was left out stays out"
+        ),
+        pytest.param(
+            {"a": 0.1, "d": 0.4}, 0.01, PLENTY, "", "a", ["a", "a", "ab", "abcu"], id="the best where none will do"
+        ),
+        pytest.param({"a": 0.1, "b": 0.4}, 0.01, 1.5, "", "a", ["a"], id="it stops when time is up"),
+        pytest.param({"a": 0.5}, 0.01, 0, "", "", [], id="no time means no search"),
+    ],
+)
+def test_the_search(
+    harm: dict[str, float], max_loss: float, seconds: float, start: str, best: str, tried: list[str]
+) -> None:
+    network = Network(harm)
+    first, limits = Attempt(tuple(start), network.error(start)), SearchLimits(max_loss, seconds)
+    found = search_exclusions(first, OPERATORS, network.loss, network.error, limits, network.clock)
+    assert found == Attempt(tuple(best), pytest.approx(network.error(best)))
+    assert network.tried == tried

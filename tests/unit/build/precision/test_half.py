@@ -9,8 +9,9 @@ import pytest
 from colour_detector import FRAMES, SIDE, colour_detector, colours
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from wildgate_build.errors import PrecisionError
 from wildgate_build.precision.body import NetworkBody
-from wildgate_build.precision.half import BeyondHalfError, halved
+from wildgate_build.precision.half import halved
 
 
 def whole(model: ModelProto, excluded: tuple[str, ...] = ()) -> ModelProto:
@@ -75,5 +76,5 @@ def test_a_weight_past_fp16_is_named() -> None:
     for tensor in model.graph.initializer:
         if tensor.name == "net_mix_bias":
             tensor.CopyFrom(numpy_helper.from_array(np.full(8, -7e4, np.float32), tensor.name))
-    with pytest.raises(BeyondHalfError, match="net_mix_bias holds 70000, fp16 ends at 65504"):
+    with pytest.raises(PrecisionError, match="net_mix_bias holds 70000, fp16 ends at 65504"):
         whole(model)

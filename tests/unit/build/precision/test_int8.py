@@ -11,8 +11,9 @@ import pytest
 from colour_detector import FRAMES, SIDE, colour_detector, colours
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from wildgate_build.errors import PrecisionError
 from wildgate_build.precision.body import NetworkBody
-from wildgate_build.precision.int8 import Dialect, Method, Quantiser, UnquantisableError
+from wildgate_build.precision.int8 import Dialect, Method, Quantiser
 
 
 def pictures() -> np.ndarray:
@@ -124,7 +125,7 @@ def test_quantising_before_calibrating_is_a_mistake() -> None:
 def test_an_opset_without_scales_for_channels_is_refused() -> None:
     body = NetworkBody.of(colour_detector()).extract()
     body.opset_import[0].version = 12
-    with pytest.raises(UnquantisableError, match="needs opset 13, this graph has 12"):
+    with pytest.raises(PrecisionError, match="needs opset 13, this graph has 12"):
         Quantiser(body, Dialect.CPU, Method.MINMAX)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,11 +118,92 @@ def test_int8_without_int8_is_refused(detector: Path, videos: Path, output: Path
     assert not output.exists()
 
 
-def test_an_answer_without_a_label_is_named(tmp_path: Path, videos: Path, output: Path) -> None:
-    poor = write_detector(tmp_path / "poor.onnx", labels=("rhino_horn",))
-    code, said = run("half", poor, videos, output)
+def cut(folder: Path) -> Path:
+    file = folder / "cut.onnx"
+    file.write_bytes(write_detector(file).read_bytes()[:700])
+    return file
+
+
+def done(folder: Path) -> Path:
+    return write_detector(folder / "done.onnx", precision="int8")
+
+
+def poor(folder: Path) -> Path:
+    return write_detector(folder / "poor.onnx", labels=("rhino_horn",))
+
+
+def short(folder: Path) -> Path:
+    return write_video(folder / "short.mp4", seconds=8)
+
+
+def not_a_video(folder: Path) -> Path:
+    (folder / "notes.mp4").write_text("not a video")
+    return folder / "notes.mp4"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def grey(folder: Path) -> Path:
+    return write_video(folder / "grey.mp4", seconds=80, paint=lambda _, w, h: np.full((h, w, 3), 114, np.uint8))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("make_detector", "make_videos", "more", "message"),
+    [
+        (cut, None, (), "cut.onnx: "),
+        (
+            lambda folder: write_detector(folder / "done.onnx", precision="int8"),
+            None,
+            (),
+            "done.onnx: is int8 already;",
+        ),
+        (
+            lambda folder: write_detector(folder / "poor.onnx", labels=("rhino_horn",)),
+            None,
+            (),
+            "poor.onnx: answered class 1, it has 1 labels (0 to 0)",
+        ),
+        (None, not_a_video, (), "notes.mp4: "),
+        (None, empty, (), "no file in"),
+        (None, lambda folder: folder / "away", (), "no such file or folder"),
+        (
+            None,
+            lambda folder: write_video(folder / "v.mp4", seconds=8),
+            (),
+            "2 frames to calibrate on, at least 16 are",
+        ),
+        (None, grey, (), "detects nothing in 20 held-out frames"),
+        (None, None, ("--exclude", "Conv_77"), "'Conv_77' is not a node of the network's body; near it: Conv_"),
+        (
+            None,
+            None,
+            ("--exclude", "zzz"),
+            "'zzz' is not a node of the network's body; near it: nothing like it",
+        ),
+        (None, None, ("--output", "nowhere/model.onnx"), "nowhere/model.onnx: there is no folder"),
+    ],
+)
+def test_what_is_refused_is_named_and_what_lay_there_stays(
+    command: str,
+    tmp_path: Path,
+    detector: Path,
+    videos: Path,
+    output: Path,
+    make_detector: Callable[[Path], Path] | None,
+    make_videos: Callable[[Path], Path] | None,
+    more: tuple[str, ...],
+    message: str,
+) -> None:
+    output.write_bytes(b"the old one")
+    refused = make_detector(tmp_path) if make_detector else detector
+    code, said = run(command, refused, make_videos(tmp_path) if make_videos else videos, output, *more)
     assert code == 2
-    assert "poor.onnx: answered class 1, it has 1 labels (0 to 0)" in said
+    assert message in said
+    assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == {"model.onnx": b"the old one"}
 
 
 @BOTH
@@ -149,79 +230,6 @@ def test_past_the_loss_only_the_report_is_written(tmp_path: Path, videos: Path, 
     assert "at most 0.01 is allowed; no detector written" in said
     assert not list(output.parent.iterdir())
     assert json.loads(report.read_text())["refused"] is True
-
-
-@BOTH
-def test_a_file_that_lay_there_stays_when_the_new_one_is_refused(
-    command: str, tmp_path: Path, detector: Path, videos: Path, output: Path
-) -> None:
-    output.write_bytes(b"the old one")
-    assert run(command, detector, tmp_path / "nowhere", output)[0] == 2
-    assert output.read_bytes() == b"the old one"
-    assert [path.name for path in output.parent.iterdir()] == ["model.onnx"]
-
-
-@BOTH
-def test_what_is_no_standard_detector_is_named(command: str, tmp_path: Path, videos: Path, output: Path) -> None:
-    (tmp_path / "cut.onnx").write_bytes(write_detector(tmp_path / "model.onnx").read_bytes()[:700])
-    code, said = run(command, tmp_path / "cut.onnx", videos, output)
-    assert code == 2
-    assert "cut.onnx: " in said
-    assert not list(output.parent.iterdir())
-
-
-@BOTH
-def test_a_detector_that_is_quantised_already_is_named(
-    command: str, tmp_path: Path, videos: Path, output: Path
-) -> None:
-    done = write_detector(tmp_path / "done.onnx", precision="int8")
-    code, said = run(command, done, videos, output)
-    assert code == 2
-    assert "done.onnx: is int8 already; start from the fp32 file" in said
-
-
-@BOTH
-def test_videos_that_cannot_be_read_are_named(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
-    (tmp_path / "notes.mp4").write_text("no video")
-    (tmp_path / "empty").mkdir()
-    for place, message in (("notes.mp4", "notes.mp4: "), ("empty", "no file in"), ("away", "no such file or folder")):
-        code, said = run(command, detector, tmp_path / place, output)
-        assert code == 2
-        assert message in said
-        assert not list(output.parent.iterdir())
-
-
-@BOTH
-def test_too_few_frames_are_counted(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
-    video = write_video(tmp_path / "short.mp4", seconds=8)
-    code, said = run(command, detector, video, output)
-    assert code == 2
-    assert "2 frames to calibrate on, at least 16 are needed" in said
-
-
-@BOTH
-def test_frames_that_show_nothing_are_no_evidence(command: str, tmp_path: Path, detector: Path, output: Path) -> None:
-    video = write_video(tmp_path / "grey.mp4", seconds=80, paint=lambda _, w, h: np.full((h, w, 3), 114, np.uint8))
-    code, said = run(command, detector, video, output)
-    assert code == 2
-    assert "detects nothing in 20 held-out frames" in said
-
-
-@BOTH
-def test_an_unknown_node_is_named(command: str, detector: Path, videos: Path, output: Path) -> None:
-    code, said = run(command, detector, videos, output, "--exclude", "Conv_77")
-    assert code == 2
-    assert "'Conv_77' is no node of the network's body; near it: Conv_" in said
-
-
-@BOTH
-def test_a_place_that_cannot_be_written_is_named_before_the_work(
-    command: str, tmp_path: Path, detector: Path, videos: Path
-) -> None:
-    code, said = run(command, detector, videos, tmp_path / "nowhere" / "model.onnx")
-    assert code == 2
-    assert "nowhere/model.onnx: there is no folder" in said
-    assert "held-out" not in said
 
 
 @contextmanager

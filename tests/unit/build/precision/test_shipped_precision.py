@@ -10,11 +10,11 @@ from checkout import MODEL_REPOSITORY, ROOT, SAMPLES
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import OnnxRunner, detect
 from wildgate_build.check.verdicts import read_policy, serving_thresholds
+from wildgate_build.frames.calibration_split import CalibrationSplit
 from wildgate_build.frames.sampled import FrameSource, video_files
-from wildgate_build.frames.sets import FrameSets
 from wildgate_build.precision.body import NetworkBody
 from wildgate_build.precision.conversion import Int8Plan, to_int8
-from wildgate_build.precision.exclusions import Budget
+from wildgate_build.precision.exclusions import SearchLimits
 from wildgate_build.precision.half import halved
 from wildgate_build.precision.int8 import Dialect, Method
 from wildgate_build.standard_file import StandardFile
@@ -55,7 +55,7 @@ def test_the_body_holds_all_convolutions_and_no_suppression(body: NetworkBody) -
 
 
 def test_fp16_sees_the_same(detector: StandardFile, body: NetworkBody, frames: np.ndarray, rule: MatchRule) -> None:
-    half = body.replaced(halved(body.extract()), "fp16_").SerializeToString()
+    half = body.replaced(halved(body.extract()), "fp16_")
     result = Differences(rule)
     result.add(*(detect(OnnxRunner(runnable, 1), frames, detector.frames) for runnable in (MODEL, half)))
     assert result.pairs > 0
@@ -69,8 +69,8 @@ def test_int8_sees_nearly_the_same(
 ) -> None:
     others = [file for file in video_files([SAMPLES]) if file.path.suffix == ".mp4" and "tiger" not in file.path.name]
     calibration = np.concatenate([video.frames for video in source.look_at_all(others)])
-    plan = Int8Plan(Dialect.CPU, Method.MINMAX, (), Budget(max_loss=1, seconds=0))
-    converted = to_int8(detector, FrameSets(calibration, frames), plan, rule)
+    plan = Int8Plan(Dialect.CPU, Method.MINMAX, (), SearchLimits(max_loss=1, seconds=0))
+    converted = to_int8(detector, CalibrationSplit(calibration, frames), plan, rule)
     result = converted.cost.differences
     assert result.pairs > 0
     assert (result.missing, result.extra) == (0, 0)

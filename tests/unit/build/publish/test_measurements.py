@@ -10,8 +10,8 @@ import typer
 from publish_seam import make_repository, standard_file
 from typer.testing import CliRunner
 
+from wildgate_build.errors import PublishError
 from wildgate_build.publish.commands import publish
-from wildgate_build.publish.errors import NotReleasable
 from wildgate_build.publish.measurements import read_measurements
 from wildgate_build.standard_file import file_digest
 
@@ -32,7 +32,7 @@ def test_numbers_are_taken_by_name_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ([1, 2], "is a list, not an object"),
         ({"note": "fine"}, "holds no figures"),
         ('{"recall": NaN}', "holds no figures"),
@@ -42,12 +42,12 @@ def test_numbers_are_taken_by_name_and_nothing_else(tmp_path: Path) -> None:
 def test_a_bad_report_is_named(tmp_path: Path, content: object, message: str) -> None:
     first = written(tmp_path / "first.json", {"recall": 0.97})
     bad = written(tmp_path / "bad.json", content)
-    with pytest.raises(NotReleasable, match=rf"bad\.json: {message}"):
+    with pytest.raises(PublishError, match=rf"bad\.json: {message}"):
         read_measurements([first, bad], {})
 
 
 def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotReleasable, match=r"none\.json: cannot be read: No such file"):
+    with pytest.raises(PublishError, match=r"none\.json: cannot be read: No such file"):
         read_measurements([tmp_path / "none.json"], {})
 
 
@@ -63,13 +63,13 @@ def test_reports_of_the_files_that_are_published(tmp_path: Path) -> None:
 def test_the_report_of_another_file_is_refused(tmp_path: Path) -> None:
     report = written(tmp_path / "report.json", {"loss": 0.004, "output_digest": f"blake3:{3:064x}"})
     ours = r"cpu\.onnx \(blake3:0+1\) nor gpu\.onnx \(blake3:0+2\)"
-    with pytest.raises(NotReleasable, match=rf"report\.json: is of the file blake3:0+3, which is not {ours}"):
+    with pytest.raises(PublishError, match=rf"report\.json: is of the file blake3:0+3, which is not {ours}"):
         read_measurements([report], OURS)
 
 
 def test_the_report_of_what_was_refused_is_refused(tmp_path: Path) -> None:
     report = written(tmp_path / "report.json", {"loss": 0.2, "refused": True})
-    with pytest.raises(NotReleasable, match=r"report\.json: says that what it measured was refused"):
+    with pytest.raises(PublishError, match=r"report\.json: says that what it measured was refused"):
         read_measurements([report], OURS)
 
 

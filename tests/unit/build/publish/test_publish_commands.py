@@ -26,7 +26,6 @@ for command in (
     commands.promote,
     commands.rollback,
     commands.releases,
-    commands.load,
 ):
     app.command()(command)
 
@@ -81,7 +80,6 @@ def test_from_published_to_rolled_back(repository: Repository, tmp_path: Path) -
         (["rollback"], "nothing is known to have served before"),
         (["publish", "none.onnx"], "none.onnx: there is no such file"),
         (["promote", "1", "--policy", "none.yaml"], "none.yaml: cannot be read"),
-        (["load", "--triton", "127.0.0.1:1", "--settle-s", "0"], "127.0.0.1:1: Triton does not tell"),
         (["releases", "--metrics", "http://127.0.0.1:1/metrics"], "http://127.0.0.1:1/metrics: cannot be read"),
         (["releases", "--metrics", "nonsense"], "nonsense: cannot be read as metrics"),
     ],

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
-from wildgate_perf.capacity.demand import Demand, demand_of
-from wildgate_perf.capacity.errors import BadDemand, BadProfile, NoFleet
-from wildgate_perf.capacity.latency import MeasuredCurve, WaitingLine, busiest, latency_model
-from wildgate_perf.capacity.plan import plan_fleet
-from wildgate_perf.capacity.profile import LoadPoint, Profile, profile_of_bench, read_profile
-from wildgate_perf.capacity.queueing import wait_percentile
-from wildgate_perf.capacity.work import first_work_s, mixed_work_s
+from wildgate_perf.capacity.model import (
+    Demand,
+    MeasuredCurve,
+    Queue,
+    demand_of,
+    first_work_s,
+    latency_model,
+    mixed_work_s,
+    plan_fleet,
+    wait_percentile,
+)
+from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile, profile_of_bench, read_profile
 
 
 def point(of_peak: float, p50_ms: float, p99_ms: float, arrivals: str = "uniform") -> dict[str, Any]:
@@ -79,9 +84,9 @@ def test_cached_videos_by_uri_cost_their_share_where_it_was_measured() -> None:
 
 
 def test_what_was_not_measured_is_not_guessed() -> None:
-    with pytest.raises(BadProfile, match=r"peak_per_s\.content was not measured, and 25% of the videos come so"):
+    with pytest.raises(CapacityError, match=r"peak_per_s\.content was not measured, and 25% of the videos come so"):
         plan_fleet(profile(peak_per_s={"uri": 20}), demand(uri_share=0.75))
-    with pytest.raises(BadProfile, match="cached_over_first was not measured"):
+    with pytest.raises(CapacityError, match="cached_over_first was not measured"):
         plan_fleet(profile(cached_over_first=None), demand(cached_share=0.1))
 
 
@@ -122,44 +127,43 @@ def test_a_latency_objective_takes_more_nodes() -> None:
 
 
 def test_an_objective_that_an_idle_node_misses_has_no_fleet() -> None:
-    with pytest.raises(NoFleet, match="p99_ms is 100, and an idle node takes 150 ms by the measured curve"):
+    with pytest.raises(CapacityError, match="p99_ms is 100, and an idle node takes 150 ms by the measured curve"):
         plan_fleet(profile(), demand(p99_ms=100))
 
 
 def test_the_curve_is_straight_between_points_and_unknown_beyond() -> None:
     model = latency_model(profile())
     assert isinstance(model, MeasuredCurve)
-    assert model.p50_ms(0.0) == 100
-    assert model.p99_ms(0.3) == pytest.approx(200)
-    assert model.p99_ms(0.9) == pytest.approx(650)
-    assert model.p99_ms(0.95) is None  # overload is no point of it
+    assert model.percentile_ms(0.5, 0.0) == 100
+    assert model.percentile_ms(0.99, 0.3) == pytest.approx(200)
+    assert model.percentile_ms(0.99, 0.9) == pytest.approx(650)
+    assert model.percentile_ms(0.99, 0.95) is None  # overload is no point of it
 
 
 def test_a_curve_never_falls() -> None:
     points = [LoadPoint.model_validate(point(load, 100, tail)) for load, tail in ((0.2, 300), (0.4, 200), (0.6, 400))]
     curve = MeasuredCurve.of(points, 20)
-    assert [curve.p99_ms(load) for load in (0.2, 0.4, 0.6)] == [300, 300, 400]
+    assert [curve.percentile_ms(0.99, load) for load in (0.2, 0.4, 0.6)] == [300, 300, 400]
 
 
 def test_points_of_one_load_count_as_their_mean() -> None:
     points = [LoadPoint.model_validate(point(0.5, 100, tail)) for tail in (200, 300)]
-    assert MeasuredCurve.of(points, 20).p99_ms(0.5) == 250
+    assert MeasuredCurve.of(points, 20).percentile_ms(0.99, 0.5) == 250
 
 
 def test_with_few_points_the_queue_answers() -> None:
     bare = profile(points=[point(0.1, 100, 150), point(0.9, 200, 650, "poisson")])
     model = latency_model(bare)
-    assert isinstance(model, WaitingLine)
-    assert model.p99_ms(0.0) == 100
-    assert model.p99_ms(0.8) == pytest.approx(100 + wait_percentile(0.99, 2, 0.8, 100.0))
-    assert model.p99_ms(1.0) is None
+    assert isinstance(model, Queue)
+    assert model.percentile_ms(0.99, 0.0) == 100
+    assert model.percentile_ms(0.99, 0.8) == pytest.approx(100 + wait_percentile(0.99, 2, 0.8, 100.0))
+    assert model.percentile_ms(0.99, 1.0) is None
 
 
-def test_the_busiest_that_keeps_an_objective_is_the_edge() -> None:
-    model = latency_model(profile())
-    assert busiest(model, 250, 0.9) == pytest.approx(0.5)
-    assert busiest(model, 1e6, 0.7) == pytest.approx(0.7)
-    assert busiest(model, 149, 0.9) is None
+@pytest.mark.parametrize(("p99_ms", "target", "allowed"), [(250, 0.9, 0.5), (1e6, 0.7, 0.7)])
+def test_the_utilisation_that_keeps_an_objective_is_the_edge(p99_ms: float, target: float, allowed: float) -> None:
+    plan = plan_fleet(profile(), demand(target_utilisation=target, p99_ms=p99_ms))
+    assert plan.allowed_utilisation == pytest.approx(allowed)
 
 
 def bench_results(**details: Any) -> dict[str, Any]:
@@ -203,7 +207,7 @@ def test_a_profile_from_bench_results() -> None:
     ],
 )
 def test_results_that_lack_something_say_what(details: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadProfile, match=words):
+    with pytest.raises(CapacityError, match=words):
         profile_of_bench(bench_results(**details))
 
 
@@ -212,15 +216,15 @@ def test_a_profile_may_be_written_by_hand(tmp_path: Path) -> None:
     file.write_text("{cores: 4, peak_per_s: {uri: 50}, unloaded_p50_ms: 80, video_bytes: 5e+6}")
     assert read_profile(file).curve_peak_per_s == 50
     file.write_text("{cores: 4, peak_per_s: {}, unloaded_p50_ms: 80, video_bytes: 0}")
-    with pytest.raises(BadProfile, match=r"node\.yaml: video_bytes: .*greater than 0 \(is 0\)"):
+    with pytest.raises(CapacityError, match=r"node\.yaml: video_bytes: .*greater than 0 \(is 0\)"):
         read_profile(file)
     file.write_text("{cores: 4, peak_per_s: {}, unloaded_p50_ms: 80, video_bytes: 1}")
-    with pytest.raises(BadProfile, match="peak_per_s has neither uri nor content"):
+    with pytest.raises(CapacityError, match="peak_per_s has neither uri nor content"):
         read_profile(file)
 
 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadProfile, match=r"none\.json: there are no results; `make bench` writes them"):
+    with pytest.raises(CapacityError, match=r"none\.json: there are no results; `make bench` writes them"):
         read_profile(tmp_path / "none.json")
 
 
@@ -232,10 +236,10 @@ def test_a_demand_is_its_file_with_options_over_it(tmp_path: Path) -> None:
 
 
 def test_bad_demands_name_field_and_value(tmp_path: Path) -> None:
-    with pytest.raises(BadDemand, match=r"^videos_per_day: Field required$"):
+    with pytest.raises(CapacityError, match=r"^videos_per_day: Field required$"):
         demand_of(None, {})
-    with pytest.raises(BadDemand, match=r"cached_share: .*less than or equal to 1 \(is 1\.5\)"):
+    with pytest.raises(CapacityError, match=r"cached_share: .*less than or equal to 1 \(is 1\.5\)"):
         demand_of(None, {"videos_per_day": 1, "cached_share": 1.5})
     (tmp_path / "d.yaml").write_text("{videos_per_day: 1, target_utilisation: 1}")
-    with pytest.raises(BadDemand, match=r"d\.yaml: target_utilisation: .*less than 1 \(is 1\)"):
+    with pytest.raises(CapacityError, match=r"d\.yaml: target_utilisation: .*less than 1 \(is 1\)"):
         demand_of(tmp_path / "d.yaml", {})

@@ -7,16 +7,16 @@ import math
 import pytest
 from simulated_node import waits
 
-from wildgate_perf.capacity.queueing import Variability, erlang_c, mean_wait, wait_percentile
+from wildgate_perf.capacity.model import erlang_c, mean_wait, wait_percentile
 
-EQUAL = Variability(arrivals=1.0, service=0.0)
+EQUAL = 0.5  # arrivals at random, equal service times
 
 
 @pytest.mark.parametrize(
     ("servers", "utilisation", "probability"),
     [
         (1, 0.0, 0.0),
-        (1, 0.7, 0.7),  # M/M/1: who comes waits when somebody is there
+        (1, 0.7, 0.7),  # M/M/1: one waits whenever somebody is there
         (2, 0.5, 1 / 3),  # 2 u^2 / (1 + u)
         (2, 0.8, 2 * 0.64 / 1.8),
         (5, 0.8, 0.5541),  # tables of Erlang's C formula

@@ -12,12 +12,11 @@ import pytest
 from wildgate_server import errors
 from wildgate_server.media.coding import Coding
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, ReplyBounds, TaskFailed, check_ready, sampled_of
+from wildgate_server.sampling.checked_reply import MalformedReply, TaskFailed, check_ready, sampled_of
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
 
 CONFIG = SamplingConfig(frames_per_window=4, max_frames=3)
-BOUNDS = ReplyBounds.of(CONFIG)
 DIGEST = "blake3-sampled:" + "0f" * 32
 VIDEO = SampledVideo(
     format="mov,mp4",
@@ -64,18 +63,18 @@ def header_of(reply: bytes) -> dict[str, Any]:
 
 def refusal_of(error: Exception) -> Exception:
     with pytest.raises(type(error)) as raised:
-        sampled_of(content_of(error_reply(error)), BOUNDS)
+        sampled_of(content_of(error_reply(error)), CONFIG)
     return raised.value
 
 
 def test_a_video_comes_back_as_it_was() -> None:
-    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), BOUNDS) == VIDEO
+    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), CONFIG) == VIDEO
     unknown = replace(VIDEO, coding=Coding())
-    assert sampled_of(content_of(sampled_reply(unknown, 1000)), BOUNDS) == unknown
+    assert sampled_of(content_of(sampled_reply(unknown, 1000)), CONFIG) == unknown
 
 
 def test_a_digest_that_is_known_goes_before_what_is_said() -> None:
-    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), BOUNDS, "blake3:known").content_digest == "blake3:known"
+    assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), CONFIG, "blake3:known").content_digest == "blake3:known"
 
 
 def test_readiness() -> None:
@@ -113,7 +112,7 @@ def test_texts_are_cut_where_the_gateway_would_not_take_them() -> None:
 def test_what_is_no_refusal() -> None:
     refusal_of(MemoryError())
     with pytest.raises(TaskFailed, match="KeyError: 'lost'") as failure:
-        sampled_of(content_of(error_reply(KeyError("lost"))), BOUNDS)
+        sampled_of(content_of(error_reply(KeyError("lost"))), CONFIG)
     assert "lost" in failure.value.__notes__[0]
 
 
@@ -184,10 +183,10 @@ def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
 )
 def test_anything_else_is_malformed(change: Callable[[dict[str, Any]], None]) -> None:
     header = header_of(sampled_reply(VIDEO, 1000))
-    assert sampled_of(told(header), BOUNDS) == VIDEO, "or the test shows nothing"
+    assert sampled_of(told(header), CONFIG) == VIDEO, "or the test shows nothing"
     change(header)
     with pytest.raises(MalformedReply):
-        sampled_of(told(header), BOUNDS)
+        sampled_of(told(header), CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> 
     header = header_of(error_reply(errors.NotAVideo("no video")))
     change(header)
     with pytest.raises(MalformedReply):
-        sampled_of(told(header, b""), BOUNDS)
+        sampled_of(told(header, b""), CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +229,7 @@ def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> 
 )
 def test_what_is_no_reply_at_all(reply: bytearray) -> None:
     with pytest.raises(MalformedReply):
-        sampled_of(reply, BOUNDS)
+        sampled_of(reply, CONFIG)
 
 
 def test_every_part_of_a_video_is_sent() -> None:

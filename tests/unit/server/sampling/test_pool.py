@@ -160,7 +160,7 @@ async def test_errors_come_back_whole(pool: SamplingPool) -> None:
     assert refusal.value.field == "source"
 
 
-async def test_a_surprise_comes_back_as_one(pool: SamplingPool) -> None:
+async def test_a_bug_in_the_task_comes_back_as_one(pool: SamplingPool) -> None:
     with pytest.raises(TaskFailed, match="ZeroDivisionError"):
         await pool.sample(Content(b"surprise"))
 
@@ -236,7 +236,7 @@ async def test_a_worker_that_starts_anew_is_not_the_next(held: Callable[[str], H
         await asyncio.to_thread(pool.close)
 
 
-async def test_a_balloon_is_pricked(pool: SamplingPool) -> None:
+async def test_a_video_that_takes_more_memory_than_a_worker_has_is_refused(pool: SamplingPool) -> None:
     with pytest.raises(CorruptVideo, match="memory"):
         await pool.sample(Content(b"balloon"))
 

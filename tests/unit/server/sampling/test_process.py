@@ -87,7 +87,7 @@ async def test_the_gateway_s_secrets_are_not_inherited(slot: SharedSlot, monkeyp
 
 
 async def test_a_start_that_takes_too_long_is_given_up(process: SamplingProcess) -> None:
-    os.kill(process._process.pid, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(ProcessDied) as told:
         await process.ready(0.05)
     assert not told.value.at_work
@@ -121,7 +121,7 @@ async def test_a_death_at_work(process: SamplingProcess, put: Put, death: bytes,
     assert not process.lives
 
 
-@pytest.mark.parametrize("nonsense", [b"silence", b"babble", b"boast", b"pickle"])
+@pytest.mark.parametrize("nonsense", [b"silence", b"garbage", b"overlong", b"pickle"])
 async def test_a_process_that_answers_nonsense_is_ended(process: SamplingProcess, put: Put, nonsense: bytes) -> None:
     with pytest.raises(ProcessDied) as told:
         await process.sample(put(nonsense), TIMEOUT_S)

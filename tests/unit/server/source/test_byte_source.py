@@ -7,8 +7,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from wildgate_server.source.byte_ranges import ByteRange, merged
-from wildgate_server.source.byte_source import ByteSource, ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ByteSource, ReadingBounds, merged
 
 CONTENT = os.urandom(10_000)
 

@@ -20,8 +20,7 @@ from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, VideoTooLarge, WildgateError
 from wildgate_server.source import checked_network
-from wildgate_server.source.byte_ranges import ByteRange
-from wildgate_server.source.byte_source import ReadingBounds
+from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
 from wildgate_server.source.http_fetcher import HttpFetcher
 from wildgate_server.source.http_url import HttpUrl
@@ -29,13 +28,18 @@ from wildgate_server.source.remote_object import RemoteObject
 
 CONTENT = os.urandom(200_000)
 MAX_BYTES = 1 << 20
+CHUNKED = {"Transfer-Encoding": "chunked"}
 SPANS = [ByteRange(50_000, 60_000), ByteRange(100_000, 110_000), ByteRange(190_000, 200_000)]
 BOUNDS = ReadingBounds(step_bytes=1000, max_gap_bytes=100, max_requests=50)
 HERE = FetchConfig(timeout_s=5.0, stall_s=1.0, bounds=BOUNDS, private_networks=(ip_network("127.0.0.0/8"),))
 
 
+def at(uri: str, config: FetchConfig = HERE) -> RemoteObject:
+    return RemoteObject(HttpUrl.parsed(uri), config)
+
+
 def read_spans(uri: str, config: FetchConfig = HERE, max_bytes: int = MAX_BYTES) -> list[bytes]:
-    with RemoteObject(HttpUrl.parsed(uri), config).opened(max_bytes) as source:
+    with at(uri, config).opened(max_bytes) as source:
         assert source.size == len(CONTENT)
         return [bytes(content) for content in source.read(SPANS)]
 
@@ -44,7 +48,7 @@ def right(contents: list[bytes]) -> bool:
     return contents == [CONTENT[span.start : span.end] for span in SPANS]
 
 
-def at(number: int, act: object) -> object:
+def once(number: int, act: object) -> object:
     """Misbehaviour at one request only."""
 
     def misbehave(seen: int, handler: Handler) -> bool:
@@ -56,8 +60,17 @@ def at(number: int, act: object) -> object:
     return misbehave
 
 
+def refused(
+    misbehave: object, error: type[WildgateError] = FetchFailed, match: str | None = None, config: FetchConfig = HERE
+) -> tuple[WildgateError, int]:
+    """How reading fails, and after how many requests."""
+    with serving(MediaHost(CONTENT, misbehave=misbehave)) as host, pytest.raises(error, match=match) as failure:
+        read_spans(host.uri, config)
+    return failure.value, len(host.asked)
+
+
 def test_only_what_is_asked_for_is_read() -> None:
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert right([bytes(content) for content in source.read(SPANS)])
         assert (source.read_bytes, source.read_requests) == (31_000, 4)
         assert source.waited_s > 0
@@ -68,14 +81,14 @@ def test_only_what_is_asked_for_is_read() -> None:
 
 
 def test_a_file_shorter_than_a_step_takes_one_request() -> None:
-    with serving(MediaHost(b"short")) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"short")) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert source.size == 5
         assert bytes(source.read([ByteRange(0, 5)])[0]) == b"short"
     assert len(host.asked) == 1
 
 
 def test_an_empty_file() -> None:
-    with serving(MediaHost(b"")) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(b"")) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert source.size == 0
 
 
@@ -95,47 +108,45 @@ def test_chunks_without_a_length() -> None:
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         handler.wfile.write(b"0\r\n\r\n")
 
-    with serving(MediaHost(CONTENT, misbehave=at(0, chunked))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(0, chunked))) as host:
         assert right(read_spans(host.uri))
     assert len(host.asked) == 1
 
 
-def test_endless_content_is_read_up_to_the_limit_only() -> None:
+@pytest.mark.parametrize(
+    ("status", "fields", "begins", "error", "max_bytes"),
+    [
+        (200, {}, b"", VideoTooLarge, MAX_BYTES),
+        (200, {"Transfer-Encoding": "chunked"}, b"-5\r\n", FetchFailed, 1000),
+        (
+            206,
+            {"Transfer-Encoding": "chunked", "Content-Range": "bytes 0-999/200000"},
+            b"-5\r\n",
+            FetchFailed,
+            MAX_BYTES,
+        ),
+    ],
+    ids=["without a length", "with a chunk of less than nothing", "with such a chunk as a part"],
+)
+def test_endless_content_is_read_up_to_the_limit_only(
+    status: int, fields: dict[str, str], begins: bytes, error: type[WildgateError], max_bytes: int
+) -> None:
     sent = 0
 
     def endless(handler: Handler) -> None:
         nonlocal sent
-        handler.send_response(200)
-        handler.end_headers()
-        with suppress(OSError):  # the other side has gone
-            while sent < 1 << 30:
-                sent += handler.wfile.write(bytes(1 << 16))
-
-    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
-        with pytest.raises(VideoTooLarge) as refusal:
-            read_spans(host.uri)
-        assert refusal.value.metadata["limit"] == "max_bytes"
-    assert sent < 64 << 20, "no more than socket buffers hold"
-
-
-@pytest.mark.parametrize("fields", [{}, {"Content-Range": f"bytes 0-999/{len(CONTENT)}"}], ids=["all", "a part"])
-def test_a_chunk_of_less_than_nothing_is_refused(fields: dict[str, str]) -> None:
-    sent = 0
-
-    def endless(handler: Handler) -> None:
-        nonlocal sent
-        handler.send_response(206 if fields else 200)
-        for name, value in {"Transfer-Encoding": "chunked", **fields}.items():
+        handler.send_response(status)
+        for name, value in fields.items():
             handler.send_header(name, value)
         handler.end_headers()
-        handler.wfile.write(b"-5\r\n")
+        handler.wfile.write(begins)
         with suppress(OSError):  # the other side has gone
             while sent < 1 << 30:
                 sent += handler.wfile.write(bytes(1 << 16))
 
-    with serving(MediaHost(CONTENT, misbehave=at(0, endless))) as host:
-        with pytest.raises(FetchFailed, match="chunk"):
-            read_spans(host.uri, max_bytes=1000 if not fields else MAX_BYTES)
+    with serving(MediaHost(CONTENT, misbehave=once(0, endless))) as host:
+        with pytest.raises(error, match="chunk" if begins else "max_bytes"):
+            read_spans(host.uri, max_bytes=max_bytes)
         assert len(host.asked) == 1, "nor tried again"
     assert sent < 64 << 20, "no more than socket buffers hold"
 
@@ -165,7 +176,7 @@ TRANSIENT = {
 @pytest.mark.parametrize("number", [0, 2])
 @pytest.mark.parametrize("failure", TRANSIENT)
 def test_what_may_pass_is_tried_again(failure: str, number: int) -> None:
-    with serving(MediaHost(CONTENT, misbehave=at(number, TRANSIENT[failure]))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(number, TRANSIENT[failure]))) as host:
         assert right(read_spans(host.uri))
     assert len(host.asked) == 5
 
@@ -176,30 +187,16 @@ def test_what_does_not_pass_is_given_up(failure: str) -> None:
         TRANSIENT[failure](handler)
         return True
 
-    with serving(MediaHost(CONTENT, misbehave=always)) as host, pytest.raises(FetchFailed):
-        read_spans(host.uri)
-    assert len(host.asked) == HERE.attempts
+    assert refused(always)[1] == HERE.attempts
 
 
-@pytest.mark.parametrize("status", [404, 410])
-def test_nothing_there(status: int) -> None:
-    with (
-        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
-        pytest.raises(UriNotFound),
-    ):
-        read_spans(host.uri)
-    assert len(host.asked) == 1
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 451])
+@pytest.mark.parametrize("status", [404, 410, 400, 401, 403, 451])
 def test_a_refusal_is_told_and_not_tried_again(status: int) -> None:
-    with (
-        serving(MediaHost(CONTENT, misbehave=at(0, lambda handler: handler.say(status, b"")))) as host,
-        pytest.raises(FetchFailed) as failure,
-    ):
-        read_spans(host.uri)
-    assert failure.value.metadata == {"http_status": str(status)}
-    assert len(host.asked) == 1
+    nothing_there = status in (404, 410)
+    say = once(0, lambda handler: handler.say(status, b""))
+    error, requests = refused(say, UriNotFound if nothing_there else FetchFailed)
+    assert error.metadata == ({} if nothing_there else {"http_status": str(status)})
+    assert requests == 1
 
 
 def grown(handler: Handler) -> None:
@@ -219,8 +216,7 @@ def grown(handler: Handler) -> None:
     ids=["another tag", "another size", "no ranges any more", "shorter", "moved"],
 )
 def test_a_file_that_changes_meanwhile(change: object) -> None:
-    with serving(MediaHost(CONTENT, misbehave=at(2, change))) as host, pytest.raises(FetchFailed, match="changed"):
-        read_spans(host.uri)
+    refused(once(2, change), match="changed")
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -237,12 +233,8 @@ def test_a_file_that_changes_meanwhile(change: object) -> None:
 )
 def test_other_bytes_than_were_asked_for(number: int, fields: dict[str, str | None]) -> None:
     fields = {name.replace("_", "-"): value for name, value in fields.items()}
-    with (
-        serving(MediaHost(CONTENT, misbehave=at(number, lambda handler: handler.answer(**fields)))) as host,
-        pytest.raises(FetchFailed),
-    ):
-        read_spans(host.uri)
-    assert len(host.asked) <= 4, "nor tried again"
+    _, requests = refused(once(number, lambda handler: handler.answer(**fields)))
+    assert requests <= 4, "nor tried again"
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -252,11 +244,7 @@ def test_a_longer_body_than_promised(number: int) -> None:
         body = CONTENT[first : last + 1] + b"more"
         handler.say(206, body, ETag='"1"', Content_Range=f"bytes {first}-{last}/{len(CONTENT)}")
 
-    with (
-        serving(MediaHost(CONTENT, misbehave=at(number, longer))) as host,
-        pytest.raises(FetchFailed, match="another range"),
-    ):
-        read_spans(host.uri)
+    refused(once(number, longer), match="another range")
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -272,7 +260,7 @@ def test_bytes_that_drip_end_in_time(number: int) -> None:
         except OSError:
             gone.set()
 
-    with serving(MediaHost(CONTENT, misbehave=at(number, drip))) as host:
+    with serving(MediaHost(CONTENT, misbehave=once(number, drip))) as host:
         with pytest.raises(FetchFailed, match=r"longer than 0\.5 s"):
             read_spans(host.uri, replace(HERE, timeout_s=0.5))
         assert gone.wait(10), "the connection was ended"
@@ -401,9 +389,7 @@ def test_a_loop_of_redirects_ends() -> None:
         handler.say(301, b"", Location="/video")
         return True
 
-    with serving(MediaHost(CONTENT, misbehave=loop)) as host, pytest.raises(FetchFailed, match="redirect"):
-        read_spans(host.uri)
-    assert len(host.asked) <= 5
+    assert refused(loop, match="redirect")[1] <= 5
 
 
 @pytest.mark.parametrize(
@@ -425,17 +411,8 @@ def test_a_loop_of_redirects_ends() -> None:
     ],
 )
 def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[WildgateError]) -> None:
-    misbehave = at(0, lambda handler: handler.say(302, b"", Location=location))
-    with serving(MediaHost(CONTENT, misbehave=misbehave)) as host:
-        with pytest.raises(error):
-            read_spans(host.uri, replace(HERE, schemes=("http",)))
-        assert len(host.asked) == 1
-
-
-def test_a_redirect_to_a_name_that_is_none() -> None:
-    fetcher = HttpFetcher(HttpUrl.parsed("http://host/a"), HERE, time.monotonic() + 5.0)
-    with pytest.raises(FetchFailed, match="malformed"):
-        fetcher._redirected("http://\u2100.com/")  # no header can say so by itself: they are Latin-1
+    say = once(0, lambda handler: handler.say(302, b"", Location=location))
+    assert refused(say, error, config=replace(HERE, schemes=("http",)))[1] == 1
 
 
 def test_a_host_that_is_not_public_is_not_even_connected_to() -> None:
@@ -444,6 +421,26 @@ def test_a_host_that_is_not_public_is_not_even_connected_to() -> None:
             with pytest.raises(UriNotAllowed, match="not public"):
                 read_spans(f"http://{name}:{host.port}/video", replace(HERE, private_networks=()))
         assert host.connections == 0
+
+
+def test_a_name_that_leads_elsewhere_by_the_next_connection_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, leads_to = socket.getaddrinfo, iter(["127.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"])
+    with serving(MediaHost(CONTENT)) as host:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda name, *rest, **more: resolve(next(leads_to), *rest, **more))
+        with pytest.raises(UriNotAllowed, match="not public"):
+            read_spans(f"http://rebound.example:{host.port}/video")
+        assert host.connections == 1
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, addresses = socket.getaddrinfo, ("127.0.0.2", "127.0.0.1")
+    with serving(MediaHost(CONTENT)) as host:  # at the second alone
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda name, *rest, **more: [found for at in addresses for found in resolve(at, *rest, **more)],
+        )
+        assert right(read_spans(f"http://media.example:{host.port}/video"))
 
 
 def test_nobody_there() -> None:
@@ -486,7 +483,7 @@ def test_a_certificate_is_checked_against_the_name_though_an_address_is_connecte
 def test_near_parts_are_read_as_one_and_the_number_of_requests_is_bounded() -> None:
     near = [ByteRange(start, start + 50) for start in range(50_000, 60_000, 100)]
     far = [ByteRange(start, start + 50) for start in range(50_000, 190_000, 1000)]
-    with serving(MediaHost(CONTENT)) as host, RemoteObject(HttpUrl.parsed(host.uri), HERE).opened(MAX_BYTES) as source:
+    with serving(MediaHost(CONTENT)) as host, at(host.uri).opened(MAX_BYTES) as source:
         source.read(near)
         assert source.read_requests == 2
         contents = source.read(far)

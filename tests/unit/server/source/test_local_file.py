@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
-from wildgate_server.source.byte_ranges import ByteRange
+from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.local_file import VideoFile
 
 

@@ -1,0 +1,63 @@
+"""Commands that other distributions add to `wildgate`, as entry points of the group `wildgate.commands`.
+
+Each is a function of the arguments, `(args: list[str]) -> int`, that returns the exit status. It is loaded only when it
+is run, so that `wildgate --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Final
+
+import typer
+
+__all__ = ["GROUP", "add_other_commands"]
+
+GROUP: Final = "wildgate.commands"
+# Name: help, and the distribution that brings it.
+_KNOWN: Final = {
+    "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
+    "capacity": (
+        "Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options.",
+        "wildgate-perf",
+    ),
+}
+_HAND_ALL_ARGUMENTS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+_USAGE = 2
+
+
+def add_other_commands(app: typer.Typer, installed: metadata.EntryPoints) -> None:
+    """Adds the `installed` commands to `app`; known ones that are missing are hidden, and say what to install."""
+    for name in [*_KNOWN, *sorted(installed.names - _KNOWN.keys())]:
+        found = installed.select(name=name)
+        point = next(iter(found), None)
+        brought_by = point.dist.name if point and point.dist else name
+        text, distribution = _KNOWN.get(name, (f"Brought by {brought_by}.", brought_by))
+        app.command(
+            name,
+            help=text,
+            hidden=point is None,
+            context_settings=_HAND_ALL_ARGUMENTS_ON,
+            add_help_option=False,
+        )(_runner(name, point, distribution))
+
+
+def _runner(name: str, point: metadata.EntryPoint | None, distribution: str) -> Callable[[typer.Context], None]:
+    def missing(what: str) -> typer.Exit:
+        print(f"wildgate {name}: needs {what}; install it with: pip install {distribution}", file=sys.stderr)
+        return typer.Exit(_USAGE)
+
+    def run(context: typer.Context) -> None:
+        if point is None:
+            raise missing(distribution)
+        try:
+            command = point.load()
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("wildgate"):
+                raise  # a broken installation, not a missing dependency
+            raise missing(error.name) from None
+        raise typer.Exit(command(context.args))
+
+    return run

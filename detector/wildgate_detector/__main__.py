@@ -1,0 +1,19 @@
+"""`python -m wildgate_detector`: the commands, by name."""
+
+import typer
+
+from wildgate_detector import commands
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The reference detector: train it, evaluate it, choose its thresholds, film its clips.",
+)
+for command in (commands.train, commands.evaluate, commands.calibrate, commands.film, commands.samples):
+    app.command()(command)
+
+if __name__ == "__main__":
+    app(prog_name="python -m wildgate_detector")

@@ -1,0 +1,93 @@
+"""Looking at files and frames without a server, to choose thresholds and to measure the detector alone."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from wildgate_build.check.runners import in_windows
+from wildgate_build.onnx_session import open_session
+from wildgate_detector.labels import LABELS
+from wildgate_detector.scenes import letterboxed
+from wildgate_detector.surfaces import Picture
+from wildgate_server.policy import Policy, Sighting
+
+
+def frames_of(path: Path, gap_s: float = 2.0) -> list[tuple[float, Picture]]:
+    """Decode a file and return frames at most about `gap_s` apart, upright, each with its time in seconds.
+
+    Raises:
+        av.error.FFmpegError: the file is not a video that can be decoded.
+    """
+    chosen: list[tuple[float, Picture]] = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            time_s = float(frame.time or 0.0)
+            due = not chosen or time_s - chosen[-1][0] >= gap_s - 1e-3
+            if due:
+                turns = (frame.rotation % 360) // 90
+                picture = np.rot90(frame.to_ndarray(format="rgb24"), turns)
+                chosen.append((time_s, np.ascontiguousarray(picture)))
+    return chosen
+
+
+class Detector:
+    """A standard detector graph in ONNX Runtime. Raises CannotRunError."""
+
+    def __init__(self, model: Path, threads: int = 1) -> None:
+        self.session = open_session(model, threads)
+        _, self.window, self.side = self.session.get_inputs()[0].shape[:3]
+
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Detect in letterboxed frames [n, side, side, 3]; returns [n, K, 6]."""
+        windows = in_windows(frames, self.window)
+        rows = [self.session.run(None, {"FRAMES": window[None]})[0][0] for window in windows]
+        detections: NDArray[np.float32] = np.concatenate(rows)[: len(frames)].astype(np.float32)
+        return detections
+
+
+def best_scores(detections: NDArray[np.float32]) -> list[dict[str, float]]:
+    """The best score of each label in each frame, from detections [n, K, 6]."""
+    result: list[dict[str, float]] = []
+    for frame in detections:
+        best: dict[str, float] = {}
+        for row in frame:
+            if row[4] > 0:
+                label = LABELS[int(row[5])]
+                best[label] = max(best.get(label, 0.0), float(row[4]))
+        result.append(best)
+    return result
+
+
+class OfflineScorer:
+    """Scores files with a detector and a policy in this process, no server: to compare detectors.
+
+    It looks at a frame every 2 s, as the server does, but decodes all frames to get there.
+    """
+
+    def __init__(self, detector: Detector, policy: Policy) -> None:
+        self._detector, self._policy = detector, policy
+
+    def __call__(self, path: Path) -> set[str]:
+        """The labels that call for REVIEW or BLOCK in the video at `path`.
+
+        Raises av.error.FFmpegError when it is not a video that can be decoded.
+        """
+        times_s, scores = look(self._detector, path)
+        sightings = [
+            Sighting(label, score, time_s)
+            for time_s, best in zip(times_s, scores, strict=True)
+            for label, score in best.items()
+        ]
+        return {label.label for label in self._policy.judge(sightings, times_s).labels}
+
+
+def look(detector: Detector, path: Path, gap_s: float = 2.0) -> tuple[list[float], list[dict[str, float]]]:
+    """The times in seconds of the frames looked at in the video at `path`, and each label's best score in each.
+
+    Raises av.error.FFmpegError when it is not a video that can be decoded.
+    """
+    chosen = frames_of(path, gap_s)
+    squares = np.stack([letterboxed(picture, detector.side)[0] for _, picture in chosen])
+    return [time_s for time_s, _ in chosen], best_scores(detector(squares))

@@ -1,0 +1,294 @@
+"""Latency of a node by how busy it is, the work of videos, and the fleet that a demand needs.
+
+See the package for where the model comes from.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
+from wildgate_server.repository.yaml_document import faults, read_document
+
+_DAY_S, _HOURS = 86_400, 24
+_LEAST_POINTS = 3
+
+
+class Demand(BaseModel):
+    """Videos per day, what they are like, and what is wanted of the nodes that score them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    videos_per_day: float = Field(gt=0)
+    peak_factor: float = Field(2.0, ge=1)
+    """Videos per second at the peak of the day over their mean."""
+    mean_seconds: float = Field(15.0, gt=0)
+    mean_bytes: float = Field(5e6, gt=0)
+    cached_share: float = Field(0.0, ge=0, le=1)
+    """Videos that were scored before and whose verdict is still in the cache."""
+    uri_share: float = Field(1.0, ge=0, le=1)
+    """Videos given by URI; the others are sent as content."""
+    digest_first: bool = False
+    """Callers ask by digest first, and give the video only where that has no verdict."""
+    target_utilisation: float = Field(0.7, gt=0, lt=1)
+    """How busy a node may be at the peak, with the spare nodes away."""
+    spare_nodes: int = Field(1, ge=0)
+    """Nodes that may fail or be away at the peak."""
+    p99_ms: float | None = Field(None, gt=0)
+    """Latency objective at the peak; nodes are kept less busy than the target where it takes that."""
+    node_price_per_hour: float | None = Field(None, ge=0)
+    """In any currency; without it there is no cost."""
+
+    @property
+    def peak_per_s(self) -> float:
+        """Videos per second at the peak of the day."""
+        return self.videos_per_day / _DAY_S * self.peak_factor
+
+
+def demand_of(file: Path | None, given: Mapping[str, Any]) -> Demand:
+    """The demand in a YAML file, with the fields in `given` (None: not given) over it; raises `CapacityError`."""
+    content: dict[str, Any] = {}
+    if file is not None:
+        content = read_document(file, Demand, CapacityError).model_dump(exclude_unset=True)
+    content |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return Demand.model_validate(content)
+    except ValidationError as error:
+        raise CapacityError("\n".join(faults(error))) from error
+
+
+def erlang_c(servers: int, utilisation: float) -> float:
+    """The probability that a customer has to wait, in M/M/c: Erlang's C formula.
+
+    `utilisation` is the share of the time that each server is busy, 0 to below 1; ValueError for other values. By the
+    recursion of Erlang's B formula, which does not overflow (L. Kleinrock, "Queueing Systems I", 1975, 3.5 and 3.6).
+    """
+    if servers < 1 or not 0 <= utilisation < 1:
+        raise ValueError(
+            f"servers must be 1 or more and utilisation from 0 to below 1, not {servers} and {utilisation}"
+        )
+    offered, blocked = servers * utilisation, 1.0
+    for number in range(1, servers + 1):
+        blocked = offered * blocked / (number + offered * blocked)
+    return blocked / (1 - utilisation * (1 - blocked))
+
+
+def mean_wait(servers: int, utilisation: float, service: float, variability: float = 1.0) -> float:
+    """The mean time before service begins, in G/G/c, in the unit of the `service` time.
+
+    `variability` is the mean of the squared coefficients of variation of arrivals and service (1: exponential, 0:
+    constant): the correction of A. Allen and J. Cunneen ("Probability, Statistics and Queueing Theory", 1990, 5.3).
+    Exact for M/M/c, and for M/G/1 (Pollaczek, Khinchine).
+    """
+    return erlang_c(servers, utilisation) * service / (servers * (1 - utilisation)) * variability
+
+
+def wait_percentile(share: float, servers: int, utilisation: float, service: float, variability: float = 1.0) -> float:
+    """The time that a `share` (0 to below 1) of customers do not wait longer than; exact for M/M/c.
+
+    Those who wait at all are taken to wait for an exponentially distributed time, of the mean that `mean_wait` gives.
+    """
+    waits = erlang_c(servers, utilisation)
+    if 1 - share >= waits:
+        return 0.0
+    return math.log(waits / (1 - share)) * mean_wait(servers, utilisation, service, variability) / waits
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Latency of an idle node and the waiting time of G/G/c; the spread of an idle node's latency is left out."""
+
+    unloaded_ms: float
+    servers: int
+    service_ms: float
+    variability: float
+    name: str = "queue"
+
+    @classmethod
+    def of(cls, profile: Profile, arrivals: str = "poisson") -> Queue:
+        """As many servers as the node has cores, which together reach the peak; `arrivals` as in `LoadPoint`."""
+        variability = ((arrivals != "uniform") + profile.service_variability) / 2
+        service_ms = profile.cores / profile.curve_peak_per_s * 1e3
+        return cls(profile.unloaded_p50_ms, profile.cores, service_ms, variability)
+
+    def percentile_ms(self, share: float, utilisation: float) -> float | None:
+        """Milliseconds that a `share` of the videos keep; None from saturation on."""
+        if not 0 <= utilisation < 1:
+            return None
+        return self.unloaded_ms + wait_percentile(share, self.servers, utilisation, self.service_ms, self.variability)
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """Straight between measured points, never falling; constant below the first, unknown beyond the last.
+
+    `points` are utilisation, p50 and p99 in milliseconds, by utilisation.
+    """
+
+    points: Sequence[tuple[float, float, float]]
+    name: str = "measured curve"
+
+    @classmethod
+    def of(cls, points: Sequence[LoadPoint], peak_per_s: float) -> MeasuredCurve:
+        """The curve through measured loads of a node with that peak. Points of one load count as their mean."""
+        by_load: dict[float, list[LoadPoint]] = {}
+        for point in points:
+            by_load.setdefault(round(point.offered_per_s / peak_per_s, 2), []).append(point)
+        loads = sorted(by_load)
+        medians = [sum(p.p50_ms for p in by_load[load]) / len(by_load[load]) for load in loads]
+        tails = [sum(p.p99_ms for p in by_load[load]) / len(by_load[load]) for load in loads]
+        # More load never takes less time; where it was measured so, that is noise.
+        return cls(tuple(zip(loads, accumulate(medians, max), accumulate(tails, max), strict=True)))
+
+    def percentile_ms(self, share: float, utilisation: float) -> float | None:
+        """Milliseconds that a `share` (0.5 or 0.99) of the videos keep; None beyond the measured loads."""
+        column = {0.5: 1, 0.99: 2}[share]
+        right = bisect_left(self.points, utilisation, key=lambda point: point[0])
+        if right == len(self.points):
+            return None
+        if right == 0:
+            return self.points[0][column]
+        below, above = self.points[right - 1], self.points[right]
+        part = (utilisation - below[0]) / (above[0] - below[0])
+        return below[column] + part * (above[column] - below[column])
+
+
+LatencyModel = Queue | MeasuredCurve
+
+
+def latency_model(profile: Profile) -> LatencyModel:
+    """The measured curve where the profile has three loads below saturation or more, else the queue."""
+    curve = MeasuredCurve.of([p for p in profile.steady_points if p.arrivals == "uniform"], profile.curve_peak_per_s)
+    return curve if len(curve.points) >= _LEAST_POINTS else Queue.of(profile)
+
+
+def first_work_s(profile: Profile, uri_share: float, seconds: float) -> float:
+    """Node-seconds of a video that was not seen before: a share by URI, the others as content, of such a length.
+
+    Raises `CapacityError` where the profile has no peak for a way that videos come.
+    """
+    scale, work_s = profile.windows(seconds) / profile.windows(profile.video_seconds), 0.0
+    for way, share in (("uri", uri_share), ("content", 1 - uri_share)):
+        peak: float | None = getattr(profile.peak_per_s, way)
+        if share > 0:
+            if peak is None:
+                raise CapacityError(f"peak_per_s.{way} was not measured, and {share:.0%} of the videos come so")
+            work_s += share * scale / peak
+    return work_s
+
+
+def mixed_work_s(profile: Profile, demand: Demand) -> float:
+    """Node-seconds of a video of the demand on average, cached ones included.
+
+    Asked by digest first, every video costs a look into the cache, and cached ones nothing else. Otherwise a cached
+    video costs what was measured for content sent again; by URI it is read and sampled to be known again, so that its
+    length matters. Raises `CapacityError` where cached videos were not measured.
+    """
+    first_s = first_work_s(profile, demand.uri_share, demand.mean_seconds)
+    cost = profile.cached_over_first
+    if cost is None:
+        if demand.cached_share or demand.digest_first:
+            raise CapacityError("cached_over_first was not measured, and the demand has cached videos")
+        return first_s
+    if demand.digest_first:
+        # The look into the cache was measured against a first video of the profile's own length.
+        look_s = cost.by_digest * first_work_s(profile, demand.uri_share, profile.video_seconds)
+        return look_s + (1 - demand.cached_share) * first_s
+    again_s = 0.0
+    if demand.uri_share > 0:
+        by_uri = 1.0 if cost.by_uri is None else cost.by_uri
+        again_s += demand.uri_share * by_uri * first_work_s(profile, 1.0, demand.mean_seconds)
+    if demand.uri_share < 1:
+        again_s += (1 - demand.uri_share) * cost.by_content * first_work_s(profile, 0.0, profile.video_seconds)
+    return demand.cached_share * again_s + (1 - demand.cached_share) * first_s
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """A fleet. Utilisations are shares of a saturated node, bandwidths bits per second at the peak of the day."""
+
+    demand: Demand
+    work_s: float
+    """Node-seconds that a video takes on average."""
+    allowed_utilisation: float
+    """The target, or less where the latency objective takes it."""
+    carrying_nodes: int
+    """Nodes that the peak needs; the spare ones come on top."""
+    nodes: int
+    utilisation_at_peak: float
+    utilisation_without_spare: float
+    p50_ms_at_peak: float | None
+    p99_ms_at_peak: float | None
+    p99_ms_without_spare: float | None
+    latency_model: str
+    bits_in_per_s: float
+    bits_out_per_s: float
+    headroom: float
+    """The peak could grow by this factor until the fleet without its spare nodes is as busy as allowed."""
+    headroom_to_saturation: float
+    """The same until all nodes are saturated and videos are refused."""
+    cost_per_million: float | None
+    """Of a fleet that stands all day."""
+    cost_per_million_if_scaled: float | None
+    """The least: of a fleet that follows the load of the day exactly, with its spare nodes."""
+
+
+def plan_fleet(profile: Profile, demand: Demand, model: LatencyModel | None = None) -> FleetPlan:
+    """The smallest fleet for the demand; raises `CapacityError`, also for an objective that no fleet meets.
+
+    The latency is that of a video that is looked at, by URI: cached ones are quicker.
+    """
+    model = model or latency_model(profile)
+    work_s, allowed = mixed_work_s(profile, demand), _allowed_utilisation(model, demand)
+    busy_nodes = demand.peak_per_s * work_s
+    carrying = max(1, math.ceil(round(busy_nodes / allowed, 9)))
+    nodes = carrying + demand.spare_nodes
+    at_peak, without_spare = busy_nodes / nodes, busy_nodes / carrying
+    # Content reaches a node whole, by URI only what is read of it.
+    fraction_in = demand.uri_share * profile.uri_bytes_fraction + (1 - demand.uri_share)
+    sent_share = 1 - demand.cached_share if demand.digest_first else 1.0
+    return FleetPlan(
+        demand=demand,
+        work_s=work_s,
+        allowed_utilisation=allowed,
+        carrying_nodes=carrying,
+        nodes=nodes,
+        utilisation_at_peak=at_peak,
+        utilisation_without_spare=without_spare,
+        p50_ms_at_peak=model.percentile_ms(0.5, at_peak),
+        p99_ms_at_peak=model.percentile_ms(0.99, at_peak),
+        p99_ms_without_spare=model.percentile_ms(0.99, without_spare),
+        latency_model=model.name,
+        bits_in_per_s=8 * demand.peak_per_s * demand.mean_bytes * fraction_in * sent_share,
+        bits_out_per_s=8 * demand.peak_per_s * profile.answer_bytes,
+        headroom=allowed / without_spare,
+        headroom_to_saturation=1 / at_peak,
+        cost_per_million=_cost(nodes, demand),
+        cost_per_million_if_scaled=_cost(busy_nodes / demand.peak_factor / allowed + demand.spare_nodes, demand),
+    )
+
+
+def _allowed_utilisation(model: LatencyModel, demand: Demand) -> float:
+    """The target, or the highest utilisation, to a thousandth, that keeps the objective."""
+    if demand.p99_ms is None:
+        return demand.target_utilisation
+    for thousandths in range(int(demand.target_utilisation * 1000), 0, -1):
+        latency = model.percentile_ms(0.99, thousandths / 1000)
+        if latency is not None and latency <= demand.p99_ms:
+            return thousandths / 1000
+    idle_ms = model.percentile_ms(0.99, 0.0)
+    raise CapacityError(f"p99_ms is {demand.p99_ms:g}, and an idle node takes {idle_ms:.0f} ms by the {model.name}")
+
+
+def _cost(nodes: float, demand: Demand) -> float | None:
+    if demand.node_price_per_hour is None:
+        return None
+    return nodes * demand.node_price_per_hour * _HOURS / demand.videos_per_day * 1e6

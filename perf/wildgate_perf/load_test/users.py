@@ -1,0 +1,287 @@
+"""The users: each has a connection of its own and asks about videos, one by one or in a stream.
+
+Only the locustfile imports this, after gevent has patched the standard library and grpc was told of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import blake3
+import grpc
+from locust import User, tag, task
+from locust.user.task import LOCUST_STATE_STOPPING
+
+from wildgate_client._status import error_from_status, error_from_trailers
+from wildgate_client.errors import Overloaded, ScoringError
+from wildgate_perf.load_test import kinds
+from wildgate_perf.load_test.options import LoadOptions, target_of
+from wildgate_perf.load_test.videos import FreshFile, VideoSource
+from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_proto.v1 import scoring_pb2_grpc
+
+_NOT_CACHED = "VERDICT_NOT_CACHED"
+_WHEN_CACHED = {kinds.FIRST: kinds.CACHED, kinds.URI: kinds.URI_CACHED}
+_CHANNEL_OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),  # else all users of a process would share one connection
+    ("grpc.max_receive_message_length", -1),
+]
+
+
+class NotScored(Exception):
+    """What locust's tables call a request that was refused or failed: its status and reason."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What all users of a process share."""
+
+    options: LoadOptions
+    videos: VideoSource
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A request in flight."""
+
+    method: str
+    kind: str
+    began: float = field(default_factory=time.time)
+    began_s: float = field(default_factory=time.perf_counter)
+
+
+class ScoringUser(User):
+    """A caller with a connection of its own; asks for no more than its rate, if it has one."""
+
+    abstract = True
+    load: ClassVar[Load]
+    """Of the run in progress; the listener of locust's `test_start` sets it in every process."""
+    makes: ClassVar[tuple[str, ...]] = ()
+    """The kinds of request that it makes."""
+    _numbers = itertools.count()
+
+    def on_start(self) -> None:
+        """Connects, and starts at a moment of its own: users who start together would ask together for ever."""
+        self._random = random.Random(os.urandom(16))  # of the process's own after a fork
+        self._channel = grpc.insecure_channel(target_of(self.host), options=_CHANNEL_OPTIONS)
+        self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._back_off_s = 0.0
+        time.sleep(self._random.random() * self.load.options.pause_s)
+        self._due_s = time.perf_counter()
+
+    def on_stop(self) -> None:
+        """Disconnects."""
+        self._channel.close()
+
+    def wait_time(self) -> float:
+        """Seconds until its next request: as its rate has it, and not at once after one that was refused or failed.
+
+        A request that is late is sent at once, and nothing is caught up on, as in locust's constant throughput.
+        """
+        now, pause_s = time.perf_counter(), self.load.options.pause_s
+        self._due_s += pause_s
+        if pause_s:
+            self._log_row(kinds.SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
+        self._due_s = max(self._due_s, now + self._back_off_s)
+        self._back_off_s = 0.0
+        return self._due_s - now
+
+    def _score(self, kind: str, request: pb.ScoreRequest) -> ScoringError | None:
+        """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
+        sent = _Sent("Score", kind)
+        try:
+            response = self._stub.Score(request, timeout=self.load.options.deadline_s)
+        except grpc.RpcError as failure:
+            error = _error_of(failure)
+            self._report(sent, error=error)
+            return error
+        self._report(sent, response.verdict, response_bytes=response.ByteSize())
+        return None
+
+    def _report(
+        self,
+        sent: _Sent,
+        verdict: pb.Verdict | None = None,
+        *,
+        error: ScoringError | None = None,
+        response_bytes: int = 0,
+    ) -> None:
+        """Fires locust's request event, under a name that tells cached and refused ones apart, and logs the stages."""
+        name = sent.kind
+        if name == kinds.DIGEST and error is not None and error.reason == _NOT_CACHED:
+            name, error = kinds.UNKNOWN_DIGEST, None
+        if verdict is not None and verdict.cached:
+            name = _WHEN_CACHED.get(name, name)
+        if error is not None:
+            self._back_off_s = max(self.load.options.failure_pause_s, error.retry_after_s or 0.0)
+            name += kinds.REFUSED if isinstance(error, Overloaded) else ""
+        self.environment.events.request.fire(
+            request_type=sent.method,
+            name=name,
+            response_time=(time.perf_counter() - sent.began_s) * 1e3,
+            response_length=response_bytes,
+            exception=None if error is None else NotScored(_reason(error)),
+            start_time=sent.began,
+            context={},
+        )
+        for timing in verdict.timings if verdict else ():
+            self._log_row(timing.stage, "stage", timing.duration_ms)
+
+    def _log_row(self, name: str, method: str, took_ms: float) -> None:
+        """Adds to a row of locust's statistics; fired as a request, it would count in the totals, too."""
+        self.environment.stats.get(name, method).log(took_ms, 0)
+
+    @classmethod
+    def _video_id(cls, kind: str) -> str:
+        return f"{kind}-{os.getpid()}-{next(cls._numbers)}"
+
+
+class ContentUser(ScoringUser):
+    """Sends files that the server has not seen."""
+
+    weight = 2
+    makes = (kinds.CONTENT,)
+
+    @tag("content")
+    @task
+    def score(self) -> None:
+        """Scores one."""
+        content = self.load.videos.fresh(self._random)
+        self._score(kinds.CONTENT, pb.ScoreRequest(video_id=self._video_id(kinds.CONTENT), content=content))
+
+
+class UriUser(ScoringUser):
+    """Asks about files by URI: one of its own that it changes each time, where there is a folder for it."""
+
+    makes = (kinds.URI, kinds.URI_CACHED)
+
+    def on_start(self) -> None:
+        """Connects, and lays out its file."""
+        super().on_start()
+        self._file: FreshFile | None = None
+        if folder := self.load.options.uri_folder:
+            self._file = FreshFile(Path(folder), self._random.choice(self.load.videos.videos), uuid.uuid4().hex)
+
+    def on_stop(self) -> None:
+        """Disconnects, and removes its file."""
+        super().on_stop()
+        if self._file is not None:
+            self._file.remove()
+
+    @tag("uri")
+    @task
+    def score(self) -> None:
+        """Scores one."""
+        if self._file is None:
+            name = self._random.choice(self.load.videos.videos).name
+        else:
+            self._file.renew(self._random)
+            name = self._file.path.name
+        self._score(
+            kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.load.options.uri_base + name)
+        )
+
+
+class RepeatedUser(ScoringUser):
+    """Sends files of which some are popular, so that others have sent them before."""
+
+    weight = 2
+    makes = (kinds.FIRST, kinds.CACHED, kinds.DIGEST, kinds.UNKNOWN_DIGEST)
+
+    @tag("repeated")
+    @task
+    def score(self) -> None:
+        """Scores one, by its digest first where that is wanted."""
+        content, video_id = self.load.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
+        if self.load.options.digest_first:
+            digest = f"blake3:{blake3.blake3(content).hexdigest()}"
+            error = self._score(kinds.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
+            if error is None or error.reason != _NOT_CACHED:
+                return
+            self._back_off_s = 0.0
+        self._score(kinds.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
+
+
+class StreamUser(ScoringUser):
+    """Sends files that the server has not seen in streams, a few of each in flight at a time.
+
+    Its rate is that of videos within the stream. After a stream that broke it waits like any other user.
+    """
+
+    makes = (kinds.STREAM,)
+
+    def wait_time(self) -> float:
+        """Only what a failure asks for: within a stream, each video is paced."""
+        pause_s, self._back_off_s = self._back_off_s, 0.0
+        return pause_s
+
+    @tag("stream")
+    @task
+    def stream(self) -> None:
+        """One stream of videos."""
+        options = self.load.options
+        places = threading.BoundedSemaphore(options.stream_window)
+        in_flight: dict[str, _Sent] = {}
+        over = threading.Event()
+        requests = self._requests(places, in_flight, over)
+        whole = _Sent("ScoreStream", kinds.STREAM)
+        error: ScoringError | None = None
+        try:
+            # The stream may wait for its own pace, so its deadline is for being stuck, not for a video.
+            timeout_s = options.stream_videos * (options.deadline_s + options.pause_s)
+            for response in self._stub.ScoreStream(requests, timeout=timeout_s):
+                self._take(response, in_flight)
+                places.release()
+        except grpc.RpcError as failure:
+            error = _error_of(failure)
+        finally:
+            over.set()
+        if error is not None and not in_flight:
+            self._report(whole, error=error)
+        # A stream that ends without an error must have answered everything.
+        lost = error or ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
+        for sent in in_flight.values():
+            self._report(sent, error=lost)
+
+    def _requests(
+        self, places: threading.BoundedSemaphore, in_flight: dict[str, _Sent], over: threading.Event
+    ) -> Iterator[pb.ScoreStreamRequest]:
+        """Videos as their turn comes: when there is a place, when they are due, and as long as the user stays."""
+        options = self.load.options
+        for _ in range(options.stream_videos):
+            if not places.acquire(timeout=options.deadline_s):
+                return
+            over.wait(super().wait_time())
+            if over.is_set() or self._state == LOCUST_STATE_STOPPING:
+                return
+            video_id = self._video_id(kinds.STREAM)
+            request = pb.ScoreRequest(video_id=video_id, content=self.load.videos.fresh(self._random))
+            in_flight[video_id] = _Sent("ScoreStream", kinds.STREAM)
+            yield pb.ScoreStreamRequest(request=request)
+
+    def _take(self, response: pb.ScoreStreamResponse, in_flight: dict[str, _Sent]) -> None:
+        sent = in_flight.pop(response.video_id)
+        if response.WhichOneof("result") == "error":
+            self._report(sent, error=error_from_status(response.error), response_bytes=response.ByteSize())
+        else:
+            self._report(sent, response.verdict, response_bytes=response.ByteSize())
+
+
+def _error_of(failure: grpc.RpcError) -> ScoringError:
+    """The client's own error for a failed call; what the synchronous stub raises is a call, too."""
+    call: Any = failure
+    return error_from_trailers(call.code(), call.details(), call.trailing_metadata())
+
+
+def _reason(error: ScoringError) -> str:
+    code = error.code.name if error.code else ""
+    return code if error.reason == code else f"{code} {error.reason}".strip()

@@ -1,0 +1,83 @@
+"""All that perf uses of the server's inside, in one place: the rest of perf asks servers over the network.
+
+Offline scoring and the null models' Triton need the server's own parts, so that both sides of a ratio do the same work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.cores import available_cores
+from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.policy import Judgement, Sighting, load_policy
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.sampling.offline import (
+    SampledVideo,
+    default_config,
+    default_limits,
+    sample_content,
+    sample_file,
+)
+from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.local_file import VideoFile
+from wildgate_server.stages import Stage
+from wildgate_server.triton.client import ClipRow, TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.launch import free_endpoints
+from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
+
+__all__ = [
+    "ClipRow",
+    "Detection",
+    "EmbeddedTriton",
+    "EmbeddedTritonConfig",
+    "Judgement",
+    "Letterbox",
+    "SampledVideo",
+    "Sampler",
+    "Sighting",
+    "Stage",
+    "TritonClient",
+    "TritonRuntime",
+    "TritonStartError",
+    "available_cores",
+    "find_triton_runtime",
+    "free_endpoints",
+    "keep_freed_memory",
+    "load_policy",
+    "read_detections",
+    "sampling_workers",
+]
+
+
+class Sampler:
+    """Samples as `wildgate serve` does with its default settings and profile, in this process."""
+
+    def __init__(self, repository: Path) -> None:
+        manifest = load_manifest(repository)
+        self._config = default_config(manifest.frames_per_window)
+        self._limits = default_limits(manifest.max_frame_pixels)
+
+    def sample(self, video: bytes | Path) -> SampledVideo:
+        """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""
+        if isinstance(video, Path):
+            return sample_file(video, self._config, self._limits)
+        return sample_content(video, self._config, self._limits)
+
+
+@asynccontextmanager
+async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], Awaitable[SampledVideo]]]:
+    """Samples files in worker processes, as many as a gateway with default settings has, started and warmed up."""
+    manifest = load_manifest(repository)
+    config, limits = default_config(manifest.frames_per_window), default_limits(manifest.max_frame_pixels)
+    pool = SamplingPool(SamplingSettings(), config, limits)
+    try:
+        await pool.warm_up()
+        yield lambda video: pool.sample(VideoFile(video))
+    finally:
+        await asyncio.to_thread(pool.close)
