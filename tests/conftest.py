@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from checkout import MODEL_REPOSITORY
 
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.embedded import EmbeddedTriton
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,6 +35,8 @@ async def embedded_triton(
     model_repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[EmbeddedTriton]:
     """A running embedded Triton with the committed models; shared, so leave it as it was."""
-    config = EmbeddedTritonConfig(model_repository, tmp_path_factory.mktemp("embedded_triton"), instances=2)
+    config = BackendSettings(
+        model_repository=model_repository, log_dir=tmp_path_factory.mktemp("embedded_triton"), instances=2
+    )
     async with EmbeddedTriton(config) as triton:
         yield triton

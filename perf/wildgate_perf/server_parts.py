@@ -26,16 +26,17 @@ from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
+from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ClipRow, TritonClient
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
 from wildgate_server.triton.launch import free_endpoints
 from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
 
 __all__ = [
+    "BackendSettings",
     "ClipRow",
     "Detection",
     "EmbeddedTriton",
-    "EmbeddedTritonConfig",
     "Judgement",
     "Letterbox",
     "SampledVideo",

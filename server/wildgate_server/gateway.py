@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -39,7 +37,7 @@ from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.embedded import EmbeddedTriton
 from wildgate_server.wire import encoded_verdict
 
 __all__ = ["Gateway", "run_gateway"]
@@ -187,7 +185,10 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         backend: Backend
         profile = settings.backend.profile
         if settings.backend.target is None:
-            embedded = await stack.enter_async_context(EmbeddedTriton(_embedded_config(settings, releases)))
+            rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
+            embedded = await stack.enter_async_context(
+                EmbeddedTriton(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
+            )
             backend = ModelRollout(embedded.control, embedded.lay_out, profile)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
             triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
@@ -240,19 +241,6 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> Samplin
         max_seconds=settings.source.max_seconds,
     )
     return SamplingPool(settings.sampling, config, limits)
-
-
-def _embedded_config(settings: ServerSettings, releases: Releases) -> EmbeddedTritonConfig:
-    backend = settings.backend
-    return EmbeddedTritonConfig(
-        model_repository=backend.model_repository,
-        state_directory=backend.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-")),
-        instances=backend.instances,
-        profile=backend.profile,
-        rollout=releases.rollout,
-        rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
-        startup_timeout_s=backend.startup_timeout_s,
-    )
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:

@@ -22,9 +22,9 @@ from wildgate_server.admission import AdmissionSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.inference.batcher import BatchSettings
-from wildgate_server.rollout.backend import BackendSettings
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
+from wildgate_server.triton.backend_settings import BackendSettings
 
 __all__ = ["ServerSettings"]
 

@@ -11,7 +11,8 @@ from gateway_under_test import GatewayUnderTest, MakeSettings, running
 from patch_detector import POLICY, patch_repository
 
 from wildgate_server.settings import ServerSettings
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.embedded import EmbeddedTriton
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +32,11 @@ def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def patch_triton(patch_models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedTriton]:
     """A running embedded Triton with `patch_models`; shared, so leave it as it was."""
-    config = EmbeddedTritonConfig(
-        patch_models, tmp_path_factory.mktemp("patch_triton"), instances=2, startup_timeout_s=120, stop_timeout_s=2
+    config = BackendSettings(
+        model_repository=patch_models,
+        log_dir=tmp_path_factory.mktemp("patch_triton"),
+        instances=2,
+        startup_timeout_s=120,
     )
     async with EmbeddedTriton(config) as triton:
         yield triton

@@ -22,9 +22,9 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from wildgate_server.repository.manifest import ManifestError
+from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.embedded import (
     EmbeddedTriton,
-    EmbeddedTritonConfig,
     TritonEndpoints,
     TritonStartError,
 )
@@ -38,9 +38,13 @@ async def client(embedded_triton: EmbeddedTriton) -> AsyncIterator[InferenceServ
         yield connected
 
 
+def settings_of(repository: Path, directory: Path, **changes: float) -> BackendSettings:
+    return BackendSettings(model_repository=repository, log_dir=directory / "state", **changes)
+
+
 @pytest.fixture
-def config(model_repository: Path, tmp_path: Path) -> EmbeddedTritonConfig:
-    return EmbeddedTritonConfig(model_repository, tmp_path / "state", instances=1)
+def settings(model_repository: Path, tmp_path: Path) -> BackendSettings:
+    return settings_of(model_repository, tmp_path, instances=1)
 
 
 def copy_repository(source: Path, target: Path) -> Path:
@@ -138,22 +142,22 @@ async def test_the_repository_is_not_written_and_instances_fit_the_machine(
 ) -> None:
     repository = copy_repository(model_repository, tmp_path)
     before = contents(repository)
-    async with EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state")) as triton:
+    async with EmbeddedTriton(settings_of(repository, tmp_path)) as triton:
         log = triton.log_file.read_text()
     assert log.count("successfully loaded") == 3
     assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))
     assert contents(repository) == before
 
 
-async def test_stopping_leaves_nothing_but_the_log_of_the_start_before(config: EmbeddedTritonConfig) -> None:
+async def test_stopping_leaves_nothing_but_the_log_of_the_start_before(settings: BackendSettings) -> None:
     others = processes_with(own_servers())
     for _ in range(2):
-        async with EmbeddedTriton(config) as triton:
+        async with EmbeddedTriton(settings) as triton:
             assert set(processes_with(own_servers())) > set(others)
             waiter = asyncio.create_task(triton.wait())
         assert await waiter == 0
         assert processes_with(own_servers()) == others
-    assert config.state_directory.joinpath("tritonserver.log.1").exists()
+    assert triton.log_file.with_name("tritonserver.log.1").exists()
 
 
 def of_kind(kind: str, prefix: str) -> set[int]:
@@ -166,11 +170,12 @@ def of_kind(kind: str, prefix: str) -> set[int]:
 GATEWAY = """
 import asyncio, sys
 from pathlib import Path
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig
+from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.embedded import EmbeddedTriton
 
 async def main():
-    config = EmbeddedTritonConfig(Path(sys.argv[1]), Path(sys.argv[2]), instances=1)
-    async with EmbeddedTriton(config):
+    settings = BackendSettings(model_repository=Path(sys.argv[1]), log_dir=Path(sys.argv[2]), instances=1)
+    async with EmbeddedTriton(settings):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
@@ -178,9 +183,9 @@ asyncio.run(main())
 """
 
 
-async def start_gateway(config: EmbeddedTritonConfig) -> asyncio.subprocess.Process:
+async def start_gateway(settings: BackendSettings) -> asyncio.subprocess.Process:
     gateway = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", GATEWAY, str(config.model_repository), str(config.state_directory)),
+        *(sys.executable, "-c", GATEWAY, str(settings.model_repository), str(settings.log_dir)),
         stdout=asyncio.subprocess.PIPE,
     )
     assert gateway.stdout is not None
@@ -190,8 +195,8 @@ async def start_gateway(config: EmbeddedTritonConfig) -> asyncio.subprocess.Proc
     raise AssertionError("the gateway ended before it was ready")
 
 
-async def test_a_killed_gateway_leaves_no_orphans(config: EmbeddedTritonConfig) -> None:
-    gateway = await start_gateway(config)
+async def test_a_killed_gateway_leaves_no_orphans(settings: BackendSettings) -> None:
+    gateway = await start_gateway(settings)
     prefix = f"wildgate-{gateway.pid}-"
     for kind, count in (("triton_guard", 1), ("tritonserver", 1), ("triton_python_backend_stub", 2)):
         assert len(of_kind(kind, prefix)) == count
@@ -204,9 +209,9 @@ async def test_a_killed_gateway_leaves_no_orphans(config: EmbeddedTritonConfig) 
 @pytest.mark.parametrize(
     ("killed", "status"), [("triton_guard", -signal.SIGKILL), ("tritonserver", 128 + signal.SIGKILL)]
 )
-async def test_a_crash_takes_all_along_and_is_told(config: EmbeddedTritonConfig, killed: str, status: int) -> None:
+async def test_a_crash_takes_all_along_and_is_told(settings: BackendSettings, killed: str, status: int) -> None:
     before, scratch_before = set(processes_with(own_servers())), set(scratch_of(own_servers()))
-    async with EmbeddedTriton(config) as triton:
+    async with EmbeddedTriton(settings) as triton:
         started = set(processes_with(own_servers())) - before
         [scratch] = set(scratch_of(own_servers())) - scratch_before
         [victim] = of_kind(killed, own_servers()) & started
@@ -218,7 +223,7 @@ async def test_a_crash_takes_all_along_and_is_told(config: EmbeddedTritonConfig,
     assert is_gone(server_id), "the gateway tidies up where the guard could not"
 
 
-async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> None:
+async def test_a_taken_port_means_another_try(settings: BackendSettings) -> None:
     def free() -> str:
         with socket.create_server(("127.0.0.1", 0)) as held:
             return f"127.0.0.1:{held.getsockname()[1]}"
@@ -232,7 +237,7 @@ async def test_a_taken_port_means_another_try(config: EmbeddedTritonConfig) -> N
                 TritonEndpoints(grpc=free(), http=free(), metrics=free()),
             ]
         )
-        async with EmbeddedTriton(config, choose_endpoints=lambda: next(choices)) as triton:
+        async with EmbeddedTriton(settings, choose_endpoints=lambda: next(choices)) as triton:
             assert occupied not in (triton.endpoints.grpc, triton.endpoints.http)
         assert next(choices, None) is None
 
@@ -242,11 +247,11 @@ async def entered(triton: EmbeddedTriton) -> None:
         pytest.fail("it started")
 
 
-async def test_a_start_that_fails_quotes_the_log(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
-    repository = copy_repository(config.model_repository, tmp_path)
+async def test_a_start_that_fails_quotes_the_log(settings: BackendSettings, tmp_path: Path) -> None:
+    repository = copy_repository(settings.model_repository, tmp_path)
     (repository / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
     before = processes_with(own_servers())
-    triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state"))
+    triton = EmbeddedTriton(settings_of(repository, tmp_path))
     with pytest.raises(TritonStartError, match="Triton ended with status 1 while it started") as caught:
         await entered(triton)
     assert "ValueError: a broken model" in str(caught.value)
@@ -254,11 +259,11 @@ async def test_a_start_that_fails_quotes_the_log(config: EmbeddedTritonConfig, t
     assert processes_with(own_servers()) == before
 
 
-async def test_a_start_that_takes_too_long_is_given_up(config: EmbeddedTritonConfig, tmp_path: Path) -> None:
-    repository = copy_repository(config.model_repository, tmp_path)
+async def test_a_start_that_takes_too_long_is_given_up(settings: BackendSettings, tmp_path: Path) -> None:
+    repository = copy_repository(settings.model_repository, tmp_path)
     (repository / "clip_decoder" / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
     before = processes_with(own_servers())
-    triton = EmbeddedTriton(EmbeddedTritonConfig(repository, tmp_path / "state", startup_timeout_s=2.5))
+    triton = EmbeddedTriton(settings_of(repository, tmp_path, startup_timeout_s=2.5))
     with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
         await entered(triton)
     assert processes_with(own_servers()) == before
@@ -266,5 +271,5 @@ async def test_a_start_that_takes_too_long_is_given_up(config: EmbeddedTritonCon
 
 async def test_a_repository_without_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.yaml: cannot be read"):
-        await entered(EmbeddedTriton(EmbeddedTritonConfig(tmp_path, tmp_path / "state")))
+        await entered(EmbeddedTriton(settings_of(tmp_path, tmp_path)))
     assert not scratch_of(own_servers() + "none")

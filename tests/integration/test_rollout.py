@@ -28,7 +28,7 @@ from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import models_to_load
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.canary import on_trial
-from wildgate_server.rollout.load_command import ExternalTriton, load_models
+from wildgate_server.rollout.load_command import load_models
 from wildgate_server.settings import ServerSettings
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.runtime import find_triton_runtime
@@ -249,7 +249,7 @@ async def until_ready(target: str) -> None:
 
 async def test_an_external_triton_is_waited_for(repository: Repository, policy_file: Path, tmp_path: Path) -> None:
     def loaded(target: str) -> Rollout:
-        return load_models(repository.path, ExternalTriton(target, "cpu", settle_s=1.0))
+        return load_models(repository.path, target, "cpu", settle_s=1.0)
 
     with external_triton(repository.path, tmp_path) as target:
         await until_ready(target)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
+from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
 from wildgate_server.triton.runtime import find_triton_runtime
 
 pytestmark = pytest.mark.triton
@@ -121,7 +122,7 @@ def test_a_decoder_config_without_letterbox_value(repository: Path, tmp_path: Pa
 
 async def test_a_manifest_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
     edit(repository / "manifest.yaml", "frame_side_px: 320", "frame_side_px: 256")
-    config = EmbeddedTritonConfig(repository, tmp_path / "state", instances=1)
+    config = BackendSettings(model_repository=repository, log_dir=tmp_path / "state", instances=1)
     with pytest.raises(TritonStartError) as caught:
         async with EmbeddedTriton(config):
             pass

@@ -34,7 +34,7 @@ from wildgate_perf.cpu_time import CpuTimes, descendants, read_cpu_times
 from wildgate_perf.load_generator import Loaded, LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
 from wildgate_perf.null_models import null_repository
-from wildgate_perf.server_parts import EmbeddedTriton, EmbeddedTritonConfig, Sampler
+from wildgate_perf.server_parts import BackendSettings, EmbeddedTriton, Sampler
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import CallerSampled, Requests, TritonRow, Workload, by_content, by_uri, straight_to_triton
 from wildgate_server.repository.manifest import load_manifest
@@ -50,8 +50,8 @@ def gateway_over_direct(bench: Bench) -> Findings:
 async def _with_triton(bench: Bench) -> Findings:
     with tempfile.TemporaryDirectory(prefix="wildgate-null-") as scratch:
         repository = await asyncio.to_thread(null_repository, bench.repository, Path(scratch, "models"))
-        config = EmbeddedTritonConfig(repository, bench.logs("gateway_over_direct") / "null-triton")
-        async with EmbeddedTriton(config) as triton:
+        logs = bench.logs("gateway_over_direct") / "null-triton"
+        async with EmbeddedTriton(BackendSettings(model_repository=repository, log_dir=logs)) as triton:
             # In a thread: the loop here must go on looking after Triton.
             return await asyncio.to_thread(_measure, bench, repository, triton.endpoints.grpc)
 

@@ -35,9 +35,9 @@ from wildgate_perf.loops import LoadPlan, Measured, Stages, closed_loop
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import read, write
 from wildgate_perf.server_parts import (
+    BackendSettings,
     ClipRow,
     EmbeddedTriton,
-    EmbeddedTritonConfig,
     Sampler,
     TritonClient,
     TritonStartError,
@@ -229,10 +229,15 @@ def _clips(kind: Composition, folder: Path) -> list[Path]:
 
 async def _decoded(run: _Run, clips: Mapping[str, list[Path]]) -> dict[str, Measured]:
     """Each kind of clip through `clip_decoder` alone."""
-    config = EmbeddedTritonConfig(run.repository, run.out / "logs" / "decoding", run.instances, _PROFILE)
+    settings = BackendSettings(
+        model_repository=run.repository,
+        log_dir=run.out / "logs" / "decoding",
+        instances=run.instances,
+        profile=_PROFILE,
+    )
     load = LoadPlan(_DECODE_CLIENTS, run.load.warm_up_s, run.load.seconds)
     measured, sampler = {}, Sampler(run.repository)
-    async with EmbeddedTriton(config) as triton, TritonClient(triton.endpoints.grpc) as client:
+    async with EmbeddedTriton(settings) as triton, TritonClient(triton.endpoints.grpc) as client:
         for kind, files in clips.items():
             sampled = [sampler.sample(file) for file in files]
             rows = [ClipRow(w.clip, w.frame_index, video.rotation) for video in sampled for w in video.windows]

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Final, Literal
 
 from wildgate_server.repository.config_text import (
     Interface,
@@ -40,6 +41,7 @@ __all__ = [
     "CLIP_DECODER_SOFTWARE",
     "CPU_PROFILE",
     "VIDEO_SCORER",
+    "Profile",
     "check_configs",
     "ensemble",
     "ensembles",
@@ -52,7 +54,9 @@ VIDEO_SCORER = "video_scorer"
 CLIP_DECODER = "clip_decoder"
 CLIP_DECODER_SOFTWARE = "clip_decoder_software"
 """Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
-CPU_PROFILE = "cpu"
+Profile = Literal["cpu", "gpu", "rtx"]
+"""Which of the models' configs a Triton runs."""
+CPU_PROFILE: Final = "cpu"
 
 _SOFTWARE, _CANARY = "_software", "_canary"
 _CPU_CONFIG = "config.pbtxt"

@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
-
-from wildgate_server.config_section import ConfigSection
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.launch import EmbeddedTritonConfig
 
-__all__ = ["Backend", "BackendSettings", "ExternalBackend", "NotReadyYet"]
-
-
-class BackendSettings(ConfigSection):
-    """Which Triton answers."""
-
-    target: str | None = None
-    """gRPC target of an external Triton (`host:port`, `dns:///...`); without one an embedded Triton is started."""
-    model_repository: Path = Path("model_repository")
-    """Directory that Triton loads, with `manifest.yaml` in it."""
-    profile: Literal["cpu", "gpu", "rtx"] = "cpu"
-    """Which of the models' configs run: `cpu`; `rtx` (DALI and TensorRT-RTX from PyPI); `gpu` in an external Triton."""
-    follow_rollout_s: float = Field(2.0, gt=0)
-    """How often the repository's `rollout.yaml` is looked at; SIGHUP has it looked at once."""
-    canary_patience_s: float = Field(1.0, gt=0)
-    """How long an answer of the serving version may wait for that of the version on trial, at least; it may wait as
-    long as the serving version itself took."""
-    instances: int | None = Field(None, ge=1)
-    """Instances of each model in the embedded Triton; as many as cores by default."""
-    startup_timeout_s: float = Field(EmbeddedTritonConfig.startup_timeout_s, gt=0)
-    """How long the embedded Triton may take to become ready."""
-    log_dir: Path | None = None
-    """Where the embedded Triton's log is kept; a new directory below the system's temporary one by default."""
+__all__ = ["Backend", "ExternalBackend", "NotReadyYet"]
 
 
 class NotReadyYet(Exception):

@@ -6,8 +6,6 @@ It belongs to the server, which knows how Triton loads and unloads; `wildgate-bu
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,35 +14,14 @@ from rich.console import Console
 
 from wildgate_server.repository.lock import LockRefused, locked
 from wildgate_server.repository.manifest import ManifestError, load_manifest
-from wildgate_server.repository.model_configs import write_configs
+from wildgate_server.repository.model_configs import CPU_PROFILE, Profile, write_configs
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.client import ModelControl
 
-__all__ = ["ExternalTriton", "load_command", "load_models"]
+__all__ = ["load_command", "load_models"]
 
 _BAD_INPUT = 2
-
-
-class Profile(StrEnum):
-    """Which of the models' configs a Triton runs."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-    RTX = "rtx"
-
-
-@dataclass(frozen=True)
-class ExternalTriton:
-    """A Triton with explicit model control; `settle_s` is what gateways get to follow before it unloads.
-
-    `secret` opens its model control where that is restricted by the header `triton-grpc-protocol-wildgate`.
-    """
-
-    target: str
-    profile: str
-    settle_s: float
-    secret: str | None = field(default=None, repr=False)
 
 
 def load_command(args: list[str]) -> int:
@@ -61,14 +38,14 @@ def load_command(args: list[str]) -> int:
 def _load(
     triton: Annotated[str, typer.Option(metavar="HOST:PORT", help="gRPC address of the external Triton.")],
     repository: Annotated[Path, typer.Option(help="The model repository.")] = Path("model_repository"),
-    profile: Annotated[Profile, typer.Option(help="The profile that it runs.")] = Profile.CPU,
+    profile: Annotated[Profile, typer.Option(help="The profile that it runs.")] = CPU_PROFILE,
     settle_s: Annotated[float, typer.Option(help="Seconds that gateways get to follow.", min=0)] = 10.0,
     secret: Annotated[
         str | None, typer.Option(help="Opens its model control.", envvar="WILDGATE_TRITON_SECRET", show_envvar=True)
     ] = None,
 ) -> None:
     try:
-        rollout = load_models(repository, ExternalTriton(triton, profile, settle_s, secret))
+        rollout = load_models(repository, triton, profile, settle_s=settle_s, secret=secret)
     except (LockRefused, ManifestError) as error:
         _fail(str(error))
     except NotLoaded as error:
@@ -78,28 +55,32 @@ def _load(
     Console(soft_wrap=True, highlight=False).print(f"{triton}: {rollout.summary}", markup=False)
 
 
-def load_models(repository: Path, triton: ExternalTriton) -> Rollout:
-    """Loads what the rollout of `repository` asks for into `triton`, which reads that directory; then unloads the rest.
+def load_models(
+    repository: Path, triton: str, profile: Profile, *, settle_s: float, secret: str | None = None
+) -> Rollout:
+    """Loads what the rollout of `repository` asks for into the Triton at `triton`, which reads it; unloads the rest.
+
+    Gateways get `settle_s` to follow in between. `secret` opens that Triton's model control where it is restricted by
+    the header `triton-grpc-protocol-wildgate`.
 
     Raises NotLoaded, with what answered before still answering, LockRefused while another command writes the
     repository, ManifestError when it cannot be read, and OSError when it cannot be written.
     """
     with locked(repository):
-        rollout = load_rollout(repository)
-        asyncio.run(_bring(repository, triton, rollout))
+        manifest, rollout = load_manifest(repository), load_rollout(repository)
+
+        async def load() -> None:
+            control = ModelControl(triton, secret)
+            models = ModelRollout(control, lambda stage: write_configs(manifest, stage, repository), profile)
+            try:
+                await models.bring(rollout)
+                await asyncio.sleep(settle_s)
+                await models.settle(rollout)
+            finally:
+                await control.close()
+
+        asyncio.run(load())
     return rollout
-
-
-async def _bring(repository: Path, triton: ExternalTriton, rollout: Rollout) -> None:
-    manifest = load_manifest(repository)
-    control = ModelControl(triton.target, triton.secret)
-    models = ModelRollout(control, lambda stage: write_configs(manifest, stage, repository), triton.profile)
-    try:
-        await models.bring(rollout)
-        await asyncio.sleep(triton.settle_s)
-        await models.settle(rollout)
-    finally:
-        await control.close()
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,7 +10,7 @@ from wildgate_server.repository.engine_key import check_repository_engines
 from wildgate_server.repository.machine import probe_machine
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.releases import Releases, load_release, load_rollout, verify_files
-from wildgate_server.rollout.backend import BackendSettings
+from wildgate_server.triton.backend_settings import BackendSettings
 
 __all__ = ["check_labels", "check_releases", "load_serving_release"]
 

@@ -24,9 +24,10 @@ import structlog
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.triton import triton_guard
+from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ModelControl
 from wildgate_server.triton.launch import (
-    EmbeddedTritonConfig,
+    STOP_TIMEOUT_S,
     Launch,
     TritonEndpoints,
     free_endpoints,
@@ -35,13 +36,14 @@ from wildgate_server.triton.launch import (
 )
 from wildgate_server.triton.runtime import TritonRuntime, TritonStartError, find_triton_runtime
 
-__all__ = ["EmbeddedTriton", "EmbeddedTritonConfig", "TritonEndpoints", "TritonStartError"]
+__all__ = ["EmbeddedTriton", "TritonEndpoints", "TritonStartError"]
 
 _STARTS = 3
 _PORT_TAKEN = "already in use"
 _READY_POLL_S = 0.05
 _READY_TIMEOUT_S = 1.0
 _QUOTED_LINES = 20
+_DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
 # tritonserver writes these as errors on every machine without a GPU.
 _HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream for")
 
@@ -51,10 +53,13 @@ _log = structlog.get_logger(__name__)
 class EmbeddedTriton:
     """One tritonserver, with explicit model control, that runs as long as an async context lasts.
 
+    `rollout` says what is loaded at the start, by default what the repository says; `rows_in_flight` is how many rows
+    one ensemble may be asked for at once; `choose_endpoints` names the ports to try. Entering returns once every model
+    is ready; it raises TritonStartError, quoting the log, when the server ends or is not ready in time, and
+    ManifestError when the repository is broken.
+
     `endpoints` are where it listens, `models` is its copy of the model repository, and `control` loads and unloads its
-    models. `log_file` has what tritonserver and its models wrote since the last start. `choose_endpoints` names the
-    ports to try. Entering returns once every model is ready; it raises TritonStartError, quoting the log, when the
-    server ends or is not ready in time, and ManifestError when the repository is broken.
+    models. `log_file` has what tritonserver and its models wrote since the last start; the log before lies beside it.
     """
 
     endpoints: TritonEndpoints
@@ -63,18 +68,26 @@ class EmbeddedTriton:
     _guard: asyncio.subprocess.Process
 
     def __init__(
-        self, config: EmbeddedTritonConfig, *, choose_endpoints: Callable[[], TritonEndpoints] = free_endpoints
+        self,
+        settings: BackendSettings,
+        rollout: Rollout | None = None,
+        *,
+        rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT,
+        choose_endpoints: Callable[[], TritonEndpoints] = free_endpoints,
     ) -> None:
-        self.config = config
-        self.log_file = config.state_directory / "tritonserver.log"
+        self._settings = settings
+        self._rollout = rollout
+        self._rows_in_flight = rows_in_flight
+        self._log_dir = settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-"))
+        self.log_file = self._log_dir / "tritonserver.log"
         self._choose_endpoints = choose_endpoints
         self._ending = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        load_manifest(self.config.model_repository)  # named first: a directory without it is not a repository
+        load_manifest(self._settings.model_repository)  # named first: a directory without it is not a repository
         runtime = find_triton_runtime()
         try:
-            async with asyncio.timeout(self.config.startup_timeout_s), AsyncExitStack() as ending:
+            async with asyncio.timeout(self._settings.startup_timeout_s), AsyncExitStack() as ending:
                 for attempt in range(1, _STARTS + 1):
                     launch, guard = await self._spawn(runtime)
                     ending.push_async_callback(_end, launch, guard)
@@ -91,20 +104,20 @@ class EmbeddedTriton:
                         raise TritonStartError(f"Triton ended with {status} while it started; {self._quote_log()}")
                     _log.warning("triton_port_taken", attempt=attempt)
         except TimeoutError as error:
-            message = f"Triton was not ready within {self.config.startup_timeout_s:g} s"
+            message = f"Triton was not ready within {self._settings.startup_timeout_s:g} s"
             raise TritonStartError(f"{message}; {self._quote_log()}") from error
         raise TritonStartError(f"Triton found its ports taken {_STARTS} times; {self._quote_log()}")
 
     async def __aexit__(self, *_: object) -> None:
-        """Stops the server: gracefully within `stop_timeout_s`, by force after that."""
+        """Stops the server: gracefully within `STOP_TIMEOUT_S`, by force after that."""
         async with self._ending:
             if self._guard.returncode is None:
                 self._guard.terminate()
             try:
-                async with asyncio.timeout(self.config.stop_timeout_s):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
                     await self._guard.wait()
             except TimeoutError:
-                _log.warning("triton_killed", stop_timeout_s=self.config.stop_timeout_s)
+                _log.warning("triton_killed", stop_timeout_s=STOP_TIMEOUT_S)
 
     def lay_out(self, rollout: Rollout) -> None:
         """Makes the running server's copy of the model repository follow the repository, with `rollout` in force.
@@ -112,7 +125,7 @@ class EmbeddedTriton:
         The server looks at it when it is told to load a model. Raises ManifestError when the repository is broken,
         OSError when the copy cannot be written.
         """
-        lay_out_models(self.models, self.config, rollout)
+        lay_out_models(self.models, self._settings, rollout)
 
     async def wait(self) -> int:
         """Waits until the server ends, by itself or with the context; returns its status (128 + n for signal n)."""
@@ -121,13 +134,14 @@ class EmbeddedTriton:
     async def _spawn(self, runtime: TritonRuntime) -> tuple[Launch, asyncio.subprocess.Process]:
         """Starts a server on fresh ports, behind its guard."""
         server_id = f"wildgate-{os.getpid()}-{secrets.token_hex(4)}"
-        launch = Launch(Path(tempfile.mkdtemp(prefix=f"{server_id}-")), server_id, self._choose_endpoints())
+        rollout = self._rollout or load_rollout(self._settings.model_repository)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{server_id}-"))
+        launch = Launch(scratch, server_id, self._choose_endpoints(), rollout, self._rows_in_flight)
         try:
-            rollout = self.config.rollout or load_rollout(self.config.model_repository)
-            lay_out_models(launch.models, self.config, rollout)
+            lay_out_models(launch.models, self._settings, rollout)
             runtime.assemble_backends(launch.backends)
-            command = server_command(launch, self.config, runtime, rollout)
-            self.config.state_directory.mkdir(parents=True, exist_ok=True)
+            command = server_command(launch, self._settings, runtime)
+            self._log_dir.mkdir(parents=True, exist_ok=True)
             if self.log_file.exists():
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
             with self.log_file.open("wb") as log:

@@ -13,10 +13,11 @@ from wildgate_server.cores import available_cores
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles, models_to_load, write_configs
 from wildgate_server.repository.releases import Canary, Rollout
+from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.runtime import TritonRuntime
 
 __all__ = [
-    "EmbeddedTritonConfig",
+    "STOP_TIMEOUT_S",
     "Launch",
     "TritonEndpoints",
     "free_endpoints",
@@ -25,30 +26,13 @@ __all__ = [
     "touch_model",
 ]
 
+STOP_TIMEOUT_S = 10
+"""How long requests under way may take when the server is told to stop."""
+
 _LOOPBACK = "127.0.0.1"
 _FIRST_GPU = 0
 # Rows of FRAMES lie on the GPU from the decoder's answer to the detector's; what the pool cuts up needs room to spare.
 _POOL_MARGIN = 2
-_DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
-
-
-@dataclass(frozen=True)
-class EmbeddedTritonConfig:
-    """How the embedded Triton runs.
-
-    `instances` is of each model; None means as many as this process may use cores. `state_directory` keeps
-    the logs of this start and of the one before. `rollout` says what is loaded at the start, by default what the
-    repository says. `rows_in_flight` is how many rows one ensemble may be asked for at once.
-    """
-
-    model_repository: Path
-    state_directory: Path
-    instances: int | None = None
-    profile: str = CPU_PROFILE
-    rollout: Rollout | None = None
-    rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT
-    startup_timeout_s: float = 120.0
-    stop_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +46,17 @@ class TritonEndpoints:
 
 @dataclass(frozen=True)
 class Launch:
-    """One start of a server: `server_id` is its name wherever it shows, `secret` opens its model control."""
+    """One start of a server, with `rollout` in force.
+
+    `server_id` is its name wherever it shows, `secret` opens its model control. `rows_in_flight` is how many rows one
+    ensemble may be asked for at once.
+    """
 
     scratch: Path
     server_id: str
     endpoints: TritonEndpoints
+    rollout: Rollout
+    rows_in_flight: int
     secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     @property
@@ -87,15 +77,15 @@ def free_endpoints() -> TritonEndpoints:
         return TritonEndpoints(*(f"{_LOOPBACK}:{each.getsockname()[1]}" for each in sockets))
 
 
-def lay_out_models(models: Path, config: EmbeddedTritonConfig, rollout: Rollout) -> None:
+def lay_out_models(models: Path, settings: BackendSettings, rollout: Rollout) -> None:
     """Makes `models` a copy of the model repository: configs rendered for this machine, files of versions as links.
 
     Made again over an earlier copy, it follows the repository. `rollout` decides, not the repository's own.
     The directories are the copy's own, so that what Python caches beside a model stays out of the repository, and a
     version can be made to look changed (`touch_model`). Raises ManifestError when the repository's is broken.
     """
-    source = config.model_repository.resolve()
-    manifest = load_manifest(source).with_instances(config.instances or available_cores())
+    source = settings.model_repository.resolve()
+    manifest = load_manifest(source).with_instances(settings.instances or available_cores())
     write_configs(manifest, rollout, models)
     for model in models.iterdir():
         for entry in (source / model.name).glob("*/"):
@@ -121,8 +111,8 @@ def touch_model(models: Path, model: str) -> None:
             os.utime(version)
 
 
-def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: TritonRuntime, rollout: Rollout) -> list[str]:
-    """The command line of the server that is laid out in the launch's scratch directory with `rollout` in force."""
+def server_command(launch: Launch, settings: BackendSettings, runtime: TritonRuntime) -> list[str]:
+    """The command line of the server that is laid out in the launch's scratch directory."""
     # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model
     # is code), wants a header that only this process knows. It stops whoever can connect, but not a reader of /proc.
     secret = f"wildgate={launch.secret}"
@@ -134,7 +124,7 @@ def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: Triton
         f"--backend-directory={launch.backends}",
         f"--backend-config=python,shm-region-prefix-name={launch.server_id}",
         "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in models_to_load(config.profile, rollout)),
+        *(f"--load-model={model}" for model in models_to_load(settings.profile, launch.rollout)),
         "--disable-auto-complete-config",  # Completing complete configs would start every stub twice.
         "--exit-on-error=true",
         "--strict-readiness=true",
@@ -142,17 +132,17 @@ def server_command(launch: Launch, config: EmbeddedTritonConfig, runtime: Triton
         "--http-thread-count=2",
         f"--http-restricted-api={not_by_http}:{secret}",
         f"--grpc-restricted-protocol=shared-memory,model-repository,trace,logging:{secret}",
-        f"--exit-timeout-secs={max(1, round(config.stop_timeout_s))}",
+        f"--exit-timeout-secs={STOP_TIMEOUT_S}",
     ]
     for kind, endpoint in vars(launch.endpoints).items():
         host, _, port = endpoint.rpartition(":")
         command += [f"--{kind}-address={host}", f"--{kind}-port={port}"]
-    if config.profile == CPU_PROFILE:
+    if settings.profile == CPU_PROFILE:
         command.append("--allow-gpu-metrics=false")
     else:
-        command.append(f"--model-config-name={config.profile}")
-    if config.profile == "rtx":
-        pool = _frames_pool_bytes(load_manifest(config.model_repository), config.rows_in_flight)
+        command.append(f"--model-config-name={settings.profile}")
+    if settings.profile == "rtx":
+        pool = _frames_pool_bytes(load_manifest(settings.model_repository), launch.rows_in_flight)
         command.append(f"--cuda-memory-pool-byte-size={_FIRST_GPU}:{pool}")
     return command
 
