@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.inference.batcher import RowResult
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
@@ -70,7 +71,7 @@ class Observer:
             answers = await inquiry.windows(video.windows)
             if not answers:
                 raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
-            if len(versions := {answer.version for answer in answers}) == 1:
+            if len(versions := {answer.row.version for answer in answers}) == 1:
                 break
         else:
             raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
@@ -81,8 +82,8 @@ class Observer:
             letterbox=letterbox,
             rotation=video.rotation,
             decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
-            queue_ms=max(answer.queue_ms for answer in answers),
-            infer_ms=max(answer.infer_ms for answer in answers),
+            queue_ms=max(answer.row.queue_ms for answer in answers),
+            infer_ms=max(answer.row.infer_ms for answer in answers),
         )
 
 
@@ -92,9 +93,7 @@ class _WindowAnswer:
 
     window: ClipWindow
     detections: Sequence[Detection]
-    version: int
-    queue_ms: float
-    infer_ms: float
+    row: RowResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class _Inquiry:
         result = await self.router.submit(name, row, self.deadline)
         labels = self.router.release(result.version).labels
         detections = read_detections(result.detections, window.times_s, labels, self.letterbox)
-        return _WindowAnswer(window, detections, result.version, result.queue_ms, result.infer_ms)
+        return _WindowAnswer(window, detections, result)
 
 
 async def _gather(answers: Sequence[Coroutine[None, None, list[_WindowAnswer]]]) -> list[list[_WindowAnswer]]:
