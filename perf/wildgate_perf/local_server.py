@@ -16,6 +16,8 @@ from typing import Self
 
 import psutil
 
+from wildgate_perf.cpu_time import marked_processes
+
 __all__ = ["LocalServer", "LocalServerOptions", "ServerStartFailed", "StopReport"]
 
 _READY_LINE = re.compile(r"^wildgate is ready on (\S+:\d+)\s*$", re.MULTILINE)
@@ -140,14 +142,10 @@ class LocalServer:
 
     def _kill_orphans(self) -> tuple[int, ...]:
         """Kills what outlived the server, after a moment in which a dying process may still be seen."""
-        psutil.wait_procs(self._marked_processes(), self._options.orphan_grace_s)
-        orphans = self._marked_processes()
+        psutil.wait_procs(marked_processes(_MARK, self._mark), self._options.orphan_grace_s)
+        orphans = marked_processes(_MARK, self._mark)
         for orphan in orphans:
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
         psutil.wait_procs(orphans, self._options.orphan_grace_s)
         return tuple(orphan.pid for orphan in orphans)
-
-    def _marked_processes(self) -> list[psutil.Process]:
-        found = psutil.process_iter(["environ"])  # None where it is another user's
-        return [process for process in found if (process.info["environ"] or {}).get(_MARK) == self._mark]
