@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wildgate_server.media.coding import Coding
 from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
 from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
+from wildgate_server.media.sampled_video import Coding
 
 __all__ = ["DeclaredStream"]
 

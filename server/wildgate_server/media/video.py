@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import UnsupportedCodec
 from wildgate_server.media.coded_stream import DeclaredStream
-from wildgate_server.media.coding import BT709, Coding
 from wildgate_server.media.sample import Sample
+from wildgate_server.media.sampled_video import BT709, Coding
 
 __all__ = ["Clip", "Video", "VideoPacket", "out_of_memory"]
 

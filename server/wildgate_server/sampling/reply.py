@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
+from wildgate_server.media.sampled_video import MAX_TEXT
 
 if TYPE_CHECKING:
     from wildgate_server.media.sampled_video import SampledVideo
@@ -20,7 +21,6 @@ __all__ = [
     "HEADER_ROOM_BYTES",
     "LENGTH_BYTES",
     "MAX_METADATA",
-    "MAX_TEXT",
     "MAX_TRACEBACK",
     "error_reply",
     "ready_reply",
@@ -29,7 +29,6 @@ __all__ = [
 
 LENGTH_BYTES = 8  # of the number before each message, and before each reply's header, that says its length
 HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
-MAX_TEXT = 1000  # characters of one text
 MAX_TRACEBACK = 20_000
 MAX_METADATA = 16  # entries of an error's metadata
 
@@ -42,11 +41,10 @@ def ready_reply() -> bytes:
 def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
     """A sampled video; the error for one that is larger than a reply may be."""
     header = asdict(video)
-    for name in ("format", "codec", "profile", "content_digest"):
-        header[name] = _text(header[name])
     for window in header["windows"]:
-        window["clip"] = len(window["clip"])
-    reply = _reply({"kind": "sampled", **header}, [window.clip for window in video.windows])
+        window["clip"] = ""  # which follows the header
+    clips = [window.clip for window in video.windows]
+    reply = _reply({"kind": "sampled", "video": header, "clip_sizes": [*map(len, clips)]}, clips)
     if len(reply) > max_clip_bytes + HEADER_ROOM_BYTES:
         return error_reply(VideoTooLarge.past("max_clip_bytes", max_clip_bytes, video.clip_bytes))
     return reply

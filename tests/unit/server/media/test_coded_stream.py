@@ -10,8 +10,8 @@ from clips import ClipSpec, make_clip
 from coded_packets import stream_of
 
 from wildgate_server.media.coded_stream import DeclaredStream
-from wildgate_server.media.coding import Coding
 from wildgate_server.media.nal_units import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
+from wildgate_server.media.sampled_video import Coding
 
 
 def coding_of(content: bytes) -> Coding:

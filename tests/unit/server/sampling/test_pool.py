@@ -16,8 +16,7 @@ from clips import ClipSpec, make_clip
 from misbehaving_sampling import OF_SOMEBODY_ELSE, sample_or_misbehave
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
-from wildgate_server.media.coding import UNKNOWN_CODING
-from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, SampledVideo, VideoLimits
 from wildgate_server.sampling.checked_reply import TaskFailed
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
