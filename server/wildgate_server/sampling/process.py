@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
 
 from wildgate_server import allocator
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
-from wildgate_server.sampling.worker import WorkerOrders, message
+from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import OpenableVideo
 
@@ -89,12 +91,12 @@ class SamplingProcess:
                     "PYTHONSAFEPATH": "1",  # or the working directory would come before all these
                 },
             )
-        self._channel.sendall(message(orders))
+        weakref.finalize(self, self._channel.close)  # `end` does not: another thread may be reading
+        self._channel.sendall(pickle.dumps(orders))
         self._channel.setblocking(False)
         self._config = orders.config
         self._ready = False
         self._getting_ready = asyncio.Lock()
-        self._users = 0  # of the channel
 
     @property
     def pid(self) -> int:
@@ -121,27 +123,25 @@ class SamplingProcess:
         async with self._getting_ready:
             if self._ready:
                 return
-            with self._using_channel():
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        check_ready(await self._received())
-                except (ProcessDied, MalformedReply, TimeoutError) as failure:
-                    await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
-                    raise ProcessDied(self._process.returncode, at_work=False) from None
-                self._ready = True
+            try:
+                async with asyncio.timeout(timeout_s):
+                    check_ready(await self._received())
+            except (ProcessDied, MalformedReply, TimeoutError) as failure:
+                await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
+                raise ProcessDied(self._process.returncode, at_work=False) from None
+            self._ready = True
 
     async def sample(self, source: OpenableVideo, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
         Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
         """
-        with self._using_channel():
-            reply = await self._reply(source, timeout_s)
-            try:
-                return sampled_of(reply, self._config, source.content_digest)
-            except MalformedReply as fault:
-                await asyncio.to_thread(self.end)
-                raise ProcessDied(at_work=True, fault=str(fault)) from None
+        reply = await self._reply(source, timeout_s)
+        try:
+            return sampled_of(reply, self._config, source.content_digest)
+        except MalformedReply as fault:
+            await asyncio.to_thread(self.end)
+            raise ProcessDied(at_work=True, fault=str(fault)) from None
 
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
@@ -154,20 +154,7 @@ class SamplingProcess:
             exit_code = self._process.wait(grace_s)
         self._process.kill()
         self._process.wait()
-        if not self._users:
-            self._channel.close()
         return exit_code
-
-    @contextmanager
-    def _using_channel(self) -> Iterator[None]:
-        """Keeps others from closing the channel; the last to use that of a dead process closes it."""
-        self._users += 1
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if not self._users and not self.lives:
-                self._channel.close()
 
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
@@ -182,7 +169,7 @@ class SamplingProcess:
             await self.ready()
             worked_s = self._processor_s()
             async with asyncio.timeout(timeout_s):
-                await self._send(message(source))
+                await self._send(pickle.dumps(source))
                 return await self._received()
         except ProcessDied as death:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)

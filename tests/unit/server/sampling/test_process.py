@@ -22,8 +22,7 @@ from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.checked_reply import TaskFailed
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
-from wildgate_server.sampling.reply import LENGTH_BYTES
-from wildgate_server.sampling.worker import WorkerOrders, message
+from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.shared_content import SharedContent, SharedSlot
 
@@ -191,11 +190,6 @@ async def test_the_process_ends_when_the_gateway_s_end_is_closed(process: Sampli
         while process.lives:
             await asyncio.sleep(0.01)
     assert not Path(f"/proc/{worker}").exists()
-
-
-def test_a_message_says_how_long_it_is() -> None:
-    content = message([bytes(100_000), "text", bytes(10)])
-    assert int.from_bytes(content[:LENGTH_BYTES], "little") == len(content) - LENGTH_BYTES
 
 
 def test_a_worker_imports_only_what_sampling_needs() -> None:
