@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from av.video.codeccontext import VideoCodecContext
+
 from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
 from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
 from wildgate_server.media.sampled_video import Coding
@@ -122,6 +124,19 @@ class DeclaredStream:
     pixel_format: str | None
     matrix: int
     range: int
+
+    @classmethod
+    def of(cls, context: VideoCodecContext) -> DeclaredStream:
+        """The stream of an opened container that has this codec context."""
+        return cls(
+            codec=context.codec.canonical_name,
+            extradata=context.extradata or b"",
+            width=context.width,
+            height=context.height,
+            pixel_format=context.pix_fmt,
+            matrix=int(context.colorspace),
+            range=int(context.color_range),
+        )
 
     def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
         """How `packets` are coded, each with whether it is a keyframe; for codecs other than these three: unknown."""

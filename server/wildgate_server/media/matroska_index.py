@@ -22,8 +22,7 @@ from wildgate_server.media.matroska_head import (
     Cue,
     read_head,
 )
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["MatroskaIndex"]

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["TransportStreamIndex", "is_transport_stream"]

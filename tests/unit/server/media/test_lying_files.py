@@ -20,8 +20,8 @@ from laid_out_webm import block, cluster, packets_of, void, webm_of
 from wildgate_server.errors import UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.container import open_video
 from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
-from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.source.byte_source import ByteSource

@@ -19,9 +19,10 @@ from clips import ClipSpec, make_clip
 from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidVideo, WildgateError
-from wildgate_server.media.reading import WAYS_TO_READ, Reading
+from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.video import Reading
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
 from wildgate_server.sampling.sampler import sample_video
