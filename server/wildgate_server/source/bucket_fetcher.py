@@ -48,7 +48,7 @@ class BucketFetcher:
         self._tag = result.meta["e_tag"]
         if size > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, size)
-        return Beginning(self._content(result, min(length, size)), size, is_all=False)
+        return Beginning(self._content(result, min(length, size)), size)
 
     def part(self, span: ByteRange) -> bytes:
         """The bytes of a range; raises FetchFailed when the object is another one by now."""

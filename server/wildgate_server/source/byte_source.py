@@ -44,18 +44,18 @@ Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes]]
 class ByteSource:
     """A media file of `size` bytes, read by `fetch`; `head` is its beginning, where that was read to learn the size.
 
-    `content` is the whole file where it is in memory anyway, else None. `step_bytes` is how much to ask for where it is
+    `content` is the whole file where that was the head, else None. `step_bytes` is how much to ask for where it is
     not known what is needed. What reading has cost so far: `read_bytes` (all of them for content), `read_requests`
     (none for content), and `waited_s`, seconds spent waiting.
     """
 
-    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes = b"") -> None:
+    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes | memoryview = b"") -> None:
         self._fetch = fetch
         self._bounds = bounds
         self._spans: list[ByteRange] = []  # ascending, apart; neighbours that touch stay two
         self._parts: list[memoryview] = []
         self._failure: WildgateError | None = None
-        self.content: memoryview | None = None
+        self.content = memoryview(head) if len(head) == size else None
         self.size = size
         self.step_bytes = bounds.step_bytes
         self.read_bytes = self.read_requests = 0
@@ -70,9 +70,8 @@ class ByteSource:
         size = len(content)
         if size > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, size)
-        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0))
-        source.content = memoryview(content)
-        source.read_bytes = size
+        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0), content)
+        source.read_requests = 0
         return source
 
     def read(self, ranges: Sequence[ByteRange]) -> list[memoryview]:
@@ -80,8 +79,6 @@ class ByteSource:
 
         Raises FetchFailed, UriNotFound or VideoTooLarge.
         """
-        if self.content is not None:
-            return [self.content[span.start : span.end] for span in ranges]
         if missing := [piece for span in ranges for piece in self._missing(span)]:
             self._read(missing)
         return [self._joined(span) for span in ranges]
@@ -93,12 +90,10 @@ class ByteSource:
 
     def has(self, span: ByteRange) -> bool:
         """Whether the bytes of a range were read already."""
-        return self.content is not None or not self._missing(span)
+        return not self._missing(span)
 
     def at_hand(self, span: ByteRange) -> bytes:
         """The bytes of a range as far as they were read, zeros for the others; fetches nothing."""
-        if self.content is not None:
-            return bytes(self.content[span.start : span.end])
         pieces: list[memoryview | bytes] = []
         at = span.start
         for known, part in self._within(span):
@@ -137,7 +132,7 @@ class ByteSource:
         for span, content in zip(spans, contents, strict=True):
             self._keep(span, content)
 
-    def _keep(self, span: ByteRange, content: bytes) -> None:
+    def _keep(self, span: ByteRange, content: bytes | memoryview) -> None:
         at = bisect_right(self._spans, span)
         self._spans.insert(at, span)
         self._parts.insert(at, memoryview(content))

@@ -46,11 +46,10 @@ class TransientFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first bytes of an object and its whole size; `is_all` where `content` is the whole object."""
+    """The first bytes of an object, and the size of all of it."""
 
     content: bytes
     size: int
-    is_all: bool
 
 
 class PartFetcher(Protocol):

@@ -327,24 +327,13 @@ def test_a_connection_that_is_not_taken_is_given_up_at_the_deadline() -> None:
             assert not thread.is_alive(), thread.name
 
 
-def fetcher_of(uri: str, deadline_s: float) -> HttpFetcher:
-    return HttpFetcher(HttpUrl.parsed(uri), replace(HERE, stall_s=60.0), time.monotonic() + deadline_s)
-
-
-def test_a_connection_waits_no_longer_than_the_deadline_though_nobody_ends_it() -> None:
-    timed_out = threading.Event()
-    with serving(MediaHost(CONTENT, misbehave=lambda number, handler: timed_out.wait(5) and False)) as host:
-        fetcher = fetcher_of(host.uri, 0.3)
-        with pytest.raises(TransientFailure, match="does not answer"):  # else there would be an answer
-            fetcher.beginning(10, MAX_BYTES)
-        timed_out.set()
-        with pytest.raises(TransientFailure, match="ended"):
-            fetcher.beginning(10, MAX_BYTES)
+def fetcher_of(uri: str) -> HttpFetcher:
+    return HttpFetcher(HttpUrl.parsed(uri), replace(HERE, stall_s=60.0))
 
 
 def test_a_handshake_ends_when_reading_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        fetcher = fetcher_of(f"https://localhost:{listener.getsockname()[1]}/video", 60.0)
+        fetcher = fetcher_of(f"https://localhost:{listener.getsockname()[1]}/video")
 
         def fetch() -> None:
             with suppress(TransientFailure):
@@ -362,7 +351,7 @@ def test_a_handshake_ends_when_reading_does() -> None:
 
 def test_nothing_is_connected_to_once_reading_has_ended() -> None:
     with serving(MediaHost(CONTENT)) as host:
-        fetcher = fetcher_of(host.uri, 60.0)
+        fetcher = fetcher_of(host.uri)
         fetcher.close()
         with pytest.raises(TransientFailure, match="ended"):
             fetcher.beginning(10, MAX_BYTES)
