@@ -22,9 +22,9 @@ from obstore.exceptions import (
 from obstore.store import GCSStore, S3Store
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
+from wildgate_server.source.remote_uri import BucketUri
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult

@@ -13,8 +13,8 @@ from contextlib import suppress
 from functools import lru_cache
 
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.public_address import reachable_addresses
+from wildgate_server.source.remote_uri import HttpUrl
 
 __all__ = ["CheckedNetwork", "tls_context"]
 

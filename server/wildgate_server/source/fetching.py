@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wildgate_server.source.byte_source import ByteRange, ReadingBounds
-from wildgate_server.source.http_url import DEFAULT_PORTS, Scheme
 from wildgate_server.source.public_address import Network
+from wildgate_server.source.remote_uri import DEFAULT_PORTS, Scheme
 
 __all__ = ["Beginning", "FetchConfig", "PartFetcher", "TransientFailure"]
 

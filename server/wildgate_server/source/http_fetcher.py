@@ -20,7 +20,7 @@ from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, U
 from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.checked_network import CheckedNetwork
 from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
-from wildgate_server.source.http_url import DEFAULT_PORTS, HttpUrl
+from wildgate_server.source.remote_uri import DEFAULT_PORTS, HttpUrl
 
 __all__ = ["HttpFetcher"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed
@@ -22,15 +22,10 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 a
 _METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254")))
 
 # IANA's special-purpose registries, as far as Python took these for public in one version or another.
-_NOT_PUBLIC = tuple(
-    map(
-        ip_network,
-        (
-            "192.0.0.0/24",  # RFC 6890; Oracle's cloud has its metadata there
-            "3fff::/20",  # RFC 9637: documentation
-            "64:ff9b:1::/48",  # RFC 8215: IPv4 addresses behind a translator of the house
-        ),
-    )
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890; Oracle's cloud has its metadata there
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: IPv4 addresses behind a translator of the house
 )
 
 

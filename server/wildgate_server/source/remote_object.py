@@ -11,11 +11,10 @@ from time import monotonic, perf_counter, sleep
 from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
-from wildgate_server.source.http_url import HttpUrl
-from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.remote_uri import BucketUri, HttpUrl
+from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["RemoteObject"]
 
@@ -25,13 +24,12 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteObject:
+class RemoteObject(VideoSource):
     """An object on another host that may be read."""
 
     place: HttpUrl | BucketUri
     config: FetchConfig
     is_remote = True
-    content_digest = None
 
     @property
     def kind(self) -> str:
@@ -42,10 +40,6 @@ class RemoteObject:
     def key(self) -> str:
         """The URI as it was given."""
         return self.place.text
-
-    async def for_worker(self, slot: SharedSlot) -> RemoteObject:
-        """The same: the worker fetches the object."""
-        return self
 
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[ByteSource]:

@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.content import Content
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.public_address import check_host
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import BucketUri, HttpUrl
 from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["Sources"]

@@ -29,9 +29,9 @@ from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.content import Content
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 from wildgate_server.source.video_source import OpenableVideo
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)

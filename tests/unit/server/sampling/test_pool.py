@@ -22,12 +22,11 @@ from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampling_settings import SamplingSettings
-from wildgate_server.source.content import Content
-from wildgate_server.source.content_digest import content_digest
+from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 
 SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024)
 CONFIG = SamplingConfig(8, max_gap_s=1.0, max_frames=3)

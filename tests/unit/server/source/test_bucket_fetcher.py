@@ -14,10 +14,10 @@ from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_fetcher import BucketFetcher, store_of
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import BucketUri
 
 CONTENT = os.urandom(100_000)
 SPANS = [ByteRange(10_000, 11_000), ByteRange(50_000, 60_000)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wildgate_server.errors import VideoTooLarge
-from wildgate_server.source.content import Content
-from wildgate_server.source.content_digest import content_digest
+from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.shared_content import SharedSlot
 
 VIDEO = b"a video"

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from wildgate_server.errors import InvalidRequest
-from wildgate_server.source.content_digest import checked_digest, content_digest, digest_aside
+from wildgate_server.source.content import checked_digest, content_digest, digest_aside
 
 EMPTY = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # of the published test vectors
 

@@ -23,8 +23,8 @@ from wildgate_server.source import checked_network
 from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
 from wildgate_server.source.http_fetcher import HttpFetcher
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 
 CONTENT = os.urandom(200_000)
 MAX_BYTES = 1 << 20
