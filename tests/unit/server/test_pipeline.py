@@ -69,7 +69,9 @@ class FakeScorer:
         await self._waits(self.sampling)
         if source.kind == "content":
             size = len(source.content)
-            return sampled_video(content_digest=source.content_digest, content_bytes=size, read_bytes=size, read_requests=0)
+            return sampled_video(
+                content_digest=source.content_digest, content_bytes=size, read_bytes=size, read_requests=0
+            )
         reads = len(self.sampled)
         return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
 
