@@ -136,9 +136,8 @@ class SamplingProcess:
 
         Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
         """
-        reply = await self._reply(source, timeout_s)
         try:
-            return sampled_of(reply, self._config, source.content_digest)
+            return sampled_of(await self._reply(source, timeout_s), self._config, source.content_digest)
         except MalformedReply as fault:
             await asyncio.to_thread(self.end)
             raise ProcessDied(at_work=True, fault=str(fault)) from None
@@ -178,10 +177,8 @@ class SamplingProcess:
             starved = self._processor_s() - worked_s < _BUSY_SHARE * timeout_s
             await asyncio.to_thread(self.end)
             raise ProcessOverdue(starved=starved) from None
-        except BaseException as ending:
+        except BaseException:
             await asyncio.to_thread(self.end)
-            if isinstance(ending, MalformedReply):
-                raise ProcessDied(at_work=True, fault=str(ending)) from None
             raise
 
     async def _send(self, content: bytes) -> None:
