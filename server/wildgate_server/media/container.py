@@ -18,14 +18,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from wildgate_server.errors import (
-    CorruptVideo,
-    InvalidVideo,
-    NotAVideo,
-    NoVideoStream,
-    UnsupportedCodec,
-    VideoTooLarge,
-)
+from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
 from wildgate_server.media.keyframe_check import KeyframeCheck
 from wildgate_server.media.sample import Sample, UnfitIndex

@@ -27,25 +27,16 @@ _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", 
 _ZEROS = bytes(1 << 16)
 
 
-class FileView(io.RawIOBase):
+class FileView:
     """A seekable file on `source`, fetched as it is read.
 
     Each read fetches twice as much ahead as the one before, so that reading all of it takes few requests.
     """
 
     def __init__(self, source: ByteSource) -> None:
-        super().__init__()
         self._source = source
         self._at = 0
         self._read_ahead = source.step_bytes
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
 
     def tell(self) -> int:
         """The place of the next read."""

@@ -14,14 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from wildgate_server.media.ebml import Element, ElementReader, children, element_at, number, with_size
-from wildgate_server.media.matroska_head import (
-    BETWEEN_CLUSTERS,
-    CLUSTER,
-    CLUSTER_ID,
-    MOST_ELEMENTS,
-    Cue,
-    read_head,
-)
+from wildgate_server.media.matroska_head import BETWEEN_CLUSTERS, CLUSTER, CLUSTER_ID, MOST_ELEMENTS, Cue, read_head
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 

@@ -111,8 +111,7 @@ class Video:
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
-            f"no clip format takes codec {self.codec}",
-            metadata={"codec": self.codec, "profile": self.profile},
+            f"no clip format takes codec {self.codec}", metadata={"codec": self.codec, "profile": self.profile}
         )
 
     def _mux(self, places: Sequence[int], rank: Mapping[int, int], format_name: str, options: dict[str, str]) -> bytes:

@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from wildgate_server import errors
-from wildgate_server.errors import WildgateError
+from wildgate_server.errors import FetchFailed, InvalidRequest, InvalidVideo, UriNotAllowed, UriNotFound, WildgateError
 from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TRACEBACK
@@ -26,17 +25,7 @@ _SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 # What a task may refuse a video with, by the class's name. What is not here it has no business to say.
 _REFUSALS: Mapping[str, type[WildgateError]] = {
     kind.__name__: kind
-    for kind in (
-        errors.NotAVideo,
-        errors.CorruptVideo,
-        errors.NoVideoStream,
-        errors.UnsupportedCodec,
-        errors.VideoTooLarge,
-        errors.InvalidRequest,
-        errors.UriNotAllowed,
-        errors.UriNotFound,
-        errors.FetchFailed,
-    )
+    for kind in (*InvalidVideo.__subclasses__(), InvalidRequest, UriNotAllowed, UriNotFound, FetchFailed)
 }
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT)]

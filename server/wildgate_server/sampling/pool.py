@@ -32,11 +32,7 @@ class SamplingPool:
     """
 
     def __init__(
-        self,
-        settings: SamplingSettings,
-        config: SamplingConfig,
-        limits: VideoLimits,
-        task: SampleTask = sample_video,
+        self, settings: SamplingSettings, config: SamplingConfig, limits: VideoLimits, task: SampleTask = sample_video
     ) -> None:
         self._timeout_s = settings.timeout_s
         orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)

@@ -55,9 +55,7 @@ class Sources:
         if parts.scheme in ("s3", "gs"):
             return self._object(uri)
         raise UriNotAllowed(
-            f"scheme {parts.scheme or '(none)'!r} is not allowed here",
-            metadata={"scheme": parts.scheme},
-            field="uri",
+            f"scheme {parts.scheme or '(none)'!r} is not allowed here", metadata={"scheme": parts.scheme}, field="uri"
         )
 
     def _object(self, uri: str) -> RemoteObject:
