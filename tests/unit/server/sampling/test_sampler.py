@@ -211,20 +211,16 @@ def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
     assert sample(tmp_path / "video.mp4").windows == sample(content).windows
 
 
-def test_no_file() -> None:
-    with pytest.raises(UriNotFound):
-        sample(Path("/no/such/video.mp4"))
-
-
-def test_a_directory_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(FetchFailed, match="directory"):
-        sample(tmp_path)
-
-
-def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [("no such file", UriNotFound, "no file"), (".", FetchFailed, "directory"), ("empty", NotAVideo, "no media container")],
+)
+def test_what_is_no_file_or_has_nothing_in_it_is_refused(
+    name: str, error: type[Exception], told: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").touch()
-    with pytest.raises(NotAVideo):
-        sample(tmp_path / "empty")
+    with pytest.raises(error, match=told):
+        sample(tmp_path / name)
 
 
 @pytest.mark.parametrize(

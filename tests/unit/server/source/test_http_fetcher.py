@@ -80,21 +80,11 @@ def test_only_what_is_asked_for_is_read() -> None:
     assert host.connections <= 3, "the first is used again"
 
 
-def test_a_file_shorter_than_a_step_takes_one_request() -> None:
-    with serving(MediaHost(b"short")) as host, at(host.uri).opened(MAX_BYTES) as source:
-        assert source.size == 5
-        assert bytes(source.read([ByteRange(0, 5)])[0]) == b"short"
-    assert len(host.asked) == 1
-
-
-def test_an_empty_file() -> None:
-    with serving(MediaHost(b"")) as host, at(host.uri).opened(MAX_BYTES) as source:
-        assert source.size == 0
-
-
-def test_a_server_without_ranges_is_read_once() -> None:
-    with serving(MediaHost(CONTENT, serves_ranges=False)) as host:
-        assert right(read_spans(host.uri))
+@pytest.mark.parametrize(("content", "serves_ranges"), [(b"short", True), (b"", True), (CONTENT, False)])
+def test_a_file_shorter_than_a_step_or_without_ranges_takes_one_request(content: bytes, serves_ranges: bool) -> None:
+    with serving(MediaHost(content, serves_ranges)) as host, at(host.uri).opened(MAX_BYTES) as source:
+        assert source.size == len(content)
+        assert bytes(source.read([ByteRange(0, len(content))])[0]) == content
     assert len(host.asked) == 1
 
 
@@ -165,10 +155,7 @@ TRANSIENT = {
     "too many": lambda handler: handler.say(429, b""),
     "reset": Handler.reset,
     "silence": lambda handler: time.sleep(1.5),
-    "cut short": lambda handler: (
-        handler.answer(Content_Length="10000000"),
-        handler.reset(),
-    ),
+    "cut short": lambda handler: (handler.answer(Content_Length="10000000"), handler.reset()),
     "no http": lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n"),
 }
 
@@ -432,16 +419,12 @@ def test_the_next_address_is_tried_where_one_does_not_answer(monkeypatch: pytest
         assert right(read_spans(f"http://media.example:{host.port}/video"))
 
 
-def test_nobody_there() -> None:
+def test_nobody_there_and_a_name_that_does_not_exist() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(FetchFailed, match="does not answer"):
-        read_spans(f"http://127.0.0.1:{port}/video")
-
-
-def test_a_name_that_does_not_exist() -> None:
-    with pytest.raises(FetchFailed, match="name"):
-        read_spans("http://no-such-host.invalid/video")
+    for uri, told in ((f"http://127.0.0.1:{port}/video", "does not answer"), ("http://no-such-host.invalid/", "name")):
+        with pytest.raises(FetchFailed, match=told):
+            read_spans(uri)
 
 
 @pytest.fixture
