@@ -13,7 +13,6 @@ from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, Sampli
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
-from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["SamplingPool"]
@@ -39,7 +38,6 @@ class SamplingPool:
         self._readers = _WorkerGroup(orders, settings.workers)
         self._fetchers = _WorkerGroup(orders, settings.fetch_workers)
         self._under_way: set[asyncio.Task[SampledVideo]] = set()
-        self._closed = False
 
     async def warm_up(self) -> None:
         """Starts the workers, except those that fetch, so that the first videos do not wait for them.
@@ -87,14 +85,10 @@ class SamplingPool:
                 _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
         raise _no_worker()
 
-    async def _work(self, group: _WorkerGroup, worker: _Worker, source: VideoSource) -> SampledVideo:
+    async def _work(self, group: _WorkerGroup, worker: SamplingProcess, source: VideoSource) -> SampledVideo:
         """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
         try:
             return await worker.sample(source, self._timeout_s)
-        except ProcessDied:
-            if self._closed:
-                raise _stopping() from None
-            raise
         finally:
             group.take_back(worker)
 
@@ -105,7 +99,6 @@ class SamplingPool:
 
     def close(self) -> None:
         """Ends the workers, finished or not. Blocks until they are gone."""
-        self._closed = True
         for worker in (*self._readers.workers, *self._fetchers.workers):
             worker.close()
 
@@ -114,18 +107,18 @@ class _WorkerGroup:
     """Workers that take turns."""
 
     def __init__(self, orders: WorkerOrders, count: int) -> None:
-        self.workers = [_Worker(orders) for _ in range(count)]
+        self.workers = [SamplingProcess(orders) for _ in range(count)]
         # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
         for worker in self.workers:
             self._idle.put_nowait(worker)
         self._restarting: set[asyncio.Task[None]] = set()
 
-    async def next(self) -> _Worker:
+    async def next(self) -> SamplingProcess:
         """Waits for an idle worker, which is to be given back."""
         return await self._idle.get()
 
-    def take_back(self, worker: _Worker) -> None:
+    def take_back(self, worker: SamplingProcess) -> None:
         """Makes a worker idle; one that has died, once its new process is ready."""
         if worker.is_ready:
             self._idle.put_nowait(worker)
@@ -134,7 +127,7 @@ class _WorkerGroup:
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
 
-    async def _restarted(self, worker: _Worker) -> None:
+    async def _restarted(self, worker: SamplingProcess) -> None:
         try:
             await worker.ready()
         except ShuttingDown:
@@ -143,56 +136,6 @@ class _WorkerGroup:
             _log.warning("sampling_worker_not_replaced", error=str(error))
         finally:
             self._idle.put_nowait(worker)
-
-
-class _Worker:
-    """One process, replaced when it dies, and the memory it shares with the gateway."""
-
-    def __init__(self, orders: WorkerOrders) -> None:
-        self._orders = orders
-        self._slot = SharedSlot()
-        self._process: SamplingProcess | None = None
-        self._closed = False
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it can begin at once."""
-        return self._process is not None and self._process.is_ready
-
-    async def ready(self) -> None:
-        """Waits until the process has imported all it needs. Raises ProcessDied, OSError or ShuttingDown."""
-        await self._living().ready()
-
-    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
-        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, OSError and ShuttingDown."""
-        process = self._living()
-        try:
-            return await process.sample(await source.for_worker(self._slot), timeout_s)
-        finally:
-            self._slot.trim()
-
-    def close(self) -> None:
-        """Ends the process and waits for it. May be called in any thread."""
-        self._closed = True
-        if self._process:
-            self._process.end()
-
-    def _living(self) -> SamplingProcess:
-        """The process, replaced if it has died. Raises ShuttingDown."""
-        if self._closed:
-            raise _stopping()
-        if self._process is None or not self._process.lives:
-            if self._process:
-                self._process.end()
-            self._process = SamplingProcess(self._orders, self._slot)
-            if self._closed:  # since, by another thread, which may have missed this process
-                self._process.end()
-                raise _stopping()
-        return self._process
-
-
-def _stopping() -> ShuttingDown:
-    return ShuttingDown("this server is stopping")
 
 
 def _no_worker() -> BackendUnavailable:

@@ -12,15 +12,16 @@ import sys
 import time
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from wildgate_server import allocator
+from wildgate_server.errors import ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
 from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
-from wildgate_server.source.video_source import OpenableVideo
+from wildgate_server.source.video_source import OpenableVideo, VideoSource
 
 __all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
 
@@ -71,18 +72,36 @@ class ProcessOverdue(Exception):
 
 
 class SamplingProcess:
-    """One process that takes one source at a time and reads in `slot`; all but `end` belongs to one event loop.
+    """A process that samples one video at a time: started when it is needed, and again when it has died.
 
     It is a new program, never a fork: a fork of a process that has used gRPC may hang, and multiprocessing's "spawn"
-    would import the gateway's main module into it.
+    would import the gateway's main module into it. All but `end` and `close` belongs to one event loop.
     """
 
-    def __init__(self, orders: WorkerOrders, slot: SharedSlot) -> None:
-        self._channel, workers_end = socket.socketpair()
+    def __init__(self, orders: WorkerOrders) -> None:
+        self._orders = orders
+        self._slot = SharedSlot()  # outlives the process
+        self._process: subprocess.Popen[bytes] | None = None
+        self._open = ExitStack()  # holds the channel, which `end` leaves: another thread may be reading
+        weakref.finalize(self, self._open.close)
+        self._ready = False
+        self._getting_ready = asyncio.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the process, unless it lives. Raises OSError, and ShuttingDown after `close`."""
+        if self.lives:
+            return
+        if self._closed:
+            raise _stopping()
+        self._ready = False
+        self._open.close()
+        channel, workers_end = socket.socketpair()
+        self._channel = self._open.enter_context(channel)
         with workers_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"{_PROGRAM}({workers_end.fileno()})"],
-                pass_fds=[workers_end.fileno(), slot.descriptor],
+                pass_fds=[workers_end.fileno(), self._slot.descriptor],
                 stdin=subprocess.DEVNULL,
                 env={
                     **allocator.ENVIRONMENT,  # a seventh of a worker's time
@@ -91,22 +110,21 @@ class SamplingProcess:
                     "PYTHONSAFEPATH": "1",  # or the working directory would come before all these
                 },
             )
-        weakref.finalize(self, self._channel.close)  # `end` does not: another thread may be reading
-        self._channel.sendall(pickle.dumps(orders))
+        self._channel.sendall(pickle.dumps(self._orders))
         self._channel.setblocking(False)
-        self._config = orders.config
-        self._ready = False
-        self._getting_ready = asyncio.Lock()
+        if self._closed:  # maybe since, by another thread, which has missed this process
+            self.end()
+            raise _stopping()
 
     @property
     def pid(self) -> int:
-        """The process's identifier."""
-        return self._process.pid
+        """The process's identifier; 0 before the first start."""
+        return self._process.pid if self._process else 0
 
     @property
     def lives(self) -> bool:
-        """Whether it has not ended, as far as is known."""
-        return self._process.poll() is None
+        """Whether it was started and has not ended, as far as is known."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def is_ready(self) -> bool:
@@ -116,31 +134,43 @@ class SamplingProcess:
     async def ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Waits until it has imported all it needs.
 
-        Raises ProcessDied, also after `timeout_s`, when it was killed.
+        Raises ProcessDied, also after `timeout_s`, when it was killed; OSError and ShuttingDown.
         """
-        if self._ready:
-            return
         async with self._getting_ready:
+            self.start()
             if self._ready:
                 return
             try:
                 async with asyncio.timeout(timeout_s):
                     check_ready(await self._received())
             except (ProcessDied, MalformedReply, TimeoutError) as failure:
-                await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
-                raise ProcessDied(self._process.returncode, at_work=False) from None
+                exit_code = await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
+                raise ProcessDied(exit_code, at_work=False) from None
             self._ready = True
 
-    async def sample(self, source: OpenableVideo, timeout_s: float) -> SampledVideo:
+    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
         Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
+        Also raises OSError, and ShuttingDown after `close`.
         """
         try:
-            return sampled_of(await self._reply(source, timeout_s), self._config, source.content_digest)
+            given = await source.for_worker(self._slot)
+            return sampled_of(await self._reply(given, timeout_s), self._orders.config, given.content_digest)
         except MalformedReply as fault:
             await asyncio.to_thread(self.end)
             raise ProcessDied(at_work=True, fault=str(fault)) from None
+        except ProcessDied:
+            if self._closed:
+                raise _stopping() from None
+            raise
+        finally:
+            self._slot.trim()
+
+    def close(self) -> None:
+        """Ends the process for good, and waits for it. May be called in any thread."""
+        self._closed = True
+        self.end()
 
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
@@ -148,11 +178,13 @@ class SamplingProcess:
         May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
         killed.
         """
+        if (process := self._process) is None:
+            return None
         exit_code = None
         with suppress(subprocess.TimeoutExpired):
-            exit_code = self._process.wait(grace_s)
-        self._process.kill()
-        self._process.wait()
+            exit_code = process.wait(grace_s)
+        process.kill()
+        process.wait()
         return exit_code
 
     def _processor_s(self) -> float:
@@ -194,7 +226,7 @@ class SamplingProcess:
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
-            if length > self._config.max_clip_bytes + HEADER_ROOM_BYTES:
+            if length > self._orders.config.max_clip_bytes + HEADER_ROOM_BYTES:
                 raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:
@@ -221,3 +253,7 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
     }
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown("this server is stopping")

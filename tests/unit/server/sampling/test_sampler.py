@@ -213,7 +213,11 @@ def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "error", "told"),
-    [("no such file", UriNotFound, "no file"), (".", FetchFailed, "directory"), ("empty", NotAVideo, "no media container")],
+    [
+        ("no such file", UriNotFound, "no file"),
+        (".", FetchFailed, "directory"),
+        ("empty", NotAVideo, "no media"),
+    ],
 )
 def test_what_is_no_file_or_has_nothing_in_it_is_refused(
     name: str, error: type[Exception], told: str, tmp_path: Path
