@@ -173,7 +173,7 @@ class DeclaredStream:
         )
 
     def _vp9(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
-        headers = [header for _, data in packets if (header := Vp9Header.of(data)) and header.profile == 0]
+        headers = [header for _, data in packets if (header := Vp9Header.of(data))]
         signals = {(header.matrix, header.full_range) for header in headers if header.is_keyframe}
         if len(headers) != len(packets) or len(signals) != 1:
             return UNKNOWN_CODING

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 from bisect import bisect_right
+from operator import attrgetter
 
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
@@ -24,7 +25,6 @@ _HEADER = struct.Struct(">I4s")
 _LARGE = struct.Struct(">Q")
 # A file that begins with any other box is not taken for ISO media.
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"sidx", b"moof", b"emsg"})
-_ZEROS = bytes(1 << 16)
 
 
 class FileView:
@@ -99,14 +99,14 @@ class IndexView(FileView):
             return b""
         parts: list[bytes] = []
         at = span.start
-        for hole in self._holes[bisect_right(self._holes, span.start, key=_end) :]:
+        for hole in self._holes[bisect_right(self._holes, span.start, key=attrgetter("end")) :]:
             if hole.start >= span.end:
                 break
             if at < hole.start:
                 parts.append(super()._bytes(ByteRange(at, hole.start)))
                 at = hole.start
             inside = ByteRange(at, min(hole.end, span.end))
-            parts.append(_zeros(len(inside)) if self._hidden else self._payload(inside, hole))
+            parts.append(bytes(len(inside)) if self._hidden else self._payload(inside, hole))
             at = inside.end
         if at < span.end:
             parts.append(super()._bytes(ByteRange(at, span.end)))
@@ -164,11 +164,3 @@ class IndexView(FileView):
             place += reference & 0x7FFFFFFF
         size, step = self._source.size, self._source.step_bytes
         self._source.read([ByteRange(start, min(start + step, size)) for start in starts if start < size])
-
-
-def _zeros(length: int) -> bytes:
-    return _ZEROS[:length] if length <= len(_ZEROS) else bytes(length)
-
-
-def _end(span: ByteRange) -> int:
-    return span.end

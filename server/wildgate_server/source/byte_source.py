@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from time import perf_counter
 from typing import TypeAlias
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
 
 __all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "merged"]
+
+_start_of = attrgetter("start")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -140,8 +143,8 @@ class ByteSource:
 
     def _within(self, span: ByteRange) -> list[tuple[ByteRange, memoryview]]:
         """What is kept of a range, ascending."""
-        first = max(bisect_right(self._spans, span.start, key=_start) - 1, 0)
-        last = bisect_right(self._spans, span.end - 1, key=_start)
+        first = max(bisect_right(self._spans, span.start, key=_start_of) - 1, 0)
+        last = bisect_right(self._spans, span.end - 1, key=_start_of)
         kept = zip(self._spans[first:last], self._parts[first:last], strict=True)
         return [(known, part) for known, part in kept if known.end > span.start]
 
@@ -176,7 +179,3 @@ def merged(ranges: Sequence[ByteRange], max_gap: int) -> list[ByteRange]:
         else:
             result.append(span)
     return result
-
-
-def _start(span: ByteRange) -> int:
-    return span.start

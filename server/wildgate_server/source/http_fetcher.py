@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.checked_network import CheckedNetwork
-from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
 from wildgate_server.source.remote_uri import DEFAULT_PORTS, HttpUrl
 
 __all__ = ["HttpFetcher"]
@@ -32,8 +32,8 @@ _READ_BYTES = 256 << 10
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 
 
-class HttpFetcher:
-    """A `PartFetcher` for an http or https URL."""
+class HttpFetcher(PartFetcher):
+    """For an http or https URL."""
 
     def __init__(self, url: HttpUrl, config: FetchConfig) -> None:
         self._url = url
@@ -45,17 +45,17 @@ class HttpFetcher:
         self._size = 0
         self._tag: str | None = None
 
-    def beginning(self, length: int, max_bytes: int) -> Beginning:
-        """The first bytes, from wherever redirects lead; all of them from a server without ranges."""
+    def beginning(self, length: int, max_bytes: int) -> tuple[bytes, int]:
+        """The first bytes, from wherever redirects lead, or all from a server without ranges; and the size of all."""
         for _ in range(_MOST_REDIRECTS + 1):
             with self._response(ByteRange(0, length)) as response:
                 if response.status in _REDIRECTS:
                     location = response.getheader("Location")
                 elif response.status == 200:
                     content = response.whole(max_bytes)
-                    return Beginning(content, len(content))
+                    return content, len(content)
                 elif response.status == 416 and response.getheader("Content-Range") == "bytes */0":
-                    return Beginning(b"", 0)
+                    return b"", 0
                 else:
                     start, end, self._size = response.content_range()
                     if start or end != min(length, self._size):
@@ -63,7 +63,7 @@ class HttpFetcher:
                     if self._size > max_bytes:
                         raise VideoTooLarge.past("max_bytes", max_bytes, self._size)
                     self._tag = response.getheader("ETag")
-                    return Beginning(response.exactly(end), self._size)
+                    return response.exactly(end), self._size
             self._url = self._redirected(location)
             self._close_idle()  # they lead to the host before
         raise FetchFailed("the uri leads from redirect to redirect", field="uri")

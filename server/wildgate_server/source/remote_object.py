@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed
 from wildgate_server.source.byte_source import ByteRange, ByteSource
-from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
 from wildgate_server.source.remote_uri import BucketUri, HttpUrl
 from wildgate_server.source.video_source import VideoSource
 
@@ -50,8 +50,8 @@ class RemoteObject(VideoSource):
         started = perf_counter()
         reader = _RetryingReader(_fetcher(self.place, self.config), self.config)
         try:
-            beginning = reader.begin(max_bytes)
-            source = ByteSource(beginning.size, reader.fetch, self.config.bounds, beginning.content)
+            head, size = reader.begin(max_bytes)
+            source = ByteSource(size, reader.fetch, self.config.bounds, head)
             source.waited_s = perf_counter() - started
             yield source
         finally:
@@ -67,8 +67,8 @@ class _RetryingReader:
         self._deadline = monotonic() + config.timeout_s
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
-    def begin(self, max_bytes: int) -> Beginning:
-        """The beginning of the object."""
+    def begin(self, max_bytes: int) -> tuple[bytes, int]:
+        """The beginning of the object, and its size."""
         step_bytes = self._config.bounds.step_bytes
         return self._all_of([lambda: self._fetcher.beginning(step_bytes, max_bytes)])[0]
 
