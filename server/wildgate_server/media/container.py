@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
-from wildgate_server.media.keyframe_check import KeyframeCheck
+from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.video import Reading, Video, VideoPacket, out_of_memory
 from wildgate_server.source.byte_source import ByteRange, ByteSource
@@ -64,7 +64,7 @@ def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Itera
         stream = _video_stream(container)
         packets, is_whole = _all_packets(container, stream)
         _check_one_sample_entry(packets, stream)
-        is_keyframe = KeyframeCheck(stream.codec_context)
+        is_keyframe = keyframe_check(stream.codec_context)
         for packet in packets:
             if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False
@@ -99,7 +99,7 @@ def open_by_index(file: ByteSource) -> Iterator[Reading]:
             raise UnfitIndex("packets lie outside of the file")
 
         def with_packets(places: Sequence[int]) -> AbstractContextManager[Video]:
-            is_keyframe = KeyframeCheck(stream.codec_context)
+            is_keyframe = keyframe_check(stream.codec_context)
             packets: dict[int, VideoPacket] = {}
             for place, content in zip(places, file.read([ranges[place] for place in places]), strict=True):
                 if samples[place].is_keyframe and not is_keyframe(content):

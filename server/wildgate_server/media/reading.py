@@ -70,4 +70,4 @@ Way: TypeAlias = Callable[[ByteSource, float, int], AbstractContextManager[Readi
 """Takes a file, the longest gap in seconds to leave between looked-at frames, and the bytes that these may have."""
 
 WAYS_TO_READ: tuple[Way, ...] = (_by_index, _by_keyframes, _whole)
-"""What to try on a file, the one that reads least first; all but the last may raise UnfitIndex."""
+"""What to try on a file, the cheapest first; all but the last may raise UnfitIndex."""

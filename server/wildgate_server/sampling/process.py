@@ -59,7 +59,7 @@ class ProcessDied(Exception):
 
     @property
     def by_its_own(self) -> bool:
-        """Whether what it worked on did it: not so where a signal came from elsewhere, as when memory runs short."""
+        """Whether the video caused it: not so where a signal came from elsewhere, as when memory runs short."""
         return self.at_work and (self.exit_code is None or self.exit_code >= 0 or -self.exit_code in _CRASHES)
 
 

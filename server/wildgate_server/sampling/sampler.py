@@ -59,7 +59,7 @@ def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits)
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    """The video with its windows; what reading it took is yet to be filled in."""
+    """The video with its windows; what it cost to read is filled in later."""
     plan = plan_sampling(reading.samples, config)
     if plan is None:
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")

@@ -90,6 +90,7 @@ def store_of(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3St
         "connect_timeout": stall,
         "read_timeout": stall,
         "timeout": timedelta(seconds=timeout_s),  # of one request, as bytes may drip
-        "allow_http": os.environ.get(f"{cloud}_ALLOW_HTTP", "").lower() == "true",  # not looked at beside options
+        # From the environment, as obstore reads it there only where no options are given.
+        "allow_http": os.environ.get(f"{cloud}_ALLOW_HTTP", "").lower() == "true",
     }
     return kind(bucket, client_options=options, retry_config={"max_retries": 0})

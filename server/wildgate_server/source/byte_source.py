@@ -110,7 +110,7 @@ class ByteSource:
         return b"".join(pieces)
 
     def ahead(self, start: int, length: int) -> bytes:
-        """Bytes from a place on, up to the end of the file; what follows comes along, as far as a request is worth."""
+        """Bytes from `start` on, up to the end of the file; where they have to be read, a whole step is."""
         span = ByteRange(start, min(start + length, self.size))
         if not self.has(span):
             self.read([ByteRange(start, min(start + max(length, self.step_bytes), self.size))])

@@ -25,7 +25,7 @@ _METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "100.100.
 _NOT_PUBLIC = (
     IPv4Network("192.0.0.0/24"),  # RFC 6890; Oracle's cloud has its metadata there
     IPv6Network("3fff::/20"),  # RFC 9637: documentation
-    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: IPv4 addresses behind a translator of the house
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: IPv4 addresses behind a local translator
 )
 
 

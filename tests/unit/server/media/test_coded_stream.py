@@ -123,7 +123,7 @@ def test_only_the_container_s_own_parameter_sets_are_known(stream, place: int) -
     assert declared.coding(put_before(packets, place, with_length(foreign)), 0).steady is False
 
 
-def test_what_follows_the_parameter_sets_of_the_container_is_none(stream) -> None:
+def test_bytes_after_the_container_s_parameter_sets_are_not_among_them(stream) -> None:
     declared, packets = stream
     foreign = sps_of(declared) + b"\1"
     appended = replace(declared, extradata=declared.extradata + foreign)

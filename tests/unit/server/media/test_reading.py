@@ -163,7 +163,7 @@ def test_a_host_without_ranges_gives_the_same_result() -> None:
 
 @pytest.mark.parametrize("answers", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_host_that_fails_halfway_is_no_shorter_video(name: str, answers: int) -> None:
+def test_a_host_that_fails_halfway_does_not_make_a_shorter_video(name: str, answers: int) -> None:
     def fail(number: int, handler: Handler) -> bool:
         if number >= answers:
             handler.say(403, b"")
@@ -217,7 +217,7 @@ def test_budgets_hold_however_a_file_is_read(name: str, budget: dict[str, int], 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_sound_that_goes_on_for_longer_is_not_the_video_s_end(name: str, tmp_path: Path) -> None:
+def test_sound_that_goes_on_for_longer_does_not_lengthen_the_video(name: str, tmp_path: Path) -> None:
     sampled_in_parts(remuxed(with_long_sound(), *FORMATS[name], sound=False), tmp_path)
 
 
@@ -300,7 +300,7 @@ def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
             assert list(index.samples) == list(all_of_it.samples)
             assert described(index) == described(all_of_it)
     except (UnfitIndex, InvalidVideo):
-        pytest.skip("has no index, or is no video")
+        pytest.skip("has no index, or is not a video")
 
 
 def described(reading: Reading) -> tuple[object, ...]:

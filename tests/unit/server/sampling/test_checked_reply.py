@@ -109,7 +109,7 @@ def test_texts_are_cut_where_the_gateway_would_not_take_them() -> None:
     assert (len(refusal.message), refusal.metadata) == (1000, {"codec": "?"})
 
 
-def test_what_is_no_refusal() -> None:
+def test_memory_errors_and_bugs_are_told_from_refusals() -> None:
     refusal_of(MemoryError())
     with pytest.raises(TaskFailed, match="KeyError: 'lost'") as failure:
         sampled_of(content_of(error_reply(KeyError("lost"))), CONFIG)
@@ -229,6 +229,6 @@ def test_no_other_refusal_is_taken(change: Callable[[dict[str, Any]], None]) -> 
     ],
     ids=lambda reply: repr(bytes(reply[:20])),
 )
-def test_what_is_no_reply_at_all(reply: bytearray) -> None:
+def test_nonsense_is_malformed(reply: bytearray) -> None:
     with pytest.raises(MalformedReply):
         sampled_of(reply, CONFIG)

@@ -200,7 +200,7 @@ def test_a_leading_picture_takes_the_group_before_along() -> None:
 
 
 @pytest.mark.parametrize("samples", [[inter(0.0), inter(9.0), key(10.0)], [key(10.0), inter(0.0), inter(9.0)]])
-def test_frames_that_cannot_be_shown_are_a_gap_and_no_shorter_video(samples: list[Sample]) -> None:
+def test_frames_that_cannot_be_shown_are_a_gap_and_do_not_shorten_the_video(samples: list[Sample]) -> None:
     plan = plan_of(samples, config(2.0))
     assert [pick.time_s for pick in plan.picks] == [10.0]
     assert (plan.first_s, plan.last_s) == (0.0, 10.0)
@@ -221,7 +221,7 @@ def test_a_single_frame() -> None:
 
 
 @pytest.mark.parametrize("samples", [[], [key(0.0, False), inter(0.1, False)], [inter(0.0, False)]])
-def test_nothing_to_show_is_no_plan(samples: list[Sample]) -> None:
+def test_without_a_frame_to_show_there_is_no_plan(samples: list[Sample]) -> None:
     assert plan_sampling(samples, config()) is None
 
 

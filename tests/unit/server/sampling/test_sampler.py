@@ -219,7 +219,7 @@ def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
         ("empty", NotAVideo, "no media"),
     ],
 )
-def test_what_is_no_file_or_has_nothing_in_it_is_refused(
+def test_missing_and_empty_files_and_directories_are_refused(
     name: str, error: type[Exception], told: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").touch()

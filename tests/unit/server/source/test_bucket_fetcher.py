@@ -112,7 +112,7 @@ def test_bytes_that_drip_end_in_time(bucket: MediaHost) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_no_object(scheme: str, bucket: MediaHost) -> None:
+def test_an_object_that_does_not_exist(scheme: str, bucket: MediaHost) -> None:
     with pytest.raises(UriNotFound), at(f"{scheme}://videos/none").opened(1 << 20):
         pass
 

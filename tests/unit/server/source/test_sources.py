@@ -45,7 +45,7 @@ def test_content_past_the_limit(sources: Sources) -> None:
     assert refusal.value.metadata == {"limit": "max_bytes", "max": "100", "value": "101"}
 
 
-def test_content_that_is_none(sources: Sources) -> None:
+def test_empty_content_is_refused(sources: Sources) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         sources.of_content(b"")
     assert refusal.value.field == "content"
@@ -142,7 +142,7 @@ def test_an_address_that_is_not_public_is_refused_at_the_door(sources: Sources, 
         sources.of_uri(f"http://{host}/a")
 
 
-def test_a_network_of_the_house_is_allowed_by_name() -> None:
+def test_a_private_network_is_allowed_where_named() -> None:
     inside = Sources(SourceSettings(private_networks=("10.0.0.0/8",)))
     assert inside.of_uri("http://10.1.2.3/a")
     with pytest.raises(UriNotAllowed):
@@ -185,7 +185,7 @@ def test_a_port_that_is_not_allowed() -> None:
     assert Sources(SourceSettings(private_networks=("10.0.0.0/8",))).of_uri("http://10.0.0.1:9000/a")
 
 
-def test_a_bucket_alone_is_no_object() -> None:
+def test_a_bucket_alone_is_not_an_object() -> None:
     with pytest.raises(InvalidRequest, match="BUCKET/KEY"):
         Sources(SourceSettings(buckets=("s3://videos",))).of_uri("s3://videos/")
 
