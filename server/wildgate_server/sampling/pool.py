@@ -6,10 +6,10 @@ import asyncio
 
 import structlog
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
+from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
+from wildgate_server.sampling.process import ProcessDied, SamplingProcess
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
@@ -52,36 +52,18 @@ class SamplingPool:
     async def sample(self, source: VideoSource) -> SampledVideo:
         """Samples one video in a worker.
 
-        Raises what `sample_video` raises, and CorruptVideo when the worker crashed on the video, ran out of memory or
-        computed past `timeout_s`; BackendUnavailable when that was not the video's doing: the worker was killed, hardly
-        had a processor until `timeout_s`, or died before it began; ShuttingDown after `close`. A cancelled caller
-        leaves its worker to finish: killing it would cost more.
+        Raises what `SamplingProcess.sample` raises, but BackendUnavailable when workers die before they begin. A
+        cancelled caller leaves its worker to finish: killing it would cost more.
         """
         group = self._fetchers if source.is_remote else self._readers
         for _ in range(_ATTEMPTS):
-            worker = await group.next()
+            worker = await group.idle.get()
             work = asyncio.create_task(self._work(group, worker, source), name="sampling")
             self._under_way.add(work)
             work.add_done_callback(self._ended)
             try:
                 return await asyncio.shield(work)
-            except ProcessOverdue as overdue:
-                _log.warning("sampling_timed_out", timeout_s=self._timeout_s, starved=overdue.starved)
-                message = f"reading the video took longer than {self._timeout_s:g} s"
-                if overdue.starved:
-                    raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
-                raise CorruptVideo(message, field="source") from None
-            except MemoryError:
-                _log.warning("sampling_out_of_memory")
-                message = "reading the video took more memory than a worker has"
-                raise CorruptVideo(message, field="source") from None
             except ProcessDied as death:
-                if death.by_its_own:
-                    _log.warning("sampling_worker_crashed", exit_code=death.exit_code, fault=death.fault)
-                    raise CorruptVideo("the video crashed the process that read it", field="source") from None
-                if death.at_work:
-                    _log.warning("sampling_worker_killed", exit_code=death.exit_code)
-                    raise BackendUnavailable("the process that read the video was killed", retry_after_s=1.0) from None
                 _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
         raise _no_worker()
 
@@ -104,24 +86,20 @@ class SamplingPool:
 
 
 class _WorkerGroup:
-    """Workers that take turns."""
+    """Workers that take turns: who takes one from `idle` gives it back by `take_back`."""
 
     def __init__(self, orders: WorkerOrders, count: int) -> None:
         self.workers = [SamplingProcess(orders) for _ in range(count)]
         # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
-        self._idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
+        self.idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
         for worker in self.workers:
-            self._idle.put_nowait(worker)
+            self.idle.put_nowait(worker)
         self._restarting: set[asyncio.Task[None]] = set()
-
-    async def next(self) -> SamplingProcess:
-        """Waits for an idle worker, which is to be given back."""
-        return await self._idle.get()
 
     def take_back(self, worker: SamplingProcess) -> None:
         """Makes a worker idle; one that has died, once its new process is ready."""
         if worker.is_ready:
-            self._idle.put_nowait(worker)
+            self.idle.put_nowait(worker)
             return
         task = asyncio.create_task(self._restarted(worker), name="sampling worker")
         self._restarting.add(task)
@@ -135,7 +113,7 @@ class _WorkerGroup:
         except (ProcessDied, OSError) as error:  # its next video tries again
             _log.warning("sampling_worker_not_replaced", error=str(error))
         finally:
-            self._idle.put_nowait(worker)
+            self.idle.put_nowait(worker)
 
 
 def _no_worker() -> BackendUnavailable:

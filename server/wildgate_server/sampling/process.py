@@ -14,8 +14,10 @@ import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
+import structlog
+
 from wildgate_server import allocator
-from wildgate_server.errors import ShuttingDown
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
@@ -23,7 +25,9 @@ from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import OpenableVideo, VideoSource
 
-__all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
+__all__ = ["ProcessDied", "SamplingProcess"]
+
+_log = structlog.get_logger()
 
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
@@ -45,30 +49,19 @@ _CRASHES = frozenset(
 
 
 class ProcessDied(Exception):
-    """The process has ended; `at_work` is whether it had taken the source that it leaves unsampled.
+    """The process ended before it took a video; `exit_code` is that of `subprocess`, None where it had to be killed."""
 
-    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `fault` is what
-    was wrong with its reply.
-    """
-
-    def __init__(self, exit_code: int | None = None, *, at_work: bool, fault: str = "") -> None:
-        super().__init__(fault or f"the process ended with {exit_code}")
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(f"the process ended with {exit_code}")
         self.exit_code = exit_code
+
+
+class _HungUp(Exception):
+    """The process has closed its end of the channel; `at_work` is whether it had taken the video that it was sent."""
+
+    def __init__(self, *, at_work: bool) -> None:
+        super().__init__()
         self.at_work = at_work
-        self.fault = fault
-
-    @property
-    def by_its_own(self) -> bool:
-        """Whether the video caused it: not so where a signal came from elsewhere, as when memory runs short."""
-        return self.at_work and (self.exit_code is None or self.exit_code >= 0 or -self.exit_code in _CRASHES)
-
-
-class ProcessOverdue(Exception):
-    """The process took too long and was killed; `starved` is whether it hardly had a processor."""
-
-    def __init__(self, *, starved: bool) -> None:
-        super().__init__("the process took too long")
-        self.starved = starved
 
 
 class SamplingProcess:
@@ -143,23 +136,28 @@ class SamplingProcess:
             try:
                 async with asyncio.timeout(timeout_s):
                     check_ready(await self._received())
-            except (ProcessDied, MalformedReply, TimeoutError) as failure:
-                exit_code = await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
-                raise ProcessDied(exit_code, at_work=False) from None
+            except (_HungUp, MalformedReply, TimeoutError) as failure:
+                exit_code = await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, _HungUp) else 0.0)
+                raise ProcessDied(exit_code) from None
             self._ready = True
 
     async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
-        Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
-        Also raises OSError, and ShuttingDown after `close`.
+        Raises CorruptVideo when the process crashed on the video, ran out of memory or computed past `timeout_s`;
+        BackendUnavailable when that was not the video's doing: it was killed, or hardly had a processor until then.
+        After these, and when cancelled, the process is gone. Raises ProcessDied when it was gone before it took the
+        video, ShuttingDown after `close`, and OSError.
         """
         try:
             given = await source.for_worker(self._slot)
             return sampled_of(await self._reply(given, timeout_s), self._orders.config, given.content_digest)
         except MalformedReply as fault:
             await asyncio.to_thread(self.end)
-            raise ProcessDied(at_work=True, fault=str(fault)) from None
+            raise _crashed(fault=str(fault)) from None
+        except MemoryError:
+            _log.warning("sampling_out_of_memory")
+            raise CorruptVideo("reading the video took more memory than a worker has", field="source") from None
         except ProcessDied:
             if self._closed:
                 raise _stopping() from None
@@ -175,7 +173,7 @@ class SamplingProcess:
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        May be called in any thread; whoever waits for a reply learns of it. Returns the exit code, None if it had to be
         killed.
         """
         if (process := self._process) is None:
@@ -202,25 +200,38 @@ class SamplingProcess:
             async with asyncio.timeout(timeout_s):
                 await self._send(pickle.dumps(source))
                 return await self._received()
-        except ProcessDied as death:
+        except _HungUp as ending:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)
-            raise ProcessDied(exit_code, at_work=death.at_work) from None
+            raise self._death(exit_code, at_work=ending.at_work) from None
         except TimeoutError:
             starved = self._processor_s() - worked_s < _BUSY_SHARE * timeout_s
             await asyncio.to_thread(self.end)
-            raise ProcessOverdue(starved=starved) from None
+            _log.warning("sampling_timed_out", timeout_s=timeout_s, starved=starved)
+            message = f"reading the video took longer than {timeout_s:g} s"
+            if starved:
+                raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
+            raise CorruptVideo(message, field="source") from None
         except BaseException:
             await asyncio.to_thread(self.end)
             raise
+
+    def _death(self, exit_code: int | None, *, at_work: bool) -> Exception:
+        """What to raise for the end of the process, which is no video's doing where a signal came from elsewhere."""
+        if not at_work or self._closed:
+            return ProcessDied(exit_code)
+        if exit_code is None or exit_code >= 0 or -exit_code in _CRASHES:
+            return _crashed(exit_code)
+        _log.warning("sampling_worker_killed", exit_code=exit_code)
+        return BackendUnavailable("the process that read the video was killed", retry_after_s=1.0)
 
     async def _send(self, content: bytes) -> None:
         try:
             await asyncio.get_running_loop().sock_sendall(self._channel, content)
         except ConnectionError:
-            raise ProcessDied(at_work=False) from None
+            raise _HungUp(at_work=False) from None
 
     async def _received(self) -> bytearray:
-        """The next reply, not yet looked into. Raises ProcessDied, and MalformedReply for one that is too large.
+        """The next reply, not yet looked into. Raises _HungUp, and MalformedReply for one that is too large.
 
         Linux tells whether the process had read what was sent to it: if not, the channel is reset, not just at its end.
         """
@@ -230,9 +241,9 @@ class SamplingProcess:
                 raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:
-            raise ProcessDied(at_work=False) from None
+            raise _HungUp(at_work=False) from None
         except EOFError:
-            raise ProcessDied(at_work=True) from None
+            raise _HungUp(at_work=True) from None
 
     async def _exactly(self, size: int) -> bytearray:
         loop = asyncio.get_running_loop()
@@ -253,6 +264,11 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
     }
+
+
+def _crashed(exit_code: int | None = None, fault: str = "") -> CorruptVideo:
+    _log.warning("sampling_worker_crashed", exit_code=exit_code, fault=fault)
+    return CorruptVideo("the video crashed the process that read it", field="source")
 
 
 def _stopping() -> ShuttingDown:
