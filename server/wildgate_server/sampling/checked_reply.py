@@ -18,7 +18,7 @@ from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledVid
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TRACEBACK
 
-__all__ = ["MalformedReply", "TaskFailed", "check_ready", "sampled_of"]
+__all__ = ["MalformedReply", "TaskFailed", "sampled_of"]
 
 _SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 
@@ -47,8 +47,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _BareReply(_Part):
-    kind: Literal["ready", "out of memory"]
+class _StarvedReply(_Part):
+    kind: Literal["out of memory"]
 
 
 class _FailedReply(_Part):
@@ -72,15 +72,8 @@ class _SampledReply(_Part):
     clip_sizes: tuple[Annotated[int, Field(ge=0)], ...]
 
 
-_Reply = _BareReply | _FailedReply | _RefusedReply | _SampledReply
+_Reply = _StarvedReply | _FailedReply | _RefusedReply | _SampledReply
 _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
-
-
-def check_ready(reply: bytearray) -> None:
-    """Raises MalformedReply unless the worker says that it is ready."""
-    header, clips = _parts(reply)
-    if header.kind != "ready" or clips:
-        raise MalformedReply("not ready")
 
 
 def sampled_of(reply: bytearray, config: SamplingConfig, digest: str | None = None) -> SampledVideo:
@@ -100,7 +93,7 @@ def sampled_of(reply: bytearray, config: SamplingConfig, digest: str | None = No
             raise _REFUSALS[name](
                 header.message, metadata=header.metadata, field=header.field, retry_after_s=header.retry_after_s
             )
-        case _BareReply(kind="out of memory"):
+        case _StarvedReply():
             raise MemoryError
         case _FailedReply():
             raise TaskFailed(header.message, header.traceback)

@@ -19,7 +19,7 @@ import structlog
 from wildgate_server import allocator
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
+from wildgate_server.sampling.checked_reply import MalformedReply, sampled_of
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
 from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
@@ -135,7 +135,8 @@ class SamplingProcess:
                 return
             try:
                 async with asyncio.timeout(timeout_s):
-                    check_ready(await self._received())
+                    if await self._received():
+                        raise MalformedReply("not ready")
             except (_HungUp, MalformedReply, TimeoutError) as failure:
                 exit_code = await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, _HungUp) else 0.0)
                 raise ProcessDied(exit_code) from None

@@ -1,7 +1,7 @@
 """What a sampling worker answers, as it goes through the channel: a header of JSON and, as they are, the clips.
 
-A message is its length, the header's length, the header and the clips one after the other. It is not a
-pickle: a worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
+A message is its length, the header's length, the header and the clips one after the other. It is not a pickle: a
+worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
 """
 
 from __future__ import annotations
@@ -9,33 +9,26 @@ from __future__ import annotations
 import json
 import traceback
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
-from wildgate_server.media.sampled_video import MAX_TEXT
-
-if TYPE_CHECKING:
-    from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import MAX_TEXT, SampledVideo
 
 __all__ = [
     "HEADER_ROOM_BYTES",
     "LENGTH_BYTES",
     "MAX_METADATA",
     "MAX_TRACEBACK",
+    "READY",
     "error_reply",
-    "ready_reply",
     "sampled_reply",
 ]
 
 LENGTH_BYTES = 8  # of the number before each message, and before each reply's header, that says its length
+READY = bytes(LENGTH_BYTES)  # an empty message: the worker has imported all it needs
 HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
 MAX_TRACEBACK = 20_000
 MAX_METADATA = 16  # entries of an error's metadata
-
-
-def ready_reply() -> bytes:
-    """The worker has imported all it needs."""
-    return _reply({"kind": "ready"})
 
 
 def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:

@@ -15,19 +15,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.reply import error_reply, ready_reply, sampled_reply
-
-if TYPE_CHECKING:
-    from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.reply import READY, error_reply, sampled_reply
 
 __all__ = ["SampleTask", "WorkerOrders", "serve"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-SampleTask = Callable[[Any, SamplingConfig, "VideoLimits"], "SampledVideo"]
+SampleTask = Callable[[Any, SamplingConfig, VideoLimits], SampledVideo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def serve(channel: int) -> None:
         try:
             orders: WorkerOrders = pickle.load(messages)
             resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory, orders.max_memory))
-            gateway.sendall(ready_reply())
+            gateway.sendall(READY)
             while True:
                 gateway.sendall(_answer(pickle.load(messages), orders))
         except (EOFError, ConnectionError):

@@ -11,9 +11,9 @@ import pytest
 
 from wildgate_server import errors
 from wildgate_server.media.sampled_video import ClipWindow, Coding, SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, TaskFailed, check_ready, sampled_of
+from wildgate_server.sampling.checked_reply import MalformedReply, TaskFailed, sampled_of
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
+from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, sampled_reply
 
 CONFIG = SamplingConfig(frames_per_window=4, max_frames=3)
 DIGEST = "blake3-sampled:" + "0f" * 32
@@ -75,12 +75,6 @@ def test_a_video_comes_back_as_it_was() -> None:
 
 def test_a_digest_that_is_known_goes_before_what_is_said() -> None:
     assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), CONFIG, "blake3:known").content_digest == "blake3:known"
-
-
-def test_readiness() -> None:
-    check_ready(content_of(ready_reply()))
-    with pytest.raises(MalformedReply):
-        check_ready(content_of(sampled_reply(VIDEO, 1000)))
 
 
 @pytest.mark.parametrize(
