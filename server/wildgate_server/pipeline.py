@@ -29,7 +29,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.scoring import ScoredVideo, Scorer
-from wildgate_server.source.content_digest import checked_digest
+from wildgate_server.source.content import checked_digest
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings

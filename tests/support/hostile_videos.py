@@ -37,7 +37,7 @@ def audio_only(seed: int) -> bytes:
 
 
 def garbage_packets(seed: int) -> bytes:
-    """An MP4 with a perfect index to packets of noise: only who decodes them notices."""
+    """An MP4 with a perfect index to packets of noise: only a decoder notices."""
     content = bytearray(make_clip(ClipSpec(seconds=3, first_frame=seed)))
     data = content.index(b"mdat") + 4
     end = content.index(b"moov") - 4

@@ -13,9 +13,9 @@ from pathlib import Path
 from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 from wildgate_server.source.shared_content import SharedContent
 
 OF_SOMEBODY_ELSE = "https://media.example/of-somebody-else"

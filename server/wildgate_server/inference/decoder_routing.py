@@ -28,8 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wildgate_server.media.coding import BT709, UNSPECIFIED
-from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import BT709, UNSPECIFIED, SampledVideo
 from wildgate_server.repository.model_configs import CPU_PROFILE
 
 __all__ = ["NVDEC", "DecoderLimits", "needs_cpu_decoder"]

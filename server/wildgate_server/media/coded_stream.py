@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wildgate_server.media.coding import Coding
+from av.video.codeccontext import VideoCodecContext
+
 from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
 from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, Coding
 
 __all__ = ["DeclaredStream"]
 
@@ -79,36 +81,6 @@ _HEVC = _NalSyntax(
 
 
 @dataclass(frozen=True, slots=True)
-class _NalFacts:
-    """What the units of all packets tell; `known_parameters`: the container has every parameter set among them."""
-
-    clean_keyframes: bool | None
-    plain_packets: bool | None
-    known_parameters: bool | None
-
-
-_UNKNOWN_FACTS = _NalFacts(None, None, None)
-
-
-def _nal_facts(
-    packets: Sequence[tuple[bool, Packet]], length_size: int | None, known: frozenset[bytes], syntax: _NalSyntax
-) -> _NalFacts:
-    clean = plain = same = True
-    units_left, bytes_left = _MAX_NAL_UNITS, _MAX_BYTES
-    for is_key, data in packets:
-        bytes_left -= len(data)
-        units = nal_units(bytes(data), length_size) if bytes_left >= 0 else None
-        if units is None or (units_left := units_left - len(units)) < 0:
-            return _UNKNOWN_FACTS
-        kinds = [(syntax.kind(unit), unit) for unit in units]
-        slices = [(kind, unit) for kind, unit in kinds if kind in syntax.slices]
-        plain = plain and sum(syntax.begins_picture(unit) for _, unit in slices) == 1
-        clean = clean and (not is_key or all(kind in syntax.resets for kind, _ in slices))
-        same = same and all(unit in known for kind, unit in kinds if kind in syntax.parameter_sets)
-    return _NalFacts(clean, plain, same)
-
-
-@dataclass(frozen=True, slots=True)
 class DeclaredStream:
     """What container and FFmpeg's parsers say of a video stream before anything is decoded.
 
@@ -123,6 +95,19 @@ class DeclaredStream:
     matrix: int
     range: int
 
+    @classmethod
+    def of(cls, context: VideoCodecContext) -> DeclaredStream:
+        """The stream of an opened container that has this codec context."""
+        return cls(
+            codec=context.codec.canonical_name,
+            extradata=context.extradata or b"",
+            width=context.width,
+            height=context.height,
+            pixel_format=context.pix_fmt,
+            matrix=int(context.colorspace),
+            range=int(context.color_range),
+        )
+
     def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
         """How `packets` are coded, each with whether it is a keyframe; for codecs other than these three: unknown."""
         read = {"h264": self._h264, "hevc": self._hevc, "vp9": self._vp9}.get(self.codec)
@@ -130,58 +115,68 @@ class DeclaredStream:
             return Coding(delay=delay)
         return replace(read(list(packets)), delay=delay)
 
-    def _nal_facts(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> _NalFacts:
+    def _of_units(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> Coding:
+        """What the units of all packets tell; `steady` if the container has every parameter set among them."""
         is_record = self.extradata[:1] == b"\1" and len(self.extradata) > syntax.length_at
         length_size = (self.extradata[syntax.length_at] & 3) + 1 if is_record else None
         known = syntax.record_units(self.extradata) if is_record else nal_units(self.extradata, None)
         if known is None:
-            return _UNKNOWN_FACTS
-        return _nal_facts(packets, length_size, frozenset(known), syntax)
+            return UNKNOWN_CODING
+        known_units = frozenset(known)
+        clean = plain = steady = True
+        units_left, bytes_left = _MAX_NAL_UNITS, _MAX_BYTES
+        for is_key, data in packets:
+            bytes_left -= len(data)
+            units = nal_units(bytes(data), length_size) if bytes_left >= 0 else None
+            if units is None or (units_left := units_left - len(units)) < 0:
+                return UNKNOWN_CODING
+            kinds = [(syntax.kind(unit), unit) for unit in units]
+            slices = [(kind, unit) for kind, unit in kinds if kind in syntax.slices]
+            plain = plain and sum(syntax.begins_picture(unit) for _, unit in slices) == 1
+            clean = clean and (not is_key or all(kind in syntax.resets for kind, _ in slices))
+            steady = steady and all(unit in known_units for kind, unit in kinds if kind in syntax.parameter_sets)
+        return Coding(clean_keyframes=clean, plain_packets=plain, steady=steady)
 
     def _h264(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         unit = only_parameter_set(self.extradata)
         parameters = None if unit is None else ParameterSet.of(unit)
         if parameters is None:
-            return Coding()
-        facts = self._nal_facts(packets, _H264)
+            return UNKNOWN_CODING
+        coding = self._of_units(packets, _H264)
         said = parameters.full_range
-        return Coding(
+        return replace(
+            coding,
             chroma=parameters.chroma,
             bit_depth=parameters.bit_depth,
             interlaced=parameters.interlaced,
             matrix=self.matrix if parameters.matrix is None else parameters.matrix,
             # Where the stream says nothing, only FFmpeg heeds what the container says.
             full_range=said if said is not None else (None if self.range == _FULL_RANGE else False),
-            clean_keyframes=facts.clean_keyframes,
-            plain_packets=facts.plain_packets,
-            steady=facts.known_parameters and (parameters.width, parameters.height) == (self.width, self.height),
+            steady=coding.steady and (parameters.width, parameters.height) == (self.width, self.height),
         )
 
     def _hevc(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
         # FFmpeg has read the parameter sets of an `hvcC` record; for Annex B it has not, and all stays unknown.
         if self.extradata[:1] != b"\1" or len(self.extradata) < 23 or self.pixel_format is None:
-            return Coding()
+            return UNKNOWN_CODING
         if sum(_HEVC.kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit) != 1:
-            return Coding()  # Which one is in force, only the pictures tell.
+            return UNKNOWN_CODING  # Which one is in force, only the pictures tell.
         chroma, bit_depth = _PIXEL_FORMATS.get(self.pixel_format, (None, None))
-        facts = self._nal_facts(packets, _HEVC)
-        progressive, interlaced = self.extradata[6] & 0x80, self.extradata[6] & 0x40
-        return Coding(
+        progressive, interlaced = bool(self.extradata[6] & 0x80), bool(self.extradata[6] & 0x40)
+        return replace(
+            self._of_units(packets, _HEVC),
             chroma=chroma,
             bit_depth=bit_depth,
-            interlaced=None if bool(progressive) == bool(interlaced) else bool(interlaced),
+            interlaced=None if progressive == interlaced else interlaced,
             matrix=self.matrix,
             full_range=None if self.range == _FULL_RANGE else False,  # FFmpeg does not tell who says so.
-            clean_keyframes=facts.clean_keyframes,
-            plain_packets=facts.plain_packets,
-            steady=facts.known_parameters,
         )
 
     def _vp9(self, packets: Sequence[tuple[bool, Packet]]) -> Coding:
-        headers = [header for _, data in packets if (header := Vp9Header.of(data)) and header.profile == 0]
+        headers = [header for _, data in packets if (header := Vp9Header.of(data))]
         signals = {(header.matrix, header.full_range) for header in headers if header.is_keyframe}
         if len(headers) != len(packets) or len(signals) != 1:
-            return Coding()
+            return UNKNOWN_CODING
         [(matrix, full_range)] = signals
         sizes = {(header.width, header.height) for header in headers if header.width is not None}
         return Coding(

@@ -1,16 +1,15 @@
 """Media containers, read through PyAV: the packets of a video stream, and the samples that describe them.
 
-Nothing here decodes, and nothing is opened but the bytes that are given. A `Video` has packets; an `IndexedVideo` knows
-where they lie without having read them.
+Nothing here decodes, and nothing is opened but the bytes that are given.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fractions import Fraction
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 import av
 import av.error
@@ -19,23 +18,14 @@ from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from wildgate_server.errors import (
-    CorruptVideo,
-    InvalidVideo,
-    NotAVideo,
-    NoVideoStream,
-    UnsupportedCodec,
-    VideoTooLarge,
-)
-from wildgate_server.media.file_view import FileView
-from wildgate_server.media.index_view import IndexView
-from wildgate_server.media.keyframe_check import KeyframeCheck
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.media.video import Video, VideoPacket, out_of_memory
-from wildgate_server.source.byte_source import ByteRange
+from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
+from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
+from wildgate_server.media.keyframe_check import keyframe_check
+from wildgate_server.media.sample import Sample, UnfitIndex
+from wildgate_server.media.video import Reading, Video, VideoPacket, out_of_memory
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 
-__all__ = ["IndexedVideo", "open_excerpt", "open_indexed_video", "open_video"]
+__all__ = ["open_by_index", "open_excerpt", "open_video"]
 
 # What videos come in; and sound alone, so that it is told from what is not media at all.
 _DEMUXERS = (
@@ -74,86 +64,75 @@ def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Itera
         stream = _video_stream(container)
         packets, is_whole = _all_packets(container, stream)
         _check_one_sample_entry(packets, stream)
-        is_keyframe = KeyframeCheck(stream.codec_context)
+        is_keyframe = keyframe_check(stream.codec_context)
         for packet in packets:
             if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False
-        samples = _samples([_row(packet) for packet in packets], stream)
+        samples = _samples(packets, stream)
         end_s = None if is_whole and not is_cut_short else _declared_end_s(container, stream)
         yield Video(stream, samples, dict(enumerate(packets)), end_s)
 
 
-class IndexedVideo:
-    """A video whose index was read: the samples, and the byte range of the file that holds each one's packet."""
-
-    def __init__(self, stream: VideoStream, samples: Sequence[Sample], ranges: Sequence[ByteRange]) -> None:
-        self._stream = stream
-        self.samples = samples
-        self.ranges = ranges
-
-    def with_packets(self, contents: Mapping[int, bytes | memoryview]) -> Video:
-        """The video with those packets whose bytes are in `contents`, by their places among the samples.
-
-        Raises UnfitIndex where a keyframe is not one by its own bytes.
-        """
-        is_keyframe = KeyframeCheck(self._stream.codec_context)
-        packets: dict[int, VideoPacket] = {}
-        for at, content in contents.items():
-            if self.samples[at].is_keyframe and not is_keyframe(content):
-                raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
-            packets[at] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
-            packet.is_keyframe = self.samples[at].is_keyframe
-        return Video(self._stream, self.samples, packets)
-
-
 @contextmanager
-def open_indexed_video(view: IndexView) -> Iterator[IndexedVideo]:
-    """Opens the best video stream of ISO media without its packets.
+def open_by_index(file: ByteSource) -> Iterator[Reading]:
+    """Opens the best video stream of ISO media (MP4, MOV) without reading its packets.
 
     Raises UnfitIndex for a file of another kind, and where packets have more to them than time, kind and bytes, or
     do not begin with a keyframe, or not all can be read; VideoTooLarge where there are too many.
     """
-    try:
-        container = av.open(view, "r", format="mov", options=_INDEX_OPTIONS)
-    except MemoryError:
-        raise out_of_memory() from None
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise UnfitIndex(_ffmpeg_reason(error)) from None
-    with container:
-        yield _indexed(container, view)
+    if not is_iso_media(file):
+        raise UnfitIndex("not ISO media")
+    ranges: list[ByteRange] = []
+    with ExitStack() as opened:
+        try:
+            view = IndexView(file)
+            container = opened.enter_context(av.open(view, "r", format="mov", options=_INDEX_OPTIONS))
+            stream = _video_stream(container)
+            samples = _samples(_without_bytes(container, stream, view, ranges), stream)
+        except MemoryError:
+            raise out_of_memory() from None
+        except (av.error.FFmpegError, UnicodeDecodeError, NoVideoStream, UnsupportedCodec, CorruptVideo) as error:
+            raise UnfitIndex(_ffmpeg_reason(error)) from None
+        if not samples[0].is_keyframe:
+            raise UnfitIndex("the video does not begin with a keyframe")
+        if any(span.start < 0 or span.end > file.size for span in ranges):
+            raise UnfitIndex("packets lie outside of the file")
+
+        def with_packets(places: Sequence[int]) -> AbstractContextManager[Video]:
+            is_keyframe = keyframe_check(stream.codec_context)
+            packets: dict[int, VideoPacket] = {}
+            for place, content in zip(places, file.read([ranges[place] for place in places]), strict=True):
+                if samples[place].is_keyframe and not is_keyframe(content):
+                    raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
+                packets[place] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
+                packet.is_keyframe = samples[place].is_keyframe
+            return nullcontext(Video(stream, samples, packets))
+
+        yield Reading(samples, with_packets)
 
 
-def _indexed(container: InputContainer, view: IndexView) -> IndexedVideo:
-    try:
-        stream = _video_stream(container)
-        # Seeking does away with the parser that probing took; there will be nothing to parse.
-        view.hide_payloads()
-        for other in container.streams:
-            if other is not stream:
-                other.discard = Discard.all
-        container.flags |= cast(int, Flags.no_parse.value)
-        container.seek(_BEFORE_ALL, any_frame=True, stream=stream)
-        rows = []
-        for count, packet in enumerate(container.demux(stream)):
-            _check_count(count)
-            if any(packet.iter_sidedata()):
-                raise UnfitIndex("packets have side data")
-            if packet.size:
-                rows.append(_row(packet))
-        if count < len(stream.index_entries):  # the last packet is an empty one, for what comes after demuxing
-            raise UnfitIndex("not all packets can be read")
-        view.check()
-        samples = _samples(rows, stream)
-    except MemoryError:
-        raise out_of_memory() from None
-    except (av.error.FFmpegError, NoVideoStream, UnsupportedCodec, CorruptVideo) as error:
-        raise UnfitIndex(_ffmpeg_reason(error)) from None
-    if not samples[0].is_keyframe:
-        raise UnfitIndex("the video does not begin with a keyframe")
-    ranges = [ByteRange(row.position, row.position + row.size) for row in rows]
-    if any(span.start < 0 or span.end > view.size for span in ranges):
-        raise UnfitIndex("packets lie outside of the file")
-    return IndexedVideo(stream, samples, ranges)
+def _without_bytes(
+    container: InputContainer, stream: VideoStream, view: IndexView, ranges: list[ByteRange]
+) -> Iterator[VideoPacket]:
+    """All packets as the index knows them, one after the other; `ranges` is filled with where their bytes lie."""
+    # Seeking does away with the parser that probing took; there will be nothing to parse.
+    view.hide_payloads()
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    container.flags |= cast(int, Flags.no_parse.value)
+    container.seek(_BEFORE_ALL, any_frame=True, stream=stream)
+    for count, packet in enumerate(container.demux(stream)):
+        _check_count(count)
+        if any(packet.iter_sidedata()):
+            raise UnfitIndex("packets have side data")
+        if packet.size:
+            position = -1 if packet.pos is None else packet.pos
+            ranges.append(ByteRange(position, position + packet.size))
+            yield packet
+    if count < len(stream.index_entries):  # the last packet is an empty one, for what comes after demuxing
+        raise UnfitIndex("not all packets can be read")
+    view.check()
 
 
 @contextmanager
@@ -167,7 +146,7 @@ def open_excerpt(content: bytes, samples: Sequence[Sample], places: Sequence[int
             found = [(sample.time_s, sample.is_keyframe) for sample in video.samples]
             if found != [(samples[place].time_s, samples[place].is_keyframe) for place in places]:
                 raise UnfitIndex("the packets are not those that the index promises")
-            yield video.standing_for(samples, places)
+            yield Video(video.stream, samples, dict(zip(places, video.packets.values(), strict=True)))
     except InvalidVideo as error:
         raise UnfitIndex(error.message) from None
 
@@ -247,33 +226,19 @@ def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | N
     return None
 
 
-class _Row(NamedTuple):
-    """A packet without its bytes; the time stamp in ticks."""
-
-    stamp: int | None
-    is_keyframe: bool
-    is_discard: bool
-    size: int
-    position: int
-
-
-def _row(packet: VideoPacket) -> _Row:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    return _Row(stamp, packet.is_keyframe, packet.is_discard, packet.size, -1 if packet.pos is None else packet.pos)
-
-
-def _samples(rows: Sequence[_Row], stream: VideoStream) -> list[Sample]:
+def _samples(packets: Iterable[VideoPacket], stream: VideoStream) -> list[Sample]:
     """The samples that packets are; one without a time has that of the one before. Raises CorruptVideo for none."""
-    if not rows:
-        raise CorruptVideo("the video stream holds no frames", field="source")
     tick = stream.time_base or Fraction(1, 1000)
     numerator, denominator = tick.numerator, tick.denominator
     samples: list[Sample] = []
-    for stamp, is_keyframe, is_discard, size, _ in rows:
-        before_s = samples[-1].time_s if samples else 0.0
-        # Rounded once: 2.9, not 2.9000000000000004.
-        time_s = before_s if stamp is None else stamp * numerator / denominator
-        samples.append(Sample(time_s, is_keyframe, not is_discard, size))
+    time_s = 0.0
+    for packet in packets:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            time_s = stamp * numerator / denominator  # rounded once: 2.9, not 2.9000000000000004
+        samples.append(Sample(time_s, packet.is_keyframe, not packet.is_discard, packet.size))
+    if not samples:
+        raise CorruptVideo("the video stream holds no frames", field="source")
     return samples
 
 

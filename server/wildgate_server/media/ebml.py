@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["Element", "ElementReader", "children", "element_at", "number", "with_size"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wildgate_server.media.ebml import Element, ElementReader, children, number
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = [
@@ -65,7 +65,7 @@ class Cue:
 
 @dataclass(slots=True)
 class MatroskaHead:
-    """What all clusters rest on, for the one video track of a file.
+    """What all clusters depend on, for the one video track of a file.
 
     `content` begins a file of the same kind; `tick_ns` is a tick in nanoseconds; a frame is shown less than `reorder`
     frames after its turn to be decoded. `cues` are in order.

@@ -14,16 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from wildgate_server.media.ebml import Element, ElementReader, children, element_at, number, with_size
-from wildgate_server.media.matroska_head import (
-    BETWEEN_CLUSTERS,
-    CLUSTER,
-    CLUSTER_ID,
-    MOST_ELEMENTS,
-    Cue,
-    read_head,
-)
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.matroska_head import BETWEEN_CLUSTERS, CLUSTER, CLUSTER_ID, MOST_ELEMENTS, Cue, read_head
+from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["MatroskaIndex"]
@@ -84,32 +76,32 @@ class MatroskaIndex:
         ]
         return b"".join((self._head.content, *clusters))
 
-    def _checked_clusters(self) -> list[Element]:
-        """All clusters; the cues lead to these, and the first one to the first frame."""
+    def _checked_clusters(self) -> dict[int, Element]:
+        """All clusters, by their places; the cues lead to these, and the first one to the first frame."""
         first_cue, place = self._cues[0], self._head.first_cluster
         if first_cue.cluster != place:
             raise UnfitIndex("the first cue is not in the first cluster")
         clusters = self._clusters_from(place)
-        if not {cue.cluster for cue in self._cues} <= {cluster.start for cluster in clusters}:
+        if not {cue.cluster for cue in self._cues} <= clusters.keys():
             raise UnfitIndex("a cue leads to no cluster of the segment")
         self._fetch_beginnings([first_cue])
-        _, first = next(self._blocks(clusters[0]), (None, None))
-        if first is None or self._time_of(clusters[0]) + first.ticks != first_cue.ticks:
+        _, first = next(self._blocks(clusters[place]), (None, None))
+        if first is None or self._time_of(clusters[place]) + first.ticks != first_cue.ticks:
             raise UnfitIndex("the first cue is not the first frame")
         return clusters
 
-    def _clusters_from(self, place: int) -> list[Element]:
+    def _clusters_from(self, place: int) -> dict[int, Element]:
         """The clusters that follow each other from a place up to the end of the file."""
         size = self._source.size
         named = sorted({cue.cluster for cue in self._cues if cue.cluster < size})
         self._source.read([ByteRange(start, min(start + _HEADER_BYTES, size)) for start in named[:MOST_ELEMENTS]])
-        clusters: list[Element] = []
+        clusters: dict[int, Element] = {}
         for _ in range(MOST_ELEMENTS):
             if place == size:
                 return clusters
             element = self._elements.whole(place)
             if element.id == CLUSTER:
-                clusters.append(element)
+                clusters[place] = element
             elif element.id not in BETWEEN_CLUSTERS:
                 raise UnfitIndex("what should be a cluster is not one")
             place = element.known_end
@@ -119,7 +111,7 @@ class MatroskaIndex:
     def _last_ticks(self) -> int:
         """When the last frame is shown."""
         times: list[int] = [self._cues[-1].ticks]
-        for cluster in reversed(self._clusters):
+        for cluster in reversed(self._clusters.values()):
             if cluster.start < self._cues[-1].cluster:
                 break
             time = self._time_of(cluster)
@@ -210,7 +202,7 @@ class MatroskaIndex:
 
     def _keyframe(self, cue: Cue) -> tuple[int, Element]:
         """The time of a cue's cluster, and the element that holds its keyframe."""
-        cluster = self._cluster(cue.cluster)
+        cluster = self._clusters[cue.cluster]
         time = self._time_of(cluster)
         for element, block in self._blocks(cluster):
             if cue.relative is not None and element.start != cluster.data + cue.relative:
@@ -239,12 +231,6 @@ class MatroskaIndex:
     def _check_worth(self) -> None:
         if 2 * self._source.read_bytes > self._source.size > _WORTH_IT:
             raise UnfitIndex("looking for frames takes too much")
-
-    def _cluster(self, place: int) -> Element:
-        cluster = self._elements.whole(place)
-        if cluster.id != CLUSTER:
-            raise UnfitIndex("a cue leads to no cluster")
-        return cluster
 
     def _time_of(self, cluster: Element) -> int:
         """The time of a cluster, in ticks, which comes before its blocks."""

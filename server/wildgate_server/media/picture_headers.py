@@ -97,7 +97,7 @@ class ParameterSet:
             width -= across * (bits.golomb() + bits.golomb())
             height -= down * (bits.golomb() + bits.golomb())
         matrix, full_range = _signal(bits) if bits.flag() else (None, None)
-        chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}[chroma_format] if chroma_format < 4 else "unknown"
+        chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(chroma_format, "unknown")
         return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range)
 
 
@@ -150,13 +150,12 @@ _VP9_SYNC = 0x498342
 
 @dataclass(frozen=True, slots=True)
 class Vp9Header:
-    """What a VP9 packet begins with.
+    """What a VP9 packet of profile 0 begins with.
 
     Only keyframes have matrix and range. Size is None where it is that of a frame before or is not read.
     """
 
     plain: bool
-    profile: int
     width: int | None = None
     height: int | None = None
     matrix: int | None = None
@@ -169,9 +168,9 @@ class Vp9Header:
 
     @classmethod
     def of(cls, packet: Packet) -> Vp9Header | None:
-        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None if it is not one.
+        """Reads the uncompressed header (VP9 bitstream specification, 6.2); None if it is not one of profile 0.
 
-        `plain` is false for a superframe, a frame shown again and a hidden frame. Only profile 0 is read on.
+        `plain` is false for a superframe, a frame shown again and a hidden frame.
         """
         try:
             return cls._read(
@@ -182,24 +181,21 @@ class Vp9Header:
 
     @classmethod
     def _read(cls, bits: _Bits, *, in_superframe: bool) -> Vp9Header | None:
-        if bits.take(2) != 2:
+        if bits.take(4) != 0b1000:  # frame_marker, profile
             return None
-        profile = bits.take(1) + 2 * bits.take(1)
-        if profile:
-            return cls(False, profile)
         if bits.flag():  # show_existing_frame
-            return cls(False, profile)
+            return cls(plain=False)
         is_keyframe = not bits.flag()
         is_shown = bits.flag()
         plain = is_shown and not in_superframe
         error_resilient = bits.flag()
         if not is_keyframe:
-            return cls(plain, profile, *(_vp9_inter_size(bits, error_resilient) if is_shown else (None, None)))
+            return cls(plain, *(_vp9_inter_size(bits, error_resilient) if is_shown else (None, None)))
         if bits.take(24) != _VP9_SYNC:
             return None
         color_space = bits.take(3)
         full_range = bits.flag() if color_space != 7 else True
-        return cls(plain, profile, bits.take(16) + 1, bits.take(16) + 1, _VP9_MATRICES.get(color_space), full_range)
+        return cls(plain, bits.take(16) + 1, bits.take(16) + 1, _VP9_MATRICES.get(color_space), full_range)
 
 
 def _vp9_inter_size(bits: _Bits, error_resilient: bool) -> tuple[int | None, int | None]:

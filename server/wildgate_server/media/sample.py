@@ -1,10 +1,10 @@
-"""A coded frame as the index of a media file knows it."""
+"""What the index of a media file tells: its coded frames, or that it cannot be relied on."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "UnfitIndex"]
 
 
 class Sample(NamedTuple):
@@ -18,3 +18,7 @@ class Sample(NamedTuple):
     is_keyframe: bool
     displayed: bool = True
     size_bytes: int = 0
+
+
+class UnfitIndex(Exception):
+    """The index of a file cannot be relied on, or does not suffice: it is to be read whole. Never reaches a caller."""

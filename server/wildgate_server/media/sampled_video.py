@@ -1,12 +1,32 @@
-"""What sampling makes of a video: clip windows that the detector is asked about, and what is known of the file."""
+"""What sampling makes of a video: clip windows that the detector is asked about, and what is known of the file.
+
+The types say how large each value may be: the gateway checks that, with pydantic, of what a sampling worker tells it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
-from wildgate_server.media.coding import UNKNOWN_CODING, Coding
+__all__ = ["BT709", "MAX_TEXT", "UNKNOWN_CODING", "UNSPECIFIED", "ClipWindow", "Coding", "SampledVideo", "VideoLimits"]
 
-__all__ = ["ClipWindow", "SampledVideo", "VideoLimits"]
+MAX_TEXT = 1000  # characters
+
+
+class _Bounded:
+    """Constraints on a value, by pydantic's names for them. Workers, which start often, do without pydantic itself."""
+
+    def __init__(self, **constraints: int) -> None:
+        self._constraints = constraints
+
+    def __get_pydantic_core_schema__(self, annotated: Any, handler: Any) -> Any:
+        return {**handler(annotated), **self._constraints}
+
+
+_Text = Annotated[str, _Bounded(max_length=MAX_TEXT)]
+_Int32 = Annotated[int, _Bounded(ge=0, lt=1 << 31)]
+_Int64 = Annotated[int, _Bounded(ge=0, lt=1 << 63)]
+_Degrees = Annotated[int, _Bounded(ge=0, lt=360, multiple_of=90)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +36,34 @@ class VideoLimits:
     max_bytes: int
     max_pixels: int
     max_seconds: float
+
+
+# MatrixCoefficients, ITU-T H.273, table 4; FFmpeg's AVColorSpace has the same numbers.
+BT709, UNSPECIFIED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How a video's clips are coded; None stands for unknown.
+
+    `matrix` is MatrixCoefficients of ITU-T H.273. `clean_keyframes`: every keyframe of the clips
+    resets the decoder, so that a gap before it does no harm. `plain_packets`: every packet is one picture, and shown.
+    `steady`: size and parameter sets are the same in all packets and in the container. `delay` is the largest number
+    of places by which a frame is coded before its turn to be shown.
+    """
+
+    chroma: _Text | None = None
+    bit_depth: _Int32 | None = None
+    interlaced: bool | None = None
+    matrix: _Int32 | None = None
+    full_range: bool | None = None
+    clean_keyframes: bool | None = None
+    plain_packets: bool | None = None
+    steady: bool | None = None
+    delay: _Int32 | None = None
+
+
+UNKNOWN_CODING = Coding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +76,9 @@ class ClipWindow:
     """
 
     clip: bytes
-    frame_index: tuple[int, ...]
+    frame_index: tuple[_Int32, ...]
     times_s: tuple[float, ...]
-    coded_frames: int
+    coded_frames: _Int32
 
     def frames(self) -> list[ClipWindow]:
         """The same clip with each looked-at frame as a window of its own."""
@@ -53,19 +101,19 @@ class SampledVideo:
     given, or "blake3-sampled:<hex>", for what lies at a URI, of all that its verdict rests on.
     """
 
-    format: str
-    codec: str
-    profile: str
-    width: int
-    height: int
-    rotation: int
+    format: _Text
+    codec: _Text
+    profile: _Text
+    width: _Int32
+    height: _Int32
+    rotation: _Degrees
     first_s: float
     last_s: float
     windows: tuple[ClipWindow, ...]
-    content_bytes: int = 0
-    content_digest: str = ""
-    read_bytes: int = 0
-    read_requests: int = 0
+    content_bytes: _Int64 = 0
+    content_digest: _Text = ""
+    read_bytes: _Int64 = 0
+    read_requests: _Int32 = 0
     read_ms: float = 0.0
     sample_ms: float = 0.0
     coding: Coding = UNKNOWN_CODING

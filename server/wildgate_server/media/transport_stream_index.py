@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["TransportStreamIndex", "is_transport_stream"]
@@ -57,8 +56,8 @@ class TransportStreamIndex:
         self._probe = _FIRST_PROBE
         self._tables, self._pid = self._read_tables()
         self._first_ticks: int | None = None
-        here = self._first_unit_from(0)
-        if not here.is_keyframe:
+        here = next(iter(self._units_from(0, self._end)), None)
+        if here is None or not here.is_keyframe:
             raise UnfitIndex("the video does not begin with a keyframe, or does not say so")
         tail = self._tail()
         last_ticks = max(unit.ticks for unit in tail)
@@ -129,12 +128,6 @@ class TransportStreamIndex:
             self._check_worth()
             grown = max(length * 5 // 4, length * (_REORDERED_FRAMES + 1) // max(len(units), 1))
             length = grown // _PACKET * _PACKET
-
-    def _first_unit_from(self, place: int) -> _Unit:
-        units = self._units_from(place, self._end)
-        if not units:
-            raise UnfitIndex("no frames")
-        return units[0]
 
     def _units_from(self, place: int, end: int) -> list[_Unit]:
         """The frames that begin within one probe, the first from `place` on in which any does."""

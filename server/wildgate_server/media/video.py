@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from math import atan2, degrees, hypot
@@ -18,10 +19,10 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import UnsupportedCodec
 from wildgate_server.media.coded_stream import DeclaredStream
-from wildgate_server.media.coding import BT709, Coding
 from wildgate_server.media.sample import Sample
+from wildgate_server.media.sampled_video import BT709, Coding
 
-__all__ = ["Clip", "Video", "VideoPacket", "out_of_memory"]
+__all__ = ["Clip", "Reading", "Video", "VideoPacket", "out_of_memory"]
 
 # The first that takes the codec. use_editlist=0: an edit list in the clip would shift or cut its first frames.
 _CLIP_FORMATS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -74,8 +75,8 @@ class Video:
         declared_end_s: float | None = None,
     ) -> None:
         context = stream.codec_context
-        self._stream = stream
-        self._packets = packets
+        self.stream = stream
+        self.packets = packets
         self.samples = samples
         self.declared_end_s = declared_end_s
         self.format = stream.container.format.name.split(",")[0]
@@ -83,24 +84,12 @@ class Video:
         self.profile = str(context.profile or "unknown")
         self.width = context.width
         self.height = context.height
-        self._declared = DeclaredStream(
-            codec=self.codec,
-            extradata=context.extradata or b"",
-            width=self.width,
-            height=self.height,
-            pixel_format=context.pix_fmt,
-            matrix=int(context.colorspace),
-            range=int(context.color_range),
-        )
-
-    def standing_for(self, samples: Sequence[Sample], places: Sequence[int]) -> Video:
-        """The same packets as those at `places` of the samples of a larger video."""
-        return Video(self._stream, samples, {place: self._packets[at] for at, place in enumerate(places)})
+        self._declared = DeclaredStream.of(context)
 
     def coding(self, clips: Sequence[Sequence[int]]) -> Coding:
         """How the packets of clips are coded; each clip is given as `clip` takes it."""
         places = sorted({place for places in clips for place in places})
-        packets = ((self.samples[place].is_keyframe, memoryview(self._packets[place])) for place in places)
+        packets = ((self.samples[place].is_keyframe, memoryview(self.packets[place])) for place in places)
         return self._declared.coding(packets, max(_delay(places, self._rank(places)) for places in clips))
 
     def clip(self, places: Sequence[int], coding: Coding | None = None) -> Clip:
@@ -122,8 +111,7 @@ class Video:
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
-            f"no clip format takes codec {self.codec}",
-            metadata={"codec": self.codec, "profile": self.profile},
+            f"no clip format takes codec {self.codec}", metadata={"codec": self.codec, "profile": self.profile}
         )
 
     def _mux(self, places: Sequence[int], rank: Mapping[int, int], format_name: str, options: dict[str, str]) -> bytes:
@@ -131,9 +119,9 @@ class Video:
         buffer = io.BytesIO()
         output: OutputContainer
         with av.open(buffer, "w", format=format_name, options=options) as output:
-            track = output.add_stream_from_template(self._stream, opaque=True)
+            track = output.add_stream_from_template(self.stream, opaque=True)
             for at, place in enumerate(places):
-                packet = self._packets[place]
+                packet = self.packets[place]
                 packet.stream = track
                 packet.time_base = _CLIP_TICK
                 packet.dts = at * _CLIP_FRAME_TICKS
@@ -145,6 +133,19 @@ class Video:
     def _rank(self, places: Sequence[int]) -> dict[int, int]:
         by_time = sorted(places, key=lambda place: (self.samples[place].time_s, place))
         return {place: rank for rank, place in enumerate(by_time)}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A video's samples, in decode order, and how to open it with the packets of some of them.
+
+    `declared_end_s` is when a video that cannot be read to its end says that it ends, in seconds, if it does.
+    Opening raises UnfitIndex where the file is not what its index says, or what `open_video` raises.
+    """
+
+    samples: Sequence[Sample]
+    open: Callable[[Sequence[int]], AbstractContextManager[Video]]
+    declared_end_s: float | None = None
 
 
 def _delay(places: Sequence[int], rank: Mapping[int, int]) -> int:

@@ -7,42 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from wildgate_server import errors
-from wildgate_server.errors import WildgateError
-from wildgate_server.media.coding import Coding
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
+from wildgate_server.errors import FetchFailed, InvalidRequest, InvalidVideo, UriNotAllowed, UriNotFound, WildgateError
+from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TEXT, MAX_TRACEBACK
+from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TRACEBACK
 
-__all__ = ["MalformedReply", "TaskFailed", "check_ready", "sampled_of"]
+__all__ = ["MalformedReply", "TaskFailed", "sampled_of"]
 
 _SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
 
 # What a task may refuse a video with, by the class's name. What is not here it has no business to say.
 _REFUSALS: Mapping[str, type[WildgateError]] = {
     kind.__name__: kind
-    for kind in (
-        errors.NotAVideo,
-        errors.CorruptVideo,
-        errors.NoVideoStream,
-        errors.UnsupportedCodec,
-        errors.VideoTooLarge,
-        errors.InvalidRequest,
-        errors.UriNotAllowed,
-        errors.UriNotFound,
-        errors.FetchFailed,
-    )
+    for kind in (*InvalidVideo.__subclasses__(), InvalidRequest, UriNotAllowed, UriNotFound, FetchFailed)
 }
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT)]
-_Count = Annotated[int, Field(ge=0, lt=1 << 63)]  # a protobuf int64
-_Small = Annotated[int, Field(ge=0, lt=1 << 31)]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class MalformedReply(Exception):
@@ -58,11 +44,11 @@ class TaskFailed(Exception):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _BareReply(_Part):
-    kind: Literal["ready", "out of memory"]
+class _StarvedReply(_Part):
+    kind: Literal["out of memory"]
 
 
 class _FailedReply(_Part):
@@ -80,54 +66,14 @@ class _RefusedReply(_Part):
     retry_after_s: Annotated[float, Field(ge=0, le=3600)] | None
 
 
-class _RepliedWindow(_Part):
-    clip: _Count  # its length
-    frame_index: tuple[_Small, ...]
-    times_s: tuple[_Finite, ...]
-    coded_frames: _Small
-
-
-class _RepliedCoding(_Part):
-    chroma: _Text | None
-    bit_depth: _Small | None
-    interlaced: bool | None
-    matrix: _Small | None
-    full_range: bool | None
-    clean_keyframes: bool | None
-    plain_packets: bool | None
-    steady: bool | None
-    delay: _Small | None
-
-
 class _SampledReply(_Part):
     kind: Literal["sampled"]
-    format: _Text
-    codec: _Text
-    profile: _Text
-    width: _Small
-    height: _Small
-    rotation: Literal[0, 90, 180, 270]
-    first_s: _Finite
-    last_s: _Finite
-    windows: tuple[_RepliedWindow, ...]
-    content_bytes: _Count
-    content_digest: _Text
-    read_bytes: _Count
-    read_requests: _Small
-    read_ms: _Finite
-    sample_ms: _Finite
-    coding: _RepliedCoding
+    video: SampledVideo  # whose types say what each value may be
+    clip_sizes: tuple[Annotated[int, Field(ge=0)], ...]
 
 
-_Reply = _BareReply | _FailedReply | _RefusedReply | _SampledReply
+_Reply = _StarvedReply | _FailedReply | _RefusedReply | _SampledReply
 _REPLIES: TypeAdapter[_Reply] = TypeAdapter(Annotated[_Reply, Field(discriminator="kind")])
-
-
-def check_ready(reply: bytearray) -> None:
-    """Raises MalformedReply unless the worker says that it is ready."""
-    header, clips = _parts(reply)
-    if header.kind != "ready" or clips:
-        raise MalformedReply("not ready")
 
 
 def sampled_of(reply: bytearray, config: SamplingConfig, digest: str | None = None) -> SampledVideo:
@@ -147,7 +93,7 @@ def sampled_of(reply: bytearray, config: SamplingConfig, digest: str | None = No
             raise _REFUSALS[name](
                 header.message, metadata=header.metadata, field=header.field, retry_after_s=header.retry_after_s
             )
-        case _BareReply(kind="out of memory"):
+        case _StarvedReply():
             raise MemoryError
         case _FailedReply():
             raise TaskFailed(header.message, header.traceback)
@@ -167,26 +113,26 @@ def _parts(reply: bytearray) -> tuple[_Reply, memoryview]:
 
 
 def _sampled(header: _SampledReply, clips: memoryview, config: SamplingConfig, digest: str | None) -> SampledVideo:
-    if not 0 < len(header.windows) <= config.max_frames:  # each has a frame to look at
+    video, sizes = header.video, header.clip_sizes
+    if not 0 < len(video.windows) <= config.max_frames:  # each has a frame to look at
         raise MalformedReply("no windows, or too many")
-    if digest is None and not _SAMPLED_DIGEST.fullmatch(header.content_digest):
+    if len(sizes) != len(video.windows) or sum(sizes) != len(clips):
+        raise MalformedReply("the clips are not as long as they are said to be")
+    if digest is None and not _SAMPLED_DIGEST.fullmatch(video.content_digest):
         raise MalformedReply("no digest of a sampled video")
     windows: list[ClipWindow] = []
-    at = 0
-    for window in header.windows:
-        _check_window(window, config.frames_per_window, (header.first_s, header.last_s))
-        clip = bytes(clips[at : at + window.clip])
-        windows.append(ClipWindow(clip, window.frame_index, window.times_s, window.coded_frames))
-        at += window.clip
-    if at != len(clips):
-        raise MalformedReply("the clips are not as long as they are said to be")
-    facts = {**dict(header), "windows": tuple(windows), "coding": Coding(**dict(header.coding))}
-    facts |= {"content_digest": digest or header.content_digest, "sample_ms": max(0.0, header.sample_ms)}
-    del facts["kind"]
-    return SampledVideo(**facts)
+    for window, end, size in zip(video.windows, accumulate(sizes), sizes, strict=True):
+        _check_window(window, config.frames_per_window, (video.first_s, video.last_s))
+        windows.append(replace(window, clip=bytes(clips[end - size : end])))
+    return replace(
+        video,
+        windows=tuple(windows),
+        content_digest=digest or video.content_digest,
+        sample_ms=max(0.0, video.sample_ms),
+    )
 
 
-def _check_window(window: _RepliedWindow, places: int, shown_s: tuple[float, float]) -> None:
+def _check_window(window: ClipWindow, places: int, shown_s: tuple[float, float]) -> None:
     index, looked_at = window.frame_index, len(window.times_s)
     if len(index) != places or not 0 < looked_at <= places or max(index) >= window.coded_frames:
         raise MalformedReply("a window of another size")

@@ -9,8 +9,7 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoL
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
-from wildgate_server.source.content import Content
-from wildgate_server.source.content_digest import content_digest
+from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.source_settings import SourceSettings
 

@@ -6,14 +6,13 @@ import asyncio
 
 import structlog
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
+from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.process import ProcessDied, ProcessOverdue, SamplingProcess
+from wildgate_server.sampling.process import ProcessDied, SamplingProcess
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
-from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["SamplingPool"]
@@ -32,18 +31,13 @@ class SamplingPool:
     """
 
     def __init__(
-        self,
-        settings: SamplingSettings,
-        config: SamplingConfig,
-        limits: VideoLimits,
-        task: SampleTask = sample_video,
+        self, settings: SamplingSettings, config: SamplingConfig, limits: VideoLimits, task: SampleTask = sample_video
     ) -> None:
         self._timeout_s = settings.timeout_s
         orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)
         self._readers = _WorkerGroup(orders, settings.workers)
         self._fetchers = _WorkerGroup(orders, settings.fetch_workers)
         self._under_way: set[asyncio.Task[SampledVideo]] = set()
-        self._closed = False
 
     async def warm_up(self) -> None:
         """Starts the workers, except those that fetch, so that the first videos do not wait for them.
@@ -58,47 +52,25 @@ class SamplingPool:
     async def sample(self, source: VideoSource) -> SampledVideo:
         """Samples one video in a worker.
 
-        Raises what `sample_video` raises, and CorruptVideo when the worker crashed on the video, ran out of memory or
-        computed past `timeout_s`; BackendUnavailable when that was not the video's doing: the worker was killed, hardly
-        had a processor until `timeout_s`, or died before it began; ShuttingDown after `close`. A cancelled caller
-        leaves its worker to finish: killing it would cost more.
+        Raises what `SamplingProcess.sample` raises, but BackendUnavailable when workers die before they begin. A
+        cancelled caller leaves its worker to finish: killing it would cost more.
         """
         group = self._fetchers if source.is_remote else self._readers
         for _ in range(_ATTEMPTS):
-            worker = await group.next()
+            worker = await group.idle.get()
             work = asyncio.create_task(self._work(group, worker, source), name="sampling")
             self._under_way.add(work)
             work.add_done_callback(self._ended)
             try:
                 return await asyncio.shield(work)
-            except ProcessOverdue as overdue:
-                _log.warning("sampling_timed_out", timeout_s=self._timeout_s, starved=overdue.starved)
-                message = f"reading the video took longer than {self._timeout_s:g} s"
-                if overdue.starved:
-                    raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
-                raise CorruptVideo(message, field="source") from None
-            except MemoryError:
-                _log.warning("sampling_out_of_memory")
-                message = "reading the video took more memory than a worker has"
-                raise CorruptVideo(message, field="source") from None
             except ProcessDied as death:
-                if death.by_its_own:
-                    _log.warning("sampling_worker_crashed", exit_code=death.exit_code, fault=death.fault)
-                    raise CorruptVideo("the video crashed the process that read it", field="source") from None
-                if death.at_work:
-                    _log.warning("sampling_worker_killed", exit_code=death.exit_code)
-                    raise BackendUnavailable("the process that read the video was killed", retry_after_s=1.0) from None
                 _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
         raise _no_worker()
 
-    async def _work(self, group: _WorkerGroup, worker: _Worker, source: VideoSource) -> SampledVideo:
+    async def _work(self, group: _WorkerGroup, worker: SamplingProcess, source: VideoSource) -> SampledVideo:
         """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
         try:
             return await worker.sample(source, self._timeout_s)
-        except ProcessDied:
-            if self._closed:
-                raise _stopping() from None
-            raise
         finally:
             group.take_back(worker)
 
@@ -109,36 +81,31 @@ class SamplingPool:
 
     def close(self) -> None:
         """Ends the workers, finished or not. Blocks until they are gone."""
-        self._closed = True
         for worker in (*self._readers.workers, *self._fetchers.workers):
             worker.close()
 
 
 class _WorkerGroup:
-    """Workers that take turns."""
+    """Workers that take turns: who takes one from `idle` gives it back by `take_back`."""
 
     def __init__(self, orders: WorkerOrders, count: int) -> None:
-        self.workers = [_Worker(orders) for _ in range(count)]
+        self.workers = [SamplingProcess(orders) for _ in range(count)]
         # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self.idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
         for worker in self.workers:
-            self._idle.put_nowait(worker)
+            self.idle.put_nowait(worker)
         self._restarting: set[asyncio.Task[None]] = set()
 
-    async def next(self) -> _Worker:
-        """Waits for an idle worker, which is to be given back."""
-        return await self._idle.get()
-
-    def take_back(self, worker: _Worker) -> None:
+    def take_back(self, worker: SamplingProcess) -> None:
         """Makes a worker idle; one that has died, once its new process is ready."""
         if worker.is_ready:
-            self._idle.put_nowait(worker)
+            self.idle.put_nowait(worker)
             return
         task = asyncio.create_task(self._restarted(worker), name="sampling worker")
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
 
-    async def _restarted(self, worker: _Worker) -> None:
+    async def _restarted(self, worker: SamplingProcess) -> None:
         try:
             await worker.ready()
         except ShuttingDown:
@@ -146,57 +113,7 @@ class _WorkerGroup:
         except (ProcessDied, OSError) as error:  # its next video tries again
             _log.warning("sampling_worker_not_replaced", error=str(error))
         finally:
-            self._idle.put_nowait(worker)
-
-
-class _Worker:
-    """One process, replaced when it dies, and the memory it shares with the gateway."""
-
-    def __init__(self, orders: WorkerOrders) -> None:
-        self._orders = orders
-        self._slot = SharedSlot()
-        self._process: SamplingProcess | None = None
-        self._closed = False
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it can begin at once."""
-        return self._process is not None and self._process.is_ready
-
-    async def ready(self) -> None:
-        """Waits until the process has imported all it needs. Raises ProcessDied, OSError or ShuttingDown."""
-        await self._living().ready()
-
-    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
-        """Has the process sample a video. Raises what `SamplingProcess.sample` raises, OSError and ShuttingDown."""
-        process = self._living()
-        try:
-            return await process.sample(await source.for_worker(self._slot), timeout_s)
-        finally:
-            self._slot.trim()
-
-    def close(self) -> None:
-        """Ends the process and waits for it. May be called in any thread."""
-        self._closed = True
-        if self._process:
-            self._process.end()
-
-    def _living(self) -> SamplingProcess:
-        """The process, replaced if it has died. Raises ShuttingDown."""
-        if self._closed:
-            raise _stopping()
-        if self._process is None or not self._process.lives:
-            if self._process:
-                self._process.end()
-            self._process = SamplingProcess(self._orders, self._slot)
-            if self._closed:  # since, by another thread, which may have missed this process
-                self._process.end()
-                raise _stopping()
-        return self._process
-
-
-def _stopping() -> ShuttingDown:
-    return ShuttingDown("this server is stopping")
+            self.idle.put_nowait(worker)
 
 
 def _no_worker() -> BackendUnavailable:

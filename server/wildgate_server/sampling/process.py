@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+
+import structlog
 
 from wildgate_server import allocator
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
-from wildgate_server.sampling.checked_reply import MalformedReply, check_ready, sampled_of
+from wildgate_server.sampling.checked_reply import MalformedReply, sampled_of
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
-from wildgate_server.sampling.worker import WorkerOrders, message
+from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
-from wildgate_server.source.video_source import OpenableVideo
+from wildgate_server.source.video_source import OpenableVideo, VideoSource
 
-__all__ = ["ProcessDied", "ProcessOverdue", "SamplingProcess"]
+__all__ = ["ProcessDied", "SamplingProcess"]
+
+_log = structlog.get_logger()
 
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
@@ -42,45 +49,52 @@ _CRASHES = frozenset(
 
 
 class ProcessDied(Exception):
-    """The process has ended; `at_work` is whether it had taken the source that it leaves unsampled.
+    """The process ended before it took a video; `exit_code` is that of `subprocess`, None where it had to be killed."""
 
-    `exit_code` is negative for a signal, as of `subprocess`, and None where the gateway had to end it; `fault` is what
-    was wrong with its reply.
-    """
-
-    def __init__(self, exit_code: int | None = None, *, at_work: bool, fault: str = "") -> None:
-        super().__init__(fault or f"the process ended with {exit_code}")
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(f"the process ended with {exit_code}")
         self.exit_code = exit_code
+
+
+class _HungUp(Exception):
+    """The process has closed its end of the channel; `at_work` is whether it had taken the video that it was sent."""
+
+    def __init__(self, *, at_work: bool) -> None:
+        super().__init__()
         self.at_work = at_work
-        self.fault = fault
-
-    @property
-    def by_its_own(self) -> bool:
-        """Whether what it worked on did it: not so where a signal came from elsewhere, as when memory runs short."""
-        return self.at_work and (self.exit_code is None or self.exit_code >= 0 or -self.exit_code in _CRASHES)
-
-
-class ProcessOverdue(Exception):
-    """The process took too long and was killed; `starved` is whether it hardly had a processor."""
-
-    def __init__(self, *, starved: bool) -> None:
-        super().__init__("the process took too long")
-        self.starved = starved
 
 
 class SamplingProcess:
-    """One process that takes one source at a time and reads in `slot`; all but `end` belongs to one event loop.
+    """A process that samples one video at a time: started when it is needed, and again when it has died.
 
     It is a new program, never a fork: a fork of a process that has used gRPC may hang, and multiprocessing's "spawn"
-    would import the gateway's main module into it.
+    would import the gateway's main module into it. All but `end` and `close` belongs to one event loop.
     """
 
-    def __init__(self, orders: WorkerOrders, slot: SharedSlot) -> None:
-        self._channel, workers_end = socket.socketpair()
+    def __init__(self, orders: WorkerOrders) -> None:
+        self._orders = orders
+        self._slot = SharedSlot()  # outlives the process
+        self._process: subprocess.Popen[bytes] | None = None
+        self._open = ExitStack()  # holds the channel, which `end` leaves: another thread may be reading
+        weakref.finalize(self, self._open.close)
+        self._ready = False
+        self._getting_ready = asyncio.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the process, unless it lives. Raises OSError, and ShuttingDown after `close`."""
+        if self.lives:
+            return
+        if self._closed:
+            raise _stopping()
+        self._ready = False
+        self._open.close()
+        channel, workers_end = socket.socketpair()
+        self._channel = self._open.enter_context(channel)
         with workers_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"{_PROGRAM}({workers_end.fileno()})"],
-                pass_fds=[workers_end.fileno(), slot.descriptor],
+                pass_fds=[workers_end.fileno(), self._slot.descriptor],
                 stdin=subprocess.DEVNULL,
                 env={
                     **allocator.ENVIRONMENT,  # a seventh of a worker's time
@@ -89,22 +103,21 @@ class SamplingProcess:
                     "PYTHONSAFEPATH": "1",  # or the working directory would come before all these
                 },
             )
-        self._channel.sendall(message(orders))
+        self._channel.sendall(pickle.dumps(self._orders))
         self._channel.setblocking(False)
-        self._config = orders.config
-        self._ready = False
-        self._getting_ready = asyncio.Lock()
-        self._users = 0  # of the channel
+        if self._closed:  # maybe since, by another thread, which has missed this process
+            self.end()
+            raise _stopping()
 
     @property
     def pid(self) -> int:
-        """The process's identifier."""
-        return self._process.pid
+        """The process's identifier; 0 before the first start."""
+        return self._process.pid if self._process else 0
 
     @property
     def lives(self) -> bool:
-        """Whether it has not ended, as far as is known."""
-        return self._process.poll() is None
+        """Whether it was started and has not ended, as far as is known."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def is_ready(self) -> bool:
@@ -114,60 +127,64 @@ class SamplingProcess:
     async def ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Waits until it has imported all it needs.
 
-        Raises ProcessDied, also after `timeout_s`, when it was killed.
+        Raises ProcessDied, also after `timeout_s`, when it was killed; OSError and ShuttingDown.
         """
-        if self._ready:
-            return
         async with self._getting_ready:
+            self.start()
             if self._ready:
                 return
-            with self._using_channel():
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        check_ready(await self._received())
-                except (ProcessDied, MalformedReply, TimeoutError) as failure:
-                    await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, ProcessDied) else 0.0)
-                    raise ProcessDied(self._process.returncode, at_work=False) from None
-                self._ready = True
+            try:
+                async with asyncio.timeout(timeout_s):
+                    if await self._received():
+                        raise MalformedReply("not ready")
+            except (_HungUp, MalformedReply, TimeoutError) as failure:
+                exit_code = await asyncio.to_thread(self.end, grace_s=1.0 if isinstance(failure, _HungUp) else 0.0)
+                raise ProcessDied(exit_code) from None
+            self._ready = True
 
-    async def sample(self, source: OpenableVideo, timeout_s: float) -> SampledVideo:
+    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
         """What its task makes of `source`, or raises; the time runs from when the process is ready.
 
-        Raises ProcessDied, and ProcessOverdue after `timeout_s`. After these, and when cancelled, the process is gone.
+        Raises CorruptVideo when the process crashed on the video, ran out of memory or computed past `timeout_s`;
+        BackendUnavailable when that was not the video's doing: it was killed, or hardly had a processor until then.
+        After these, and when cancelled, the process is gone. Raises ProcessDied when it was gone before it took the
+        video, ShuttingDown after `close`, and OSError.
         """
-        with self._using_channel():
-            reply = await self._reply(source, timeout_s)
-            try:
-                return sampled_of(reply, self._config, source.content_digest)
-            except MalformedReply as fault:
-                await asyncio.to_thread(self.end)
-                raise ProcessDied(at_work=True, fault=str(fault)) from None
+        try:
+            given = await source.for_worker(self._slot)
+            return sampled_of(await self._reply(given, timeout_s), self._orders.config, given.content_digest)
+        except MalformedReply as fault:
+            await asyncio.to_thread(self.end)
+            raise _crashed(fault=str(fault)) from None
+        except MemoryError:
+            _log.warning("sampling_out_of_memory")
+            raise CorruptVideo("reading the video took more memory than a worker has", field="source") from None
+        except ProcessDied:
+            if self._closed:
+                raise _stopping() from None
+            raise
+        finally:
+            self._slot.trim()
+
+    def close(self) -> None:
+        """Ends the process for good, and waits for it. May be called in any thread."""
+        self._closed = True
+        self.end()
 
     def end(self, grace_s: float = 0.0) -> int | None:
         """Kills the process, after `grace_s` in which it may end by itself, and waits until it is gone.
 
-        May be called in any thread; who waits for a reply gets ProcessDied. Returns the exit code, None if it had to be
+        May be called in any thread; whoever waits for a reply learns of it. Returns the exit code, None if it had to be
         killed.
         """
+        if (process := self._process) is None:
+            return None
         exit_code = None
         with suppress(subprocess.TimeoutExpired):
-            exit_code = self._process.wait(grace_s)
-        self._process.kill()
-        self._process.wait()
-        if not self._users:
-            self._channel.close()
+            exit_code = process.wait(grace_s)
+        process.kill()
+        process.wait()
         return exit_code
-
-    @contextmanager
-    def _using_channel(self) -> Iterator[None]:
-        """Keeps others from closing the channel; the last to use that of a dead process closes it."""
-        self._users += 1
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if not self._users and not self.lives:
-                self._channel.close()
 
     def _processor_s(self) -> float:
         """Processor time of the process in seconds, by the clock that clock_getcpuclockid(3) names; 0 if it is gone."""
@@ -182,41 +199,52 @@ class SamplingProcess:
             await self.ready()
             worked_s = self._processor_s()
             async with asyncio.timeout(timeout_s):
-                await self._send(message(source))
+                await self._send(pickle.dumps(source))
                 return await self._received()
-        except ProcessDied as death:
+        except _HungUp as ending:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)
-            raise ProcessDied(exit_code, at_work=death.at_work) from None
+            raise self._death(exit_code, at_work=ending.at_work) from None
         except TimeoutError:
             starved = self._processor_s() - worked_s < _BUSY_SHARE * timeout_s
             await asyncio.to_thread(self.end)
-            raise ProcessOverdue(starved=starved) from None
-        except BaseException as ending:
+            _log.warning("sampling_timed_out", timeout_s=timeout_s, starved=starved)
+            message = f"reading the video took longer than {timeout_s:g} s"
+            if starved:
+                raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
+            raise CorruptVideo(message, field="source") from None
+        except BaseException:
             await asyncio.to_thread(self.end)
-            if isinstance(ending, MalformedReply):
-                raise ProcessDied(at_work=True, fault=str(ending)) from None
             raise
+
+    def _death(self, exit_code: int | None, *, at_work: bool) -> Exception:
+        """What to raise for the end of the process, which is no video's doing where a signal came from elsewhere."""
+        if not at_work or self._closed:
+            return ProcessDied(exit_code)
+        if exit_code is None or exit_code >= 0 or -exit_code in _CRASHES:
+            return _crashed(exit_code)
+        _log.warning("sampling_worker_killed", exit_code=exit_code)
+        return BackendUnavailable("the process that read the video was killed", retry_after_s=1.0)
 
     async def _send(self, content: bytes) -> None:
         try:
             await asyncio.get_running_loop().sock_sendall(self._channel, content)
         except ConnectionError:
-            raise ProcessDied(at_work=False) from None
+            raise _HungUp(at_work=False) from None
 
     async def _received(self) -> bytearray:
-        """The next reply, not yet looked into. Raises ProcessDied, and MalformedReply for one that is too large.
+        """The next reply, not yet looked into. Raises _HungUp, and MalformedReply for one that is too large.
 
         Linux tells whether the process had read what was sent to it: if not, the channel is reset, not just at its end.
         """
         try:
             length = int.from_bytes(await self._exactly(LENGTH_BYTES), "little")
-            if length > self._config.max_clip_bytes + HEADER_ROOM_BYTES:
+            if length > self._orders.config.max_clip_bytes + HEADER_ROOM_BYTES:
                 raise MalformedReply("the reply is too large")
             return await self._exactly(length)
         except ConnectionResetError:
-            raise ProcessDied(at_work=False) from None
+            raise _HungUp(at_work=False) from None
         except EOFError:
-            raise ProcessDied(at_work=True) from None
+            raise _HungUp(at_work=True) from None
 
     async def _exactly(self, size: int) -> bytearray:
         loop = asyncio.get_running_loop()
@@ -237,3 +265,12 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
     }
+
+
+def _crashed(exit_code: int | None = None, fault: str = "") -> CorruptVideo:
+    _log.warning("sampling_worker_crashed", exit_code=exit_code, fault=fault)
+    return CorruptVideo("the video crashed the process that read it", field="source")
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown("this server is stopping")

@@ -1,7 +1,7 @@
 """What a sampling worker answers, as it goes through the channel: a header of JSON and, as they are, the clips.
 
-A message is its length, the header's length, the header and the clips one after the other. It is not a
-pickle: a worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
+A message is its length, the header's length, the header and the clips one after the other. It is not a pickle: a
+worker that a hostile video has taken over must not decide what the gateway runs. `checked_reply` reads it.
 """
 
 from __future__ import annotations
@@ -9,44 +9,35 @@ from __future__ import annotations
 import json
 import traceback
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
-
-if TYPE_CHECKING:
-    from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import MAX_TEXT, SampledVideo
 
 __all__ = [
     "HEADER_ROOM_BYTES",
     "LENGTH_BYTES",
     "MAX_METADATA",
-    "MAX_TEXT",
     "MAX_TRACEBACK",
+    "READY",
     "error_reply",
-    "ready_reply",
     "sampled_reply",
 ]
 
 LENGTH_BYTES = 8  # of the number before each message, and before each reply's header, that says its length
+READY = bytes(LENGTH_BYTES)  # an empty message: the worker has imported all it needs
 HEADER_ROOM_BYTES = 1 << 20  # of a reply, beside its clips
-MAX_TEXT = 1000  # characters of one text
 MAX_TRACEBACK = 20_000
 MAX_METADATA = 16  # entries of an error's metadata
-
-
-def ready_reply() -> bytes:
-    """The worker has imported all it needs."""
-    return _reply({"kind": "ready"})
 
 
 def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
     """A sampled video; the error for one that is larger than a reply may be."""
     header = asdict(video)
-    for name in ("format", "codec", "profile", "content_digest"):
-        header[name] = _text(header[name])
     for window in header["windows"]:
-        window["clip"] = len(window["clip"])
-    reply = _reply({"kind": "sampled", **header}, [window.clip for window in video.windows])
+        window["clip"] = ""  # which follows the header
+    clips = [window.clip for window in video.windows]
+    reply = _reply({"kind": "sampled", "video": header, "clip_sizes": [*map(len, clips)]}, clips)
     if len(reply) > max_clip_bytes + HEADER_ROOM_BYTES:
         return error_reply(VideoTooLarge.past("max_clip_bytes", max_clip_bytes, video.clip_bytes))
     return reply

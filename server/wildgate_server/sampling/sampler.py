@@ -13,12 +13,10 @@ from time import perf_counter
 from blake3 import blake3
 
 from wildgate_server.errors import CorruptVideo, VideoTooLarge
-from wildgate_server.media.coding import UNKNOWN_CODING
-from wildgate_server.media.reading import WAYS_TO_READ, Reading
-from wildgate_server.media.sample import Sample
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
-from wildgate_server.media.unfit_index import UnfitIndex
-from wildgate_server.media.video import Clip
+from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sample import Sample, UnfitIndex
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.video import Clip, Reading
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
@@ -61,7 +59,7 @@ def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits)
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    """The video with its windows; what reading it took is yet to be filled in."""
+    """The video with its windows; what it cost to read is filled in later."""
     plan = plan_sampling(reading.samples, config)
     if plan is None:
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")

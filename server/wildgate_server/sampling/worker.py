@@ -1,7 +1,7 @@
 """The inside of a sampling worker: a process that samples one video after the other, and imports little else.
 
-The gateway starts it with one end of a socket pair and sends `WorkerOrders`; the first reply says that it is ready.
-From then on each message is a source, and its answer a `reply`. It ends when the gateway's end is closed.
+The gateway starts it with one end of a socket pair and sends pickles: first `WorkerOrders`, to which the reply is that
+it is ready. From then on each is a source, and its answer a `reply`. It ends when the gateway's end is closed.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
-from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, ready_reply, sampled_reply
+from wildgate_server.sampling.reply import READY, error_reply, sampled_reply
 
-if TYPE_CHECKING:
-    from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
-
-__all__ = ["SampleTask", "WorkerOrders", "message", "serve"]
+__all__ = ["SampleTask", "WorkerOrders", "serve"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-SampleTask = Callable[[Any, SamplingConfig, "VideoLimits"], "SampledVideo"]
+SampleTask = Callable[[Any, SamplingConfig, VideoLimits], SampledVideo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +41,21 @@ class WorkerOrders:
     max_memory: int
 
 
-def message(content: object) -> bytes:
-    """What the gateway sends, as it goes through the channel: the length of its pickle, and the pickle."""
-    pickled = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    return len(pickled).to_bytes(LENGTH_BYTES, "little") + pickled
-
-
 def serve(channel: int) -> None:
     """Serves the gateway at the other end of the socket with this descriptor until that is closed."""
-    for ending in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # which may go to all of a group; the gateway ends its workers itself
+    for ending in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group; the gateway ends its workers itself
         signal.signal(ending, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a killed gateway leaves no worker behind
     with suppress(OSError):  # where the kernel runs short of memory, it is to take a worker, not the gateway
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with socket.socket(fileno=channel) as gateway:
+    with socket.socket(fileno=channel) as gateway, gateway.makefile("rb") as messages:
         try:
-            orders: WorkerOrders = _received(gateway)
+            orders: WorkerOrders = pickle.load(messages)
             resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory, orders.max_memory))
-            gateway.sendall(ready_reply())
+            gateway.sendall(READY)
             while True:
-                gateway.sendall(_answer(_received(gateway), orders))
+                gateway.sendall(_answer(pickle.load(messages), orders))
         except (EOFError, ConnectionError):
             return
 
@@ -76,17 +65,3 @@ def _answer(source: object, orders: WorkerOrders) -> bytes:
         return sampled_reply(orders.task(source, orders.config, orders.limits), orders.config.max_clip_bytes)
     except Exception as error:
         return error_reply(error)
-
-
-def _received(gateway: socket.socket) -> Any:
-    return pickle.loads(_exactly(gateway, int.from_bytes(_exactly(gateway, LENGTH_BYTES), "little")))
-
-
-def _exactly(gateway: socket.socket, size: int) -> bytes:
-    content = b""
-    while len(content) < size:
-        part = gateway.recv(size - len(content))
-        if not part:
-            raise EOFError
-        content += part
-    return content

@@ -22,9 +22,9 @@ from obstore.exceptions import (
 from obstore.store import GCSStore, S3Store
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_source import ByteRange
-from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.remote_uri import BucketUri
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 __all__ = ["BucketFetcher", "store_of"]
 
 
-class BucketFetcher:
-    """A `PartFetcher` for an s3 or gs URI."""
+class BucketFetcher(PartFetcher):
+    """For an s3 or gs URI. Requests end by themselves, and connections are kept for the next object."""
 
     def __init__(self, place: BucketUri, config: FetchConfig) -> None:
         self._store = store_of(place.scheme, place.bucket, config.stall_s, config.timeout_s)
         self._key = place.key
         self._tag: str | None = None
 
-    def beginning(self, length: int, max_bytes: int) -> Beginning:
-        """The first bytes of the object."""
+    def beginning(self, length: int, max_bytes: int) -> tuple[bytes, int]:
+        """The first bytes of the object, and its size."""
         result = self._get({"range": (0, length)})
         size = result.meta["size"]
         self._tag = result.meta["e_tag"]
         if size > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, size)
-        return Beginning(self._content(result, min(length, size)), size, is_all=False)
+        return self._content(result, min(length, size)), size
 
     def part(self, span: ByteRange) -> bytes:
         """The bytes of a range; raises FetchFailed when the object is another one by now."""
@@ -56,9 +56,6 @@ class BucketFetcher:
         if self._tag is not None:
             options["if_match"] = self._tag
         return self._content(self._get(options), len(span))
-
-    def close(self) -> None:
-        """Nothing: requests end by themselves, and connections are kept for the next object."""
 
     def _get(self, options: GetOptions) -> GetResult:
         try:
@@ -93,6 +90,7 @@ def store_of(scheme: str, bucket: str, stall_s: float, timeout_s: float) -> S3St
         "connect_timeout": stall,
         "read_timeout": stall,
         "timeout": timedelta(seconds=timeout_s),  # of one request, as bytes may drip
-        "allow_http": os.environ.get(f"{cloud}_ALLOW_HTTP", "").lower() == "true",  # not looked at beside options
+        # From the environment, as obstore reads it there only where no options are given.
+        "allow_http": os.environ.get(f"{cloud}_ALLOW_HTTP", "").lower() == "true",
     }
     return kind(bucket, client_options=options, retry_config={"max_retries": 0})

@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from time import perf_counter
 from typing import TypeAlias
 
 from wildgate_server.errors import VideoTooLarge, WildgateError
 
 __all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "merged"]
+
+_start_of = attrgetter("start")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,18 +47,18 @@ Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes]]
 class ByteSource:
     """A media file of `size` bytes, read by `fetch`; `head` is its beginning, where that was read to learn the size.
 
-    `content` is the whole file where it is in memory anyway, else None. `step_bytes` is how much to ask for where it is
+    `content` is the whole file where that was the head, else None. `step_bytes` is how much to ask for where it is
     not known what is needed. What reading has cost so far: `read_bytes` (all of them for content), `read_requests`
     (none for content), and `waited_s`, seconds spent waiting.
     """
 
-    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes = b"") -> None:
+    def __init__(self, size: int, fetch: Fetch, bounds: ReadingBounds, head: bytes | memoryview = b"") -> None:
         self._fetch = fetch
         self._bounds = bounds
         self._spans: list[ByteRange] = []  # ascending, apart; neighbours that touch stay two
         self._parts: list[memoryview] = []
         self._failure: WildgateError | None = None
-        self.content: memoryview | None = None
+        self.content = memoryview(head) if len(head) == size else None
         self.size = size
         self.step_bytes = bounds.step_bytes
         self.read_bytes = self.read_requests = 0
@@ -70,9 +73,8 @@ class ByteSource:
         size = len(content)
         if size > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, size)
-        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0))
-        source.content = memoryview(content)
-        source.read_bytes = size
+        source = cls(size, lambda spans: [], ReadingBounds(size, 0, 0), content)
+        source.read_requests = 0
         return source
 
     def read(self, ranges: Sequence[ByteRange]) -> list[memoryview]:
@@ -80,8 +82,6 @@ class ByteSource:
 
         Raises FetchFailed, UriNotFound or VideoTooLarge.
         """
-        if self.content is not None:
-            return [self.content[span.start : span.end] for span in ranges]
         if missing := [piece for span in ranges for piece in self._missing(span)]:
             self._read(missing)
         return [self._joined(span) for span in ranges]
@@ -93,12 +93,10 @@ class ByteSource:
 
     def has(self, span: ByteRange) -> bool:
         """Whether the bytes of a range were read already."""
-        return self.content is not None or not self._missing(span)
+        return not self._missing(span)
 
     def at_hand(self, span: ByteRange) -> bytes:
         """The bytes of a range as far as they were read, zeros for the others; fetches nothing."""
-        if self.content is not None:
-            return bytes(self.content[span.start : span.end])
         pieces: list[memoryview | bytes] = []
         at = span.start
         for known, part in self._within(span):
@@ -112,7 +110,7 @@ class ByteSource:
         return b"".join(pieces)
 
     def ahead(self, start: int, length: int) -> bytes:
-        """Bytes from a place on, up to the end of the file; what follows comes along, as far as a request is worth."""
+        """Bytes from `start` on, up to the end of the file; where they have to be read, a whole step is."""
         span = ByteRange(start, min(start + length, self.size))
         if not self.has(span):
             self.read([ByteRange(start, min(start + max(length, self.step_bytes), self.size))])
@@ -137,7 +135,7 @@ class ByteSource:
         for span, content in zip(spans, contents, strict=True):
             self._keep(span, content)
 
-    def _keep(self, span: ByteRange, content: bytes) -> None:
+    def _keep(self, span: ByteRange, content: bytes | memoryview) -> None:
         at = bisect_right(self._spans, span)
         self._spans.insert(at, span)
         self._parts.insert(at, memoryview(content))
@@ -145,8 +143,8 @@ class ByteSource:
 
     def _within(self, span: ByteRange) -> list[tuple[ByteRange, memoryview]]:
         """What is kept of a range, ascending."""
-        first = max(bisect_right(self._spans, span.start, key=_start) - 1, 0)
-        last = bisect_right(self._spans, span.end - 1, key=_start)
+        first = max(bisect_right(self._spans, span.start, key=_start_of) - 1, 0)
+        last = bisect_right(self._spans, span.end - 1, key=_start_of)
         kept = zip(self._spans[first:last], self._parts[first:last], strict=True)
         return [(known, part) for known, part in kept if known.end > span.start]
 
@@ -181,7 +179,3 @@ def merged(ranges: Sequence[ByteRange], max_gap: int) -> list[ByteRange]:
         else:
             result.append(span)
     return result
-
-
-def _start(span: ByteRange) -> int:
-    return span.start

@@ -11,11 +11,10 @@ import ssl
 import threading
 from contextlib import suppress
 from functools import lru_cache
-from time import monotonic
 
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.public_address import reachable_addresses
+from wildgate_server.source.remote_uri import HttpUrl
 
 __all__ = ["CheckedNetwork", "tls_context"]
 
@@ -27,14 +26,10 @@ def tls_context() -> ssl.SSLContext:
 
 
 class CheckedNetwork:
-    """The connections for one video; none waits past `deadline`, a `monotonic` time.
+    """The connections for one video, each used and closed by one thread; `end` stops the waits of all."""
 
-    Each is used by one thread, which calls `wait_on` before each wait and closes it; `end` stops the waits of all.
-    """
-
-    def __init__(self, config: FetchConfig, deadline: float) -> None:
+    def __init__(self, config: FetchConfig) -> None:
         self._config = config
-        self._deadline = deadline
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._ended = False
@@ -49,13 +44,6 @@ class CheckedNetwork:
             with suppress(TransientFailure):
                 return self._connected(address, url)
         return self._connected(last, url)
-
-    def wait_on(self, wire: socket.socket) -> None:
-        """Bounds the next wait by stall and deadline. Raises TransientFailure where there is no time left."""
-        left_s = self._deadline - monotonic()
-        if self._ended or left_s <= 0:
-            raise TransientFailure("reading has ended")
-        wire.settimeout(min(self._config.stall_s, left_s))
 
     def close(self, wire: socket.socket) -> None:
         """Closes a connection."""
@@ -74,8 +62,8 @@ class CheckedNetwork:
     def _connected(self, address: str, url: HttpUrl) -> socket.socket:
         wire = self._ours(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM))
         try:
-            self.wait_on(wire)
             wire.connect((address, url.port))
+            self._ours(wire)  # still, as `end` cannot stop what has not begun
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if url.scheme == "https":
                 # The handshake comes once `end` knows the socket that takes the descriptor over.
@@ -84,14 +72,18 @@ class CheckedNetwork:
                     tls_context().wrap_socket(plain, server_hostname=url.host, do_handshake_on_connect=False)
                 )
                 self.close(plain)
-                self.wait_on(wire)
                 wire.do_handshake()  # type: ignore[attr-defined]
-        except (OSError, TransientFailure) as error:
+        except OSError as error:
             self.close(wire)
-            raise error if isinstance(error, TransientFailure) else TransientFailure.unanswered(error) from None
+            raise TransientFailure.unanswered(error) from None
         return wire
 
     def _ours(self, wire: socket.socket) -> socket.socket:
+        """The socket, for `end` to know, whose waits are bounded. Raises TransientFailure where `end` has come."""
         with self._lock:
+            if self._ended:
+                wire.close()
+                raise TransientFailure("reading has ended")
             self._sockets.add(wire)
+        wire.settimeout(self._config.stall_s)
         return wire

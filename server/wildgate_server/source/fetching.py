@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wildgate_server.source.byte_source import ByteRange, ReadingBounds
-from wildgate_server.source.http_url import DEFAULT_PORTS, Scheme
 from wildgate_server.source.public_address import Network
+from wildgate_server.source.remote_uri import DEFAULT_PORTS, Scheme
 
-__all__ = ["Beginning", "FetchConfig", "PartFetcher", "TransientFailure"]
+__all__ = ["FetchConfig", "PartFetcher", "TransientFailure"]
 
 _BOUNDS = ReadingBounds(step_bytes=48 << 10, max_gap_bytes=32 << 10, max_requests=64)
 
@@ -44,26 +44,21 @@ class TransientFailure(Exception):
         return cls(f"the host does not answer: {getattr(error, 'strerror', None) or type(error).__name__}")
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """The first bytes of an object and its whole size; `is_all` where `content` is the whole object."""
-
-    content: bytes
-    size: int
-    is_all: bool
-
-
 class PartFetcher(Protocol):
     """Reads one object, from several threads at once.
 
     Both raise TransientFailure, UriNotFound, UriNotAllowed and FetchFailed.
     """
 
-    def beginning(self, length: int, max_bytes: int) -> Beginning:
-        """The first `length` bytes, or all where ranges are not served; raises VideoTooLarge past `max_bytes`."""
+    def beginning(self, length: int, max_bytes: int) -> tuple[bytes, int]:
+        """The first `length` bytes, or all where ranges are not served, and the size of all.
+
+        Raises VideoTooLarge past `max_bytes`.
+        """
 
     def part(self, span: ByteRange) -> bytes:
         """The bytes of a range, of the same object that `beginning` found."""
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Ends what is under way, if that does not end by itself."""
+        return

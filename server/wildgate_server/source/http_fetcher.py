@@ -13,13 +13,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import cast
 from urllib.parse import urljoin, urlsplit
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.checked_network import CheckedNetwork
-from wildgate_server.source.fetching import Beginning, FetchConfig, TransientFailure
-from wildgate_server.source.http_url import DEFAULT_PORTS, HttpUrl
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.remote_uri import DEFAULT_PORTS, HttpUrl
 
 __all__ = ["HttpFetcher"]
 
@@ -31,38 +32,38 @@ _READ_BYTES = 256 << 10
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 
 
-class HttpFetcher:
-    """A `PartFetcher` for an http or https URL; no connection waits past `deadline`, a `monotonic` time."""
+class HttpFetcher(PartFetcher):
+    """For an http or https URL."""
 
-    def __init__(self, url: HttpUrl, config: FetchConfig, deadline: float) -> None:
+    def __init__(self, url: HttpUrl, config: FetchConfig) -> None:
         self._url = url
         self._schemes = config.schemes
-        self._network = CheckedNetwork(config, deadline)
+        self._network = CheckedNetwork(config)
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
         self._closed = False
         self._size = 0
         self._tag: str | None = None
 
-    def beginning(self, length: int, max_bytes: int) -> Beginning:
-        """The first bytes, from wherever redirects lead; all of them from a server without ranges."""
+    def beginning(self, length: int, max_bytes: int) -> tuple[bytes, int]:
+        """The first bytes, from wherever redirects lead, or all from a server without ranges; and the size of all."""
         for _ in range(_MOST_REDIRECTS + 1):
             with self._response(ByteRange(0, length)) as response:
                 if response.status in _REDIRECTS:
-                    location = response.header("Location")
+                    location = response.getheader("Location")
                 elif response.status == 200:
                     content = response.whole(max_bytes)
-                    return Beginning(content, len(content), is_all=True)
-                elif response.status == 416 and response.header("Content-Range") == "bytes */0":
-                    return Beginning(b"", 0, is_all=True)
+                    return content, len(content)
+                elif response.status == 416 and response.getheader("Content-Range") == "bytes */0":
+                    return b"", 0
                 else:
                     start, end, self._size = response.content_range()
                     if start or end != min(length, self._size):
                         raise _wrong_range()
                     if self._size > max_bytes:
                         raise VideoTooLarge.past("max_bytes", max_bytes, self._size)
-                    self._tag = response.header("ETag")
-                    return Beginning(response.exactly(end), self._size, is_all=False)
+                    self._tag = response.getheader("ETag")
+                    return response.exactly(end), self._size
             self._url = self._redirected(location)
             self._close_idle()  # they lead to the host before
         raise FetchFailed("the uri leads from redirect to redirect", field="uri")
@@ -72,7 +73,7 @@ class HttpFetcher:
         with self._response(span) as response:
             if response.status == 206:
                 start, end, size = response.content_range()
-                if size == self._size and response.header("ETag") == self._tag:
+                if size == self._size and response.getheader("ETag") == self._tag:
                     if (start, end) != (span.start, span.end):
                         raise _wrong_range()
                     return response.exactly(len(span))
@@ -118,7 +119,8 @@ class HttpFetcher:
         connection = connection or _Connection(self._url, self._network)
         reusable = False
         try:
-            response = _Response(connection.ask(self._url.target, span), connection)
+            response = connection.ask(self._url.target, span)
+            response.check_status()
             yield response
             reusable = response.is_read
         except (OSError, HTTPException) as error:
@@ -132,45 +134,11 @@ class HttpFetcher:
                 connection.end()
 
 
-class _Connection(HTTPConnection):
-    """A connection of a checked network, which bounds each wait."""
+class _Response(HTTPResponse):
+    """A response, of which no more is read than was asked for."""
 
-    auto_open = 0  # never one that was not checked
-
-    def __init__(self, url: HttpUrl, network: CheckedNetwork) -> None:
-        self.default_port = DEFAULT_PORTS[url.scheme]  # left out of the Host header
-        super().__init__(url.host, url.port)
-        self._network = network
-        self.sock = self._wire = network.connected(url)  # kept, as `sock` is gone once a response ends the connection
-        self._response: HTTPResponse | None = None
-
-    def ask(self, target: str, span: ByteRange) -> HTTPResponse:
-        """The head of the response to a request for a range."""
-        self.wait()
-        fields = {"Accept-Encoding": "identity", "User-Agent": "wildgate"}
-        self.request("GET", target, headers={**fields, "Range": f"bytes={span.start}-{span.end - 1}"})
-        self._response = self.getresponse()
-        return self._response
-
-    def wait(self) -> None:
-        """To be called before each wait."""
-        self._network.wait_on(self._wire)
-
-    def end(self) -> None:
-        """Closes the connection, and what may be left of its last response."""
-        if self._response is not None:
-            self._response.close()
-        self.close()
-        self._network.close(self._wire)
-
-
-class _Response:
-    """A response whose status says that there is something to read, or where to look."""
-
-    def __init__(self, response: HTTPResponse, connection: _Connection) -> None:
-        self._response = response
-        self._connection = connection
-        self.status = response.status
+    def check_status(self) -> None:
+        """Raises TransientFailure, UriNotFound or FetchFailed unless there is something to read, or where to look."""
         if self.status in _TRANSIENT:
             raise TransientFailure(f"the host answers with status {self.status}")
         if self.status in _NOT_FOUND:
@@ -179,24 +147,19 @@ class _Response:
             raise FetchFailed(
                 f"the host answers with status {self.status}", metadata={"http_status": str(self.status)}, field="uri"
             )
-        if (self.header("Content-Encoding") or "identity").lower() != "identity":
+        if self.getheader("Content-Encoding", "identity").lower() not in ("", "identity"):
             raise FetchFailed("the host sends an encoding that was not asked for", field="uri")
 
     @property
     def is_read(self) -> bool:
         """Whether the connection can take another request."""
-        if self._response.length == 0:
-            self._response.close()  # http.client waits for one more read to notice
-        return self._response.isclosed() and not self._response.will_close
-
-    def header(self, name: str) -> str | None:
-        """The value of a header field."""
-        value: str | None = self._response.getheader(name)
-        return value
+        if self.length == 0:
+            self.close()  # http.client waits for one more read to notice
+        return self.isclosed() and not self.will_close
 
     def content_range(self) -> tuple[int, int, int]:
         """Start and end of what is sent, and the size of all."""
-        match = _CONTENT_RANGE.fullmatch((self.header("Content-Range") or "").strip())
+        match = _CONTENT_RANGE.fullmatch(self.getheader("Content-Range", "").strip())
         if self.status != 206 or not match:
             raise _wrong_range()
         first, last, size = map(int, match.groups())
@@ -207,13 +170,13 @@ class _Response:
         content = self._up_to(length)
         if len(content) < length:
             raise TransientFailure("the host sends less than it promised")
-        if self._response.length != 0 and self._next(1):
+        if self.length != 0 and self._next(1):
             raise _wrong_range()
         return content
 
     def whole(self, max_bytes: int) -> bytes:
         """The body, whatever its length up to the limit."""
-        declared = self._response.length
+        declared = self.length
         if declared is not None and declared > max_bytes:
             raise VideoTooLarge.past("max_bytes", max_bytes, declared)
         content = self._up_to(max_bytes + 1)
@@ -233,11 +196,38 @@ class _Response:
 
     def _next(self, most: int) -> bytes:
         """Some of the body, nothing at its end."""
-        self._connection.wait()
-        part = self._response.read1(most)
+        part = self.read1(most)
         if len(part) > most:  # http.client takes a chunk's size as it comes, -5 too
             raise FetchFailed("the host sends a chunk of a malformed size", field="uri")
         return part
+
+
+class _Connection(HTTPConnection):
+    """A connection of a checked network."""
+
+    auto_open = 0  # never one that was not checked
+    response_class = _Response
+
+    def __init__(self, url: HttpUrl, network: CheckedNetwork) -> None:
+        self.default_port = DEFAULT_PORTS[url.scheme]  # left out of the Host header
+        super().__init__(url.host, url.port)
+        self._network = network
+        self.sock = self._wire = network.connected(url)  # kept, as `sock` is gone once a response ends the connection
+        self._response: _Response | None = None
+
+    def ask(self, target: str, span: ByteRange) -> _Response:
+        """The head of the response to a request for a range."""
+        fields = {"Accept-Encoding": "identity", "User-Agent": "wildgate"}
+        self.request("GET", target, headers={**fields, "Range": f"bytes={span.start}-{span.end - 1}"})
+        self._response = cast(_Response, self.getresponse())
+        return self._response
+
+    def end(self) -> None:
+        """Closes the connection, and what may be left of its last response."""
+        if self._response is not None:
+            self._response.close()
+        self.close()
+        self._network.close(self._wire)
 
 
 def _wrong_range() -> FetchFailed:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
 from wildgate_server.source.byte_source import ByteRange, ByteSource, ReadingBounds
-from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["VideoFile"]
 
@@ -21,22 +21,16 @@ _BOUNDS = ReadingBounds(step_bytes=8 << 10, max_gap_bytes=4 << 10, max_requests=
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFile:
+class VideoFile(VideoSource):
     """A local file that may be read."""
 
     path: Path
     kind = "file"
-    is_remote = False
-    content_digest = None
 
     @property
     def key(self) -> str:
         """The file's URI."""
         return f"file://{self.path}"
-
-    async def for_worker(self, slot: SharedSlot) -> VideoFile:
-        """The same: the worker opens the file."""
-        return self
 
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[ByteSource]:

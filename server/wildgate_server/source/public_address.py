@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
 from wildgate_server.errors import FetchFailed, UriNotAllowed
@@ -15,6 +14,7 @@ __all__ = ["Network", "check_host", "reachable_addresses"]
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _MOST_ADDRESSES = 4
+_ALL_PORTS = range(1 << 16)
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 # Where clouds tell a machine its secrets (AWS, Google, Azure, Alibaba, AWS over IPv6). Part of a larger network that
@@ -22,15 +22,10 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 a
 _METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254")))
 
 # IANA's special-purpose registries, as far as Python took these for public in one version or another.
-_NOT_PUBLIC = tuple(
-    map(
-        ip_network,
-        (
-            "192.0.0.0/24",  # RFC 6890; Oracle's cloud has its metadata there
-            "3fff::/20",  # RFC 9637: documentation
-            "64:ff9b:1::/48",  # RFC 8215: IPv4 addresses behind a translator of the house
-        ),
-    )
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890; Oracle's cloud has its metadata there
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: IPv4 addresses behind a local translator
 )
 
 
@@ -44,15 +39,11 @@ def reachable_addresses(host: str, port: int, private_networks: Sequence[Network
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         raise FetchFailed("the host's name cannot be resolved", metadata={"host": host}, field="uri") from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    reaches = {address: _reach(ip_address(address), private_networks) for address in addresses}
-    allowed = [
-        address
-        for address, reach in reaches.items()
-        if reach is _Reach.PRIVATE or (reach is _Reach.PUBLIC and port in ports)
-    ]
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+    open_ports = {address: _open_ports(ip_address(address), private_networks, ports) for address in addresses}
+    allowed = [address for address in addresses if port in (open_ports[address] or ())]
     if not allowed:
-        raise _port_not_allowed(port) if _Reach.PUBLIC in reaches.values() else _not_public(host)
+        raise _port_not_allowed(port) if any(open_ports.values()) else _not_public(host)
     return allowed[:_MOST_ADDRESSES]
 
 
@@ -62,25 +53,22 @@ def check_host(host: str, port: int, private_networks: Sequence[Network], ports:
     What passes may be refused by `reachable_addresses` still.
     """
     try:
-        reach = _reach(ip_address(host), private_networks)
+        open_ports = _open_ports(ip_address(host), private_networks, ports)
     except ValueError:
-        reach = _Reach.PRIVATE if private_networks else _Reach.PUBLIC
-    if reach is _Reach.NONE:
+        open_ports = _ALL_PORTS if private_networks else ports
+    if open_ports is None:
         raise _not_public(host)
-    if reach is _Reach.PUBLIC and port not in ports:
+    if port not in open_ports:
         raise _port_not_allowed(port)
 
 
-class _Reach(Enum):
-    NONE = "may not be reached"
-    PUBLIC = "public"
-    PRIVATE = "opened by the operator"
-
-
-def _reach(address: IPv4Address | IPv6Address, private_networks: Sequence[Network]) -> _Reach:
+def _open_ports(
+    address: IPv4Address | IPv6Address, private_networks: Sequence[Network], ports: Sequence[int]
+) -> Sequence[int] | None:
+    """The ports of an address that may be reached; None where it is neither public nor opened by the operator."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
-            return _Reach.NONE
+            return None
         # Behind these lies an IPv4 address, which is what counts.
         inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
@@ -89,13 +77,13 @@ def _reach(address: IPv4Address | IPv6Address, private_networks: Sequence[Networ
             address = inner
     named = [network for network in private_networks if address in network]
     if address in _METADATA:
-        return _Reach.PRIVATE if any(network.num_addresses == 1 for network in named) else _Reach.NONE
+        return _ALL_PORTS if any(network.num_addresses == 1 for network in named) else None
     if named:
-        return _Reach.PRIVATE
+        return _ALL_PORTS
     odd = address.is_multicast or address.is_reserved or address.is_unspecified
     odd = odd or (isinstance(address, IPv6Address) and address.is_site_local)
     odd = odd or any(address in network for network in _NOT_PUBLIC)
-    return _Reach.PUBLIC if address.is_global and not odd else _Reach.NONE
+    return ports if address.is_global and not odd else None
 
 
 def _port_not_allowed(port: int) -> UriNotAllowed:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter, sleep
 from typing import TypeVar
 
-from wildgate_server.errors import FetchFailed, VideoTooLarge
-from wildgate_server.source.bucket_uri import BucketUri
+from wildgate_server.errors import FetchFailed
 from wildgate_server.source.byte_source import ByteRange, ByteSource
-from wildgate_server.source.fetching import Beginning, FetchConfig, PartFetcher, TransientFailure
-from wildgate_server.source.http_url import HttpUrl
-from wildgate_server.source.shared_content import SharedSlot
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.remote_uri import BucketUri, HttpUrl
+from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["RemoteObject"]
 
@@ -25,13 +24,12 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteObject:
+class RemoteObject(VideoSource):
     """An object on another host that may be read."""
 
     place: HttpUrl | BucketUri
     config: FetchConfig
     is_remote = True
-    content_digest = None
 
     @property
     def kind(self) -> str:
@@ -43,29 +41,18 @@ class RemoteObject:
         """The URI as it was given."""
         return self.place.text
 
-    async def for_worker(self, slot: SharedSlot) -> RemoteObject:
-        """The same: the worker fetches the object."""
-        return self
-
     @contextmanager
     def opened(self, max_bytes: int) -> Iterator[ByteSource]:
         """The object, to be read in parts, or read already where its server does not serve ranges.
 
         Raises VideoTooLarge past `max_bytes`, UriNotAllowed, UriNotFound and FetchFailed.
         """
-        deadline = monotonic() + self.config.timeout_s
         started = perf_counter()
-        fetcher = _fetcher(self.place, self.config, deadline)
-        reader = _RetryingReader(fetcher, self.config, deadline)
+        reader = _RetryingReader(_fetcher(self.place, self.config), self.config)
         try:
-            beginning = reader.begin(max_bytes)
-            waited_s = perf_counter() - started
-            if beginning.is_all:
-                source = ByteSource.of_content(beginning.content, max_bytes)
-                source.read_requests = 1
-            else:
-                source = ByteSource(beginning.size, reader.fetch, self.config.bounds, beginning.content)
-            source.waited_s = waited_s
+            head, size = reader.begin(max_bytes)
+            source = ByteSource(size, reader.fetch, self.config.bounds, head)
+            source.waited_s = perf_counter() - started
             yield source
         finally:
             reader.close()
@@ -74,19 +61,16 @@ class RemoteObject:
 class _RetryingReader:
     """Has several requests under way, retries those that fail for the moment, and gives up at a deadline."""
 
-    def __init__(self, fetcher: PartFetcher, config: FetchConfig, deadline: float) -> None:
+    def __init__(self, fetcher: PartFetcher, config: FetchConfig) -> None:
         self._fetcher = fetcher
         self._config = config
-        self._deadline = deadline
+        self._deadline = monotonic() + config.timeout_s
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
-    def begin(self, max_bytes: int) -> Beginning:
-        """The beginning of the object."""
+    def begin(self, max_bytes: int) -> tuple[bytes, int]:
+        """The beginning of the object, and its size."""
         step_bytes = self._config.bounds.step_bytes
-        beginning = self._all_of([lambda: self._fetcher.beginning(step_bytes, max_bytes)])[0]
-        if beginning.size > max_bytes:
-            raise VideoTooLarge.past("max_bytes", max_bytes, beginning.size)
-        return beginning
+        return self._all_of([lambda: self._fetcher.beginning(step_bytes, max_bytes)])[0]
 
     def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:
         """The bytes of each range."""
@@ -122,7 +106,7 @@ class _RetryingReader:
         return FetchFailed(f"reading the video took longer than {self._config.timeout_s:g} s", field="uri")
 
 
-def _fetcher(place: HttpUrl | BucketUri, config: FetchConfig, deadline: float) -> PartFetcher:
+def _fetcher(place: HttpUrl | BucketUri, config: FetchConfig) -> PartFetcher:
     """Imported when it is needed: few workers fetch, and clients cost memory and start-up time."""
     if isinstance(place, BucketUri):
         from wildgate_server.source.bucket_fetcher import BucketFetcher
@@ -130,4 +114,4 @@ def _fetcher(place: HttpUrl | BucketUri, config: FetchConfig, deadline: float) -
         return BucketFetcher(place, config)
     from wildgate_server.source.http_fetcher import HttpFetcher
 
-    return HttpFetcher(place, config, deadline)
+    return HttpFetcher(place, config)

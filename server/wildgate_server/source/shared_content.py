@@ -1,6 +1,6 @@
 """A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
 
-The memory is a memfd, a file that lies nowhere: not in /dev/shm, which containers give 64 MB, and gone with the last
+The memory is a memfd, a file without a name: not in /dev/shm, which containers give 64 MB, and gone with the last
 process that has it open or mapped. A worker inherits its descriptor, and a hostile video may take it over: the memory
 is sealed against shrinking, as touching what is gone would end the gateway too (SIGBUS).
 """

@@ -11,7 +11,7 @@ from pydantic import Field
 from wildgate_server.config_section import ConfigSection
 from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.http_url import Scheme
+from wildgate_server.source.remote_uri import Scheme
 
 __all__ = ["SourceSettings"]
 

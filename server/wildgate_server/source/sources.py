@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.content import Content
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.public_address import check_host
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import BucketUri, HttpUrl
 from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["Sources"]
@@ -55,28 +54,26 @@ class Sources:
             return RemoteObject(url, self._fetching)
         if parts.scheme in ("s3", "gs"):
             return self._object(uri)
-        raise UriNotAllowed(
-            f"scheme {parts.scheme or '(none)'!r} is not allowed here",
-            metadata={"scheme": parts.scheme},
-            field="uri",
-        )
+        raise _not_allowed(f"scheme {parts.scheme or '(none)'!r} is not allowed here", parts.scheme)
 
     def _object(self, uri: str) -> RemoteObject:
         place = BucketUri.parsed(uri)
         if f"{place.scheme}://{place.bucket}" not in self._buckets:
-            raise UriNotAllowed(
-                "the bucket is not one that may be read", metadata={"scheme": place.scheme}, field="uri"
-            )
+            raise _not_allowed("the bucket is not one that may be read", place.scheme)
         return RemoteObject(place, self._fetching)
 
     def _file(self, parts: SplitResult) -> VideoFile:
         if not self._roots:
-            raise UriNotAllowed("file: URIs are turned off here", metadata={"scheme": "file"}, field="uri")
+            raise _not_allowed("file: URIs are turned off here", "file")
         if parts.netloc not in ("", "localhost") or "\0" in unquote(parts.path):
             raise InvalidRequest("a file: URI is file:///PATH", field="uri")
         file = Path(os.path.realpath(unquote(parts.path)))  # symbolic links and .. are followed before the check
         if not any(file.is_relative_to(root) for root in self._roots):
-            raise UriNotAllowed("the file lies outside of what may be read", metadata={"scheme": "file"}, field="uri")
+            raise _not_allowed("the file lies outside of what may be read", "file")
         if not os.path.isfile(file):  # Path's own would raise for a name too long or a loop of links
             raise UriNotFound("there is no file at the URI", field="uri")
         return VideoFile(file)
+
+
+def _not_allowed(message: str, scheme: str) -> UriNotAllowed:
+    return UriNotAllowed(message, metadata={"scheme": scheme}, field="uri")

@@ -17,6 +17,7 @@ class OpenableVideo(Protocol):
     @property
     def content_digest(self) -> str | None:
         """`blake3:<hex>` of the media file where that is known; None for what lies elsewhere."""
+        return None
 
     def opened(self, max_bytes: int) -> AbstractContextManager[ByteSource]:
         """The bytes of the video, to be read by range.
@@ -39,6 +40,8 @@ class VideoSource(OpenableVideo, Protocol):
     @property
     def is_remote(self) -> bool:
         """Whether reading it waits for another host: such sources have workers of their own."""
+        return False
 
     async def for_worker(self, slot: SharedSlot) -> OpenableVideo:
-        """What to send to the worker that shares `slot`; content is put into the slot. Raises OSError."""
+        """What to send to the worker that shares `slot`: itself, but content is put into the slot. Raises OSError."""
+        return self

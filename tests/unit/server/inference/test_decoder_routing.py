@@ -6,8 +6,7 @@ import pytest
 from clips import ClipSpec, make_clip
 
 from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, needs_cpu_decoder
-from wildgate_server.media.coded_stream import Coding
-from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import Coding, SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 

@@ -10,8 +10,8 @@ from clips import ClipSpec, make_clip
 from coded_packets import stream_of
 
 from wildgate_server.media.coded_stream import DeclaredStream
-from wildgate_server.media.coding import Coding
 from wildgate_server.media.nal_units import MAX_NAL_UNITS, avcc_units, hvcc_units, only_parameter_set
+from wildgate_server.media.sampled_video import Coding
 
 
 def coding_of(content: bytes) -> Coding:
@@ -123,7 +123,7 @@ def test_only_the_container_s_own_parameter_sets_are_known(stream, place: int) -
     assert declared.coding(put_before(packets, place, with_length(foreign)), 0).steady is False
 
 
-def test_what_follows_the_parameter_sets_of_the_container_is_none(stream) -> None:
+def test_bytes_after_the_container_s_parameter_sets_are_not_among_them(stream) -> None:
     declared, packets = stream
     foreign = sps_of(declared) + b"\1"
     appended = replace(declared, extradata=declared.extradata + foreign)

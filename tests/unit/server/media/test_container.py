@@ -1,4 +1,4 @@
-"""Reading packets and copying them into clips, on real media; what is no plain media file is refused unopened."""
+"""Reading packets and copying them into clips, on real media; anything but a plain media file is refused unopened."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from laid_out_webm import block, cluster, packets_of, void, webm_of
 from wildgate_server.errors import UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.container import open_video
 from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
-from wildgate_server.media.unfit_index import UnfitIndex
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.source.byte_source import ByteSource
@@ -58,7 +58,7 @@ def with_sync_samples(mp4: bytes, sync: int) -> bytes:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
-def test_frames_that_a_list_of_keyframes_makes_keyframes_are_none(codec: str) -> None:
+def test_frames_that_are_only_listed_as_keyframes_are_not_taken_for_them(codec: str) -> None:
     truth = sample(film(codec))
     lying = sample(film(codec).replace(b"stss", b"free"))
     assert lying.windows == truth.windows
@@ -73,7 +73,7 @@ def test_frames_before_the_only_keyframe_that_is_listed_are_of_the_video() -> No
 
 
 def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
-    """They are no IDR pictures; a message before them says that decoding can begin there."""
+    """They are not IDR pictures; a message before them says that decoding can begin there."""
     options = {"x264-params": "open-gop=1:keyint=10:bframes=2:b-adapt=0:scenecut=0"}
     content = make_clip(ClipSpec(width=160, height=160, seconds=6, b_frames=2, options=options))
     with BY_INDEX(ByteSource.of_content(content, 1 << 30), *NEEDS) as reading:
@@ -105,7 +105,7 @@ def test_more_boxes_than_an_index_has_are_read_as_they_are() -> None:
     assert sample(crowded).windows == sample(content).windows
 
 
-def test_a_frame_that_is_not_in_the_file_is_no_end_of_it() -> None:
+def test_a_frame_missing_from_the_file_does_not_end_it() -> None:
     track = LaidOut.of(film(interval=10))
     truth, video = sample(track.file()), sample(replace(track, away=[15]).file())
     assert looked_at(video) == looked_at(truth) == [0.0, 2.0, 4.0]
@@ -141,7 +141,7 @@ def test_a_change_of_the_codec_s_parameters_is_told(switch_at: int) -> None:
 
 
 @pytest.mark.parametrize("called", ["open", "demux"])
-def test_out_of_memory_is_no_fault_of_the_file(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_not_the_file_s_fault(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Starved:
         """A media file whose packets there is no memory for."""
 

@@ -116,9 +116,9 @@ def test_a_vp9_header_is_read_as_ffmpeg_reads_it(
     spec = ClipSpec("libvpx-vp9", "webm", width, height, seconds=0.3, keyframe_interval=9, options=options)
     _, packets, frame = stream_of(make_clip(spec))
     header = Vp9Header.of(packets[0][1])
-    assert header == Vp9Header(True, 0, width, height, matrix, full_range)
+    assert header == Vp9Header(True, width, height, matrix, full_range)
     assert (frame.colorspace, frame.color_range == 2) == (matrix, full_range)
-    assert Vp9Header.of(packets[1][1]) == Vp9Header(True, 0)
+    assert Vp9Header.of(packets[1][1]) == Vp9Header(True)
 
 
 def superframe(*frames: bytes) -> bytes:

@@ -19,18 +19,19 @@ from clips import ClipSpec, make_clip
 from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidVideo, WildgateError
-from wildgate_server.media.reading import WAYS_TO_READ, Reading
+from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
-from wildgate_server.media.unfit_index import UnfitIndex
+from wildgate_server.media.video import Reading
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.content import Content
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 from wildgate_server.source.video_source import OpenableVideo
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
@@ -122,13 +123,19 @@ def same(parts: SampledVideo, whole: SampledVideo) -> bool:
     return replace(parts, **costs) == replace(whole, **costs)
 
 
+def sampled_in_parts(content: bytes, directory: Path, config: SamplingConfig = CONFIG) -> SampledVideo:
+    """As sampled from a file, which gives the same result."""
+    (directory / "film").write_bytes(content)
+    video = sample_file(directory / "film", config, LIMITS)
+    assert same(video, sampled_whole(content, config))
+    return video
+
+
 @pytest.mark.parametrize("b_frames", [0, 2])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_local_file_is_read_in_parts(name: str, b_frames: int, tmp_path: Path) -> None:
     content = in_format(name, b_frames)
-    (tmp_path / "film").write_bytes(content)
-    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
-    assert same(video, sampled_whole(content))
+    video = sampled_in_parts(content, tmp_path)
     assert video.content_bytes == len(content)
     assert video.clip_bytes < video.read_bytes <= FRACTIONS[name][0] * len(content)
 
@@ -156,7 +163,7 @@ def test_a_host_without_ranges_gives_the_same_result() -> None:
 
 @pytest.mark.parametrize("answers", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_host_that_fails_halfway_is_no_shorter_video(name: str, answers: int) -> None:
+def test_a_host_that_fails_halfway_does_not_make_a_shorter_video(name: str, answers: int) -> None:
     def fail(number: int, handler: Handler) -> bool:
         if number >= answers:
             handler.say(403, b"")
@@ -192,11 +199,7 @@ def test_a_sampled_digest_tells_apart_what_only_coverage_tells_apart(tmp_path: P
 @pytest.mark.parametrize(("interval", "max_gap_s"), [(60, 2.0), (1000, 2.0), (10, 2.0), (5, 2.0), (13, 2.0), (20, 0.7)])
 def test_keyframes_at_other_distances(name: str, interval: int, max_gap_s: float, tmp_path: Path) -> None:
     """Sparse ones take the frames between them; of dense ones some are left out."""
-    content = remuxed(short_film(interval), *FORMATS[name])
-    (tmp_path / "film").write_bytes(content)
-    config = SamplingConfig(8, max_gap_s)
-    video = sample_file(tmp_path / "film", config, LIMITS)
-    assert same(video, sampled_whole(content, config))
+    video = sampled_in_parts(remuxed(short_film(interval), *FORMATS[name]), tmp_path, SamplingConfig(8, max_gap_s))
     looked_at = [time_s for window in video.windows for time_s in window.times_s]
     assert longest_gap_s(video.first_s, looked_at, video.last_s) <= max_gap_s + 1e-3
 
@@ -210,18 +213,12 @@ def short_film(interval: int) -> bytes:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("budget", [{"max_frames": 3}, {"max_clip_bytes": 100_000}, {"max_decoded_frames": 2}], ids=str)
 def test_budgets_hold_however_a_file_is_read(name: str, budget: dict[str, int], tmp_path: Path) -> None:
-    content = in_format(name)
-    (tmp_path / "film").write_bytes(content)
-    config = SamplingConfig(8, **budget)
-    assert same(sample_file(tmp_path / "film", config, LIMITS), sampled_whole(content, config))
+    sampled_in_parts(in_format(name), tmp_path, SamplingConfig(8, **budget))
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_sound_that_goes_on_for_longer_is_not_the_video_s_end(name: str, tmp_path: Path) -> None:
-    content = remuxed(with_long_sound(), *FORMATS[name], sound=False)
-    (tmp_path / "film").write_bytes(content)
-    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
-    assert same(video, sampled_whole(content))
+def test_sound_that_goes_on_for_longer_does_not_lengthen_the_video(name: str, tmp_path: Path) -> None:
+    sampled_in_parts(remuxed(with_long_sound(), *FORMATS[name], sound=False), tmp_path)
 
 
 @cache
@@ -233,18 +230,13 @@ def with_long_sound() -> bytes:
 def test_webm(codec: str, tmp_path: Path) -> None:
     spec = ClipSpec(width=320, height=320, seconds=9, keyframe_interval=20, codec=codec, container="webm", paint=noise)
     content = make_clip(replace(spec, options={"deadline": "realtime", "cpu-used": "8", "b": "4M", "g": "20"}))
-    (tmp_path / "film").write_bytes(content)
-    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
-    assert same(video, sampled_whole(content))
+    video = sampled_in_parts(content, tmp_path)
     assert video.read_bytes < 0.5 * len(content)
 
 
 def read_in_vain(content: bytes, tmp_path: Path) -> bool:
     """Whether a file is read whole after all, with the result that has to have."""
-    (tmp_path / "film").write_bytes(content)
-    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
-    assert same(video, sampled_whole(content))
-    return video.read_bytes == len(content)
+    return sampled_in_parts(content, tmp_path).read_bytes == len(content)
 
 
 def test_cues_that_lie_are_not_believed(tmp_path: Path) -> None:
@@ -272,9 +264,7 @@ def test_a_transport_stream_that_does_not_say_where_keyframes_are(tmp_path: Path
 def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
     """They do so after 2 ** 33 ticks, at 95443.7 s."""
     content = remuxed(film(), "mpegts", {"output_ts_offset": str(start_s)})
-    (tmp_path / "film").write_bytes(content)
-    video = sample_file(tmp_path / "film", CONFIG, LIMITS)
-    assert same(video, sampled_whole(content))
+    video = sampled_in_parts(content, tmp_path)
     assert video.last_s - video.first_s == pytest.approx(14.967, abs=0.01)
 
 
@@ -310,7 +300,7 @@ def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
             assert list(index.samples) == list(all_of_it.samples)
             assert described(index) == described(all_of_it)
     except (UnfitIndex, InvalidVideo):
-        pytest.skip("has no index, or is no video")
+        pytest.skip("has no index, or is not a video")
 
 
 def described(reading: Reading) -> tuple[object, ...]:

@@ -11,13 +11,7 @@ import pytest
 from timelines import random_timeline, regular
 
 from wildgate_server.media.sample import Sample
-from wildgate_server.sampling.plan import (
-    Pick,
-    SamplingConfig,
-    longest_gap_s,
-    plan_sampling,
-    plan_windows,
-)
+from wildgate_server.sampling.plan import Pick, SamplingConfig, SamplingPlan, longest_gap_s, plan_sampling, plan_windows
 
 SEEDS = range(150)
 EPSILON = 1e-5
@@ -27,10 +21,14 @@ def config(max_gap_s: float = 2.0, max_frames: int = 10_000, places: int = 8) ->
     return SamplingConfig(places, max_gap_s, max_frames)
 
 
-def looked_at(samples: Sequence[Sample], sampling: SamplingConfig) -> list[float]:
+def plan_of(samples: Sequence[Sample], sampling: SamplingConfig) -> SamplingPlan:
     plan = plan_sampling(samples, sampling)
     assert plan is not None
-    return [pick.time_s for pick in plan.picks]
+    return plan
+
+
+def looked_at(samples: Sequence[Sample], sampling: SamplingConfig) -> list[float]:
+    return [pick.time_s for pick in plan_of(samples, sampling).picks]
 
 
 def key(time_s: float, displayed: bool = True) -> Sample:
@@ -117,8 +115,7 @@ def test_closing_a_gap_takes_the_fewest_frames_and_the_fewest_packets(seed: int)
     inner = times_s[1:]
     subsets = chain.from_iterable(combinations(inner, size) for size in range(len(inner) + 1))
     valid = [subset for subset in subsets if closes(subset)]
-    plan = plan_sampling(samples, config(max_gap_s))
-    assert plan is not None
+    plan = plan_of(samples, config(max_gap_s))
     fill = [pick.time_s for pick in plan.picks if 0.0 < pick.time_s < goal_s]
     if goal_s <= max_gap_s:
         assert fill == []
@@ -131,8 +128,7 @@ def test_closing_a_gap_takes_the_fewest_frames_and_the_fewest_packets(seed: int)
 
 def test_dense_keyframes_serve_alone() -> None:
     samples = regular(count=450, frame_s=1 / 30, keyframe_every=15)
-    plan = plan_sampling(samples, config(2.0))
-    assert plan is not None
+    plan = plan_of(samples, config(2.0))
     assert [round(pick.time_s, 6) for pick in plan.picks] == [0, 2, 4, 6, 8, 10, 12, 14]
     assert all(pick.sample == pick.keyframe for pick in plan.picks)
 
@@ -141,112 +137,92 @@ def test_keyframes_exactly_a_gap_apart_need_no_frames_between() -> None:
     """Times such as 0.1 * 3 are a little off; that must not cost packets."""
     samples = regular(count=31, frame_s=0.1, keyframe_every=3)
     assert all(sample.is_keyframe for sample in (samples[at] for at in range(0, 31, 3)))
-    plan = plan_sampling(samples, config(0.3))
-    assert plan is not None
+    plan = plan_of(samples, config(0.3))
     assert [pick.sample for pick in plan.picks] == list(range(0, 30, 3))
 
 
-def test_sparse_keyframes_are_filled_with_the_earliest_frames_that_do() -> None:
-    samples = regular(count=12, frame_s=0.5, keyframe_every=11)
-    assert looked_at(samples, config(2.0)) == [0.0, 1.5, 3.5, 5.5]
-
-
-def test_the_tail_behind_the_last_keyframe_is_covered() -> None:
-    samples = regular(count=11, frame_s=0.5, keyframe_every=100)
-    assert looked_at(samples, config(2.0)) == [0.0, 1.0, 3.0]
+@pytest.mark.parametrize(
+    ("samples", "max_gap_s", "times_s"),
+    [
+        pytest.param(regular(12, 0.5, 11), 2.0, [0.0, 1.5, 3.5, 5.5], id="sparse keyframes, filled with the earliest"),
+        pytest.param(regular(11, 0.5, 100), 2.0, [0.0, 1.0, 3.0], id="a tail behind the last keyframe"),
+        pytest.param(
+            [key(-1.0, False), inter(0.0), inter(0.5), key(1.0), inter(1.5)], 2.0, [1.0], id="a near keyframe"
+        ),
+        pytest.param(
+            [key(0.2), inter(0.0), inter(0.1), inter(0.3)], 0.05, [0.2, 0.3], id="leading pictures of the first"
+        ),
+        pytest.param([inter(0.0), inter(0.1), key(0.2), inter(0.3)], 0.05, [0.2, 0.3], id="frames before any keyframe"),
+        pytest.param(
+            [key(0.0), inter(0.5), inter(1.0), inter(9.0), inter(9.5), key(10.0)],
+            2.0,
+            [0.0, 1.0, 9.0, 10.0],
+            id="a hole, from both sides",
+        ),
+        # A slide show: its last picture is shown for long, but is one frame.
+        pytest.param([key(0.0), inter(10.0)], 2.0, [0.0, 10.0], id="a last frame behind a hole"),
+        pytest.param([key(0.0), inter(1.0), inter(10.0)], 2.0, [0.0, 1.0, 10.0], id="a hole after an inter frame"),
+        pytest.param([key(0.0), key(10.0)], 2.0, [0.0, 10.0], id="a hole between keyframes"),
+        pytest.param(
+            [key(0.0), inter(1.0), inter(1.0), inter(1.0), key(2.0), inter(2.0), key(2.0), inter(3.0)],
+            1.0,
+            [0.0, 1.0, 2.0],
+            id="equal timestamps are one moment",
+        ),
+        pytest.param([key(1.0), inter(1.0), inter(1.0), key(1.0)], 0.5, [1.0], id="and so is a video of one moment"),
+    ],
+)
+def test_what_is_looked_at(samples: list[Sample], max_gap_s: float, times_s: list[float]) -> None:
+    assert looked_at(samples, config(max_gap_s)) == times_s
 
 
 def test_a_late_first_keyframe_does_not_hide_the_start() -> None:
     """Frames from the keyframe that an edit list cuts away are shown long before the next keyframe."""
     samples = [key(-1.0, displayed=False), *(inter(at * 0.5) for at in range(8)), key(4.0), inter(4.5)]
-    plan = plan_sampling(samples, config(2.0))
-    assert plan is not None
+    plan = plan_of(samples, config(2.0))
     assert plan.picks[0] == Pick(0.0, keyframe=0, sample=1)
     assert plan.first_s == 0.0
     assert [pick.time_s for pick in plan.picks] == [0.0, 2.0, 4.0]
 
 
-def test_a_near_first_keyframe_opens_the_plan() -> None:
-    samples = [key(-1.0, displayed=False), inter(0.0), inter(0.5), key(1.0), inter(1.5)]
-    assert looked_at(samples, config(2.0)) == [1.0]
-
-
 def test_discarded_frames_are_never_looked_at_but_serve_to_decode() -> None:
     samples = [key(0.0, displayed=False), inter(0.1, displayed=False), inter(0.2), inter(0.3), inter(0.4, False)]
-    plan = plan_sampling(samples, config(0.05))
-    assert plan is not None
+    plan = plan_of(samples, config(0.05))
     assert [(pick.time_s, pick.keyframe, pick.sample) for pick in plan.picks] == [(0.2, 0, 2), (0.3, 0, 3)]
     assert (plan.first_s, plan.last_s) == (0.2, 0.3)
 
 
 def test_a_leading_picture_takes_the_group_before_along() -> None:
     samples = [key(0.0), inter(0.1), key(0.4), inter(0.2), inter(0.3), inter(0.5)]
-    plan = plan_sampling(samples, config(0.1))
-    assert plan is not None
+    plan = plan_of(samples, config(0.1))
     runs = {pick.time_s: (pick.keyframe, pick.sample) for pick in plan.picks}
     assert runs == {0.0: (0, 0), 0.1: (0, 1), 0.2: (0, 3), 0.3: (0, 4), 0.4: (2, 2)}
 
 
-def test_leading_pictures_of_the_first_keyframe_cannot_be_shown() -> None:
-    samples = [key(0.2), inter(0.0), inter(0.1), inter(0.3)]
-    plan = plan_sampling(samples, config(0.05))
-    assert plan is not None
-    assert [pick.time_s for pick in plan.picks] == [0.2, 0.3]
-
-
 @pytest.mark.parametrize("samples", [[inter(0.0), inter(9.0), key(10.0)], [key(10.0), inter(0.0), inter(9.0)]])
-def test_frames_that_cannot_be_shown_are_a_gap_and_no_shorter_video(samples: list[Sample]) -> None:
-    plan = plan_sampling(samples, config(2.0))
-    assert plan is not None
+def test_frames_that_cannot_be_shown_are_a_gap_and_do_not_shorten_the_video(samples: list[Sample]) -> None:
+    plan = plan_of(samples, config(2.0))
     assert [pick.time_s for pick in plan.picks] == [10.0]
     assert (plan.first_s, plan.last_s) == (0.0, 10.0)
-
-
-def test_frames_before_the_first_keyframe_cannot_be_shown() -> None:
-    samples = [inter(0.0), inter(0.1), key(0.2), inter(0.3)]
-    plan = plan_sampling(samples, config(0.05))
-    assert plan is not None
-    assert [pick.sample for pick in plan.picks] == [2, 3]
 
 
 def test_without_any_keyframe_flag_decoding_starts_at_the_first_packet() -> None:
     """Some containers lose the flag, and intra refresh has no keyframes at all."""
     samples = [inter(at * 0.5) for at in range(10)]
-    plan = plan_sampling(samples, config(2.0))
-    assert plan is not None
+    plan = plan_of(samples, config(2.0))
     assert {pick.keyframe for pick in plan.picks} == {0}
     assert [pick.time_s for pick in plan.picks] == [0.0, 0.5, 2.5]
 
 
-def test_a_hole_is_looked_at_from_both_sides() -> None:
-    samples = [key(0.0), inter(0.5), inter(1.0), inter(9.0), inter(9.5), key(10.0)]
-    assert looked_at(samples, config(2.0)) == [0.0, 1.0, 9.0, 10.0]
-
-
-def test_a_last_frame_behind_a_hole_is_looked_at() -> None:
-    """A slide show: its last picture is shown for long, but is one frame."""
-    assert looked_at([key(0.0), inter(10.0)], config(2.0)) == [0.0, 10.0]
-    assert looked_at([key(0.0), inter(1.0), inter(10.0)], config(2.0)) == [0.0, 1.0, 10.0]
-    assert looked_at([key(0.0), key(10.0)], config(2.0)) == [0.0, 10.0]
-
-
 def test_a_single_frame() -> None:
-    plan = plan_sampling([key(3.5)], config())
-    assert plan is not None
+    plan = plan_of([key(3.5)], config())
     assert plan.picks == (Pick(3.5, 0, 0),)
     assert (plan.first_s, plan.last_s) == (3.5, 3.5)
 
 
 @pytest.mark.parametrize("samples", [[], [key(0.0, False), inter(0.1, False)], [inter(0.0, False)]])
-def test_nothing_to_show_is_no_plan(samples: list[Sample]) -> None:
+def test_without_a_frame_to_show_there_is_no_plan(samples: list[Sample]) -> None:
     assert plan_sampling(samples, config()) is None
-
-
-def test_equal_timestamps_are_one_moment() -> None:
-    assert looked_at([key(1.0), inter(1.0), inter(1.0), key(1.0)], config(0.5, max_frames=3)) == [1.0]
-    samples = [key(0.0), inter(1.0), inter(1.0), inter(1.0), key(2.0), inter(2.0), key(2.0), inter(3.0)]
-    times_s = looked_at(samples, config(1.0))
-    assert times_s == [0.0, 1.0, 2.0]
 
 
 def test_a_budget_too_small_for_the_gap_spreads_evenly() -> None:
@@ -320,8 +296,7 @@ def test_what_a_video_costs_stays_within_bounds(seed: int) -> None:
     frames, size = frames_decoded(wanted.picks, free), bytes_sent(wanted.picks, samples, free)
     for part in (1.0, 0.8, 0.3, 0.05):
         tight = replace(free, max_decoded_frames=int(frames * part), max_clip_bytes=int(size * part))
-        plan = plan_sampling(samples, tight)
-        assert plan is not None
+        plan = plan_of(samples, tight)
         assert (plan.first_s, plan.last_s) == (wanted.first_s, wanted.last_s)
         if part == 1.0:
             assert plan == wanted
@@ -340,8 +315,7 @@ def test_what_is_not_affordable_leaves_shorter_gaps_than_giving_up_the_far_end(s
     if wanted is None:
         return
     tight = replace(free, max_decoded_frames=max(frames_decoded(wanted.picks, free) // rng.randint(2, 5), 70))
-    plan = plan_sampling(samples, tight)
-    assert plan is not None
+    plan = plan_of(samples, tight)
     naive = given_up_from_the_far_end(wanted.picks, tight)
     ends = (wanted.first_s, wanted.last_s)
     gap_s, naive_gap_s = (
@@ -353,8 +327,7 @@ def test_what_is_not_affordable_leaves_shorter_gaps_than_giving_up_the_far_end(s
 @pytest.mark.parametrize(("seconds", "longest_s"), [(15, 2.0), (30, 2.0), (36, 2.0), (60, 6.0), (120, 60.0)])
 def test_one_keyframe_for_a_whole_video(seconds: int, longest_s: float) -> None:
     """At 30 frames per second and with 2000 frames to decode; where that is not enough, they are spent evenly."""
-    plan = plan_sampling(sparse(seconds), config(2.0, max_frames=64))
-    assert plan is not None
+    plan = plan_of(sparse(seconds), config(2.0, max_frames=64))
     assert frames_decoded(plan.picks, config()) <= 2000
     assert longest_gap_s(plan.first_s, [pick.time_s for pick in plan.picks], plan.last_s) <= longest_s + EPSILON
 
@@ -362,8 +335,7 @@ def test_one_keyframe_for_a_whole_video(seconds: int, longest_s: float) -> None:
 def test_keyframes_are_kept_when_others_are_given_up() -> None:
     dense = [Sample(at / 30, at % 30 == 0) for at in range(600)]
     late = [Sample(20 + at / 30, at == 0) for at in range(3000)]
-    plan = plan_sampling(dense + late, SamplingConfig(8, 2.0, 64, max_decoded_frames=200))
-    assert plan is not None
+    plan = plan_of(dense + late, SamplingConfig(8, 2.0, 64, max_decoded_frames=200))
     assert [pick.time_s for pick in plan.picks if pick.sample == pick.keyframe] == list(range(0, 22, 2))
 
 

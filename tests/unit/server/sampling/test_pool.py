@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,20 +15,27 @@ import pytest_asyncio
 from clips import ClipSpec, make_clip
 from misbehaving_sampling import OF_SOMEBODY_ELSE, sample_or_misbehave
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, NotAVideo, ShuttingDown, VideoTooLarge
-from wildgate_server.media.coding import UNKNOWN_CODING
-from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.errors import (
+    BackendUnavailable,
+    CorruptVideo,
+    NotAVideo,
+    ShuttingDown,
+    VideoTooLarge,
+    WildgateError,
+)
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, SampledVideo, VideoLimits
 from wildgate_server.sampling.checked_reply import TaskFailed
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
-from wildgate_server.source.content import Content
-from wildgate_server.source.content_digest import content_digest
+from wildgate_server.sampling.worker import SampleTask
+from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.fetching import FetchConfig
-from wildgate_server.source.http_url import HttpUrl
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import HttpUrl
 
 SETTINGS = SamplingSettings(workers=1, timeout_s=60, worker_memory_mb=1024)
 CONFIG = SamplingConfig(8, max_gap_s=1.0, max_frames=3)
@@ -42,12 +49,22 @@ def video() -> bytes:
     return make_clip(ClipSpec(width=64, height=64))
 
 
+@contextmanager
+def pool_with(
+    config: SamplingConfig = CONFIG, task: SampleTask = sample_or_misbehave, **settings: object
+) -> Iterator[SamplingPool]:
+    pool = SamplingPool(SETTINGS.model_copy(update=settings), config, LIMITS, task)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
 @pytest.fixture(scope="module")
 def shared_pool() -> Iterator[SamplingPool]:
     """One worker, so that what a video does to it shows in the next."""
-    pool = SamplingPool(SETTINGS, CONFIG, LIMITS, task=sample_or_misbehave)
-    yield pool
-    pool.close()
+    with pool_with() as pool:
+        yield pool
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -136,11 +153,8 @@ async def test_settings_reach_the_worker(pool: SamplingPool) -> None:
 
 @pytest.mark.parametrize("read_coding", [True, False])
 async def test_how_clips_are_coded_is_found_out_if_that_is_of_use(video: bytes, read_coding: bool) -> None:
-    pool = SamplingPool(SETTINGS, replace(CONFIG, read_coding=read_coding), LIMITS)
-    try:
+    with pool_with(replace(CONFIG, read_coding=read_coding), sample_video) as pool:
         assert ((await pool.sample(Content(video))).coding != UNKNOWN_CODING) is read_coding
-    finally:
-        pool.close()
 
 
 async def test_the_digest_of_content_is_never_a_worker_s_word(pool: SamplingPool) -> None:
@@ -154,48 +168,37 @@ async def test_what_lies_at_a_uri_is_not_taken_for_content(pool: SamplingPool) -
         await pool.sample(remote(OF_SOMEBODY_ELSE))
 
 
-async def test_errors_come_back_whole(pool: SamplingPool) -> None:
-    with pytest.raises(NotAVideo, match="no media container") as refusal:
-        await pool.sample(Content(b"no video"))
-    assert refusal.value.field == "source"
+@pytest.mark.parametrize(
+    ("content", "error", "told"),
+    [
+        pytest.param(b"no video", NotAVideo, "no media container", id="a refusal comes back whole"),
+        pytest.param(b"surprise", TaskFailed, "ZeroDivisionError", id="a bug comes back as one"),
+        pytest.param(b"crash", CorruptVideo, "crashed", id="a crash is the video's own"),
+        pytest.param(b"exit", CorruptVideo, "crashed", id="so is an exit"),
+        pytest.param(b"balloon", CorruptVideo, "memory", id="so is taking more memory than a worker has"),
+        pytest.param(b"killed", BackendUnavailable, "killed", id="being killed at work is not"),
+    ],
+)
+async def test_what_a_video_does_to_a_worker_is_told(
+    pool: SamplingPool, content: bytes, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told) as failure:
+        await pool.sample(Content(content))
+    if error is BackendUnavailable:
+        assert failure.value.retry_after_s
+    elif error is not TaskFailed:
+        assert failure.value.field == "source"
 
 
-async def test_a_bug_in_the_task_comes_back_as_one(pool: SamplingPool) -> None:
-    with pytest.raises(TaskFailed, match="ZeroDivisionError"):
-        await pool.sample(Content(b"surprise"))
-
-
-@pytest.mark.parametrize("death", [b"crash", b"exit"])
-async def test_a_crash_is_the_video_s_own(pool: SamplingPool, death: bytes) -> None:
-    with pytest.raises(CorruptVideo, match="crashed") as refusal:
-        await pool.sample(Content(death))
-    assert refusal.value.field == "source"
-
-
-async def test_a_hang_is_ended() -> None:
-    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.5}), CONFIG, LIMITS, task=sample_or_misbehave)
-    try:
-        with pytest.raises(BackendUnavailable, match=r"longer than 1\.5 s") as idle:
-            await hasty.sample(Content(b"hang"))
-        assert idle.value.retry_after_s
+@pytest.mark.parametrize(("content", "error"), [(b"hang", BackendUnavailable), (b"toil", CorruptVideo)])
+async def test_a_video_that_takes_too_long_is_refused_if_computing_took_it(
+    content: bytes, error: type[WildgateError]
+) -> None:
+    with pool_with(timeout_s=1.5) as hasty:
+        with pytest.raises(error, match=r"longer than 1\.5 s") as refusal:
+            await hasty.sample(Content(content))
+        assert bool(refusal.value.retry_after_s) == (error is BackendUnavailable)
         assert (await hasty.sample(Content(b"video"))).format.startswith("worker "), "the worker was replaced"
-    finally:
-        await asyncio.to_thread(hasty.close)
-
-
-async def test_a_video_that_takes_too_much_computing_is_refused() -> None:
-    hasty = SamplingPool(SETTINGS.model_copy(update={"timeout_s": 1.0}), CONFIG, LIMITS, task=sample_or_misbehave)
-    try:
-        with pytest.raises(CorruptVideo, match="longer than 1 s"):
-            await hasty.sample(Content(b"toil"))
-    finally:
-        await asyncio.to_thread(hasty.close)
-
-
-async def test_a_worker_that_is_killed_at_work_is_not_the_video_s_doing(pool: SamplingPool) -> None:
-    with pytest.raises(BackendUnavailable, match="killed") as killed:
-        await pool.sample(Content(b"killed"))
-    assert killed.value.retry_after_s
 
 
 async def test_a_large_video_is_copied_whole(pool: SamplingPool) -> None:
@@ -207,22 +210,18 @@ async def test_a_large_video_is_copied_whole(pool: SamplingPool) -> None:
 
 async def test_what_lies_elsewhere_holds_no_worker_that_others_need(held: Callable[[str], Held], video: bytes) -> None:
     slow = held("slow")
-    pool = SamplingPool(SETTINGS.model_copy(update={"fetch_workers": 1}), CONFIG, LIMITS, task=sample_or_misbehave)
-    try:
+    with pool_with(fetch_workers=1) as pool:
         fetching = asyncio.create_task(pool.sample(remote(f"http://slow{slow.file}")))
         await slow.started()
         async with asyncio.timeout(20):
             assert (await pool.sample(Content(video))).windows
         slow.go_on()
         assert (await fetching).windows
-    finally:
-        await asyncio.to_thread(pool.close)
 
 
 async def test_a_worker_that_starts_anew_is_not_the_next(held: Callable[[str], Held]) -> None:
     """It would be, as the last to have worked, and its start takes longer than a video."""
-    pool = SamplingPool(SETTINGS.model_copy(update={"workers": 2}), CONFIG, LIMITS, task=sample_or_misbehave)
-    try:
+    with pool_with(workers=2) as pool:
         both = [held("one"), held("other")]
         holding = [asyncio.create_task(pool.sample(VideoFile(one.file))) for one in both]
         workers = {await one.started() for one in both}
@@ -232,13 +231,6 @@ async def test_a_worker_that_starts_anew_is_not_the_next(held: Callable[[str], H
         with pytest.raises(CorruptVideo):
             await pool.sample(Content(b"crash"))
         assert worker_of(await pool.sample(Content(b"video"))) in workers
-    finally:
-        await asyncio.to_thread(pool.close)
-
-
-async def test_a_video_that_takes_more_memory_than_a_worker_has_is_refused(pool: SamplingPool) -> None:
-    with pytest.raises(CorruptVideo, match="memory"):
-        await pool.sample(Content(b"balloon"))
 
 
 async def test_others_are_sampled_while_one_crashes(pool: SamplingPool, video: bytes) -> None:
@@ -278,15 +270,11 @@ async def test_a_caller_that_leaves_keeps_the_worker(pool: SamplingPool, held: C
     assert (await pool.sample(Content(b"video"))).format == f"worker {worker}"
 
 
-async def killed(pool: SamplingPool) -> None:
-    """Kills the pool's worker while it has nothing to do, as when the system runs short of memory and picks it."""
+async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> None:
+    """As when the system runs short of memory and picks it."""
     worker = worker_of(await pool.sample(Content(b"video")))
     os.kill(worker, signal.SIGKILL)
     await until(lambda: not lives(worker))
-
-
-async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> None:
-    await killed(pool)
     assert (await pool.sample(Content(b"video"))).format.startswith("worker ")
 
 

@@ -15,8 +15,7 @@ from clips import ClipSpec, make_clip
 from full_decode import clip_frames, frames_by_time
 
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
-from wildgate_server.media.coding import UNKNOWN_CODING
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
@@ -212,20 +211,20 @@ def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
     assert sample(tmp_path / "video.mp4").windows == sample(content).windows
 
 
-def test_no_file() -> None:
-    with pytest.raises(UriNotFound):
-        sample(Path("/no/such/video.mp4"))
-
-
-def test_a_directory_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(FetchFailed, match="directory"):
-        sample(tmp_path)
-
-
-def test_an_empty_file_is_not_a_video(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("no such file", UriNotFound, "no file"),
+        (".", FetchFailed, "directory"),
+        ("empty", NotAVideo, "no media"),
+    ],
+)
+def test_missing_and_empty_files_and_directories_are_refused(
+    name: str, error: type[Exception], told: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").touch()
-    with pytest.raises(NotAVideo):
-        sample(tmp_path / "empty")
+    with pytest.raises(error, match=told):
+        sample(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from media_host import Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, UriNotFound, VideoTooLarge
 from wildgate_server.source.bucket_fetcher import BucketFetcher, store_of
-from wildgate_server.source.bucket_uri import BucketUri
 from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.remote_object import RemoteObject
+from wildgate_server.source.remote_uri import BucketUri
 
 CONTENT = os.urandom(100_000)
 SPANS = [ByteRange(10_000, 11_000), ByteRange(50_000, 60_000)]
@@ -112,7 +112,7 @@ def test_bytes_that_drip_end_in_time(bucket: MediaHost) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_no_object(scheme: str, bucket: MediaHost) -> None:
+def test_an_object_that_does_not_exist(scheme: str, bucket: MediaHost) -> None:
     with pytest.raises(UriNotFound), at(f"{scheme}://videos/none").opened(1 << 20):
         pass
 

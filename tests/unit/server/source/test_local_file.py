@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.errors import FetchFailed, UriNotFound, VideoTooLarge
+from wildgate_server.errors import FetchFailed
 from wildgate_server.source.byte_source import ByteRange
 from wildgate_server.source.local_file import VideoFile
 
@@ -27,11 +27,3 @@ def test_a_file_that_is_cut_short_meanwhile(tmp_path: Path) -> None:
         file.write_bytes(b"short")
         with pytest.raises(FetchFailed, match="cut short"):
             source.read([ByteRange(50_000, 60_000)])
-
-
-def test_a_file_that_is_not_there_or_is_too_large(tmp_path: Path) -> None:
-    with pytest.raises(UriNotFound), VideoFile(tmp_path / "none").opened(1):
-        pass
-    (tmp_path / "file").write_bytes(b"12")
-    with pytest.raises(VideoTooLarge), VideoFile(tmp_path / "file").opened(1):
-        pass

@@ -1,19 +1,21 @@
-"""http and https URLs, as far as they may be asked for."""
+"""URIs of what lies elsewhere, taken apart and checked as far as that can be done without asking anyone."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from wildgate_server.errors import InvalidRequest
 
-__all__ = ["DEFAULT_PORTS", "HttpUrl", "Scheme"]
+__all__ = ["DEFAULT_PORTS", "BucketUri", "HttpUrl", "Scheme"]
 
 Scheme: TypeAlias = Literal["http", "https"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,31 @@ class HttpUrl:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         port = DEFAULT_PORTS.get(parts.scheme, 0) if port is None else port
         return cls(text, parts.scheme, host, port, quote(target, safe=_PRINTABLE))
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUri:
+    """An object in a bucket, behind an s3 or gs URI.
+
+    These URIs are not URLs: the key is what follows the bucket, and `?`, `#` and `%` in it stand for themselves.
+    """
+
+    text: str
+    scheme: str
+    bucket: str
+    key: str
+
+    @classmethod
+    def parsed(cls, text: str) -> BucketUri:
+        """Raises InvalidRequest for a URI without a key, and for a key that no client of ours can ask for."""
+        scheme, _, place = text.partition("://")
+        bucket, _, key = place.partition("/")
+        if not (bucket and key.strip("/")):
+            raise InvalidRequest(f"uri is malformed: it is {scheme}://BUCKET/KEY", field="uri")
+        if _CONTROL.search(key):
+            raise InvalidRequest("uri is malformed: its key has control characters", field="uri")
+        if any(segment in ("", ".", "..") for segment in key.split("/")):
+            raise InvalidRequest(
+                "uri cannot be read: its key begins or ends with '/', or has '//', '/./' or '/../' in it", field="uri"
+            )
+        return cls(text, scheme.lower(), bucket, key)
