@@ -71,9 +71,13 @@ TARGETS = (
 """What one run on one kind of machine is to show. All are ratios, but for the milliseconds of gateway_added_p50_ms."""
 
 
-def beside_target(target: Target, figure: float | None) -> dict[str, Any]:
-    """A figure beside its target, as results have it."""
-    return {"figure": figure, "target": str(target), "met": target.met_by(figure)}
+def beside_targets(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Every target with its figure, as results have it."""
+    found = {target: figure_of(figures, target.key) for target in TARGETS}
+    return {
+        target.key: {"figure": figure, "target": str(target), "met": target.met_by(figure)}
+        for target, figure in found.items()
+    }
 
 
 def figure_of(figures: Mapping[str, Any], key: str) -> float | None:

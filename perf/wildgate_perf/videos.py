@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import cos, sin
 from multiprocessing import get_context
@@ -46,10 +46,6 @@ class Composition:
     seconds: float = 15.0
     keyframe_every_s: float = 2.0
     options: tuple[tuple[str, str], ...] = (("preset", "superfast"),)
-
-    def variant(self, seed: int) -> Composition:
-        """The same with other pictures."""
-        return replace(self, seed=seed)
 
     @property
     def name(self) -> str:

@@ -23,8 +23,8 @@ from itertools import pairwise
 from typing import Any
 
 from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, all_answered, observed
-from wildgate_perf.load_generator import Loaded, LoadGenerator
-from wildgate_perf.loops import Arrivals, LoadPlan, Offered
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.loops import Arrivals, LoadPlan, Measured
 from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import Workload, by_uri
@@ -90,7 +90,7 @@ def latency_over_load(bench: Bench) -> Findings:
                 "points": sorted([*curve, *rounds.steady, *rounds.overload], key=lambda point: point["of_peak"]),
                 "poisson_at_70pct": poisson | {"p99_over_unloaded_p50": poisson_tail},
                 "deadline_s": _DEADLINE_S,
-                "askers_at_peak": bench.clients,
+                "clients_at_peak": bench.clients,
                 "settings": SETTINGS,
             }
         },
@@ -129,7 +129,8 @@ class _Offer:
         found = {
             "of_peak": of_peak,
             "arrivals": arrivals,
-            **_json(seen.loaded),
+            "offered_per_s": round(of_peak * peak, 3),
+            **point_as_json(seen.measured),
             "server_cores": round(seen.used.total_s / (time.perf_counter() - began), 3),
             **seen.others,
         }
@@ -150,17 +151,16 @@ class _Offer:
             before = now
 
 
-def _json(loaded: Loaded[Offered]) -> dict[str, Any]:
-    offered = loaded.result
+def point_as_json(measured: Measured) -> dict[str, Any]:
+    """What the answers to an open loop say of one offered load."""
     return {
-        "offered_per_s": round(offered.rate_per_s, 3),
-        "good_per_s": round(offered.good_per_s(_DEADLINE_S * 1e3), 3),
-        "asked": len(offered.counted),
-        "failures": offered.failures,
-        "p50_ms": round(offered.took_ms(0.5), 1),
-        "p90_ms": round(offered.took_ms(0.9), 1),
-        "p99_ms": round(offered.took_ms(0.99), 1),
-        "p99_or_failed_ms": round(offered.took_or_failed_ms(0.99), 1),
-        "sent_late_p99_ms": round(offered.late_ms(0.99), 2),
-        "load_generator_core_share": round(loaded.core_share, 4),
+        "good_per_s": round(measured.good_per_s(_DEADLINE_S * 1e3), 3),
+        "requests": len(measured.counted),
+        "failures": measured.failures,
+        "p50_ms": round(measured.took_ms(0.5), 1),
+        "p90_ms": round(measured.took_ms(0.9), 1),
+        "p99_ms": round(measured.took_ms(0.99), 1),
+        "p99_or_failed_ms": round(measured.took_or_failed_ms(0.99), 1),
+        "sent_late_p99_ms": round(measured.late_ms(0.99), 2),
+        "load_generator_core_share": round(measured.core_share, 4),
     }

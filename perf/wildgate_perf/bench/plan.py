@@ -47,6 +47,10 @@ class Plan:
     cached_s: float = 3.0
     decoding_rounds: int = 3
 
+    rtx_s: float = 20.0
+    rtx_clients: int = 64
+    rtx_instances: int = 2
+
 
 FULL = Plan()
 QUICK = Plan(
@@ -73,6 +77,7 @@ QUICK = Plan(
     cached_firsts=3,
     cached_s=0.5,
     decoding_rounds=1,
+    rtx_s=2.0,
 )
 
 

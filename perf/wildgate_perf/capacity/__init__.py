@@ -15,5 +15,5 @@ The model, and where it comes from
   needed; the fleet is large enough when it keeps the target without them.
 
 Left out: waves shorter than the peak factor's, uneven balancing, the network's own latency and protocol overhead.
-`wildgate capacity check` holds the model against measured runs at other loads.
+`wildgate capacity check` holds the model against measured loads.
 """

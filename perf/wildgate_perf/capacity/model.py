@@ -28,12 +28,15 @@ class Demand(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     videos_per_day: float = Field(gt=0)
+    """Videos in a day."""
     peak_factor: float = Field(2.0, ge=1)
     """Videos per second at the peak of the day over their mean."""
     mean_seconds: float = Field(15.0, gt=0)
+    """Length of a video."""
     mean_bytes: float = Field(5e6, gt=0)
+    """Size of a video."""
     cached_share: float = Field(0.0, ge=0, le=1)
-    """Videos that were scored before and whose verdict is still in the cache."""
+    """Videos whose verdict is in the cache."""
     uri_share: float = Field(1.0, ge=0, le=1)
     """Videos given by URI; the others are sent as content."""
     digest_first: bool = False
@@ -241,12 +244,12 @@ class FleetPlan:
     """The least: of a fleet that follows the load of the day exactly, with its spare nodes."""
 
 
-def plan_fleet(profile: Profile, demand: Demand, model: LatencyModel | None = None) -> FleetPlan:
+def plan_fleet(profile: Profile, demand: Demand) -> FleetPlan:
     """The smallest fleet for the demand; raises `CapacityError`, also for an objective that no fleet meets.
 
     The latency is that of a video that is looked at, by URI: cached ones are quicker.
     """
-    model = model or latency_model(profile)
+    model = latency_model(profile)
     work_s, allowed = mixed_work_s(profile, demand), _allowed_utilisation(model, demand)
     busy_nodes = demand.peak_per_s * work_s
     carrying = max(1, math.ceil(round(busy_nodes / allowed, 9)))
