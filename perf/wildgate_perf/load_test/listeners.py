@@ -120,7 +120,7 @@ def _on_test_start(environment: Environment, **_: object) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         parsed.salt = os.urandom(16).hex()
         PlannedShape.phases = Phases()
-        phase = shape.phase if isinstance(shape, PlannedShape) else "whole run"
+        phase = shape.first_phase if isinstance(shape, PlannedShape) else "whole run"
         PlannedShape.phases.begin(phase, environment.stats.entries)
     try:
         options = LoadOptions.of(vars(parsed))

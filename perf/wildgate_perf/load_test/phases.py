@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from wildgate_perf.load_test.kinds import KINDS, REFUSED, SENT_LATE, UNKNOWN_DIGEST
 from wildgate_perf.load_test.load_shapes import WARM_UP
+from wildgate_perf.loops import percentile
 
 Figures: TypeAlias = Mapping[str, float | None]
 """`seconds`, `asked`, `answered`, `refused`, `failed`, `asked_per_s`, `answered_per_s` (goodput), `failed_share`,
@@ -91,6 +92,7 @@ def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]
     answered = asked - refused - failed
     cached = sum(requests - failures for name, (requests, failures, _) in rows if name.endswith(", cached"))
     times: Counter[int] = sum((times for name, (_, _, times) in rows if not name.endswith(REFUSED)), Counter())
+    took_ms = list(times.elements())
     return {
         "seconds": seconds,
         "asked": asked,
@@ -102,15 +104,5 @@ def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]
         "failed_share": failed / asked if asked else None,
         "refused_share": refused / asked if asked else None,
         "cached_share": cached / answered if answered else None,
-        **{name: _percentile(times, share) for name, share in PERCENTILES.items()},
+        **{name: percentile(took_ms, share) if took_ms else None for name, share in PERCENTILES.items()},
     }
-
-
-def _percentile(times: Counter[int], share: float) -> float | None:
-    """By nearest rank."""
-    rank = max(1, -int(-share * times.total() // 1))
-    for took_ms in sorted(times):
-        rank -= times[took_ms]
-        if rank <= 0:
-            return took_ms
-    return None
