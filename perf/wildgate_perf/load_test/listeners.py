@@ -24,7 +24,7 @@ from wildgate_perf.load_test.objectives import ObjectivesInvalid, judge, read_ob
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
 from wildgate_perf.load_test.phases import Phases
 from wildgate_perf.load_test.shapes import SHAPES, PlannedShape
-from wildgate_perf.load_test.users import Load, ScoringUser, UriUser
+from wildgate_perf.load_test.users import ScoringUser, UriUser
 from wildgate_perf.load_test.videos import NoVideos, VideoSource, load_videos
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import write
@@ -124,7 +124,7 @@ def _on_test_start(environment: Environment, **_: object) -> None:
         PlannedShape.phases.begin(phase, environment.stats.entries)
     try:
         options = LoadOptions.of(vars(parsed))
-        ScoringUser.load = Load(options, VideoSource.of(options, load_videos(options.videos)))
+        ScoringUser.options, ScoringUser.videos = options, VideoSource.of(options, load_videos(options.videos))
     except _INVALID as error:
         _log.error("%s", error)
         environment.process_exit_code = _USAGE

@@ -42,14 +42,6 @@ class NotScored(Exception):
 
 
 @dataclass(frozen=True)
-class Load:
-    """What all users of a process share."""
-
-    options: LoadOptions
-    videos: VideoSource
-
-
-@dataclass(frozen=True)
 class _Sent:
     """A request in flight."""
 
@@ -63,8 +55,9 @@ class ScoringUser(User):
     """A caller with a connection of its own; asks for no more than its rate, if it has one."""
 
     abstract = True
-    load: ClassVar[Load]
-    """Of the run in progress; the listener of locust's `test_start` sets it in every process."""
+    options: ClassVar[LoadOptions]
+    videos: ClassVar[VideoSource]
+    """Both of the run in progress; the listener of locust's `test_start` sets them in every process."""
     makes: ClassVar[tuple[str, ...]] = ()
     """The kinds of request that it makes."""
     _numbers = itertools.count()
@@ -75,7 +68,7 @@ class ScoringUser(User):
         self._channel = grpc.insecure_channel(target_of(self.host), options=_CHANNEL_OPTIONS)
         self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._back_off_s = 0.0
-        time.sleep(self._random.random() * self.load.options.pause_s)
+        time.sleep(self._random.random() * self.options.pause_s)
         self._due_s = time.perf_counter()
 
     def on_stop(self) -> None:
@@ -87,7 +80,7 @@ class ScoringUser(User):
 
         A request that is late is sent at once, and nothing is caught up on, as in locust's constant throughput.
         """
-        now, pause_s = time.perf_counter(), self.load.options.pause_s
+        now, pause_s = time.perf_counter(), self.options.pause_s
         self._due_s += pause_s
         if pause_s:
             self._log_row(kinds.SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
@@ -99,42 +92,35 @@ class ScoringUser(User):
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
         sent = _Sent("Score", kind)
         try:
-            response = self._stub.Score(request, timeout=self.load.options.deadline_s)
+            response = self._stub.Score(request, timeout=self.options.deadline_s)
         except grpc.RpcError as failure:
-            error = _error_of(failure)
-            self._report(sent, error=error)
+            self._report(sent, error := _error_of(failure))
             return error
-        self._report(sent, response.verdict, response_bytes=response.ByteSize())
+        self._report(sent, response.verdict, response.ByteSize())
         return None
 
-    def _report(
-        self,
-        sent: _Sent,
-        verdict: pb.Verdict | None = None,
-        *,
-        error: ScoringError | None = None,
-        response_bytes: int = 0,
-    ) -> None:
+    def _report(self, sent: _Sent, result: pb.Verdict | ScoringError, response_bytes: int = 0) -> None:
         """Fires locust's request event, under a name that tells cached and refused ones apart, and logs the stages."""
-        name = sent.kind
-        if name == kinds.DIGEST and error is not None and error.reason == _NOT_CACHED:
-            name, error = kinds.UNKNOWN_DIGEST, None
-        if verdict is not None and verdict.cached:
-            name = _WHEN_CACHED.get(name, name)
-        if error is not None:
-            self._back_off_s = max(self.load.options.failure_pause_s, error.retry_after_s or 0.0)
-            name += kinds.REFUSED if isinstance(error, Overloaded) else ""
+        name, exception = sent.kind, None
+        if isinstance(result, pb.Verdict):
+            name = _WHEN_CACHED.get(name, name) if result.cached else name
+            for timing in result.timings:
+                self._log_row(timing.stage, "stage", timing.duration_ms)
+        elif name == kinds.DIGEST and result.reason == _NOT_CACHED:
+            name = kinds.UNKNOWN_DIGEST
+        else:
+            self._back_off_s = max(self.options.failure_pause_s, result.retry_after_s or 0.0)
+            name += kinds.REFUSED if isinstance(result, Overloaded) else ""
+            exception = NotScored(_reason(result))
         self.environment.events.request.fire(
             request_type=sent.method,
             name=name,
             response_time=(time.perf_counter() - sent.began_s) * 1e3,
             response_length=response_bytes,
-            exception=None if error is None else NotScored(_reason(error)),
+            exception=exception,
             start_time=sent.began,
             context={},
         )
-        for timing in verdict.timings if verdict else ():
-            self._log_row(timing.stage, "stage", timing.duration_ms)
 
     def _log_row(self, name: str, method: str, took_ms: float) -> None:
         """Adds to a row of locust's statistics; fired as a request, it would count in the totals, too."""
@@ -155,7 +141,7 @@ class ContentUser(ScoringUser):
     @task
     def score(self) -> None:
         """Scores one."""
-        content = self.load.videos.fresh(self._random)
+        content = self.videos.fresh(self._random)
         self._score(kinds.CONTENT, pb.ScoreRequest(video_id=self._video_id(kinds.CONTENT), content=content))
 
 
@@ -168,8 +154,8 @@ class UriUser(ScoringUser):
         """Connects, and lays out its file."""
         super().on_start()
         self._file: FreshFile | None = None
-        if folder := self.load.options.uri_folder:
-            self._file = FreshFile(Path(folder), self._random.choice(self.load.videos.videos), uuid.uuid4().hex)
+        if folder := self.options.uri_folder:
+            self._file = FreshFile(Path(folder), self._random.choice(self.videos.videos), uuid.uuid4().hex)
 
     def on_stop(self) -> None:
         """Disconnects, and removes its file."""
@@ -182,13 +168,11 @@ class UriUser(ScoringUser):
     def score(self) -> None:
         """Scores one."""
         if self._file is None:
-            name = self._random.choice(self.load.videos.videos).name
+            name = self._random.choice(self.videos.videos).name
         else:
             self._file.renew(self._random)
             name = self._file.path.name
-        self._score(
-            kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.load.options.uri_base + name)
-        )
+        self._score(kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.options.uri_base + name))
 
 
 class RepeatedUser(ScoringUser):
@@ -201,13 +185,12 @@ class RepeatedUser(ScoringUser):
     @task
     def score(self) -> None:
         """Scores one, by its digest first where that is wanted."""
-        content, video_id = self.load.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
-        if self.load.options.digest_first:
+        content, video_id = self.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
+        if self.options.digest_first:
             digest = f"blake3:{blake3.blake3(content).hexdigest()}"
             error = self._score(kinds.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
             if error is None or error.reason != _NOT_CACHED:
                 return
-            self._back_off_s = 0.0
         self._score(kinds.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
 
 
@@ -228,35 +211,35 @@ class StreamUser(ScoringUser):
     @task
     def stream(self) -> None:
         """One stream of videos."""
-        options = self.load.options
+        options = self.options
         places = threading.BoundedSemaphore(options.stream_window)
         in_flight: dict[str, _Sent] = {}
         over = threading.Event()
         requests = self._requests(places, in_flight, over)
         whole = _Sent("ScoreStream", kinds.STREAM)
-        error: ScoringError | None = None
+        # A stream that ends without an error must have answered everything.
+        error = ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
         try:
             # The stream may wait for its own pace, so its deadline is for being stuck, not for a video.
             timeout_s = options.stream_videos * (options.deadline_s + options.pause_s)
             for response in self._stub.ScoreStream(requests, timeout=timeout_s):
-                self._take(response, in_flight)
+                failed = response.WhichOneof("result") == "error"
+                result = error_from_status(response.error) if failed else response.verdict
+                self._report(in_flight.pop(response.video_id), result, response.ByteSize())
                 places.release()
         except grpc.RpcError as failure:
             error = _error_of(failure)
+            in_flight = in_flight or {"": whole}
         finally:
             over.set()
-        if error is not None and not in_flight:
-            self._report(whole, error=error)
-        # A stream that ends without an error must have answered everything.
-        lost = error or ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
         for sent in in_flight.values():
-            self._report(sent, error=lost)
+            self._report(sent, error)
 
     def _requests(
         self, places: threading.BoundedSemaphore, in_flight: dict[str, _Sent], over: threading.Event
     ) -> Iterator[pb.ScoreStreamRequest]:
         """Videos as their turn comes: when there is a place, when they are due, and as long as the user stays."""
-        options = self.load.options
+        options = self.options
         for _ in range(options.stream_videos):
             if not places.acquire(timeout=options.deadline_s):
                 return
@@ -264,16 +247,9 @@ class StreamUser(ScoringUser):
             if over.is_set() or self._state == LOCUST_STATE_STOPPING:
                 return
             video_id = self._video_id(kinds.STREAM)
-            request = pb.ScoreRequest(video_id=video_id, content=self.load.videos.fresh(self._random))
+            request = pb.ScoreRequest(video_id=video_id, content=self.videos.fresh(self._random))
             in_flight[video_id] = _Sent("ScoreStream", kinds.STREAM)
             yield pb.ScoreStreamRequest(request=request)
-
-    def _take(self, response: pb.ScoreStreamResponse, in_flight: dict[str, _Sent]) -> None:
-        sent = in_flight.pop(response.video_id)
-        if response.WhichOneof("result") == "error":
-            self._report(sent, error=error_from_status(response.error), response_bytes=response.ByteSize())
-        else:
-            self._report(sent, response.verdict, response_bytes=response.ByteSize())
 
 
 def _error_of(failure: grpc.RpcError) -> ScoringError:
