@@ -26,24 +26,19 @@ from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
-from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton, EmbeddedTritonConfig, TritonStartError
 from wildgate_server.triton.launch import free_endpoints
-from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
+from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
-    "ClipRow",
     "Detection",
     "EmbeddedTriton",
     "EmbeddedTritonConfig",
     "Judgement",
     "Letterbox",
-    "SampledVideo",
     "Sampler",
     "Sighting",
     "Stage",
-    "TritonClient",
-    "TritonRuntime",
     "TritonStartError",
     "available_cores",
     "find_triton_runtime",

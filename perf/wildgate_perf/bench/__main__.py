@@ -29,7 +29,7 @@ from wildgate_perf.bench.plan import FULL, QUICK
 from wildgate_perf.bench.rtx import cannot_run, measure_rtx
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
-from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_targets, brief, figure_of, read, target_table, write
+from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_targets, figure_of, read, target_table, write
 from wildgate_perf.server_parts import TritonStartError
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
         try:
             findings = phases[name][0](bench)
         except _FAILURES as error:
-            failed[name] = brief(error)  # without paths and log tails, which belong to whoever reads the console
+            failed[name] = type(error).__name__  # its text may name paths, which do not belong in results
             console.print(f"{name}: {type(error).__name__}: {error}", style="red", markup=False)
         else:
             document |= findings.figures

@@ -64,13 +64,12 @@ async def _with_triton(bench: Bench) -> Findings:
 
 
 def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
-    budget = bench.budget(bench.plan.direct_budget_s)
     settings = SETTINGS | {"backend__target": triton, "backend__model_repository": repository}
     with LoadGenerator() as load, bench.serving("gateway_over_direct", **settings) as server:
         readings = {
             name: _Reading(bench, load, ways) for name, ways in _workloads(bench, repository, server.target, triton)
         }
-        for number in budget.rounds(bench.plan.direct_rounds):
+        for number in range(bench.plan.direct_rounds):
             for name, reading in readings.items():
                 reading.round(number)
                 bench.say(f"gateway_over_direct ({name}): round {number + 1}: {reading}")

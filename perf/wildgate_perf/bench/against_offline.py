@@ -51,7 +51,7 @@ def _measure(
     sources: Sequence[bytes | Path],
     workload_for: Callable[[str], Workload],
 ) -> Findings:
-    plan, budget = bench.plan, bench.budget(bench.plan.offline_budget_s)
+    plan = bench.plan
     rounds: dict[str, list[Observed]] = {"offline": [], "served": []}
     with (
         LoadGenerator(available_cores()) as cores,
@@ -64,7 +64,7 @@ def _measure(
         }
         for way in ways.values():
             way.load.closed(way.workload, LoadPlan(way.clients, 0.0, plan.warm_up_s))
-        for number in budget.rounds(plan.offline_rounds):
+        for number in range(plan.offline_rounds):
             for name in ways if number % 2 == 0 else reversed(ways):
                 rounds[name].append(ways[name].round(plan.warm_up_s, plan.offline_round_s))
             speeds = {name: per_s(found)[-1] for name, found in rounds.items()}

@@ -55,8 +55,7 @@ class _Rounds:
 
 def latency_over_load(bench: Bench) -> Findings:
     """Both figures, and the whole curve."""
-    plan, budget = bench.plan, bench.budget(bench.plan.load_budget_s)
-    rounds = _Rounds()
+    plan, rounds = bench.plan, _Rounds()
     with ExitStack() as stack:
         load = stack.enter_context(LoadGenerator())
         server = stack.enter_context(bench.serving("latency_over_load", **SETTINGS))
@@ -67,7 +66,7 @@ def latency_over_load(bench: Bench) -> Findings:
         curve = [offer.point(share, first, plan.point_s) for share in plan.points]
         poisson = offer.point(_STEADY, first, plan.steady_s, arrivals="poisson")
         rounds.peaks.append(offer.peak())
-        for _ in budget.rounds(plan.load_rounds, at_least=1):
+        for _ in range(plan.load_rounds):
             peak = rounds.peaks[-1]
             rounds.unloaded.append(offer.unloaded())
             rounds.steady.append(offer.point(_STEADY, peak, plan.steady_s))

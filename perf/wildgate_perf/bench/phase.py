@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.plan import Budget, Plan
+from wildgate_perf.bench.plan import Plan
 from wildgate_perf.cpu_time import CpuTimes, machine_cpu_s
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured, together
@@ -30,23 +30,12 @@ class PhaseFailed(Exception):
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured with: lengths, where videos and logs lie, which models, and where progress is told.
-
-    The time of the whole benchmark runs from the making of this.
-    """
+    """What is measured with: lengths, where videos and logs lie, which models, and where progress is told."""
 
     plan: Plan
     folder: Path
     repository: Path
     say: Callable[[str], None] = print
-    whole: Budget = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "whole", Budget(self.plan.whole_s))
-
-    def budget(self, seconds: float) -> Budget:
-        """The time a phase has, from now on: `seconds`, or what is left of the whole."""
-        return Budget(min(seconds, self.whole.left_s))
 
     @property
     def video_folder(self) -> Path:
@@ -93,22 +82,6 @@ def all_answered(measured: Measured) -> Measured:
     return measured
 
 
-class Bystanders:
-    """Whatever else the machine did since this was made: cores kept busy by others, and by the host (steal)."""
-
-    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
-        self._now = now
-        self._began = now()
-        self._busy_s, self._steal_s = machine_cpu_s()
-
-    def cores(self, ours_s: float) -> dict[str, float]:
-        """Means since the beginning, in cores; `ours_s` is the processor time that was for the measurement."""
-        busy_s, steal_s = machine_cpu_s()
-        elapsed = self._now() - self._began
-        others = max(0.0, busy_s - self._busy_s - ours_s)
-        return {"others": round(others / elapsed, 3), "steal": round((steal_s - self._steal_s) / elapsed, 3)}
-
-
 @dataclass(frozen=True)
 class Observed:
     """A loop of the load generator, the processor time of the server meanwhile, and what else the machine did."""
@@ -123,11 +96,14 @@ class Observed:
 
 
 def observed(cpu_times: Callable[[], CpuTimes], load: Callable[[], Measured]) -> Observed:
-    """Runs `load` and watches what it takes."""
-    watch, before = Bystanders(), cpu_times()
+    """Runs `load` and watches what it takes, and how many cores others and the host (steal) kept busy meanwhile."""
+    began, before, (busy_s, steal_s) = time.perf_counter(), cpu_times(), machine_cpu_s()
     measured = load()
-    used = cpu_times().since(before)
-    return Observed(measured, used, watch.cores(used.total_s + measured.cpu_s))
+    used, (busy_then_s, steal_then_s) = cpu_times().since(before), machine_cpu_s()
+    elapsed_s = time.perf_counter() - began
+    others_s = max(0.0, busy_then_s - busy_s - used.total_s - measured.cpu_s)
+    others = {"others": round(others_s / elapsed_s, 3), "steal": round((steal_then_s - steal_s) / elapsed_s, 3)}
+    return Observed(measured, used, others)
 
 
 @dataclass(frozen=True)

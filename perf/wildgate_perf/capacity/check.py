@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wildgate_perf.capacity.model import LatencyModel, MeasuredCurve, Queue
-from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
+from wildgate_perf.capacity.model import LatencyCurve
+from wildgate_perf.capacity.profile import CapacityError, Profile
+
+_SAME_LOAD = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Compared:
     """One load: `utilisation` is the share of the node's capacity that was offered, at most 1."""
 
     about: str
-    model: str
     utilisation: Pair
     answered_per_s: Pair
     p50_ms: Pair
@@ -35,37 +36,26 @@ class Compared:
 
 
 def check_points(profile: Profile) -> list[Compared]:
-    """Every load of the profile's curve, by the curve through the other loads and by the queue.
-
-    Raises `CapacityError` where the profile has no loads.
-    """
+    """Every load of the profile, by the curve through the others. Raises `CapacityError` where there is none."""
     if not profile.points:
         raise CapacityError("the profile has no points to check against")
-    compared = []
+    peak, compared = profile.curve_peak_per_s, []
     for point in sorted(profile.points, key=lambda point: point.offered_per_s):
+        load = point.offered_per_s / peak
         # Points at the same load would give the answer away.
-        others = [
-            other
-            for other in profile.steady_points
-            if other.arrivals == "uniform" and abs(other.offered_per_s / point.offered_per_s - 1) > 0.05
-        ]
-        curves: list[LatencyModel] = [MeasuredCurve.of(others, profile.curve_peak_per_s)] if others else []
-        compared += [_compared(profile, point, model) for model in (*curves, Queue.of(profile, point.arrivals))]
+        others = [o for o in profile.curve_points if abs(o.offered_per_s / point.offered_per_s - 1) > _SAME_LOAD]
+        curve = LatencyCurve.of(others, peak)
+        busy = None if point.server_cores is None else point.server_cores / profile.cores
+        compared.append(
+            Compared(
+                about=f"{load:.0%} of the peak, {point.arrivals}",
+                utilisation=Pair(min(1.0, load), busy),
+                answered_per_s=Pair(min(point.offered_per_s, peak), point.answered_per_s),
+                p50_ms=Pair(curve.percentile_ms(0.5, load), point.p50_ms),
+                p99_ms=Pair(curve.percentile_ms(0.99, load), point.p99_ms),
+            )
+        )
     return compared
-
-
-def _compared(profile: Profile, point: LoadPoint, model: LatencyModel) -> Compared:
-    peak = profile.curve_peak_per_s
-    load = point.offered_per_s / peak
-    busy = None if point.server_cores is None else point.server_cores / profile.cores
-    return Compared(
-        about=f"{load:.0%} of the peak, {point.arrivals}",
-        model=model.name,
-        utilisation=Pair(min(1.0, load), busy),
-        answered_per_s=Pair(min(point.offered_per_s, peak), point.answered_per_s),
-        p50_ms=Pair(model.percentile_ms(0.5, load), point.p50_ms),
-        p99_ms=Pair(model.percentile_ms(0.99, load), point.p99_ms),
-    )
 
 
 def mean_error(pairs: Sequence[Pair]) -> float | None:

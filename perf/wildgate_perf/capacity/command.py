@@ -112,7 +112,7 @@ def _plan_table(plan: FleetPlan) -> Table:
         ),
         "latency at the peak": (
             f"p50 {_ms(plan.p50_ms_at_peak)}, p99 {_ms(plan.p99_ms_at_peak)}; "
-            f"without the spare p99 {_ms(plan.p99_ms_without_spare)} ({plan.latency_model})"
+            f"without the spare p99 {_ms(plan.p99_ms_without_spare)}"
         ),
         "headroom": (
             f"{plan.headroom:.2f} times the peak as allowed, "
@@ -132,16 +132,14 @@ def _plan_table(plan: FleetPlan) -> Table:
 
 
 def _check_table(compared: Sequence[Compared]) -> Table:
-    """Predicted / measured (error) of every load, and the mean size of the errors by model at the end."""
-    table = Table("load", "by", "utilisation", "answered/s", "p50 ms", "p99 ms", box=box.SIMPLE_HEAD)
+    """Predicted / measured (error) of every load, and the mean size of the errors at the end."""
+    table = Table("load", "utilisation", "answered/s", "p50 ms", "p99 ms", box=box.SIMPLE_HEAD)
     forms = {"utilisation": ".2f", "answered_per_s": ".2f", "p50_ms": ".0f", "p99_ms": ".0f"}
     for row in compared:
-        table.add_row(row.about, row.model, *(_pair(getattr(row, name), form) for name, form in forms.items()))
-    for model in dict.fromkeys(row.model for row in compared):
-        errors = [mean_error([getattr(row, name) for row in compared if row.model == model]) for name in forms]
-        table.add_section()
-        shares = ("-" if error is None else f"{error:.0%}" for error in errors)
-        table.add_row("mean size of errors", model, *shares)
+        table.add_row(row.about, *(_pair(getattr(row, name), form) for name, form in forms.items()))
+    errors = [mean_error([getattr(row, name) for row in compared]) for name in forms]
+    table.add_section()
+    table.add_row("mean size of errors", *("-" if error is None else f"{error:.0%}" for error in errors))
     return table
 
 

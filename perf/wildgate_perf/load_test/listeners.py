@@ -124,7 +124,7 @@ def _on_test_start(environment: Environment, **_: object) -> None:
         PlannedShape.phases.begin(phase, environment.stats.entries)
     try:
         options = LoadOptions.of(vars(parsed))
-        ScoringUser.options, ScoringUser.videos = options, VideoSource.of(options, load_videos(options.videos))
+        ScoringUser.options, ScoringUser.videos = options, VideoSource(options, load_videos(options.videos))
     except _INVALID as error:
         _log.error("%s", error)
         environment.process_exit_code = _USAGE

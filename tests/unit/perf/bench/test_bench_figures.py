@@ -8,7 +8,7 @@ import pytest
 
 from wildgate_perf.bench.bytes_read import _with_served
 from wildgate_perf.bench.offered_load import _Rounds, point_as_json
-from wildgate_perf.bench.phase import Bystanders, Observed, PhaseFailed, all_answered, cpu_ms, rounds_as_json
+from wildgate_perf.bench.phase import Observed, PhaseFailed, all_answered, cpu_ms, observed, rounds_as_json
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
 from wildgate_perf.range_server import RangeServer
@@ -19,15 +19,15 @@ def measured(*outcomes: Outcome, seconds: float = 1, cpu_s: float = 0) -> Measur
     return Measured(outcomes, outcomes, 0, seconds, cpu_s, wall_s=seconds)
 
 
-def observed(took_s: float, infer_ms: float, cpu_s: dict[str, float]) -> Observed:
+def served_round(took_s: float, infer_ms: float, cpu_s: dict[str, float]) -> Observed:
     answers = [Outcome(0, 0, took_s, stages_ms={"infer": infer_ms})] * 5
     return Observed(measured(*answers, cpu_s=0.025), CpuTimes(cpu_s), {"others": 0.5})
 
 
 def test_rounds_are_told_way_by_way_and_processor_time_is_shared_among_all_answers() -> None:
     served = [
-        observed(0.1, 80, {"gateway": 0.2, "triton guard": 0.0}),
-        observed(0.3, 90, {"gateway": 0.4, "tritonserver": 0.1}),
+        served_round(0.1, 80, {"gateway": 0.2, "triton guard": 0.0}),
+        served_round(0.3, 90, {"gateway": 0.4, "tritonserver": 0.1}),
     ]
     assert cpu_ms(served) == {"load generator": 5.0, "gateway": 60.0, "tritonserver": 10.0}
     told = rounds_as_json({"served": served, "offline": served[:1]})
@@ -88,7 +88,8 @@ def test_a_failed_request_fails_the_phase_by_name() -> None:
 
 
 def test_what_is_ours_is_not_counted_as_the_others() -> None:
-    seconds = iter((0.0, 10.0))
-    cores = Bystanders(lambda: next(seconds)).cores(ours_s=1e9)
-    assert cores["others"] == 0
-    assert cores["steal"] >= 0
+    times = iter((CpuTimes({}), CpuTimes({"gateway": 1e9})))
+    seen = observed(lambda: next(times), lambda: measured(Outcome(0, 0, 0.5)))
+    assert seen.used.total_s == 1e9
+    assert seen.others["others"] == 0
+    assert seen.others["steal"] >= 0

@@ -1,105 +1,81 @@
-"""The model against runs whose truth is known, and the command around it."""
+"""The model against loads whose truth is known, and the command around it."""
 
 from __future__ import annotations
 
 import json
-import random
 import tomllib
-from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import pytest
 from checkout import ROOT
-from simulated_node import waits
 
-from wildgate_perf.capacity.check import Compared, Pair, check_points, mean_error
+from wildgate_perf.capacity.check import Pair, check_points, mean_error
 from wildgate_perf.capacity.command import capacity_command
-from wildgate_perf.capacity.profile import CapacityError, Profile
-from wildgate_perf.loops import percentile
+from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
 
-SERVERS, SERVICE_S, UNLOADED_S = 4, 0.2, 0.1
-PEAK = SERVERS / SERVICE_S
+PEAK, CORES = 20.0, 4
 
 
-def simulated_point(load: float, service: Callable[[random.Random], float]) -> dict[str, Any]:
-    """An open loop on a simulated node whose videos take 100 ms and then wait for one of four servers."""
-    took = [UNLOADED_S + wait for wait in waits(SERVERS, load * PEAK, service, 60_000, 11)]
-    return {
-        "offered_per_s": load * PEAK,
-        "answered_per_s": load * PEAK,
-        "p50_ms": percentile(took, 0.5) * 1e3,
-        "p99_ms": percentile(took, 0.99) * 1e3,
-        "arrivals": "poisson",
-        "server_cores": load * SERVERS,
-    }
+def point(load: float, p99_ms: float, arrivals: str = "uniform") -> LoadPoint:
+    """A load that keeps as many cores busy as it is of the peak."""
+    rate = load * PEAK
+    return LoadPoint(
+        offered_per_s=rate,
+        answered_per_s=min(rate, PEAK),
+        p50_ms=100 + 100 * load,
+        p99_ms=p99_ms,
+        arrivals=arrivals,
+        server_cores=min(1, load) * CORES,
+    )
 
 
-def simulated_profile(service: Callable[[random.Random], float], variability: float) -> Profile:
-    loads = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8)
-    overload = {"offered_per_s": 3 * PEAK, "answered_per_s": PEAK, "p50_ms": 5000, "p99_ms": 9000}
+POINTS = (
+    point(0.1, 150),
+    point(0.3, 200),
+    point(0.5, 250),
+    point(0.7, 400),
+    point(0.7, 900, "poisson"),
+    point(3, 9000),
+)
+
+
+@pytest.fixture
+def profile() -> Profile:
     return Profile.model_validate(
         {
-            "cores": SERVERS,
+            "cores": CORES,
             "peak_per_s": {"uri": PEAK, "content": PEAK / 2},
-            "unloaded_p50_ms": UNLOADED_S * 1e3,
             "cached_over_first": {"by_digest": 0.01, "by_content": 0.1},
             "video_bytes": 1,
-            "service_variability": variability,
-            "points": [*(simulated_point(load, service) for load in loads), overload],
+            "points": POINTS,
         }
     )
 
 
-def by_model(compared: Sequence[Compared], model: str) -> list[Compared]:
-    return [row for row in compared if row.model == model]
+def test_a_load_is_predicted_from_its_neighbours(profile: Profile) -> None:
+    rows = {row.about: row for row in check_points(profile)}
+    assert list(rows) == [
+        *(f"{load}% of the peak, uniform" for load in (10, 30, 50, 70)),
+        *("70% of the peak, poisson", "300% of the peak, uniform"),
+    ]
+    assert [rows[f"{load}% of the peak, uniform"].p99_ms for load in (10, 30, 50)] == [
+        *(Pair(200, 150), Pair(pytest.approx(200), 200), Pair(pytest.approx(300), 250))
+    ]
+    # Beyond the measured loads; the other point at the same load would give the answer away.
+    assert [rows[f"70% of the peak, {kind}"].p99_ms.predicted for kind in ("uniform", "poisson")] == [None, None]
+    assert mean_error([row.answered_per_s for row in rows.values()]) == pytest.approx(0)
+    assert mean_error([row.utilisation for row in rows.values()]) == pytest.approx(0)
 
 
-@pytest.mark.parametrize(
-    ("service", "variability"),
-    [(lambda chance: chance.expovariate(1 / SERVICE_S), 1.0), (lambda chance: SERVICE_S, 0.0)],
-    ids=["M/M/4", "M/D/4"],
-)
-def test_the_queue_predicts_a_queue(service: Callable[[random.Random], float], variability: float) -> None:
-    rows = by_model(check_points(simulated_profile(service, variability)), "queue")
-    assert len(rows) == 7
-    assert mean_error([row.answered_per_s for row in rows]) == pytest.approx(0, abs=1e-9)
-    assert mean_error([row.utilisation for row in rows]) == pytest.approx(0, abs=1e-9)
-    latency_error = mean_error([row.p99_ms for row in rows])
-    assert latency_error is not None
-    assert latency_error < 0.1
+def test_a_load_is_not_predicted_from_itself(profile: Profile) -> None:
+    points = (*POINTS[:2], POINTS[2].model_copy(update={"p99_ms": 100_000.0}), *POINTS[3:])
+    row = check_points(profile.model_copy(update={"points": points}))[2]
+    assert row.p99_ms == Pair(pytest.approx(300), 100_000)
 
 
-def test_the_curve_predicts_a_load_from_its_neighbours() -> None:
-    profile = simulated_profile(lambda chance: chance.expovariate(1 / SERVICE_S), 1.0)
-    uniform = profile.model_copy(
-        update={"points": tuple(p.model_copy(update={"arrivals": "uniform"}) for p in profile.points)}
-    )
-    rows = by_model(check_points(uniform), "measured curve")
-    inner = [row for row in rows if row.p99_ms.predicted is not None]
-    assert [row.about for row in inner] == [f"{load}% of the peak, uniform" for load in (10, 30, 50, 60, 70)]
-    # Waiting grows ever faster with load, so a straight line runs above it, and below the next load.
-    for row, following in zip(inner[1:], rows[2:], strict=False):
-        assert row.p99_ms.predicted is not None
-        assert row.p99_ms.measured is not None
-        assert following.p99_ms.measured is not None
-        assert 0.95 * row.p99_ms.measured < row.p99_ms.predicted < following.p99_ms.measured
-
-
-def test_a_point_is_not_predicted_from_itself() -> None:
-    profile = simulated_profile(lambda chance: SERVICE_S, 0.0)
-    points = [p.model_copy(update={"arrivals": "uniform"}) for p in profile.steady_points]
-    wrong = points[3].model_copy(update={"p99_ms": 100_000.0})
-    changed = profile.model_copy(update={"points": (*points[:3], wrong, *points[4:])})
-    row = next(row for row in by_model(check_points(changed), "measured curve") if "60%" in row.about)
-    assert row.p99_ms.measured == 100_000
-    assert row.p99_ms.predicted is not None
-    assert row.p99_ms.predicted < 1000
-
-
-def test_overload_is_answered_at_the_peak_and_has_no_latency() -> None:
-    row = by_model(check_points(simulated_profile(lambda chance: SERVICE_S, 0.0)), "queue")[-1]
+def test_overload_is_answered_at_the_peak_and_has_no_latency(profile: Profile) -> None:
+    row = check_points(profile)[-1]
     assert (row.answered_per_s.predicted, row.utilisation.predicted) == (PEAK, 1.0)
     assert row.p99_ms == Pair(None, 9000)
 
@@ -115,11 +91,6 @@ def test_errors_are_of_predicted_over_measured() -> None:
 def test_a_profile_without_loads_cannot_be_checked(profile: Profile) -> None:
     with pytest.raises(CapacityError, match="has no points"):
         check_points(profile.model_copy(update={"points": ()}))
-
-
-@pytest.fixture
-def profile() -> Profile:
-    return simulated_profile(lambda chance: SERVICE_S, 0.0)
 
 
 @pytest.fixture
@@ -147,7 +118,7 @@ def test_the_command_tells_programs_the_same(profile_file: str, capsys: pytest.C
 
 def test_the_command_checks(profile_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["check", "--profile", profile_file], ["--profile", profile_file, "check"]):
-        assert capacity_command([*arguments, "--within", "0.2"] if arguments[0] == "check" else arguments) == 0
+        assert capacity_command([*arguments, "--within", "0.3"] if arguments[0] == "check" else arguments) == 0
         assert "mean size of errors" in capsys.readouterr().out
 
 
@@ -157,13 +128,13 @@ def test_the_command_checks(profile_file: str, capsys: pytest.CaptureFixture[str
 def test_the_check_judges_latency_and_utilisation_too(
     profile: Profile, tmp_path: Path, wrong: dict[str, float], figure: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    points = tuple(point.model_copy(update=wrong) for point in profile.points)
+    points = (*POINTS[:2], POINTS[2].model_copy(update=wrong), *POINTS[3:])
     file = tmp_path / "wrong.yaml"
     file.write_text(profile.model_copy(update={"points": points}).model_dump_json())
-    assert capacity_command(["check", "--profile", str(file), "--within", "0.2"]) == (1 if figure else 0)
+    assert capacity_command(["check", "--profile", str(file), "--within", "0.3"]) == (1 if figure else 0)
     told = capsys.readouterr().err
     assert [line.partition(":")[0] for line in told.splitlines()] == ([figure] if figure else [])
-    assert not figure or "more than 20.0%" in told
+    assert not figure or "more than 30.0%" in told
 
 
 @pytest.mark.parametrize(
