@@ -12,8 +12,8 @@ The same videos, the same ONNX file, the same machine, the same run. What makes 
 - Contenders take turns within each round, one running at a time, started anew and warmed up; figures are medians over
   rounds, ratios are taken round by round. wildgate's cache is off. Usage reports are off, all listen on loopback.
 - Answers are checked: the scores of all frames and labels of a few videos must be those of an independent full decode,
-  within a tolerance that the results state for each. A contender that answers wrongly, or does not start, fails the
-  run at once; a peer that is not installed is reported as absent, and `over_best_peer` is not taken then.
+  within a tolerance that the results state for each. A contender that is not installed, does not start or answers
+  wrongly fails the run at once.
 - wildgate's decoder leaves out deblocking on keyframes that it shrinks at least threefold. Peers' decoders do not, and
   peers are not given it: they use what PyAV and FFmpeg are documented to do.
 - Peers do less: they validate nothing, isolate no untrusted input, apply no policy, find no frames between keyframes,

@@ -29,35 +29,32 @@ Rounds = Mapping[str, Sequence[Observed]]
 
 @dataclass
 class Contest:
-    """What came of all turns, by name: versions, rounds and largest score differences, and why others are absent."""
+    """What came of all turns, by name: rounds, and the largest score difference."""
 
-    versions: dict[str, dict[str, str]] = field(default_factory=dict)
     rounds: dict[str, list[Observed]] = field(default_factory=dict)
     off_by: dict[str, float] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
 
 
 def over_peers(bench: Bench) -> Findings:
-    """Both ratios; not `over_best_peer` where a peer is absent. Raises PhaseFailed where a contender failed."""
+    """Both ratios. Raises PhaseFailed where one is not installed, does not start, answers wrongly or not at all."""
+    facts = {
+        name: {"title": each.title, "versions": versions(each), "tolerance": each.tolerance, **each.facts}
+        for name, each in CONTENDERS.items()
+    }
     contest = run_contest(CONTENDERS, _material(bench))
     for line in summary(CONTENDERS, contest):
         bench.say(line)
     figures = ratios(contest.rounds)
-    facts = {
-        name: {"title": each.title, "tolerance": each.tolerance, **each.facts} for name, each in CONTENDERS.items()
-    }
-    details = {
-        **figures,
-        "contenders": facts,
-        "versions": contest.versions,
-        "absent": contest.absent,
-        "off_by": contest.off_by,
-        **rounds_as_json(contest.rounds),
-    }
-    return Findings(
-        {key: figures[key] for key in ("over_best_peer", "over_common_script") if figures[key] is not None},
-        {"peers": details},
-    )
+    details = {**figures, "contenders": facts, "off_by": contest.off_by, **rounds_as_json(contest.rounds)}
+    return Findings({key: figures[key] for key in ("over_best_peer", "over_common_script")}, {"peers": details})
+
+
+def versions(contender: Contender) -> dict[str, str]:
+    """The versions of what it is made of. Raises PhaseFailed naming the first that is not installed."""
+    try:
+        return {package: version(package) for package in contender.packages}
+    except PackageNotFoundError as error:
+        raise PhaseFailed(f"{error.name} is not installed: make bench-peers installs it") from None
 
 
 def _material(bench: Bench) -> Material:
@@ -74,17 +71,10 @@ def run_contest(contenders: Mapping[str, Contender], material: Material) -> Cont
 
     Raises PhaseFailed when one does not start, answers wrongly or fails to answer, naming it.
     """
-    contest, plan, say = Contest(), material.bench.plan, material.bench.say
-    for name, each in contenders.items():
-        try:
-            contest.versions[name] = {package: version(package) for package in each.packages}
-        except PackageNotFoundError as error:
-            contest.absent[name] = f"{error.name} is not installed: make bench-peers installs it"
-            say(f"{each.title}: absent: {contest.absent[name]}")
-    present = [name for name in contenders if name not in contest.absent]
+    contest, plan, say, names = Contest(), material.bench.plan, material.bench.say, list(contenders)
     for number in range(plan.peer_rounds):
-        first = number * max(1, len(present) // plan.peer_rounds) % max(1, len(present))
-        for name in (*present[first:], *present[:first]):
+        first = number * max(1, len(names) // plan.peer_rounds) % len(names)
+        for name in (*names[first:], *names[:first]):
             contender, began = contenders[name], time.monotonic()
             try:
                 with contender.start(material) as (answer, way):
@@ -107,30 +97,22 @@ def server_cpu_ms(seen: Observed) -> float:
 
 
 def ratios(rounds: Rounds, peers: Collection[str] = tuple(PEERS)) -> dict[str, Any]:
-    """wildgate's videos/s over those of the best of `peers` and of the common script, medians of rounds.
+    """wildgate's videos/s over those of the best of `peers` and of the common script, medians of rounds."""
 
-    None where one of the two was not measured, or one of `peers`: the best of some peers is not the best peer.
-    """
-
-    def ratio(above: str | None, below: str | None) -> float | None:
-        if above is None or below is None or not {above, below} <= rounds.keys():
-            return None
+    def ratio(above: str, below: str) -> float:
         return round(Spread.ratios(per_s(rounds[above]), per_s(rounds[below])).median, 3)
 
-    everybody = bool(peers) and all(name in rounds for name in peers)
-    best = max(peers, key=lambda name: Spread.of(per_s(rounds[name])).median) if everybody else None
-    found: dict[str, Any] = {
+    best = max(peers, key=lambda name: Spread.of(per_s(rounds[name])).median)
+    # By processor time of the servers alone, which hardly minds what else the machine does.
+    cost = Spread.ratios(*(map(server_cpu_ms, rounds[name]) for name in (best, "wildgate")))
+    return {
         "best_peer": best,
         "over_best_peer": ratio("wildgate", best),
         "over_common_script": ratio("wildgate", "common_script"),
         "uri_over_best_peer": ratio("wildgate_uri", best),
         "uri_over_common_script": ratio("wildgate_uri", "common_script"),
+        "processor_time_of_best_peer_over_wildgate": round(cost.median, 3),
     }
-    if best and "wildgate" in rounds:
-        # By processor time of the servers alone, which hardly minds what else the machine does.
-        above, below = (map(server_cpu_ms, rounds[name]) for name in (best, "wildgate"))
-        found["processor_time_of_best_peer_over_wildgate"] = round(Spread.ratios(above, below).median, 3)
-    return found
 
 
 def summary(contenders: Mapping[str, Contender], contest: Contest) -> list[str]:
@@ -145,4 +127,4 @@ def summary(contenders: Mapping[str, Contender], contest: Contest) -> list[str]:
             f"{Spread.of(map(server_cpu_ms, rounds)).median:.0f} ms of processor a video, "
             f"scores off by {contest.off_by[name]:.3f} (up to {each.tolerance:g} allowed)"
         )
-    return lines + [f"{contenders[name].title}: absent" for name in contest.absent]
+    return lines

@@ -34,7 +34,7 @@ def contest() -> Contest:
         "fast": rounds(10, 20, 22),
         "common_script": rounds(1, 2, 4),
     }
-    return Contest({}, found, dict.fromkeys(found, 0.01), {"missing": "missing is not installed"})
+    return Contest(found, dict.fromkeys(found, 0.01))
 
 
 def test_ratios_are_medians_of_rounds(contest: Contest) -> None:
@@ -48,24 +48,13 @@ def test_ratios_are_medians_of_rounds(contest: Contest) -> None:
     }
 
 
-def test_the_best_of_some_peers_is_not_the_best_peer(contest: Contest) -> None:
-    found = ratios(contest.rounds, (*FOUGHT, "missing"))
-    assert (found["best_peer"], found["over_best_peer"], found["over_common_script"]) == (None, None, 15.0)
-
-
-def test_what_was_not_measured_gives_no_ratio(contest: Contest) -> None:
-    del contest.rounds["common_script"]
-    assert set(ratios(contest.rounds, ()).values()) == {None}
-
-
-def test_the_fastest_comes_first_and_the_unmeasured_last(contest: Contest) -> None:
+def test_the_fastest_comes_first(contest: Contest) -> None:
     start: Any = nullcontext
-    contenders = {name: Contender(name.capitalize(), (), 0.1, start) for name in (*contest.rounds, "missing")}
+    contenders = {name: Contender(name.capitalize(), (), 0.1, start) for name in contest.rounds}
     lines = summary(contenders, contest)
     assert [line.partition(":")[0] for line in lines] == [
-        *("Wildgate_uri", "Wildgate", "Fast", "Slow", "Common_script", "Missing")
+        *("Wildgate_uri", "Wildgate", "Fast", "Slow", "Common_script")
     ]
-    assert lines[-1] == "Missing: absent"
     assert lines[2] == (
         "Fast: 20.00 videos/s, p99 20 ms, 5 ms of processor a video, scores off by 0.010 (up to 0.1 allowed)"
     )
