@@ -36,10 +36,6 @@ class CpuTimes:
         """What was used after `before`; a kind that was not there then counts whole."""
         return CpuTimes({kind: max(0.0, s - before.by_kind.get(kind, 0.0)) for kind, s in self.by_kind.items()})
 
-    def per(self, count: int) -> dict[str, float]:
-        """Milliseconds by kind for each of `count` videos; NaN of none."""
-        return {kind: seconds * 1e3 / count if count else float("nan") for kind, seconds in self.by_kind.items()}
-
 
 def marked_processes(variable: str, value: str) -> list[psutil.Process]:
     """The processes that were started with this variable in their environment, as far as it may be read.

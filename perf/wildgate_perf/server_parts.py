@@ -17,6 +17,8 @@ from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.offline import (
     SampledVideo,
+    SamplingConfig,
+    VideoLimits,
     default_config,
     default_limits,
     sample_content,
@@ -54,23 +56,24 @@ class Sampler:
     """Samples as `wildgate serve` does with its default settings and profile, in this process."""
 
     def __init__(self, repository: Path) -> None:
-        manifest = load_manifest(repository)
-        self._config = default_config(manifest.frames_per_window)
-        self._limits = default_limits(manifest.max_frame_pixels)
+        self._defaults = _defaults(repository)
 
     def sample(self, video: bytes | Path) -> SampledVideo:
         """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""
         if isinstance(video, Path):
-            return sample_file(video, self._config, self._limits)
-        return sample_content(video, self._config, self._limits)
+            return sample_file(video, *self._defaults)
+        return sample_content(video, *self._defaults)
+
+
+def _defaults(repository: Path) -> tuple[SamplingConfig, VideoLimits]:
+    manifest = load_manifest(repository)
+    return default_config(manifest.frames_per_window), default_limits(manifest.max_frame_pixels)
 
 
 @asynccontextmanager
 async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], Awaitable[SampledVideo]]]:
     """Samples files in worker processes, as many as a gateway with default settings has, started and warmed up."""
-    manifest = load_manifest(repository)
-    config, limits = default_config(manifest.frames_per_window), default_limits(manifest.max_frame_pixels)
-    pool = SamplingPool(SamplingSettings(), config, limits)
+    pool = SamplingPool(SamplingSettings(), *_defaults(repository))
     try:
         await pool.warm_up()
         yield lambda video: pool.sample(VideoFile(video))

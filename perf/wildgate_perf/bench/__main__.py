@@ -26,7 +26,7 @@ from wildgate_perf.bench.peers.phase import over_peers
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
 from wildgate_perf.bench.picture import draw_load
 from wildgate_perf.bench.plan import FULL, QUICK
-from wildgate_perf.bench.rtx import cannot_run, measure_rtx
+from wildgate_perf.bench.rtx import NoGpu, measure_rtx
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
 from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_targets, figure_of, read, target_table, write
@@ -132,15 +132,12 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
 
 
 def _rtx(bench: Bench, results: Path) -> int:
-    """Measures the rtx profile; 2 where there is no GPU or a package is missing."""
-    if why := cannot_run():
-        print(f"bench: {why}", file=sys.stderr)
-        return _CANNOT_RUN
+    """Measures the rtx profile; 2 where there is no GPU."""
     try:
         measure_rtx(bench, results)
-    except _FAILURES as error:
+    except (NoGpu, *_FAILURES) as error:
         print(f"bench: {error}", file=sys.stderr)
-        return _MISSED
+        return _CANNOT_RUN if isinstance(error, NoGpu) else _MISSED
     return 0
 
 

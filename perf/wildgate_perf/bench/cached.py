@@ -56,5 +56,5 @@ def _asked(
     return {
         "p50_ms": round(measured.took_ms(0.5), 3),
         "p99_ms": round(measured.took_ms(0.99), 3),
-        "cpu_ms": seen.cpu_ms(),
+        "cpu_ms": {kind: seconds * 1e3 / measured.answered for kind, seconds in seen.used.by_kind.items()},
     }

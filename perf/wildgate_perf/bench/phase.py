@@ -90,10 +90,6 @@ class Observed:
     used: CpuTimes
     others: Mapping[str, float]
 
-    def cpu_ms(self) -> dict[str, float]:
-        """Processor milliseconds per answer, by kind of process."""
-        return self.used.per(self.measured.answered)
-
 
 def observed(cpu_times: Callable[[], CpuTimes], load: Callable[[], Measured]) -> Observed:
     """Runs `load` and watches what it takes, and how many cores others and the host (steal) kept busy meanwhile."""

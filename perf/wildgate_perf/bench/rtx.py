@@ -1,6 +1,6 @@
 """`--profile rtx`: how many videos per second one GPU scores, and what bounds it (`make gpu-report`).
 
-On a machine with an NVIDIA GPU and the packages of the `rtx` profile: builds the TensorRT-RTX engine of the serving
+On a machine with an NVIDIA GPU and `pip install 'wildgate[rtx]'`: builds the TensorRT-RTX engine of the serving
 detector with `wildgate-build` in a copy of the model repository, and compares it with ONNX Runtime on the sample clips;
 then measures 15 s clips of 720p and 1080p in H.264 and HEVC, 8 frames each, two ways: through `clip_decoder` alone,
 which is the ceiling that NVDEC sets, and through `wildgate serve` with a real Triton. Writes `<results>/<gpu>.json`.
@@ -9,7 +9,6 @@ which is the ceiling that NVDEC sets, and through `wildgate serve` with a real T
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -30,12 +29,11 @@ from wildgate_perf.server_parts import EmbeddedTriton, EmbeddedTritonConfig, Sam
 from wildgate_perf.videos import Composition, composed
 from wildgate_perf.workloads import Workload, by_uri, straight_to_triton
 from wildgate_server.repository.engine_key import ENGINE_NAMES, engine_source, key_path
-from wildgate_server.repository.machine import Machine, probe_machine
+from wildgate_server.repository.machine import probe_machine
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_rollout, version_directory
 
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
-_MODULES = {"tensorrt_rtx": "TensorRT-RTX", "pycuda": "pycuda", "nvidia.dali": "DALI"}
 _DECODE_ROWS = 8  # windows in one request to the decoder alone, as many as the gateway puts into one
 _DECODE_CLIENTS = 8
 _VARIANTS = 4  # different files, so that nothing on the way can answer one from the memory of another
@@ -49,29 +47,18 @@ KINDS = {
 """What is measured, at bit rates usual for uploads."""
 
 
-def cannot_run(machine: Machine | None = None, modules: Mapping[str, str] = _MODULES) -> str:
-    """Why `machine` (by default this one) cannot be measured: no GPU, or one of `modules` missing; "" if it can."""
-    if (machine or probe_machine()).gpu is None:
-        return "this machine has no NVIDIA GPU that CUDA can use"
-    if missing := [title for module, title in modules.items() if not _installed(module)]:
-        return f"missing: {', '.join(missing)}; run `pip install 'wildgate[rtx]'`"
-    return ""
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
-        return False
+class NoGpu(Exception):
+    """There is nothing to measure on."""
 
 
 def measure_rtx(bench: Bench, results: Path) -> None:
     """Measures everything and writes it.
 
-    Raises PhaseFailed when the engine cannot be built or detects something else, or when nothing was scored.
+    Raises NoGpu, and PhaseFailed when the engine cannot be built or detects something else, or nothing was scored.
     """
     machine, folder, plan = probe_machine(), bench.folder / "rtx", bench.plan
-    assert machine.gpu is not None  # see `cannot_run`
+    if machine.gpu is None:
+        raise NoGpu("this machine has no NVIDIA GPU that CUDA can use")
     shutil.rmtree(folder, ignore_errors=True)
     repository = shutil.copytree(bench.repository, folder / "model_repository")
     engine, checked = build_engine(repository, folder / "check.json")

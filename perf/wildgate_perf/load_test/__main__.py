@@ -89,11 +89,8 @@ def summary_file(options: argparse.Namespace, shape: str) -> Path:
 
 def peak_of_steps(options: argparse.Namespace) -> float | None:
     """The highest goodput of any phase of `step`; None where there is none."""
-    try:
-        phases = read(summary_file(options, "step")).get("phases", {})
-        return max((float(phase["answered_per_s"]) for phase in phases.values()), default=0.0) or None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    phases = read(summary_file(options, "step")).get("phases", {})
+    return max((float(phase["answered_per_s"]) for phase in phases.values()), default=0.0) or None
 
 
 def _given(name: str, others: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 from locust.web import WebUI
 
-from wildgate_perf.load_test.kinds import SENT_LATE
+from wildgate_perf.load_test.kinds import Kind
 from wildgate_perf.load_test.objectives import ObjectivesInvalid, judge, read_objectives
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
 from wildgate_perf.load_test.phases import Phases
@@ -147,7 +147,7 @@ def _on_quitting(environment: Environment, **_: object) -> None:
     figures = PlannedShape.phases.figures(environment.stats.entries)
     shape = next((name for name, kind in SHAPES.items() if isinstance(environment.shape_class, kind)), None)
     kinds = [kind for user in environment.user_classes if issubclass(user, ScoringUser) for kind in user.makes]
-    kinds += [SENT_LATE] if options.rate_per_user else []
+    kinds += [Kind.SENT_LATE] if options.rate_per_user else []
     judged = judge(read_objectives(options.objectives), shape, kinds, figures)
     whole = figures[None, None]
     for entry in judged:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from wildgate_perf.load_test.kinds import KINDS, REFUSED, SENT_LATE, UNKNOWN_DIGEST
+from wildgate_perf.load_test.kinds import REFUSED, Kind
 from wildgate_perf.load_test.load_shapes import WARM_UP
 from wildgate_perf.loops import percentile
 
@@ -57,7 +57,7 @@ class Phases:
         for phase in (None, *dict.fromkeys(phase for phase, _, _ in spans)):
             parts = [span for span in spans if span[0] == phase or (phase is None and span[0] != WARM_UP)]
             seconds = sum(part[1] for part in parts)
-            for kind in (None, *KINDS):
+            for kind in (None, *(kind.value for kind in Kind)):
                 rows = [rows for part in parts for rows in part[2].items() if _is_of(rows[0], kind)]
                 if rows or kind is None:
                     found[phase, kind] = _figures(seconds, rows)
@@ -68,7 +68,7 @@ def _noted(entries: Mapping[tuple[str, str], Any]) -> _Rows:
     return {
         name: (row.num_requests, row.num_failures, Counter(row.response_times))
         for (name, _), row in entries.items()
-        if name.removesuffix(REFUSED) in KINDS
+        if name.removesuffix(REFUSED) in {*Kind}
     }
 
 
@@ -82,7 +82,7 @@ def _less(after: _Rows, before: _Rows) -> _Rows:
 
 
 def _is_of(name: str, kind: str | None) -> bool:
-    return name not in (UNKNOWN_DIGEST, SENT_LATE) if kind is None else name.removesuffix(REFUSED) == kind
+    return name not in (Kind.UNKNOWN_DIGEST, Kind.SENT_LATE) if kind is None else name.removesuffix(REFUSED) == kind
 
 
 def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]]]) -> Figures:

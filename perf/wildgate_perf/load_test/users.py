@@ -23,14 +23,14 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from wildgate_client._status import error_from_status, error_from_trailers
 from wildgate_client.errors import Overloaded, ScoringError
-from wildgate_perf.load_test import kinds
+from wildgate_perf.load_test.kinds import REFUSED, Kind
 from wildgate_perf.load_test.options import LoadOptions, target_of
 from wildgate_perf.load_test.videos import FreshFile, VideoSource
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2_grpc
 
 _NOT_CACHED = "VERDICT_NOT_CACHED"
-_WHEN_CACHED = {kinds.FIRST: kinds.CACHED, kinds.URI: kinds.URI_CACHED}
+_WHEN_CACHED = {Kind.FIRST: Kind.CACHED, Kind.URI: Kind.URI_CACHED}
 _CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # else all users of a process would share one connection
     ("grpc.max_receive_message_length", -1),
@@ -46,7 +46,7 @@ class _Sent:
     """A request in flight."""
 
     method: str
-    kind: str
+    kind: Kind
     began: float = field(default_factory=time.time)
     began_s: float = field(default_factory=time.perf_counter)
 
@@ -58,7 +58,7 @@ class ScoringUser(User):
     options: ClassVar[LoadOptions]
     videos: ClassVar[VideoSource]
     """Both of the run in progress; the listener of locust's `test_start` sets them in every process."""
-    makes: ClassVar[tuple[str, ...]] = ()
+    makes: ClassVar[tuple[Kind, ...]] = ()
     """The kinds of request that it makes."""
     _numbers = itertools.count()
 
@@ -83,12 +83,12 @@ class ScoringUser(User):
         now, pause_s = time.perf_counter(), self.options.pause_s
         self._due_s += pause_s
         if pause_s:
-            self._log_row(kinds.SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
+            self._log_row(Kind.SENT_LATE.value, "pacing", max(0.0, now - self._due_s) * 1e3)
         self._due_s = max(self._due_s, now + self._back_off_s)
         self._back_off_s = 0.0
         return self._due_s - now
 
-    def _score(self, kind: str, request: pb.ScoreRequest) -> ScoringError | None:
+    def _score(self, kind: Kind, request: pb.ScoreRequest) -> ScoringError | None:
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
         sent = _Sent("Score", kind)
         try:
@@ -101,16 +101,16 @@ class ScoringUser(User):
 
     def _report(self, sent: _Sent, result: pb.Verdict | ScoringError, response_bytes: int = 0) -> None:
         """Fires locust's request event, under a name that tells cached and refused ones apart, and logs the stages."""
-        name, exception = sent.kind, None
+        name, exception = sent.kind.value, None
         if isinstance(result, pb.Verdict):
-            name = _WHEN_CACHED.get(name, name) if result.cached else name
+            name = _WHEN_CACHED.get(sent.kind, sent.kind).value if result.cached else name
             for timing in result.timings:
                 self._log_row(timing.stage, "stage", timing.duration_ms)
-        elif name == kinds.DIGEST and result.reason == _NOT_CACHED:
-            name = kinds.UNKNOWN_DIGEST
+        elif sent.kind == Kind.DIGEST and result.reason == _NOT_CACHED:
+            name = Kind.UNKNOWN_DIGEST.value
         else:
             self._back_off_s = max(self.options.failure_pause_s, result.retry_after_s or 0.0)
-            name += kinds.REFUSED if isinstance(result, Overloaded) else ""
+            name += REFUSED if isinstance(result, Overloaded) else ""
             exception = NotScored(_reason(result))
         self.environment.events.request.fire(
             request_type=sent.method,
@@ -135,20 +135,20 @@ class ContentUser(ScoringUser):
     """Sends files that the server has not seen."""
 
     weight = 2
-    makes = (kinds.CONTENT,)
+    makes = (Kind.CONTENT,)
 
     @tag("content")
     @task
     def score(self) -> None:
         """Scores one."""
         content = self.videos.fresh(self._random)
-        self._score(kinds.CONTENT, pb.ScoreRequest(video_id=self._video_id(kinds.CONTENT), content=content))
+        self._score(Kind.CONTENT, pb.ScoreRequest(video_id=self._video_id(Kind.CONTENT), content=content))
 
 
 class UriUser(ScoringUser):
     """Asks about files by URI: one of its own that it changes each time, where there is a folder for it."""
 
-    makes = (kinds.URI, kinds.URI_CACHED)
+    makes = (Kind.URI, Kind.URI_CACHED)
 
     def on_start(self) -> None:
         """Connects, and lays out its file."""
@@ -172,26 +172,26 @@ class UriUser(ScoringUser):
         else:
             self._file.renew(self._random)
             name = self._file.path.name
-        self._score(kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.options.uri_base + name))
+        self._score(Kind.URI, pb.ScoreRequest(video_id=self._video_id(Kind.URI), uri=self.options.uri_base + name))
 
 
 class RepeatedUser(ScoringUser):
     """Sends files of which some are popular, so that others have sent them before."""
 
     weight = 2
-    makes = (kinds.FIRST, kinds.CACHED, kinds.DIGEST, kinds.UNKNOWN_DIGEST)
+    makes = (Kind.FIRST, Kind.CACHED, Kind.DIGEST, Kind.UNKNOWN_DIGEST)
 
     @tag("repeated")
     @task
     def score(self) -> None:
         """Scores one, by its digest first where that is wanted."""
-        content, video_id = self.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
+        content, video_id = self.videos.mixed(self._random), self._video_id(Kind.FIRST.partition(",")[0])
         if self.options.digest_first:
             digest = f"blake3:{blake3.blake3(content).hexdigest()}"
-            error = self._score(kinds.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
+            error = self._score(Kind.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
             if error is None or error.reason != _NOT_CACHED:
                 return
-        self._score(kinds.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
+        self._score(Kind.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
 
 
 class StreamUser(ScoringUser):
@@ -200,7 +200,7 @@ class StreamUser(ScoringUser):
     Its rate is that of videos within the stream. After a stream that broke it waits like any other user.
     """
 
-    makes = (kinds.STREAM,)
+    makes = (Kind.STREAM,)
 
     def wait_time(self) -> float:
         """Only what a failure asks for: within a stream, each video is paced."""
@@ -216,7 +216,7 @@ class StreamUser(ScoringUser):
         in_flight: dict[str, _Sent] = {}
         over = threading.Event()
         requests = self._requests(places, in_flight, over)
-        whole = _Sent("ScoreStream", kinds.STREAM)
+        whole = _Sent("ScoreStream", Kind.STREAM)
         # A stream that ends without an error must have answered everything.
         error = ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
         try:
@@ -246,9 +246,9 @@ class StreamUser(ScoringUser):
             over.wait(super().wait_time())
             if over.is_set() or self._state == LOCUST_STATE_STOPPING:
                 return
-            video_id = self._video_id(kinds.STREAM)
+            video_id = self._video_id(Kind.STREAM)
             request = pb.ScoreRequest(video_id=video_id, content=self.videos.fresh(self._random))
-            in_flight[video_id] = _Sent("ScoreStream", kinds.STREAM)
+            in_flight[video_id] = _Sent("ScoreStream", Kind.STREAM)
             yield pb.ScoreStreamRequest(request=request)
 
 

@@ -45,11 +45,10 @@ def test_those_of_one_kind_count_together_and_those_that_are_gone_not_at_all(bus
     assert times["same"] > read_cpu_times(one).total_s
 
 
-def test_differences_and_shares() -> None:
+def test_differences() -> None:
     used = CpuTimes({"gateway": 1.5, "new": 0.25}).since(CpuTimes({"gateway": 1.0, "gone": 2.0}))
     assert used.by_kind == {"gateway": 0.5, "new": 0.25}
     assert used.total_s == 0.75
-    assert used.per(10) == {"gateway": 50.0, "new": 25.0}
 
 
 @dataclass

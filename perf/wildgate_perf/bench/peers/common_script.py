@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildgate_perf.bench.peers.scorer import Answer, NoKeyframes, Pixels, Scorer
+from wildgate_perf.bench.peers.scorer import Answer, Pixels, Scorer
 from wildgate_perf.loops import Ask, Stages
 
 
@@ -35,7 +35,7 @@ class CommonScript:
         yield ask
 
     def answer(self, video: Path) -> Answer:
-        """The answer to one file. Raises NoKeyframes where OpenCV reads no frame."""
+        """The answer to one file. Raises ValueError where OpenCV reads no frame."""
         scorer = _scorer(self.graph, self.letterbox_value)
         return scorer.detect(*frames_each_second(video, scorer))
 
@@ -44,7 +44,7 @@ _scorer = functools.cache(Scorer)  # kept by the process from loop to loop
 
 
 def frames_each_second(file: Path, scorer: Scorer) -> tuple[list[Pixels], list[float]]:
-    """One frame per second of a video as squares of the detector, and when they are shown. Raises NoKeyframes."""
+    """One frame per second of a video as squares of the detector, and when they are shown. Raises ValueError."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -63,5 +63,5 @@ def frames_each_second(file: Path, scorer: Scorer) -> tuple[list[Pixels], list[f
         number += 1
     video.release()
     if not squares:
-        raise NoKeyframes(f"OpenCV reads no frame of {file.name}")
+        raise ValueError(f"OpenCV reads no frame of {file.name}")
     return squares, times_s

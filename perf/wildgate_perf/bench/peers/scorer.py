@@ -39,10 +39,6 @@ Squares = list[Pixels]
 _AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 
 
-class NoKeyframes(ValueError):
-    """The bytes hold no video frame that can be decoded."""
-
-
 class Scorer:
     """The detector in `graph`, warmed up, in an ONNX Runtime session of one thread.
 
@@ -59,7 +55,7 @@ class Scorer:
         self.detect([np.zeros((self.side, self.side, 3), np.uint8)], [0.0])  # the first run allocates
 
     def score(self, video: bytes) -> Answer:
-        """The answer to one video. Raises NoKeyframes."""
+        """The answer to one video. Raises what PyAV raises."""
         return self.detect(*self.keyframes(video))
 
     def keyframes(
@@ -67,23 +63,18 @@ class Scorer:
     ) -> tuple[Squares, list[float]]:
         """The keyframes of a media file, letterboxed, UINT8 RGB [S, S, 3], and when they are shown, in seconds.
 
-        `skip_frame` says which frames the decoder leaves out, as FFmpeg calls them. Raises NoKeyframes.
+        `skip_frame` says which frames the decoder leaves out, as FFmpeg calls them.
         """
         squares, times_s = [], []
         reformatter = VideoReformatter()
-        try:
-            with av.open(io.BytesIO(video), "r") as container:
-                stream = container.streams.video[0]
-                stream.codec_context.skip_frame = skip_frame
-                stream.codec_context.thread_count = 1
-                for frame in container.decode(stream):
-                    if frame.key_frame:
-                        squares.append(self._letterboxed(frame, reformatter))
-                        times_s.append(float(frame.time or 0.0))
-        except (av.FFmpegError, IndexError) as error:
-            raise NoKeyframes(f"not a video that can be decoded: {error}") from error
-        if not squares:
-            raise NoKeyframes("the video has no keyframe")
+        with av.open(io.BytesIO(video), "r") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.skip_frame = skip_frame
+            stream.codec_context.thread_count = 1
+            for frame in container.decode(stream):
+                if frame.key_frame:
+                    squares.append(self._letterboxed(frame, reformatter))
+                    times_s.append(float(frame.time or 0.0))
         return squares, times_s
 
     def detect(self, squares: Sequence[Pixels], times_s: Sequence[float]) -> Answer:

@@ -15,7 +15,6 @@ import triton_python_backend_utils as pb_utils
 
 sys.path.insert(0, str(Path(__file__).parent))
 from wildgate_perf.bench.peers.peer_setup import PeerSetup
-from wildgate_perf.bench.peers.scorer import NoKeyframes
 
 
 class TritonPythonModel:
@@ -31,8 +30,5 @@ class TritonPythonModel:
 
     def _respond(self, request: Any) -> Any:
         video = pb_utils.get_input_tensor_by_name(request, "VIDEO").as_numpy()
-        try:
-            answer = json.dumps(self._scorer.score(video.tobytes())).encode()
-        except NoKeyframes as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        answer = json.dumps(self._scorer.score(video.tobytes())).encode()
         return pb_utils.InferenceResponse([pb_utils.Tensor("ANSWER", np.array([answer], np.object_))])

@@ -9,11 +9,11 @@ import av
 import pytest
 
 from wildgate_perf.bench.__main__ import main
-from wildgate_perf.bench.rtx import KINDS, cannot_run, result_of
+from wildgate_perf.bench.rtx import KINDS, result_of
 from wildgate_perf.loops import Measured, Outcome
 from wildgate_perf.server_parts import Sampler
 from wildgate_perf.videos import composed
-from wildgate_server.repository.machine import Gpu, Machine, probe_machine
+from wildgate_server.repository.machine import probe_machine
 
 
 def measured(count: int, seconds: float, *failures: str) -> Measured:
@@ -40,11 +40,6 @@ def test_without_a_gpu_it_ends_at_once_with_one_sentence(tmp_path: Path, capsys:
     assert main(["--profile", "rtx", "--folder", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == "bench: this machine has no NVIDIA GPU that CUDA can use\n"
     assert not (tmp_path / "out").exists()
-
-
-def test_missing_packages_are_named() -> None:
-    modules = {"no_such_package": "Nothing", "no_such.part": "Less", "json": "JSON"}
-    assert cannot_run(Machine(Gpu("NVIDIA L4", "8.9"), None), modules).startswith("missing: Nothing, Less; run")
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("720p H.264", "h264"), ("1080p HEVC", "hevc")])
