@@ -45,11 +45,6 @@ def marked_processes(variable: str, value: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(variable) == value]
 
 
-def descendants() -> list[psutil.Process]:
-    """All processes below this one."""
-    return psutil.Process().children(recursive=True)
-
-
 def kind_of(process: psutil.Process) -> str:
     """Which part of a running server it is, by its command line: "gateway", "sampling workers" ... or "other"."""
     command = " ".join(process.cmdline())

@@ -45,11 +45,17 @@ __all__ = [
     "available_cores",
     "find_triton_runtime",
     "free_endpoints",
+    "free_port",
     "keep_freed_memory",
     "load_policy",
     "read_detections",
     "sampling_workers",
 ]
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    return int(free_endpoints().grpc.rpartition(":")[2])
 
 
 class Sampler:

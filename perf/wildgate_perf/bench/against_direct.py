@@ -26,17 +26,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.phase import (
-    SETTINGS,
-    Bench,
-    Findings,
-    Observed,
-    Way,
-    all_answered,
-    per_s,
-    rounds_as_json,
-)
-from wildgate_perf.cpu_time import CpuTimes, descendants, read_cpu_times
+import psutil
+
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, Observed, Way, all_answered, per_s, rounds_as_json
+from wildgate_perf.cpu_time import CpuTimes, read_cpu_times
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, percentile
 from wildgate_perf.null_models import null_repository
@@ -109,7 +102,8 @@ class _Reading:
     def __init__(self, bench: Bench, load: LoadGenerator, workloads: _Both) -> None:
         def cpu_times() -> CpuTimes:
             # Triton is this process's own child, and so are the gateway and the load generator.
-            return read_cpu_times(process for process in descendants() if process.pid not in load.pids)
+            children = psutil.Process().children(recursive=True)
+            return read_cpu_times(process for process in children if process.pid not in load.pids)
 
         self._plan, self._load, self._turns = bench.plan, load, InTurns(workloads)
         pairs = zip(_WAYS, workloads, strict=True)

@@ -11,16 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wildgate_perf.bench.phase import (
-    SETTINGS,
-    Bench,
-    Findings,
-    Observed,
-    Way,
-    cpu_ms,
-    per_s,
-    rounds_as_json,
-)
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, Observed, Way, cpu_ms, per_s, rounds_as_json
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan
 from wildgate_perf.offline import Offline

@@ -48,17 +48,16 @@ def _parser() -> argparse.ArgumentParser:
         description="Nodes, bandwidth, cost and headroom for a demand, from what was measured of one node. "
         "The package wildgate_perf.capacity explains the model and its sources.",
     )
-    check = parser.add_subparsers(dest="command", metavar="[check]").add_parser(
-        "check", help="hold the model against measured loads", description="Predicted / measured, and the error."
+    parser.add_argument(
+        "command", nargs="?", choices=["check"], help="hold the model against measured loads: predicted / measured"
     )
-    for each, default in ((parser, LATEST), (check, argparse.SUPPRESS)):
-        each.add_argument(
-            "--profile",
-            type=Path,
-            metavar="FILE",
-            default=default,
-            help="results of `make bench` (.json), or a YAML file with a profile's fields",
-        )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        default=LATEST,
+        help="results of `make bench` (.json), or a YAML file with a profile's fields",
+    )
     parser.add_argument(
         "--demand", type=Path, metavar="FILE", help="YAML file with the options below; options given here go first"
     )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wildgate_perf.results import read
+from wildgate_perf.server_parts import free_port
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.videos import bench_videos
 from wildgate_server.local_server import ServerStartFailed
@@ -101,9 +101,7 @@ def _port_of_processes(others: Sequence[str]) -> list[str]:
     """A port of its own for locust's master and workers, so that runs beside each other do not meet."""
     if not _given("--processes", others):
         return []
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 

@@ -25,7 +25,7 @@ from wildgate_perf.bench.peers.peer_setup import LOOPBACK, PeerSetup
 from wildgate_perf.bench.peers.scorer import Answer
 from wildgate_perf.bench.phase import SETTINGS, Bench, Way
 from wildgate_perf.load_generator import LoadGenerator
-from wildgate_perf.server_parts import available_cores, free_endpoints
+from wildgate_perf.server_parts import available_cores, free_port
 from wildgate_perf.workloads import by_content, by_uri
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2_grpc
@@ -142,8 +142,7 @@ def answer_of(verdict: pb.Verdict, labels: tuple[str, ...]) -> Answer:
 def _http(material: Material, *, peer: HttpPeer) -> Iterator[Started]:
     smallest = min(material.expected, key=lambda video: video.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="wildgate-peer-", ignore_cleanup_errors=True) as folder:
-        port = int(free_endpoints().grpc.rpartition(":")[2])
-        setup = PeerSetup(material.graph, material.letterbox_value, port, Path(folder), available_cores())
+        setup = PeerSetup(material.graph, material.letterbox_value, free_port(), Path(folder), available_cores())
         with running(peer, setup, material.videos, smallest) as (posts, cpu_times), LoadGenerator() as load:
             yield posts.answer, Way(load, posts, material.bench.clients, cpu_times)
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import tempfile
 import time
 import urllib.request
 import uuid
@@ -94,9 +93,14 @@ def running(
     told = {**os.environ, **setup.environment(), "HOME": str(setup.scratch), **peer.environment, _MARK: mark}
     headers = {"Content-Type": "application/octet-stream", **peer.headers}
     posts = Posts(f"http://{LOOPBACK}:{setup.port}{peer.path}", headers, videos)
-    with log.open("wb") as output, tempfile.TemporaryFile() as nothing:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            peer.command(setup), stdin=nothing, stdout=output, stderr=output, env=told, start_new_session=True
+            peer.command(setup),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=told,
+            start_new_session=True,
         )
     try:
         _await_answer(process, posts, first, ready_s)

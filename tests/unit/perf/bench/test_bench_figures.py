@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wildgate_perf.bench.bytes_read import _with_served
-from wildgate_perf.bench.offered_load import _Rounds, point_as_json
+from wildgate_perf.bench.offered_load import goodput_over_peak, point_as_json, tail_over_unloaded
 from wildgate_perf.bench.phase import Observed, PhaseFailed, all_answered, cpu_ms, observed, rounds_as_json
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
@@ -40,21 +40,17 @@ def test_rounds_are_told_way_by_way_and_processor_time_is_shared_among_all_answe
 
 
 def test_goodput_is_held_against_the_peaks_around_it() -> None:
-    rounds = _Rounds(
-        peaks=[10, 12, 8],
-        unloaded=[100, 200],
-        steady=[{"p99_or_failed_ms": 250}, {"p99_or_failed_ms": 300}],
-        overload=[{"good_per_s": 11}, {"good_per_s": 5}],
-    )
-    assert rounds.goodput().rounds == (1.0, 0.5)
-    assert rounds.tail().rounds == (2.5, 1.5)
+    overload = [{"good_per_s": 11}, {"good_per_s": 5}]
+    assert goodput_over_peak(overload, [10, 12, 8]).rounds == (1.0, 0.5)
+    steady = [{"p99_or_failed_ms": 250}, {"p99_or_failed_ms": 300}]
+    assert tail_over_unloaded(steady, [100, 200]).rounds == (2.5, 1.5)
 
 
 def test_refusals_below_the_peak_miss_the_target_of_the_tail(tmp_path: Path) -> None:
     refusing = [Outcome(n, n, n + 0.1, "RESOURCE_EXHAUSTED" if n % 10 == 0 else "") for n in range(50)]
     point = point_as_json(measured(*refusing, seconds=50))
     assert point["p99_ms"] == pytest.approx(100)
-    tail = _Rounds(unloaded=[50.0], steady=[point]).tail()
+    tail = tail_over_unloaded([point], [50.0])
     target = next(target for target in TARGETS if target.key == "p99_at_70pct_over_unloaded_p50")
     assert target.met_by(tail.median) is False
     write(tmp_path / "x.json", {"figure": tail.median, "details": tail.as_json()})

@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from wildgate_perf.capacity.model import (
-    Demand,
-    LatencyCurve,
-    demand_of,
-    first_work_s,
-    mixed_work_s,
-    plan_fleet,
-)
+from wildgate_perf.capacity.model import Demand, LatencyCurve, demand_of, first_work_s, mixed_work_s, plan_fleet
 from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile, profile_of_bench, read_profile
 
 

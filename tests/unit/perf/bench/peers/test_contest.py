@@ -23,7 +23,7 @@ from wildgate_perf.bench.phase import Bench, Observed, PhaseFailed, Way
 from wildgate_perf.bench.plan import QUICK
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
-from wildgate_perf.server_parts import free_endpoints
+from wildgate_perf.server_parts import free_port
 
 ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 3]]}
 
@@ -94,7 +94,7 @@ def test_a_peer_that_answers_wrongly_or_ends_fails_the_contest(
 
 def test_a_peer_that_never_answers_fails_in_time(material: Material, tmp_path: Path) -> None:
     [video] = material.videos
-    setup = PeerSetup(material.graph, 114, int(free_endpoints().grpc.rpartition(":")[2]), tmp_path, 1)
+    setup = PeerSetup(material.graph, 114, free_port(), tmp_path, 1)
     never = running(fake(FAKE_PEER_FAILS="1"), setup, (video,), video, ready_s=0.5)
     with pytest.raises(PhaseFailed, match=r"no answer within 0\.5 s"), never:
         pass
