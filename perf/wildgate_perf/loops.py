@@ -89,14 +89,9 @@ class Measured:
 
     @property
     def per_s(self) -> float:
-        """Answers a second."""
-        return len(self.answers) / self.seconds
+        """Answers a second; one across an edge of the time that counts does so by the part of its wait within.
 
-    @property
-    def steady_per_s(self) -> float:
-        """Answers a second, where one across an edge of the time that counts does so by the part of its wait within.
-
-        It is steadier over a short time, when answers come in bursts, as batches give them.
+        That is steadier than counting answers where they come in bursts, as batches give them.
         """
         ends, shares = self.warm_up_s + self.seconds, 0.0
         for each in self.outcomes:

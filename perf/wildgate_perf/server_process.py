@@ -56,13 +56,11 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
         "endpoint__metrics": free_endpoints().metrics,
         **settings,
     }
-    options = LocalServerOptions(
-        log_path=folder / "server.log", environment=settings_environment(given) | {_MARK: mark}
-    )
-    with LocalServer(options) as server:
+    log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
+    with LocalServer(LocalServerOptions(log_path=log, environment=environment)) as server:
         yield ServerProcess(server.target, mark)
     if server.stop_report and not server.stop_report.clean:
-        raise ServerStoppedBadly(f"{server.stop_report}; its log: {options.log_path}")
+        raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")
 
 
 def settings_environment(settings: dict[str, object]) -> dict[str, str]:

@@ -121,7 +121,7 @@ class Way:
 
 def per_s(rounds: Iterable[Observed]) -> list[float]:
     """Answers a second in each round."""
-    return [each.measured.steady_per_s for each in rounds]
+    return [each.measured.per_s for each in rounds]
 
 
 def cpu_ms(rounds: Iterable[Observed]) -> dict[str, float]:

@@ -75,7 +75,6 @@ class Profile(_Section):
     frames_per_window: int = Field(8, ge=1)
     points: tuple[LoadPoint, ...] = ()
     """Latency by URI under load; `peak_per_s.uri` is the peak of the same run."""
-    machine: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_a_peak(self) -> Profile:
@@ -138,7 +137,6 @@ def profile_of_bench(content: Mapping[str, Any], name: str = "results") -> Profi
             "uri_bytes_fraction": (content.get("uri_bytes_fraction") or {}).get("mp4_index_first") or 1.0,
             "video_bytes": details["served_over_offline_uri"]["videos"]["bytes"],
             "points": [_point(point) for point in points if point["p50_ms"] is not None],
-            "machine": content["machine"],
         }
         return Profile.model_validate(fields)
     except (KeyError, TypeError, AttributeError) as cause:

@@ -21,13 +21,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from wildgate_perf.load_test.load_shapes import SHAPES
 from wildgate_perf.results import read
 from wildgate_perf.server_parts import free_port
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.videos import bench_videos
 from wildgate_server.local_server import ServerStartFailed
 
-SHAPES = ("step", "ramp", "soak", "spike")
 _OF_PEAK = {"ramp": 1.2, "soak": 0.6, "spike": 1.5}
 _LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfile.py"
 _USAGE = 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+SHAPES = ("step", "ramp", "soak", "spike")
+"""Every shape, in the order in which `python -m wildgate_perf.load_test` runs them."""
 WARM_UP = "warm-up"
 """The phase that the figures of a whole run leave out."""
 

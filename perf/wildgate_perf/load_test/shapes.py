@@ -110,7 +110,3 @@ class Step(PlannedShape):
         assert self.runner is not None
         total = self.runner.stats.total
         return self._saturation.reached(time_s, stage, total.num_requests - total.num_failures)
-
-
-SHAPES: dict[str, type[PlannedShape]] = {"ramp": Ramp, "soak": Soak, "spike": Spike, "step": Step}
-"""Every shape by the name that `--shape` has for it."""

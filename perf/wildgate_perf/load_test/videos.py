@@ -49,10 +49,8 @@ def load_videos(folder: Path) -> list[Video]:
 
 
 def relabelled(video: Video, mark: bytes) -> bytes:
-    """The same pictures in a file of other content: `mark`, 16 bytes, hangs at its end. Raises `NoVideos`."""
-    if len(mark) != _MARK_BYTES:
-        raise ValueError(f"a mark has {_MARK_BYTES} bytes, not {len(mark)}")
-    return b"".join((video.content, _padding_header(video, _MARK_BYTES), mark))
+    """The same pictures in a file of other content: `mark` hangs at its end. Raises `NoVideos`."""
+    return b"".join((video.content, _padding_header(video, len(mark)), mark))
 
 
 def _padding_header(video: Video, size: int) -> bytes:

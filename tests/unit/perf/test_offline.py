@@ -46,6 +46,6 @@ def test_two_processes_score_each_their_videos(model_repository: Path) -> None:
         failing = cores.closed(Offline(model_repository, (b"no video",)), LoadPlan(1, 0.0, 100.0, requests=1))
     assert measured.answered == 4
     assert measured.stages_ms(0.5).keys() == PARTS
-    assert measured.steady_per_s > 0
+    assert measured.per_s > 0
     assert measured.cpu_s > 0
     assert failing.failures == {"NotAVideo": 2}

@@ -85,7 +85,7 @@ def run_contest(contenders: Mapping[str, Contender], material: Material) -> Cont
             contest.rounds.setdefault(name, []).append(seen)
             contest.off_by[name] = max(off_by, contest.off_by.get(name, 0.0))
             say(
-                f"round {number + 1}: {contender.title}: {seen.measured.steady_per_s:.2f} videos/s, "
+                f"round {number + 1}: {contender.title}: {seen.measured.per_s:.2f} videos/s, "
                 f"{server_cpu_ms(seen):.0f} ms of processor a video ({time.monotonic() - began:.0f} s)"
             )
     return contest

@@ -19,7 +19,7 @@ from wildgate_server.repository.machine import probe_machine
 def measured(count: int, seconds: float, *failures: str) -> Measured:
     answers = [Outcome(0, 0, number / 1e3, "", {"infer": 2.0 * number}) for number in range(1, count + 1)]
     failed = [Outcome(0, 0, 1, failure) for failure in failures]
-    return Measured((), (*answers, *failed), 0, seconds)
+    return Measured((*answers, *failed), (*answers, *failed), 0, seconds)
 
 
 def test_the_share_of_the_ceiling() -> None:
