@@ -36,10 +36,6 @@ class CpuTimes:
         """What was used after `before`; a kind that was not there then counts whole."""
         return CpuTimes({kind: max(0.0, s - before.by_kind.get(kind, 0.0)) for kind, s in self.by_kind.items()})
 
-    def per(self, count: int) -> dict[str, float]:
-        """Milliseconds by kind for each of `count` videos; NaN of none."""
-        return {kind: seconds * 1e3 / count if count else float("nan") for kind, seconds in self.by_kind.items()}
-
 
 def marked_processes(variable: str, value: str) -> list[psutil.Process]:
     """The processes that were started with this variable in their environment, as far as it may be read.
@@ -47,11 +43,6 @@ def marked_processes(variable: str, value: str) -> list[psutil.Process]:
     Unlike the tree of processes, it also has those whose parent has ended.
     """
     return [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(variable) == value]
-
-
-def descendants() -> list[psutil.Process]:
-    """All processes below this one."""
-    return psutil.Process().children(recursive=True)
 
 
 def kind_of(process: psutil.Process) -> str:

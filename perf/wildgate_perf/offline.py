@@ -6,38 +6,29 @@ is the machine's own limit.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import Any
 
-from wildgate_perf.processes import Processes
-from wildgate_perf.server_parts import (
-    Detection,
-    Judgement,
-    Letterbox,
-    Sampler,
-    Sighting,
-    keep_freed_memory,
-    load_policy,
-    read_detections,
-)
+from wildgate_perf.loops import Ask, Stages
+from wildgate_perf.server_parts import Detection, Judgement, Letterbox, Sampler, Sighting, load_policy, read_detections
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
 
-Videos = Sequence[bytes | Path]
 _TRITON_MODULE = "triton_python_backend_utils"
 
 
 class OfflineScorer:
-    """Scores videos by the models of `repository`; `cpu_s` counts what each part took of this thread's processor time.
+    """Scores videos by the models of `repository`; `cpu_ms` is this thread's processor time for each part of the last.
 
     Raises ManifestError when the repository is broken.
     """
@@ -52,10 +43,11 @@ class OfflineScorer:
         self._side, self._max_pixels = manifest.frame_side_px, manifest.max_frame_pixels
         self._scaler = self._decoder.FrameScaler(self._side, manifest.letterbox_value)
         self._sampler = Sampler(repository)
-        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+        self.cpu_ms: defaultdict[str, float] = defaultdict(float)
 
     def score(self, source: bytes | Path) -> Judgement:
         """The judgement on one video, by its bytes or where it lies. Raises what sampler and decoder raise."""
+        self.cpu_ms.clear()
         with self._timed("sampling"):
             video = self._sampler.sample(source)
         letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side)
@@ -76,7 +68,7 @@ class OfflineScorer:
     def _timed(self, part: str) -> Iterator[None]:
         began = time.thread_time()
         yield
-        self.cpu_s[part] += time.thread_time() - began
+        self.cpu_ms[part] += (time.thread_time() - began) * 1e3
 
 
 def _model_module(file: Path) -> Any:
@@ -92,82 +84,22 @@ def _model_module(file: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class OfflineRound:
-    """What one process did, or all of them: videos, videos per second, processor seconds, and those by part."""
+class Offline:
+    """A workload that scores videos in the load generator's own process; its stages are processor times."""
 
-    videos: int
-    per_s: float
-    cpu_s: float
-    parts_s: dict[str, float]
+    repository: Path
+    videos: tuple[bytes | Path, ...] = field(repr=False)
 
-    def cpu_ms(self) -> dict[str, float]:
-        """Processor milliseconds per video, by part; `rest` is what belongs to none."""
-        parts = {part: seconds * 1e3 / self.videos for part, seconds in self.parts_s.items()}
-        return parts | {"rest": self.cpu_s * 1e3 / self.videos - sum(parts.values())}
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Ask]:
+        """See `wildgate_perf.workloads.Workload`."""
+        scorer = _scorer(self.repository)
 
+        async def ask(number: int) -> Stages:
+            scorer.score(self.videos[number % len(self.videos)])
+            return scorer.cpu_ms
 
-def total(rounds: Sequence[OfflineRound]) -> OfflineRound:
-    """Processes that ran at the same time, as one."""
-    parts: Counter[str] = Counter()
-    for each in rounds:
-        parts.update(each.parts_s)
-    videos, per_s, cpu_s = (sum(getattr(each, name) for each in rounds) for name in ("videos", "per_s", "cpu_s"))
-    return OfflineRound(int(videos), per_s, cpu_s, dict(parts))
+        yield ask
 
 
-class Scorer(Protocol):
-    """Scores one video; `cpu_s` counts processor time by part."""
-
-    cpu_s: defaultdict[str, float]
-
-    def score(self, source: Any) -> Any: ...
-
-
-class ScoringLoop(Processes):
-    """A context manager: `count` processes, each with a scorer of its own and the videos, that score when told to.
-
-    `scorer` makes one; it crosses into the processes. Entering and scoring raise what it raises, and ProcessEnded.
-    """
-
-    def __init__(self, scorer: Callable[[], Scorer], videos: Videos, count: int) -> None:
-        super().__init__("scoring loop", count)
-        self._arguments = [(scorer, [*videos[place:], *videos[:place]]) for place in range(count)]
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self.run_each(_prepare, self._arguments)
-        return self
-
-    def score(self, seconds: float) -> OfflineRound:
-        """All processes score for `seconds`, and finish the video they are at."""
-        return total(self.run(_score, seconds))
-
-    def answers(self, videos: Videos) -> list[Any]:
-        """What the first scorer says of `videos`."""
-        return self.run(_answers, videos)[0]
-
-
-_prepared: tuple[Scorer, Videos]  # of this process
-
-
-def _prepare(scorer: Callable[[], Scorer], videos: Videos) -> None:
-    global _prepared
-    keep_freed_memory()  # as the server's processes do: the ratio must not be that of an allocator
-    _prepared = (scorer(), videos)
-    _prepared[0].score(videos[0])
-
-
-def _answers(videos: Videos) -> list[Any]:
-    return [_prepared[0].score(video) for video in videos]
-
-
-def _score(seconds: float) -> OfflineRound:
-    scorer, videos = _prepared
-    scorer.cpu_s.clear()
-    began, cpu = time.perf_counter(), time.process_time()
-    count, now = 0, began
-    while now < began + seconds:
-        scorer.score(videos[count % len(videos)])
-        count, now = count + 1, time.perf_counter()
-    # To the end of the last video, so that no part of one counts for nothing.
-    return OfflineRound(count, count / (now - began), time.process_time() - cpu, dict(scorer.cpu_s))
+_scorer = functools.cache(OfflineScorer)  # kept by the process from loop to loop

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +70,13 @@ TARGETS = (
 """What one run on one kind of machine is to show. All are ratios, but for the milliseconds of gateway_added_p50_ms."""
 
 
-def beside_target(target: Target, figure: float | None) -> dict[str, Any]:
-    """A figure beside its target, as results have it."""
-    return {"figure": figure, "target": str(target), "met": target.met_by(figure)}
+def beside_targets(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Every target with its figure, as results have it."""
+    found = {target: figure_of(figures, target.key) for target in TARGETS}
+    return {
+        target.key: {"figure": figure, "target": str(target), "met": target.met_by(figure)}
+        for target, figure in found.items()
+    }
 
 
 def figure_of(figures: Mapping[str, Any], key: str) -> float | None:
@@ -124,18 +127,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-# From the root or from home; not the slash of "videos/s", nor those of http://host/name.
-_PATH = re.compile(r"(?:\bfile://|(?<![\w:/.])~?)/[^\s'\",;:()]+")
-
-
-def brief(error: Exception) -> str:
-    """The type of `error` and the first line of its text, without paths."""
-    return f"{type(error).__name__}: {first_line(str(error))}"
-
-
-def first_line(text: str) -> str:
-    """The first line of `text`, with `<path>` for every path: they name users and folders, and log tails follow."""
-    lines = text.strip().splitlines()
-    return _PATH.sub("<path>", lines[0]) if lines else ""

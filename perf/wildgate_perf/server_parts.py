@@ -17,6 +17,8 @@ from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.offline import (
     SampledVideo,
+    SamplingConfig,
+    VideoLimits,
     default_config,
     default_limits,
     sample_content,
@@ -27,28 +29,24 @@ from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
-from wildgate_server.triton.client import ClipRow, TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
 from wildgate_server.triton.launch import free_endpoints
-from wildgate_server.triton.runtime import TritonRuntime, find_triton_runtime
+from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
     "BackendSettings",
-    "ClipRow",
     "Detection",
     "EmbeddedTriton",
     "Judgement",
     "Letterbox",
-    "SampledVideo",
     "Sampler",
     "Sighting",
     "Stage",
-    "TritonClient",
-    "TritonRuntime",
     "TritonStartError",
     "available_cores",
     "find_triton_runtime",
     "free_endpoints",
+    "free_port",
     "keep_freed_memory",
     "load_policy",
     "read_detections",
@@ -56,27 +54,33 @@ __all__ = [
 ]
 
 
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    return int(free_endpoints().grpc.rpartition(":")[2])
+
+
 class Sampler:
     """Samples as `wildgate serve` does with its default settings and profile, in this process."""
 
     def __init__(self, repository: Path) -> None:
-        manifest = load_manifest(repository)
-        self._config = default_config(manifest.frames_per_window)
-        self._limits = default_limits(manifest.max_frame_pixels)
+        self._defaults = _defaults(repository)
 
     def sample(self, video: bytes | Path) -> SampledVideo:
         """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""
         if isinstance(video, Path):
-            return sample_file(video, self._config, self._limits)
-        return sample_content(video, self._config, self._limits)
+            return sample_file(video, *self._defaults)
+        return sample_content(video, *self._defaults)
+
+
+def _defaults(repository: Path) -> tuple[SamplingConfig, VideoLimits]:
+    manifest = load_manifest(repository)
+    return default_config(manifest.frames_per_window), default_limits(manifest.max_frame_pixels)
 
 
 @asynccontextmanager
 async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], Awaitable[SampledVideo]]]:
     """Samples files in worker processes, as many as a gateway with default settings has, started and warmed up."""
-    manifest = load_manifest(repository)
-    config, limits = default_config(manifest.frames_per_window), default_limits(manifest.max_frame_pixels)
-    pool = SamplingPool(SamplingSettings(), config, limits)
+    pool = SamplingPool(SamplingSettings(), *_defaults(repository))
     try:
         await pool.warm_up()
         yield lambda video: pool.sample(VideoFile(video))

@@ -28,11 +28,9 @@ class ServerStoppedBadly(Exception):
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A running server: its gRPC target, where it serves metrics (both `host:port`), and where its log lies."""
+    """A running server, by its gRPC target; `mark` is in the environment of all its processes."""
 
     target: str
-    metrics: str
-    log: Path
     mark: str
 
     def cpu_times(self) -> CpuTimes:
@@ -51,14 +49,18 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
     Raises wildgate_perf.local_server.ServerStartFailed, which quotes the log, and ServerStoppedBadly.
     """
     folder = log_folder or Path(tempfile.mkdtemp(prefix="wildgate-perf-"))
-    mark, metrics = uuid.uuid4().hex, free_endpoints().metrics
-    given = {"backend__model_repository": MODEL_REPOSITORY, "backend__log_dir": folder / "triton", **settings}
-    environment = settings_environment({**given, "endpoint__metrics": metrics}) | {_MARK: mark}
-    options = LocalServerOptions(log_path=folder / "server.log", environment=environment)
-    with LocalServer(options) as server:
-        yield ServerProcess(server.target, metrics, options.log_path, mark)
+    mark = uuid.uuid4().hex
+    given = {
+        "backend__model_repository": MODEL_REPOSITORY,
+        "backend__log_dir": folder / "triton",
+        "endpoint__metrics": free_endpoints().metrics,
+        **settings,
+    }
+    log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
+    with LocalServer(LocalServerOptions(log_path=log, environment=environment)) as server:
+        yield ServerProcess(server.target, mark)
     if server.stop_report and not server.stop_report.clean:
-        raise ServerStoppedBadly(f"{server.stop_report}; its log: {options.log_path}")
+        raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")
 
 
 def settings_environment(settings: dict[str, object]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,7 @@ class Spread:
     @property
     def median(self) -> float:
         """The middle round, or the mean of the two in the middle."""
-        ordered, half = sorted(self.rounds), len(self.rounds) // 2
-        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+        return statistics.median(self.rounds)
 
     def as_json(self) -> dict[str, Any]:
         """Median, the nearest ranks of 10 and 90 %, and the rounds themselves."""

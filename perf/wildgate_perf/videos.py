@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from math import cos, sin
 from multiprocessing import get_context
@@ -47,10 +47,6 @@ class Composition:
     keyframe_every_s: float = 2.0
     options: tuple[tuple[str, str], ...] = (("preset", "superfast"),)
 
-    def variant(self, seed: int) -> Composition:
-        """The same with other pictures."""
-        return replace(self, seed=seed)
-
     @property
     def name(self) -> str:
         """A file name without its ending that no other composition has."""
@@ -58,24 +54,14 @@ class Composition:
         return f"{self.encoder}-{size}-{self.seconds:g}s-{self.bit_rate // 1000}k-{self.seed}"
 
 
-@dataclass(frozen=True)
-class ContainerKind:
-    """A container format as FFmpeg calls it, with its muxer's options, and what encodes the pictures in it."""
-
-    format: str
-    suffix: str
-    options: dict[str, str] = field(default_factory=dict)
-    encoder: str = "libx264"
-
-
-CONTAINERS = {
-    "mp4_index_first": ContainerKind("mp4", ".mp4", {"movflags": "faststart"}),
-    "mp4_index_last": ContainerKind("mp4", ".mp4"),
-    "fragmented": ContainerKind("mp4", ".mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
-    "webm": ContainerKind("webm", ".webm", encoder="libvpx-vp9"),
-    "ts": ContainerKind("mpegts", ".ts"),
+CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "mp4_index_first": ("mp4", ".mp4", {"movflags": "faststart"}),
+    "mp4_index_last": ("mp4", ".mp4", {}),
+    "fragmented": ("mp4", ".mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
+    "webm": ("webm", ".webm", {}),
+    "ts": ("mpegts", ".ts", {}),
 }
-"""The kinds of container whose bytes read are measured, by the names the results call them."""
+"""Containers whose bytes read are measured, by their names in the results: FFmpeg's format, suffix, muxer's options."""
 
 _VP9_OPTIONS = (("deadline", "realtime"), ("cpu-used", "8"), ("row-mt", "1"), ("lag-in-frames", "0"))
 
@@ -98,14 +84,13 @@ def containers(folder: Path) -> dict[str, Path]:
     h264 = bench_videos(folder, 1)[0]
     vp9 = Composition(0, _BENCH_BIT_RATE, encoder="libvpx-vp9", options=_VP9_OPTIONS)
     found = {}
-    for name, kind in CONTAINERS.items():
-        file = found[name] = folder / f"container-{name}{kind.suffix}"
-        if file.exists():
-            continue
-        source = h264 if kind.encoder == "libx264" else composed(folder, [vp9])[0]
-        part = file.with_suffix(".part")
-        _remux(source, part, kind)
-        part.replace(file)
+    for name, (muxer, suffix, options) in CONTAINERS.items():
+        file = found[name] = folder / f"container-{name}{suffix}"
+        if not file.exists():
+            source = composed(folder, [vp9])[0] if name == "webm" else h264
+            part = file.with_suffix(".part")
+            _remux(source, part, muxer, options)
+            part.replace(file)
     return found
 
 
@@ -152,11 +137,8 @@ def _compose_whole(composition: Composition, file: Path) -> None:
         shutil.move(part, file)
 
 
-def _remux(source: Path, file: Path, kind: ContainerKind) -> None:
-    with (
-        av.open(str(source), "r") as video,
-        av.open(str(file), "w", format=kind.format, options=kind.options) as output,
-    ):
+def _remux(source: Path, file: Path, muxer: str, options: dict[str, str]) -> None:
+    with av.open(str(source), "r") as video, av.open(str(file), "w", format=muxer, options=options) as output:
         stream = video.streams.video[0]
         copy = output.add_stream_from_template(stream)
         for packet in video.demux(stream):

@@ -1,4 +1,4 @@
-"""What load generators ask: requests that are serialised beforehand, so that asking costs little but the sending.
+"""What load generators send: requests that are serialised beforehand, so that little but the sending is left.
 
 A generator that builds 8 MB messages while it measures takes the cores that it wants to measure.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -16,7 +16,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from wildgate_client import ClientOptions
-from wildgate_perf.loops import Ask, Stages
+from wildgate_perf.loops import Ask, Stages, Unanswered
 from wildgate_perf.server_parts import Stage, sampling_workers
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.repository.model_configs import VIDEO_SCORER
@@ -29,20 +29,16 @@ TritonRow: TypeAlias = tuple[bytes, tuple[int, ...], int]
 """CLIP, FRAME_INDEX and ROTATION."""
 
 
-class Unanswered(Exception):
-    """No answer, or one that does not count; the text begins with what it is called, such as the gRPC status."""
-
-
 class Workload(Protocol):
-    """What is asked of one target; it crosses into the load generator's process."""
+    """What is sent to one target; it crosses into the load generator's process."""
 
     def opened(self) -> AbstractAsyncContextManager[Ask]:
-        """Connects; asks the question of a number, over and over from the first, and raises where that fails."""
+        """Connects; yields what sends the request of a number, over and over from the first."""
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests, asked in turn, to one method of one gRPC target; each may take `deadline_s`.
+    """Requests, sent in turn, to one method of one gRPC target; each may take `deadline_s`.
 
     `cached` is whether verdicts must come from the cache, or from the scoring of an equal video. One that does not (or
     does) counts as a failure: it would measure something else.
@@ -56,7 +52,7 @@ class Requests:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Ask]:
-        """See `Workload`; asking raises Unanswered."""
+        """See `Workload`."""
         scores = self.method == SCORE
         async with _connected(self.target) as channel:
             call: Any = channel.unary_unary(
@@ -86,7 +82,7 @@ class CallerSampled:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Ask]:
-        """See `Workload`; asking raises Unanswered and what sampling raises."""
+        """See `Workload`."""
         async with _connected(self.target) as channel, sampling_workers(self.repository) as sample:
             call: Any = channel.unary_unary(INFER)
 
@@ -96,6 +92,25 @@ class CallerSampled:
                     request = _triton_request((window.clip, window.frame_index, video.rotation))
                     await _answered(call, request, self.deadline_s)
                 return {}
+
+            yield ask
+
+
+@dataclass(frozen=True)
+class InTurns:
+    """Several workloads in turn, one request each: whatever else the machine does hits all of them alike."""
+
+    workloads: tuple[Workload, ...]
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Ask]:
+        """See `Workload`."""
+        async with AsyncExitStack() as stack:
+            asks = [await stack.enter_async_context(workload.opened()) for workload in self.workloads]
+
+            async def ask(number: int) -> Stages:
+                turn, place = divmod(number, len(asks))
+                return await asks[place](turn)
 
             yield ask
 
@@ -122,9 +137,11 @@ def by_digest(target: str, digests: Iterable[str]) -> Requests:
     return Requests(target, SCORE, requests, cached=True)
 
 
-def straight_to_triton(target: str, clips: Sequence[TritonRow]) -> Requests:
-    """ModelInfer of the ensemble, one row for each of `clips`."""
-    return Requests(target, INFER, tuple(map(_triton_request, clips)))
+def straight_to_triton(
+    target: str, clips: Sequence[TritonRow], *, model: str = VIDEO_SCORER, output: str = "DETECTIONS", rows: int = 1
+) -> Requests:
+    """ModelInfer, by default of the ensemble: a request for each of `clips`, which has it so many `rows` times."""
+    return Requests(target, INFER, tuple(_triton_request(clip, model, output, rows) for clip in clips))
 
 
 @asynccontextmanager
@@ -142,10 +159,10 @@ async def _answered(call: Any, request: bytes, deadline_s: float) -> Any:
         raise Unanswered(f"{error.code().name}: {error.details()}") from None
 
 
-def _triton_request(row: TritonRow) -> bytes:
-    """ModelInfer of the ensemble for one row, serialised."""
+def _triton_request(row: TritonRow, model: str = VIDEO_SCORER, output: str = "DETECTIONS", rows: int = 1) -> bytes:
+    """ModelInfer, serialised."""
     clip, frame_index, rotation = row
-    request = service_pb2.ModelInferRequest(model_name=VIDEO_SCORER)
+    request = service_pb2.ModelInferRequest(model_name=model)
     index = b"".join(place.to_bytes(4, "little", signed=True) for place in frame_index)
     tensors = (
         ("CLIP", "UINT8", len(clip), clip),
@@ -153,8 +170,8 @@ def _triton_request(row: TritonRow) -> bytes:
         ("ROTATION", "INT32", 1, rotation.to_bytes(4, "little", signed=True)),
     )
     for name, datatype, width, raw in tensors:
-        request.inputs.add(name=name, datatype=datatype, shape=[1, width])
-        request.raw_input_contents.append(raw)
-    request.outputs.add(name="DETECTIONS")
+        request.inputs.add(name=name, datatype=datatype, shape=[rows, width])
+        request.raw_input_contents.append(raw * rows)
+    request.outputs.add(name=output)
     serialised: bytes = request.SerializeToString()
     return serialised

@@ -1,7 +1,7 @@
 """`make bench`: what the full server reaches of the machine's own limit, what it costs, how it bears load.
 
     python -m wildgate_perf.bench [--quick] [--only PHASE ...] [--strict]
-    python -m wildgate_perf.bench --profile rtx [--seconds S] [--clients N] ...    (see `rtx`)
+    python -m wildgate_perf.bench --profile rtx [--quick] [--repository FOLDER]    (on a GPU, see `rtx`)
 
 One command, at most ten minutes on two cores, the composing of its videos included. Every figure that counts is a ratio
 of two things measured on the same machine minutes or seconds apart, since machines (and what else runs on them) differ:
@@ -11,7 +11,7 @@ of two things measured on the same machine minutes or seconds apart, since machi
 - the server runs as users run it, `wildgate serve` with processes of its own and default settings but for the cache,
   which is off where the same videos come again (`settings` in the results names all that differ); the load
   generator is another process, on the same cores, and what it takes of them is reported beside;
-- latencies under load come from an open loop, counted from when a question was due (see `wildgate_perf.loops`);
+- latencies under load come from an open loop, counted from when a request was due (see `wildgate_perf.loops`);
   percentiles are nearest ranks, without interpolation;
 - the processor time of everything else that ran meanwhile, and of the host (steal), is reported for each round.
 

@@ -24,21 +24,20 @@ from wildgate_perf.bench.cached import cached_over_first
 from wildgate_perf.bench.offered_load import latency_over_load
 from wildgate_perf.bench.peers.phase import over_peers
 from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
+from wildgate_perf.bench.picture import draw_load
 from wildgate_perf.bench.plan import FULL, QUICK
-from wildgate_perf.bench.report import draw_load
-from wildgate_perf.bench.rtx import measure_rtx
+from wildgate_perf.bench.rtx import NoGpu, measure_rtx
 from wildgate_perf.load_generator import LoadFailed
 from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.machine_facts import machine_facts, same_machine
-from wildgate_perf.processes import ProcessEnded
-from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_target, brief, figure_of, read, target_table, write
+from wildgate_perf.results import LATEST, RESULTS, TARGETS, beside_targets, figure_of, read, target_table, write
 from wildgate_perf.server_parts import TritonStartError
 from wildgate_perf.server_process import MODEL_REPOSITORY, ServerStoppedBadly
 from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, containers
+from wildgate_server.repository.manifest import ManifestError
 
 Phase = Callable[[Bench], Findings]
-
 Phases = Mapping[str, tuple[Phase, tuple[str, ...]]]
 
 
@@ -71,9 +70,16 @@ PHASES: Phases = {
 
 _ALONE = {"peers"}  # only when asked for: it takes ten minutes by itself
 _FAILURES = (
-    *(PhaseFailed, LoadFailed, ProcessEnded, ServerStartFailed, ServerStoppedBadly, TritonStartError, ValueError),
+    PhaseFailed,
+    LoadFailed,
+    ServerStartFailed,
+    ServerStoppedBadly,
+    TritonStartError,
+    ManifestError,
+    ValueError,
 )
 _QUIET_CORES = 0.1
+_MISSED, _CANNOT_RUN = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int:
@@ -82,37 +88,36 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
     With `--strict` also where a target is missed. Results are written after each phase, so that those of the phases
     before stay whatever happens in one.
     """
-    parser = _parser(phases)
-    options, rest = parser.parse_known_args(arguments)
+    options = _parser(phases).parse_args(arguments)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    console = Console(highlight=False, soft_wrap=True)
+    plan = QUICK if options.quick else FULL
+    bench = Bench(plan, options.folder.resolve(), options.repository, lambda text: console.print(text, markup=False))
     # Figures of a check are not results.
     results = options.results or (options.folder / "quick" if options.quick else RESULTS)
     if options.profile == "rtx":
-        return measure_rtx(rest, options.folder.resolve(), results)
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    console = Console(highlight=False, soft_wrap=True)
-    plan, facts, began = QUICK if options.quick else FULL, machine_facts(), time.monotonic()
-    bench = Bench(plan, options.folder.resolve(), MODEL_REPOSITORY, lambda text: console.print(text, markup=False))
+        return _rtx(bench, results)
+    facts, began = machine_facts(), time.monotonic()
     wanted = {"videos", *(options.only or phases.keys() - _ALONE)}
     others = {name: phase for name, phase in phases.items() if name not in wanted}
     document = results_before(read(results / LATEST.name), facts, others)
     for key, date in document["measured_at"].items():
-        console.print(f"{key}: taken over, measured {date}", markup=False)
+        bench.say(f"{key}: taken over, measured {date}")
     failed: dict[str, str] = {}
     for name in [name for name in phases if name in wanted]:
         started = time.monotonic()
         try:
             findings = phases[name][0](bench)
         except _FAILURES as error:
-            failed[name] = brief(error)  # without paths and log tails, which belong to whoever reads the console
+            failed[name] = type(error).__name__  # its text may name paths, which do not belong in results
             console.print(f"{name}: {type(error).__name__}: {error}", style="red", markup=False)
         else:
-            _enter(document, findings.figures, _now())
+            document |= findings.figures
+            document["measured_at"] |= dict.fromkeys(findings.figures, _now())
             document["details"] |= findings.details
         document["details"].setdefault("phase_s", {})[name] = round(time.monotonic() - started, 1)
         document["details"] |= {"failed": failed, "plan": asdict(plan)}
-        write(results / LATEST.name, document | {"measured": _now()})
+        write(results / LATEST.name, document | {"measured": _now(), "targets": beside_targets(document)})
     drawn = " and a picture" if draw_load(document["details"], results) else ""
     console.print(target_table(document))
     if (other_cores := _others(document["details"])) > _QUIET_CORES:
@@ -121,10 +126,19 @@ def main(arguments: Sequence[str] | None = None, phases: Phases = PHASES) -> int
             "those by processor time (in details) more.",
             style="yellow",
         )
-    took_s = time.monotonic() - began
-    console.print(f"wrote {results / LATEST.name}{drawn}; {took_s:.0f} s in all")
-    missed = [target.key for target in TARGETS if target.met_by(figure_of(document, target.key)) is False]
-    return 1 if failed or (options.strict and missed) else 0
+    bench.say(f"wrote {results / LATEST.name}{drawn}; {time.monotonic() - began:.0f} s in all")
+    missed = any(target.met_by(figure_of(document, target.key)) is False for target in TARGETS)
+    return _MISSED if failed or (options.strict and missed) else 0
+
+
+def _rtx(bench: Bench, results: Path) -> int:
+    """Measures the rtx profile; 2 where there is no GPU."""
+    try:
+        measure_rtx(bench, results)
+    except (NoGpu, *_FAILURES) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return _CANNOT_RUN if isinstance(error, NoGpu) else _MISSED
+    return 0
 
 
 def results_before(latest: Mapping[str, Any], machine: Mapping[str, Any], others: Phases) -> dict[str, Any]:
@@ -132,35 +146,17 @@ def results_before(latest: Mapping[str, Any], machine: Mapping[str, Any], others
 
     Ratios move with processor, cores and versions, so it is taken over only where all of these are the same.
     """
-    document: dict[str, Any] = {
-        "measured": _now(),
-        "measured_at": {},
-        **dict.fromkeys(target.key.partition(".")[0] for target in TARGETS),
-        "targets": {target.key: beside_target(target, None) for target in TARGETS},
-        "machine": dict(machine),
-        "details": {},
-    }
+    keys = dict.fromkeys(target.key.partition(".")[0] for target in TARGETS)
+    document: dict[str, Any] = {"measured_at": {}, **keys, "machine": dict(machine), "details": {}}
     if not same_machine(latest.get("machine") or {}, machine):
         return document
+    dates, details = latest.get("measured_at") or {}, latest.get("details") or {}
     for phase, (_, figures) in others.items():
-        for key in figures:
-            if latest.get(key) is not None:
-                date = (latest.get("measured_at") or {}).get(key) or latest.get("measured") or "unknown"
-                _enter(document, {key: latest[key]}, date)
-        details = latest.get("details") or {}
+        found = {key: latest[key] for key in figures if latest.get(key) is not None}
+        document |= found
+        document["measured_at"] |= {key: dates.get(key) or latest.get("measured") or "unknown" for key in found}
         document["details"] |= {key: details[key] for key in (phase, *figures) if key in details}
     return document
-
-
-def _enter(document: dict[str, Any], figures: Mapping[str, Any], measured: str) -> None:
-    """Enters figures into the document, with their date and targets."""
-    document |= figures
-    document["measured_at"] |= dict.fromkeys(figures, measured)
-    document["targets"] |= {
-        target.key: beside_target(target, figure_of(document, target.key))
-        for target in TARGETS
-        if target.key.partition(".")[0] in figures
-    }
 
 
 def _parser(phases: Phases) -> argparse.ArgumentParser:
@@ -169,7 +165,10 @@ def _parser(phases: Phases) -> argparse.ArgumentParser:
         description=wildgate_perf.bench.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--profile", choices=("cpu", "rtx"), default="cpu", help="rtx has options of its own [cpu]")
+    parser.add_argument(
+        "--profile", choices=("cpu", "rtx"), default="cpu", help="rtx: measures only that, on a GPU [cpu]"
+    )
+    parser.add_argument("--repository", type=Path, default=MODEL_REPOSITORY, help="model repository [model_repository]")
     parser.add_argument(
         "--quick", action="store_true", help="one to three minutes: checks the harness, its figures say little"
     )
@@ -186,12 +185,9 @@ def _now() -> str:
 
 def _others(details: Mapping[str, Any]) -> float:
     """Cores that others kept busy, the median of all rounds against offline; 0 where none was measured."""
-    rounds = [
-        each["others"]
-        for key in ("served_over_offline_uri", "served_over_offline_content")
-        for turns in details.get(key, {}).get("other_load_cores", {}).values()
-        for each in turns
-    ]
+    keys = ("served_over_offline_uri", "served_over_offline_content")
+    ways = [way for key in keys for way in details.get(key, {}).get("other_load_cores", {}).values()]
+    rounds = [each["others"] for way in ways for each in way]
     return Spread.of(rounds).median if rounds else 0.0
 
 

@@ -23,22 +23,22 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, PhaseFailed, all_answered, observed
-from wildgate_perf.cpu_time import CpuTimes, descendants, read_cpu_times
-from wildgate_perf.load_generator import Loaded, LoadGenerator
-from wildgate_perf.loops import LoadPlan, Measured
+import psutil
+
+from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, Observed, Way, all_answered, per_s, rounds_as_json
+from wildgate_perf.cpu_time import CpuTimes, read_cpu_times
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.loops import LoadPlan, percentile
 from wildgate_perf.null_models import null_repository
 from wildgate_perf.server_parts import BackendSettings, EmbeddedTriton, Sampler
 from wildgate_perf.spread import Spread
-from wildgate_perf.workloads import CallerSampled, Requests, TritonRow, Workload, by_content, by_uri, straight_to_triton
+from wildgate_perf.workloads import CallerSampled, InTurns, Workload, by_content, by_uri, straight_to_triton
 from wildgate_server.repository.manifest import load_manifest
 
+_Both = tuple[Workload, Workload]
 _WAYS = ("gateway", "direct")
 
 
@@ -57,143 +57,86 @@ async def _with_triton(bench: Bench) -> Findings:
 
 
 def _measure(bench: Bench, repository: Path, triton: str) -> Findings:
-    budget = bench.budget(bench.plan.direct_budget_s)
-    readings: dict[str, _Reading] = {}
-    with ExitStack() as stack:
-        load = stack.enter_context(LoadGenerator())
-        settings = SETTINGS | {"backend__target": triton, "backend__model_repository": repository}
-        server = stack.enter_context(bench.serving("gateway_over_direct", **settings))
-
-        def cpu_times() -> CpuTimes:
-            # Triton is this process's own child, and so are the gateway and the load generator.
-            return read_cpu_times(process for process in descendants() if process.pid not in load.pids)
-
-        files = [file.resolve() for file in bench.videos()]
-        uris = by_uri(server.target, [file.as_uri() for file in files])
-        readings["sampled"] = _Reading(bench, load, cpu_times, uris, CallerSampled(triton, tuple(files), repository))
-        for name, (clips, rows) in _clips(bench, repository).items():
-            gateway, direct = by_content(server.target, clips), straight_to_triton(triton, rows)
-            readings[name] = _Reading(bench, load, cpu_times, gateway, direct)
-        for reading in readings.values():
-            reading.warm_up()
-        for number in budget.rounds(bench.plan.direct_rounds):
+    settings = SETTINGS | {"backend__target": triton, "backend__model_repository": repository}
+    with LoadGenerator() as load, bench.serving("gateway_over_direct", **settings) as server:
+        readings = {
+            name: _Reading(bench, load, ways) for name, ways in _workloads(bench, repository, server.target, triton)
+        }
+        for number in range(bench.plan.direct_rounds):
             for name, reading in readings.items():
                 reading.round(number)
-                bench.say(f"gateway_over_direct ({name}): round {number + 1}: {reading.last()}")
-    headline = readings["sampled"]
+                bench.say(f"gateway_over_direct ({name}): round {number + 1}: {reading}")
+    details = {name: reading.as_json() for name, reading in readings.items()}
     return Findings(
         {
-            "gateway_over_direct": headline.ratio.median,
+            "gateway_over_direct": readings["sampled"].ratio.median,
             **{f"gateway_over_direct_{name}": readings[name].ratio.median for name in ("whole", "cut")},
-            "gateway_added_p50_ms": headline.added(0.5).median,
+            "gateway_added_p50_ms": Spread.of(readings["sampled"].added_ms[0.5]).median,
         },
-        {
-            "gateway_over_direct": {
-                **{name: reading.as_json() for name, reading in readings.items()},
-                "askers": bench.clients,
-                "settings": SETTINGS,
-            }
-        },
+        {"gateway_over_direct": {**details, "clients": bench.clients, "settings": SETTINGS}},
     )
 
 
-def _clips(bench: Bench, repository: Path) -> dict[str, tuple[list[bytes], list[TritonRow]]]:
-    """For each reading, the media files for the gateway, and the same bytes with what Triton is to be told of them."""
-    sampler = Sampler(repository)
+def _workloads(
+    bench: Bench, repository: Path, gateway: str, triton: str
+) -> list[tuple[str, tuple[Workload, Workload]]]:
+    """Both ways of each reading."""
+    files = [file.resolve() for file in bench.videos()]
+    sampler, whole = Sampler(repository), [file.read_bytes() for file in files]
     nothing = (0,) * load_manifest(repository).frames_per_window  # null models look at no frame
-    whole = [file.read_bytes() for file in bench.videos()]
-    cut, rows = [], []
+    cut = []
     for content in whole:
         video = sampler.sample(content)
-        window = video.windows[0]
-        clip = bytes(window.clip)
-        cut.append(clip)
-        rows.append((clip, window.frame_index, video.rotation))
-    return {"whole": (whole, [(content, nothing, 0) for content in whole]), "cut": (cut, rows)}
+        cut.append((bytes(video.windows[0].clip), video.windows[0].frame_index, video.rotation))
+    by_file = by_uri(gateway, [file.as_uri() for file in files])
+    return [
+        ("sampled", (by_file, CallerSampled(triton, tuple(files), repository))),
+        ("whole", (by_content(gateway, whole), straight_to_triton(triton, [(each, nothing, 0) for each in whole]))),
+        ("cut", (by_content(gateway, [clip for clip, _, _ in cut]), straight_to_triton(triton, cut))),
+    ]
 
 
 class _Reading:
-    """One kind of clips, both ways."""
+    """One kind of video, both ways."""
 
-    def __init__(
-        self,
-        bench: Bench,
-        load: LoadGenerator,
-        cpu_times: Callable[[], CpuTimes],
-        gateway: Requests,
-        direct: Workload,
-    ) -> None:
-        self._plan, self._load, self._cpu_times = bench.plan, load, cpu_times
-        self._ways: dict[str, Workload] = {"gateway": gateway, "direct": direct}
-        self._request_bytes = round(sum(map(len, gateway.requests)) / len(gateway.requests))
-        self._clients = bench.clients
-        self._saturated: dict[str, list[Loaded[Measured]]] = {way: [] for way in _WAYS}
-        self._alone: list[list[Measured]] = []
-        self._cpu_ms: dict[str, list[dict[str, float]]] = {way: [] for way in _WAYS}
+    def __init__(self, bench: Bench, load: LoadGenerator, workloads: _Both) -> None:
+        def cpu_times() -> CpuTimes:
+            # Triton is this process's own child, and so are the gateway and the load generator.
+            children = psutil.Process().children(recursive=True)
+            return read_cpu_times(process for process in children if process.pid not in load.pids)
 
-    def warm_up(self) -> None:
-        """Both ways, for a while that does not count."""
-        for way in _WAYS:
-            self._load.closed(self._ways[way], LoadPlan(self._clients, 0.0, self._plan.warm_up_s / 2))
+        self._plan, self._load, self._turns = bench.plan, load, InTurns(workloads)
+        pairs = zip(_WAYS, workloads, strict=True)
+        self._ways = {name: Way(load, workload, bench.clients, cpu_times) for name, workload in pairs}
+        self._rounds: dict[str, list[Observed]] = {name: [] for name in _WAYS}
+        self.added_ms: dict[float, list[float]] = {0.5: [], 0.99: []}
+        for workload in workloads:
+            load.closed(workload, LoadPlan(bench.clients, 0.0, bench.plan.warm_up_s / 2))
 
     def round(self, number: int) -> None:
         """Both ways at saturation, then both in turns without any other load."""
-        plan = LoadPlan(self._clients, self._plan.warm_up_s / 2, self._plan.direct_round_s)
-        for way in _WAYS if number % 2 == 0 else reversed(_WAYS):
-            seen = observed(self._cpu_times, partial(self._load.closed, self._ways[way], plan))
-            all_answered(seen.loaded)
-            self._cpu_ms[way].append(
-                {"load generator": seen.loaded.cpu_s * 1e3 / seen.loaded.answered, **seen.cpu_ms()}
-            )
-            self._saturated[way].append(seen.loaded)
+        for name in _WAYS if number % 2 == 0 else reversed(_WAYS):
+            self._rounds[name].append(self._ways[name].round(self._plan.warm_up_s / 2, self._plan.direct_round_s))
         time.sleep(0.1)
-        alone = self._load.alternating([self._ways[way] for way in _WAYS], self._plan.added_s).result
-        for way, measured in zip(_WAYS, alone, strict=True):
-            if measured.failures:
-                raise PhaseFailed(f"{way}: {measured.failures[0]}")
-        self._alone.append(alone)
-
-    def last(self) -> str:
-        """The last round in words."""
-        gateway, direct = (self._saturated[way][-1].result.steady_per_s for way in _WAYS)
-        return f"{gateway:.1f} requests/s through the gateway, {direct:.1f} straight, {self._added(-1, 0.5):+.2f} ms"
+        alone = all_answered(self._load.closed(self._turns, LoadPlan(1, 0.0, self._plan.added_s)))
+        took_ms = [answer.took_ms for answer in alone.answers[2:]]  # the first turn warms up
+        for share, added in self.added_ms.items():
+            added.append(percentile(took_ms[::2], share) - percentile(took_ms[1::2], share))
 
     @property
     def ratio(self) -> Spread:
         """Requests/s through the gateway over straight ones."""
-        return Spread.ratios(*([each.result.steady_per_s for each in self._saturated[way]] for way in _WAYS))
+        return Spread.ratios(*(per_s(self._rounds[name]) for name in _WAYS))
 
-    def added(self, share: float) -> Spread:
-        """Milliseconds that the gateway adds at a percentile, round by round."""
-        return Spread.of(self._added(number, share) for number in range(len(self._alone)))
-
-    def _added(self, number: int, share: float) -> float:
-        gateway, direct = self._alone[number]
-        return gateway.took_ms(share) - direct.took_ms(share)
+    def __str__(self) -> str:
+        gateway, direct = (per_s(self._rounds[name])[-1] for name in _WAYS)
+        added_ms = self.added_ms[0.5][-1]
+        return f"{gateway:.1f} requests/s through the gateway, {direct:.1f} straight, {added_ms:+.2f} ms"
 
     def as_json(self) -> dict[str, Any]:
         """All that was measured."""
         return {
-            "bytes": self._request_bytes,
             "ratio": self.ratio.as_json(),
-            "added_p50_ms": self.added(0.5).as_json(),
-            "added_p99_ms": self.added(0.99).as_json(),
-            **{
-                f"{way}_per_s": Spread.of(e.result.steady_per_s for e in self._saturated[way]).as_json()
-                for way in _WAYS
-            },
-            **{
-                f"{way}_alone_p50_ms": Spread.of(each[place].took_ms(0.5) for each in self._alone).as_json()
-                for place, way in enumerate(_WAYS)
-            },
-            "gateway_stages_alone_ms": {name: round(ms, 3) for name, ms in self._alone[-1][0].stages_ms(0.5).items()},
-            "cpu_ms_per_request": {way: _medians(self._cpu_ms[way]) for way in _WAYS},
-            "load_generator_core_share": {
-                way: Spread.of(each.core_share for each in self._saturated[way]).as_json() for way in _WAYS
-            },
+            **{f"added_p{share * 100:g}_ms": Spread.of(added).as_json() for share, added in self.added_ms.items()},
+            **rounds_as_json(self._rounds),
         }
-
-
-def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    kinds = dict.fromkeys(kind for each in rounds for kind, ms in each.items() if ms)
-    return {kind: round(Spread.of(each.get(kind, 0.0) for each in rounds).median, 3) for kind in kinds}

@@ -66,7 +66,4 @@ def _read(stub: scoring_pb2_grpc.ScoringServiceStub, uri: str, file: Path) -> di
         "read_bytes": video.read_bytes,
         "read_requests": video.read_requests,
         "file_bytes": size,
-        "clip_bytes": video.clip_bytes,
-        "frames_looked_at": verdict.coverage.frames_looked_at,
-        "longest_gap_s": verdict.coverage.longest_gap_s,
     }

@@ -16,15 +16,14 @@ answered within the deadline, none asked again. An answer counts as good when it
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from wildgate_perf.bench.phase import SETTINGS, Bench, Findings, all_answered, observed
-from wildgate_perf.load_generator import Loaded, LoadGenerator
-from wildgate_perf.loops import Arrivals, LoadPlan, Offered
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.loops import Arrivals, LoadPlan, Measured
 from wildgate_perf.server_process import ServerProcess
 from wildgate_perf.spread import Spread
 from wildgate_perf.workloads import Workload, by_uri
@@ -34,67 +33,55 @@ _SETTLE_S, _SETTLE_STEP_S, _RESTING_CORES = 10.0, 0.3, 0.15
 _STEADY, _OVERLOAD = 0.7, 3.0
 
 
-@dataclass
-class _Rounds:
-    """What each round found."""
+def goodput_over_peak(overload: list[dict[str, Any]], peaks: list[float]) -> Spread:
+    """Goodput at overload over the mean of the peaks before and after."""
+    around = [(before + after) / 2 for before, after in pairwise(peaks)]
+    return Spread.ratios([point["good_per_s"] for point in overload], around)
 
-    peaks: list[float] = field(default_factory=list)
-    unloaded: list[float] = field(default_factory=list)
-    steady: list[dict[str, Any]] = field(default_factory=list)
-    overload: list[dict[str, Any]] = field(default_factory=list)
 
-    def goodput(self) -> Spread:
-        """Goodput at overload over the peaks around it."""
-        around = [(before + after) / 2 for before, after in pairwise(self.peaks)]
-        return Spread.ratios([point["good_per_s"] for point in self.overload], around)
-
-    def tail(self) -> Spread:
-        """The p99 at steady load over the unloaded median."""
-        return Spread.ratios([point["p99_or_failed_ms"] for point in self.steady], self.unloaded)
+def tail_over_unloaded(points: list[dict[str, Any]], unloaded_ms: list[float]) -> Spread:
+    """The p99 under load over the unloaded median."""
+    return Spread.ratios([point["p99_or_failed_ms"] for point in points], unloaded_ms)
 
 
 def latency_over_load(bench: Bench) -> Findings:
     """Both figures, and the whole curve."""
-    plan, budget = bench.plan, bench.budget(bench.plan.load_budget_s)
-    rounds = _Rounds()
-    with ExitStack() as stack:
-        load = stack.enter_context(LoadGenerator())
-        server = stack.enter_context(bench.serving("latency_over_load", **SETTINGS))
+    plan = bench.plan
+    unloaded_ms: list[float] = []
+    steady: list[dict[str, Any]] = []
+    overload: list[dict[str, Any]] = []
+    with LoadGenerator() as load, bench.serving("latency_over_load", **SETTINGS) as server:
         workload = replace(by_uri(server.target, [file.as_uri() for file in bench.videos()]), deadline_s=_DEADLINE_S)
         offer = _Offer(bench, load, server, workload)
         load.closed(workload, LoadPlan(bench.clients, 0.0, plan.warm_up_s))
         first = offer.peak()
         curve = [offer.point(share, first, plan.point_s) for share in plan.points]
         poisson = offer.point(_STEADY, first, plan.steady_s, arrivals="poisson")
-        rounds.peaks.append(offer.peak())
-        for _ in budget.rounds(plan.load_rounds, at_least=1):
-            peak = rounds.peaks[-1]
-            rounds.unloaded.append(offer.unloaded())
-            rounds.steady.append(offer.point(_STEADY, peak, plan.steady_s))
-            rounds.overload.append(offer.point(_OVERLOAD, peak, plan.overload_s, warm_up_s=plan.overload_warm_up_s))
-            rounds.peaks.append(offer.peak())
-    tail, goodput = rounds.tail(), rounds.goodput()
-    poisson_tail = poisson["p99_or_failed_ms"] / rounds.unloaded[0]
-    return Findings(
-        {
-            "p99_at_70pct_over_unloaded_p50": tail.median,
-            "poisson_p99_at_70pct_over_unloaded_p50": poisson_tail,
-            "goodput_at_3x_over_peak": goodput.median,
-        },
-        {
-            "latency_over_load": {
-                "p99_at_70pct_over_unloaded_p50": tail.as_json(),
-                "goodput_at_3x_over_peak": goodput.as_json(),
-                "peaks_per_s": Spread.of([first, *rounds.peaks]).as_json(),
-                "unloaded_p50_ms": Spread.of(rounds.unloaded).as_json(),
-                "points": sorted([*curve, *rounds.steady, *rounds.overload], key=lambda point: point["of_peak"]),
-                "poisson_at_70pct": poisson | {"p99_over_unloaded_p50": poisson_tail},
-                "deadline_s": _DEADLINE_S,
-                "askers_at_peak": bench.clients,
-                "settings": SETTINGS,
-            }
-        },
-    )
+        peaks = [offer.peak()]
+        for _ in range(plan.load_rounds):
+            unloaded_ms.append(offer.unloaded_ms())
+            steady.append(offer.point(_STEADY, peaks[-1], plan.steady_s))
+            overload.append(offer.point(_OVERLOAD, peaks[-1], plan.overload_s, warm_up_s=plan.overload_warm_up_s))
+            peaks.append(offer.peak())
+    tail, goodput = tail_over_unloaded(steady, unloaded_ms), goodput_over_peak(overload, peaks)
+    poisson_tail = tail_over_unloaded([poisson], unloaded_ms[:1]).median
+    figures = {
+        "p99_at_70pct_over_unloaded_p50": tail.median,
+        "poisson_p99_at_70pct_over_unloaded_p50": poisson_tail,
+        "goodput_at_3x_over_peak": goodput.median,
+    }
+    details = {
+        "p99_at_70pct_over_unloaded_p50": tail.as_json(),
+        "goodput_at_3x_over_peak": goodput.as_json(),
+        "peaks_per_s": Spread.of([first, *peaks]).as_json(),
+        "unloaded_p50_ms": Spread.of(unloaded_ms).as_json(),
+        "points": sorted([*curve, *steady, *overload], key=lambda point: point["of_peak"]),
+        "poisson_at_70pct": poisson | {"p99_over_unloaded_p50": poisson_tail},
+        "deadline_s": _DEADLINE_S,
+        "clients_at_peak": bench.clients,
+        "settings": SETTINGS,
+    }
+    return Findings(figures, {"latency_over_load": details})
 
 
 class _Offer:
@@ -108,12 +95,12 @@ class _Offer:
         self._settle()
         plan = self._bench.plan
         loaded = self._load.closed(self._workload, LoadPlan(self._bench.clients, plan.warm_up_s, plan.peak_s))
-        peak = all_answered(loaded).steady_per_s
+        peak = all_answered(loaded).per_s
         self._bench.say(f"latency_over_load: peak {peak:.2f} videos/s")
         return peak
 
-    def unloaded(self) -> float:
-        """The median latency of one client, in milliseconds."""
+    def unloaded_ms(self) -> float:
+        """The median latency of one client."""
         self._settle()
         loaded = self._load.closed(self._workload, LoadPlan(1, 0.5, self._bench.plan.unloaded_s))
         return all_answered(loaded).took_ms(0.5)
@@ -129,7 +116,8 @@ class _Offer:
         found = {
             "of_peak": of_peak,
             "arrivals": arrivals,
-            **_json(seen.loaded),
+            "offered_per_s": round(of_peak * peak, 3),
+            **point_as_json(seen.measured),
             "server_cores": round(seen.used.total_s / (time.perf_counter() - began), 3),
             **seen.others,
         }
@@ -150,17 +138,16 @@ class _Offer:
             before = now
 
 
-def _json(loaded: Loaded[Offered]) -> dict[str, Any]:
-    offered = loaded.result
+def point_as_json(measured: Measured) -> dict[str, Any]:
+    """What the answers to an open loop say of one offered load."""
     return {
-        "offered_per_s": round(offered.rate_per_s, 3),
-        "good_per_s": round(offered.good_per_s(_DEADLINE_S * 1e3), 3),
-        "asked": len(offered.counted),
-        "failures": offered.failures,
-        "p50_ms": round(offered.took_ms(0.5), 1),
-        "p90_ms": round(offered.took_ms(0.9), 1),
-        "p99_ms": round(offered.took_ms(0.99), 1),
-        "p99_or_failed_ms": round(offered.took_or_failed_ms(0.99), 1),
-        "sent_late_p99_ms": round(offered.late_ms(0.99), 2),
-        "load_generator_core_share": round(loaded.core_share, 4),
+        "good_per_s": round(measured.good_per_s(_DEADLINE_S * 1e3), 3),
+        "requests": len(measured.counted),
+        "failures": measured.failures,
+        "p50_ms": round(measured.took_ms(0.5), 1),
+        "p90_ms": round(measured.took_ms(0.9), 1),
+        "p99_ms": round(measured.took_ms(0.99), 1),
+        "p99_or_failed_ms": round(measured.took_or_failed_ms(0.99), 1),
+        "sent_late_p99_ms": round(measured.late_ms(0.99), 2),
+        "load_generator_core_share": round(measured.core_share, 4),
     }

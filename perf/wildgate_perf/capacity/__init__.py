@@ -7,13 +7,11 @@ The model, and where it comes from
 - Load: videos arriving at a rate r keep a node busy for the share U = r * D (the utilisation law), up to 1; more is
   refused, so that throughput is min(r, 1/D). Both laws hold for any arrivals and service times: P. Denning,
   J. Buzen, "The Operational Analysis of Queueing Network Models", ACM Computing Surveys 10(3), 1978.
-- Latency, where enough loads were measured: the measured curve over utilisation, straight between its points and never
-  falling. It holds for nodes like the measured one, for arrivals like the measured ones.
-- Latency, where they were not: what an unloaded video takes, and the waiting time of the queue G/G/c with as many
-  servers as the node has cores, each with c/X seconds for a video.
+- Latency: the measured curve over utilisation, straight between its points and never falling. It holds for nodes like
+  the measured one, for arrivals like the measured ones; where no loads were measured, latency is unknown.
 - A fleet of N nodes behind a balancer that spreads evenly: each gets r/N. Spare nodes carry load, too, until they are
   needed; the fleet is large enough when it keeps the target without them.
 
 Left out: waves shorter than the peak factor's, uneven balancing, the network's own latency and protocol overhead.
-`wildgate capacity check` holds the model against measured runs at other loads.
+`wildgate capacity check` holds the model against measured loads.
 """

@@ -19,7 +19,6 @@ from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
 from wildgate_server.repository.yaml_document import faults, read_document
 
 _DAY_S, _HOURS = 86_400, 24
-_LEAST_POINTS = 3
 
 
 class Demand(BaseModel):
@@ -28,12 +27,15 @@ class Demand(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     videos_per_day: float = Field(gt=0)
+    """Videos in a day."""
     peak_factor: float = Field(2.0, ge=1)
     """Videos per second at the peak of the day over their mean."""
     mean_seconds: float = Field(15.0, gt=0)
+    """Length of a video."""
     mean_bytes: float = Field(5e6, gt=0)
+    """Size of a video."""
     cached_share: float = Field(0.0, ge=0, le=1)
-    """Videos that were scored before and whose verdict is still in the cache."""
+    """Videos whose verdict is in the cache."""
     uri_share: float = Field(1.0, ge=0, le=1)
     """Videos given by URI; the others are sent as content."""
     digest_first: bool = False
@@ -65,79 +67,17 @@ def demand_of(file: Path | None, given: Mapping[str, Any]) -> Demand:
         raise CapacityError("\n".join(faults(error))) from error
 
 
-def erlang_c(servers: int, utilisation: float) -> float:
-    """The probability that a customer has to wait, in M/M/c: Erlang's C formula.
-
-    `utilisation` is the share of the time that each server is busy, 0 to below 1; ValueError for other values. By the
-    recursion of Erlang's B formula, which does not overflow (L. Kleinrock, "Queueing Systems I", 1975, 3.5 and 3.6).
-    """
-    if servers < 1 or not 0 <= utilisation < 1:
-        raise ValueError(
-            f"servers must be 1 or more and utilisation from 0 to below 1, not {servers} and {utilisation}"
-        )
-    offered, blocked = servers * utilisation, 1.0
-    for number in range(1, servers + 1):
-        blocked = offered * blocked / (number + offered * blocked)
-    return blocked / (1 - utilisation * (1 - blocked))
-
-
-def mean_wait(servers: int, utilisation: float, service: float, variability: float = 1.0) -> float:
-    """The mean time before service begins, in G/G/c, in the unit of the `service` time.
-
-    `variability` is the mean of the squared coefficients of variation of arrivals and service (1: exponential, 0:
-    constant): the correction of A. Allen and J. Cunneen ("Probability, Statistics and Queueing Theory", 1990, 5.3).
-    Exact for M/M/c, and for M/G/1 (Pollaczek, Khinchine).
-    """
-    return erlang_c(servers, utilisation) * service / (servers * (1 - utilisation)) * variability
-
-
-def wait_percentile(share: float, servers: int, utilisation: float, service: float, variability: float = 1.0) -> float:
-    """The time that a `share` (0 to below 1) of customers do not wait longer than; exact for M/M/c.
-
-    Those who wait at all are taken to wait for an exponentially distributed time, of the mean that `mean_wait` gives.
-    """
-    waits = erlang_c(servers, utilisation)
-    if 1 - share >= waits:
-        return 0.0
-    return math.log(waits / (1 - share)) * mean_wait(servers, utilisation, service, variability) / waits
-
-
 @dataclass(frozen=True)
-class Queue:
-    """Latency of an idle node and the waiting time of G/G/c; the spread of an idle node's latency is left out."""
-
-    unloaded_ms: float
-    servers: int
-    service_ms: float
-    variability: float
-    name: str = "queue"
-
-    @classmethod
-    def of(cls, profile: Profile, arrivals: str = "poisson") -> Queue:
-        """As many servers as the node has cores, which together reach the peak; `arrivals` as in `LoadPoint`."""
-        variability = ((arrivals != "uniform") + profile.service_variability) / 2
-        service_ms = profile.cores / profile.curve_peak_per_s * 1e3
-        return cls(profile.unloaded_p50_ms, profile.cores, service_ms, variability)
-
-    def percentile_ms(self, share: float, utilisation: float) -> float | None:
-        """Milliseconds that a `share` of the videos keep; None from saturation on."""
-        if not 0 <= utilisation < 1:
-            return None
-        return self.unloaded_ms + wait_percentile(share, self.servers, utilisation, self.service_ms, self.variability)
-
-
-@dataclass(frozen=True)
-class MeasuredCurve:
-    """Straight between measured points, never falling; constant below the first, unknown beyond the last.
+class LatencyCurve:
+    """Straight between measured loads, never falling; constant below the first, unknown beyond the last.
 
     `points` are utilisation, p50 and p99 in milliseconds, by utilisation.
     """
 
     points: Sequence[tuple[float, float, float]]
-    name: str = "measured curve"
 
     @classmethod
-    def of(cls, points: Sequence[LoadPoint], peak_per_s: float) -> MeasuredCurve:
+    def of(cls, points: Sequence[LoadPoint], peak_per_s: float) -> LatencyCurve:
         """The curve through measured loads of a node with that peak. Points of one load count as their mean."""
         by_load: dict[float, list[LoadPoint]] = {}
         for point in points:
@@ -159,15 +99,6 @@ class MeasuredCurve:
         below, above = self.points[right - 1], self.points[right]
         part = (utilisation - below[0]) / (above[0] - below[0])
         return below[column] + part * (above[column] - below[column])
-
-
-LatencyModel = Queue | MeasuredCurve
-
-
-def latency_model(profile: Profile) -> LatencyModel:
-    """The measured curve where the profile has three loads below saturation or more, else the queue."""
-    curve = MeasuredCurve.of([p for p in profile.steady_points if p.arrivals == "uniform"], profile.curve_peak_per_s)
-    return curve if len(curve.points) >= _LEAST_POINTS else Queue.of(profile)
 
 
 def first_work_s(profile: Profile, uri_share: float, seconds: float) -> float:
@@ -228,7 +159,6 @@ class FleetPlan:
     p50_ms_at_peak: float | None
     p99_ms_at_peak: float | None
     p99_ms_without_spare: float | None
-    latency_model: str
     bits_in_per_s: float
     bits_out_per_s: float
     headroom: float
@@ -241,13 +171,13 @@ class FleetPlan:
     """The least: of a fleet that follows the load of the day exactly, with its spare nodes."""
 
 
-def plan_fleet(profile: Profile, demand: Demand, model: LatencyModel | None = None) -> FleetPlan:
+def plan_fleet(profile: Profile, demand: Demand) -> FleetPlan:
     """The smallest fleet for the demand; raises `CapacityError`, also for an objective that no fleet meets.
 
     The latency is that of a video that is looked at, by URI: cached ones are quicker.
     """
-    model = model or latency_model(profile)
-    work_s, allowed = mixed_work_s(profile, demand), _allowed_utilisation(model, demand)
+    curve = LatencyCurve.of(profile.curve_points, profile.curve_peak_per_s)
+    work_s, allowed = mixed_work_s(profile, demand), _allowed_utilisation(curve, demand)
     busy_nodes = demand.peak_per_s * work_s
     carrying = max(1, math.ceil(round(busy_nodes / allowed, 9)))
     nodes = carrying + demand.spare_nodes
@@ -263,10 +193,9 @@ def plan_fleet(profile: Profile, demand: Demand, model: LatencyModel | None = No
         nodes=nodes,
         utilisation_at_peak=at_peak,
         utilisation_without_spare=without_spare,
-        p50_ms_at_peak=model.percentile_ms(0.5, at_peak),
-        p99_ms_at_peak=model.percentile_ms(0.99, at_peak),
-        p99_ms_without_spare=model.percentile_ms(0.99, without_spare),
-        latency_model=model.name,
+        p50_ms_at_peak=curve.percentile_ms(0.5, at_peak),
+        p99_ms_at_peak=curve.percentile_ms(0.99, at_peak),
+        p99_ms_without_spare=curve.percentile_ms(0.99, without_spare),
         bits_in_per_s=8 * demand.peak_per_s * demand.mean_bytes * fraction_in * sent_share,
         bits_out_per_s=8 * demand.peak_per_s * profile.answer_bytes,
         headroom=allowed / without_spare,
@@ -276,16 +205,18 @@ def plan_fleet(profile: Profile, demand: Demand, model: LatencyModel | None = No
     )
 
 
-def _allowed_utilisation(model: LatencyModel, demand: Demand) -> float:
+def _allowed_utilisation(curve: LatencyCurve, demand: Demand) -> float:
     """The target, or the highest utilisation, to a thousandth, that keeps the objective."""
     if demand.p99_ms is None:
         return demand.target_utilisation
     for thousandths in range(int(demand.target_utilisation * 1000), 0, -1):
-        latency = model.percentile_ms(0.99, thousandths / 1000)
+        latency = curve.percentile_ms(0.99, thousandths / 1000)
         if latency is not None and latency <= demand.p99_ms:
             return thousandths / 1000
-    idle_ms = model.percentile_ms(0.99, 0.0)
-    raise CapacityError(f"p99_ms is {demand.p99_ms:g}, and an idle node takes {idle_ms:.0f} ms by the {model.name}")
+    idle_ms = curve.percentile_ms(0.99, 0.0)
+    if idle_ms is None:
+        raise CapacityError("p99_ms: the profile has no points, by which latency is known")
+    raise CapacityError(f"p99_ms is {demand.p99_ms:g}, and an idle node takes {idle_ms:.0f} ms")
 
 
 def _cost(nodes: float, demand: Demand) -> float | None:

@@ -63,8 +63,6 @@ class Profile(_Section):
 
     cores: int = Field(ge=1)
     peak_per_s: Peaks
-    unloaded_p50_ms: float = Field(gt=0)
-    """Median latency of a video by URI on an idle node."""
     cached_over_first: CachedCost | None = None
     uri_bytes_fraction: float = Field(1.0, ge=0)
     """Of a video's bytes, how many are read where it is given by URI."""
@@ -75,11 +73,8 @@ class Profile(_Section):
     max_gap_s: float = Field(2.0, gt=0)
     max_frames: int = Field(64, ge=1)
     frames_per_window: int = Field(8, ge=1)
-    service_variability: float = Field(1.0, ge=0)
-    """Squared coefficient of variation of the time that a video keeps a core busy; 1 is on the safe side."""
     points: tuple[LoadPoint, ...] = ()
     """Latency by URI under load; `peak_per_s.uri` is the peak of the same run."""
-    machine: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_a_peak(self) -> Profile:
@@ -95,10 +90,10 @@ class Profile(_Section):
         return peak
 
     @property
-    def steady_points(self) -> tuple[LoadPoint, ...]:
-        """The points below saturation, by load."""
-        steady = [point for point in self.points if point.offered_per_s < _SATURATED * self.curve_peak_per_s]
-        return tuple(sorted(steady, key=lambda point: point.offered_per_s))
+    def curve_points(self) -> list[LoadPoint]:
+        """The points below saturation whose arrivals were uniform."""
+        highest_per_s = _SATURATED * self.curve_peak_per_s
+        return [each for each in self.points if each.arrivals == "uniform" and each.offered_per_s < highest_per_s]
 
     def windows(self, seconds: float) -> int:
         """Windows of frames in which a video of this length is looked at."""
@@ -138,12 +133,10 @@ def profile_of_bench(content: Mapping[str, Any], name: str = "results") -> Profi
                 "uri": load["peaks_per_s"]["median"],
                 "content": sent["served_per_s"]["median"] if sent else None,
             },
-            "unloaded_p50_ms": load["unloaded_p50_ms"]["median"],
             "cached_over_first": (details.get("cached_over_first") or {}).get("ratios"),
             "uri_bytes_fraction": (content.get("uri_bytes_fraction") or {}).get("mp4_index_first") or 1.0,
             "video_bytes": details["served_over_offline_uri"]["videos"]["bytes"],
             "points": [_point(point) for point in points if point["p50_ms"] is not None],
-            "machine": content["machine"],
         }
         return Profile.model_validate(fields)
     except (KeyError, TypeError, AttributeError) as cause:

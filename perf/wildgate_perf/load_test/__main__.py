@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from wildgate_perf.load_test.load_shapes import SHAPES
 from wildgate_perf.local_server import ServerStartFailed
 from wildgate_perf.results import read
+from wildgate_perf.server_parts import free_port
 from wildgate_perf.server_process import ServerStoppedBadly, serving
 from wildgate_perf.videos import bench_videos
 
-SHAPES = ("step", "ramp", "soak", "spike")
 _OF_PEAK = {"ramp": 1.2, "soak": 0.6, "spike": 1.5}
 _LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfile.py"
 _USAGE = 2
@@ -89,11 +89,8 @@ def summary_file(options: argparse.Namespace, shape: str) -> Path:
 
 def peak_of_steps(options: argparse.Namespace) -> float | None:
     """The highest goodput of any phase of `step`; None where there is none."""
-    try:
-        phases = read(summary_file(options, "step")).get("phases", {})
-        return max((float(phase["answered_per_s"]) for phase in phases.values()), default=0.0) or None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    phases = read(summary_file(options, "step")).get("phases", {})
+    return max((float(phase["answered_per_s"]) for phase in phases.values()), default=0.0) or None
 
 
 def _given(name: str, others: Sequence[str]) -> bool:
@@ -104,9 +101,7 @@ def _port_of_processes(others: Sequence[str]) -> list[str]:
     """A port of its own for locust's master and workers, so that runs beside each other do not meet."""
     if not _given("--processes", others):
         return []
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 

@@ -19,12 +19,13 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 from locust.web import WebUI
 
-from wildgate_perf.load_test.kinds import SENT_LATE
+from wildgate_perf.load_test.kinds import Kind
+from wildgate_perf.load_test.load_shapes import SHAPES
 from wildgate_perf.load_test.objectives import ObjectivesInvalid, judge, read_objectives
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
 from wildgate_perf.load_test.phases import Phases
-from wildgate_perf.load_test.shapes import SHAPES, PlannedShape
-from wildgate_perf.load_test.users import Load, ScoringUser, UriUser
+from wildgate_perf.load_test.shapes import PlannedShape
+from wildgate_perf.load_test.users import ScoringUser, UriUser
 from wildgate_perf.load_test.videos import NoVideos, VideoSource, load_videos
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import write
@@ -39,7 +40,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("wildgate", "What is asked, how fast, and what it is held against")
     group.add_argument(
         "--shape",
-        choices=tuple(SHAPES),
+        choices=SHAPES,
         help="How the number of users changes, up to --users over --run-time. The web form offers the same.",
     )
     add_options(group)
@@ -61,11 +62,7 @@ def _on_init(environment: Environment, web_ui: WebUI | None = None, **_: object)
         _refuse(str(error))
     environment.shape_class = None  # locust would take the first of the file
     if parsed.shape:
-        environment.shape_class = next(
-            shape
-            for shape in (environment.available_shape_classes or {}).values()
-            if type(shape) is SHAPES[parsed.shape]
-        )
+        environment.shape_class = (environment.available_shape_classes or {})[parsed.shape.capitalize()]
         environment.shape_class.runner = environment.runner
     _choose_users(environment, parsed, options)
     if not environment.stop_timeout:  # requests in flight at the end count, and connections end in peace
@@ -120,11 +117,11 @@ def _on_test_start(environment: Environment, **_: object) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         parsed.salt = os.urandom(16).hex()
         PlannedShape.phases = Phases()
-        phase = shape.phase if isinstance(shape, PlannedShape) else "whole run"
+        phase = shape.first_phase if isinstance(shape, PlannedShape) else "whole run"
         PlannedShape.phases.begin(phase, environment.stats.entries)
     try:
         options = LoadOptions.of(vars(parsed))
-        ScoringUser.load = Load(options, VideoSource.of(options, load_videos(options.videos)))
+        ScoringUser.options, ScoringUser.videos = options, VideoSource(options, load_videos(options.videos))
     except _INVALID as error:
         _log.error("%s", error)
         environment.process_exit_code = _USAGE
@@ -145,9 +142,9 @@ def _on_quitting(environment: Environment, **_: object) -> None:
         return  # no test has started
     options = LoadOptions.of(vars(parsed))
     figures = PlannedShape.phases.figures(environment.stats.entries)
-    shape = next((name for name, kind in SHAPES.items() if isinstance(environment.shape_class, kind)), None)
+    shape = type(environment.shape_class).__name__.lower() if environment.shape_class else None
     kinds = [kind for user in environment.user_classes if issubclass(user, ScoringUser) for kind in user.makes]
-    kinds += [SENT_LATE] if options.rate_per_user else []
+    kinds += [Kind.SENT_LATE] if options.rate_per_user else []
     judged = judge(read_objectives(options.objectives), shape, kinds, figures)
     whole = figures[None, None]
     for entry in judged:

@@ -1,10 +1,12 @@
-"""How the number of users changes over a run, as plain arithmetic; `shapes` hands it to locust."""
+"""How the number of users changes over a run, as tables of stages; `shapes` hands them to locust."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+SHAPES = ("step", "ramp", "soak", "spike")
+"""Every shape, in the order in which `python -m wildgate_perf.load_test` runs them."""
 WARM_UP = "warm-up"
 """The phase that the figures of a whole run leave out."""
 
@@ -16,83 +18,70 @@ _LEAST_GAIN, _FUTILE_STEPS = 0.05, 2
 
 
 @dataclass(frozen=True)
-class ShapePlan:
-    """The most users and the longest time; `steps` matters to `StepToSaturation` alone."""
+class Stage:
+    """A phase of a run: its end in seconds from the start, users wanted, and how many may start or stop a second."""
 
-    users: int
-    seconds: float
-    steps: int = 4
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The users wanted now, how many may start or stop in a second, and the phase of the run."""
-
+    phase: str
+    ends_s: float
     users: int
     per_s: float
-    phase: str
 
 
-def ramp(time_s: float, plan: ShapePlan) -> Moment | None:
-    """From one user to the most, evenly, then held for the last fifth; None: the end."""
-    if time_s >= plan.seconds:
-        return None
-    risen = time_s / (plan.seconds * (1 - _HELD_SHARE))
-    if risen >= 1:
-        return Moment(plan.users, plan.users, "held")
-    users = 1 + math.floor((plan.users - 1) * risen)
-    return Moment(users, plan.users, f"rising {math.floor(risen * _RAMP_PARTS) + 1}/{_RAMP_PARTS}")
+def ramp(users: int, seconds: float, steps: int = 0) -> list[Stage]:
+    """Users start one after the other, evenly, then stay for the last fifth."""
+    rise_s = seconds * (1 - _HELD_SHARE)
+    # In parts: locust asks for the next stage when all users of the last have started.
+    shares = [n / _RAMP_PARTS for n in range(1, _RAMP_PARTS + 1)]
+    rising = [
+        Stage(f"rising {n}/{_RAMP_PARTS}", share * rise_s, math.ceil(share * users), users / rise_s)
+        for n, share in enumerate(shares, 1)
+    ]
+    return [*rising, Stage("held", seconds, users, users)]
 
 
-def soak(time_s: float, plan: ShapePlan) -> Moment | None:
-    """All users start during a warm-up, then stay; None: the end."""
-    if time_s >= plan.seconds:
-        return None
-    warm_up_s = min(plan.seconds * _WARM_UP_SHARE, _LONGEST_WARM_UP_S)
-    return Moment(plan.users, max(1.0, plan.users / warm_up_s), WARM_UP if time_s < warm_up_s else "held")
+def soak(users: int, seconds: float, steps: int = 0) -> list[Stage]:
+    """All users start during a warm-up, then stay."""
+    warm_up_s = min(seconds * _WARM_UP_SHARE, _LONGEST_WARM_UP_S)
+    per_s = max(1.0, users / warm_up_s)
+    return [Stage(WARM_UP, warm_up_s, users, per_s), Stage("held", seconds, users, per_s)]
 
 
-def spike(time_s: float, plan: ShapePlan) -> Moment | None:
-    """A quarter of the users, all of them, a quarter again, each for a third of the time; None: the end."""
-    if time_s >= plan.seconds:
-        return None
-    few = max(1, plan.users // 4)
-    users, phase = ((few, "before"), (plan.users, "spike"), (few, "after"))[math.floor(3 * time_s / plan.seconds)]
-    return Moment(users, plan.users, phase)
+def spike(users: int, seconds: float, steps: int = 0) -> list[Stage]:
+    """A quarter of the users, all of them, a quarter again, each for a third of the time."""
+    few, third_s = max(1, users // 4), seconds / 3
+    wanted = {"before": few, "spike": users, "after": few}
+    return [Stage(phase, third_s * n, some, users) for n, (phase, some) in enumerate(wanted.items(), 1)]
 
 
-class StepToSaturation:
-    """More users step by step, until two steps in a row bring less than 5 % more throughput than the best before, or
-    all users are there, or the time is up."""
+def step(users: int, seconds: float, steps: int) -> list[Stage]:
+    """More users step by step; see `Saturation` for the end."""
+    step_users = math.ceil(users / steps)
+    wanted = [*range(step_users, users, step_users), users]
+    return [
+        Stage("1 user" if some == 1 else f"{some} users", seconds * n / steps, some, step_users)
+        for n, some in enumerate(wanted, 1)
+    ]
+
+
+class Saturation:
+    """Tells when two steps in a row brought less than 5 % more throughput than the best before."""
 
     def __init__(self) -> None:
-        self._step = 0
+        self._began_s = 0.0
+        self._stage: Stage | None = None
         self._settled: tuple[float, int] | None = None
         self._best_per_s = 0.0
         self._futile = 0
 
-    def at(self, time_s: float, plan: ShapePlan, answered: int) -> Moment | None:
-        """What is wanted `time_s` after the start, when `answered` requests were answered so far; None: the end.
-
-        To be asked with rising times, several times per step.
-        """
-        step_s, step_users = plan.seconds / plan.steps, math.ceil(plan.users / plan.steps)
-        step = math.floor(time_s / step_s)
-        if step > self._step:
-            self._judge(time_s, answered)
-            self._step, self._settled = step, None
-        elif self._settled is None and time_s >= (step + _SETTLING_SHARE) * step_s:
+    def reached(self, time_s: float, stage: Stage, answered: int) -> bool:
+        """To be asked several times per step, with rising times, and how many requests were answered so far."""
+        if stage != self._stage:
+            if self._settled is not None:
+                since_s, before = self._settled
+                per_s = (answered - before) / (time_s - since_s)
+                self._futile = 0 if per_s > self._best_per_s * (1 + _LEAST_GAIN) else self._futile + 1
+                self._best_per_s = max(self._best_per_s, per_s)
+            self._began_s, self._stage, self._settled = time_s, stage, None
+        elif self._settled is None and time_s >= self._began_s + _SETTLING_SHARE * (stage.ends_s - self._began_s):
             self._settled = (time_s, answered)
-        if time_s >= plan.seconds or step * step_users >= plan.users or self._futile >= _FUTILE_STEPS:
-            return None
-        users = min(plan.users, (step + 1) * step_users)
-        return Moment(users, step_users, "1 user" if users == 1 else f"{users} users")
-
-    def _judge(self, time_s: float, answered: int) -> None:
-        """Holds the step that ended against the best before it."""
-        if self._settled is None:
-            return
-        since_s, before = self._settled
-        per_s = (answered - before) / (time_s - since_s)
-        self._futile = 0 if per_s > self._best_per_s * (1 + _LEAST_GAIN) else self._futile + 1
-        self._best_per_s = max(self._best_per_s, per_s)
+        return self._futile >= _FUTILE_STEPS

@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -85,12 +85,7 @@ class LoadOptions(BaseModel):
         return 1 / self.rate_per_user if self.rate_per_user else 0.0
 
 
-class _Parser(Protocol):
-    def add_argument(self, *names: str, **how: Any) -> argparse.Action:
-        """Adds an option."""
-
-
-def add_options(parser: _Parser) -> None:
+def add_options(parser: argparse._ActionsContainer) -> None:
     """Adds the options to locust's parser or a group of it, all but those that come from the master."""
     for name, field in LoadOptions.model_fields.items():
         if name == "salt":

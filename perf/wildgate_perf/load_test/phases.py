@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from wildgate_perf.load_test.kinds import KINDS, REFUSED, SENT_LATE, UNKNOWN_DIGEST
+from wildgate_perf.load_test.kinds import REFUSED, Kind
 from wildgate_perf.load_test.load_shapes import WARM_UP
+from wildgate_perf.loops import percentile
 
 Figures: TypeAlias = Mapping[str, float | None]
 """`seconds`, `asked`, `answered`, `refused`, `failed`, `asked_per_s`, `answered_per_s` (goodput), `failed_share`,
@@ -56,7 +57,7 @@ class Phases:
         for phase in (None, *dict.fromkeys(phase for phase, _, _ in spans)):
             parts = [span for span in spans if span[0] == phase or (phase is None and span[0] != WARM_UP)]
             seconds = sum(part[1] for part in parts)
-            for kind in (None, *KINDS):
+            for kind in (None, *(kind.value for kind in Kind)):
                 rows = [rows for part in parts for rows in part[2].items() if _is_of(rows[0], kind)]
                 if rows or kind is None:
                     found[phase, kind] = _figures(seconds, rows)
@@ -67,7 +68,7 @@ def _noted(entries: Mapping[tuple[str, str], Any]) -> _Rows:
     return {
         name: (row.num_requests, row.num_failures, Counter(row.response_times))
         for (name, _), row in entries.items()
-        if name.removesuffix(REFUSED) in KINDS
+        if name.removesuffix(REFUSED) in {*Kind}
     }
 
 
@@ -81,7 +82,7 @@ def _less(after: _Rows, before: _Rows) -> _Rows:
 
 
 def _is_of(name: str, kind: str | None) -> bool:
-    return name not in (UNKNOWN_DIGEST, SENT_LATE) if kind is None else name.removesuffix(REFUSED) == kind
+    return name not in (Kind.UNKNOWN_DIGEST, Kind.SENT_LATE) if kind is None else name.removesuffix(REFUSED) == kind
 
 
 def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]]]) -> Figures:
@@ -91,6 +92,7 @@ def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]
     answered = asked - refused - failed
     cached = sum(requests - failures for name, (requests, failures, _) in rows if name.endswith(", cached"))
     times: Counter[int] = sum((times for name, (_, _, times) in rows if not name.endswith(REFUSED)), Counter())
+    took_ms = list(times.elements())
     return {
         "seconds": seconds,
         "asked": asked,
@@ -102,15 +104,5 @@ def _figures(seconds: float, rows: list[tuple[str, tuple[int, int, Counter[int]]
         "failed_share": failed / asked if asked else None,
         "refused_share": refused / asked if asked else None,
         "cached_share": cached / answered if answered else None,
-        **{name: _percentile(times, share) for name, share in PERCENTILES.items()},
+        **{name: percentile(took_ms, share) if took_ms else None for name, share in PERCENTILES.items()},
     }
-
-
-def _percentile(times: Counter[int], share: float) -> float | None:
-    """By nearest rank."""
-    rank = max(1, -int(-share * times.total() // 1))
-    for took_ms in sorted(times):
-        rank -= times[took_ms]
-        if rank <= 0:
-            return took_ms
-    return None

@@ -7,14 +7,13 @@ imports this, because locust patches the standard library.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import ClassVar
 
 from locust import LoadTestShape
 from locust.runners import MasterRunner
 
 from wildgate_perf.load_test import load_shapes
-from wildgate_perf.load_test.load_shapes import Moment, ShapePlan
+from wildgate_perf.load_test.load_shapes import Saturation, Stage
 from wildgate_perf.load_test.phases import Phases
 
 _USERS, _SECONDS = 16, 60.0
@@ -22,7 +21,7 @@ _LAST_REPORTS_S = 4.0  # a worker reports every 3 s
 
 
 class PlannedShape(LoadTestShape):
-    """Follows a plan, then lets requests in flight finish: locust itself would leave without its workers' last ones."""
+    """Goes through stages, then lets requests in flight finish: locust would leave without its workers' last ones."""
 
     abstract = True
     use_common_options = True
@@ -32,40 +31,42 @@ class PlannedShape(LoadTestShape):
     def reset_time(self) -> None:
         """Called by locust when a test starts."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        self._began()
-        self._last = Moment(0, 1.0, "start")
+        assert self.runner is not None
+        options = self.runner.environment.parsed_options
+        assert options is not None
+        users, seconds = options.num_users or _USERS, float(options.run_time or _SECONDS)
+        self._stages = self.stages(users, seconds, options.steps)
         self._ended_s: float | None = None
         self._idle_since: float | None = None
 
     @property
-    def phase(self) -> str:
-        """The phase that the shape asked for last."""
-        return self._last.phase
+    def first_phase(self) -> str:
+        """The phase that a run begins with."""
+        return self._stages[0].phase
 
     def tick(self) -> tuple[int, float] | None:
         """Locust's question, once a second: how many users, and how fast they may start or stop; None ends the test."""
         assert self.runner is not None
-        environment = self.runner.environment
-        options, time_s = environment.parsed_options, self.get_run_time()  # type: ignore[no-untyped-call]
-        assert options is not None
-        plan = ShapePlan(options.num_users or _USERS, float(options.run_time or _SECONDS), options.steps)
-        if self._ended_s is None and (moment := self.at(time_s, plan)) is not None:
-            self.phases.begin(moment.phase, environment.stats.entries)
-            self._last = moment
-            return moment.users, moment.per_s
+        environment, time_s = self.runner.environment, self.get_run_time()  # type: ignore[no-untyped-call]
+        stage = next((stage for stage in self._stages if time_s < stage.ends_s), None)
+        if self._ended_s is None and stage is not None and not self.over(time_s, stage):
+            self.phases.begin(stage.phase, environment.stats.entries)
+            return stage.users, stage.per_s
         if self._ended_s is None:
             self._ended_s = time_s
             self.phases.end()
         if time_s - self._ended_s > environment.stop_timeout + _LAST_REPORTS_S or self._drained():
             return None
-        return 0, max(1.0, self._last.users)
+        return 0, max(stage.users for stage in self._stages)
 
-    def at(self, time_s: float, plan: ShapePlan) -> Moment | None:
-        """What the plan asks for now; None: the end."""
+    @staticmethod
+    def stages(users: int, seconds: float, steps: int) -> list[Stage]:
+        """The stages of a run with so many users, for so many seconds, in so many steps (where it has steps)."""
         raise NotImplementedError
 
-    def _began(self) -> None:
-        """A test starts."""
+    def over(self, time_s: float, stage: Stage) -> bool:
+        """Whether the run ends before its last stage does."""
+        return False
 
     def _drained(self) -> bool:
         """Whether all users have left and all workers have had time to report it."""
@@ -76,40 +77,36 @@ class PlannedShape(LoadTestShape):
         return not isinstance(self.runner, MasterRunner) or time.monotonic() - self._idle_since > _LAST_REPORTS_S
 
 
-def _planned(function: Callable[[float, ShapePlan], Moment | None]) -> Callable[..., Moment | None]:
-    return lambda self, time_s, plan: function(time_s, plan)
-
-
 class Ramp(PlannedShape):
-    """From one user to the most, then held."""
+    """Users start one after the other, then stay."""
 
-    at = _planned(load_shapes.ramp)
+    stages = staticmethod(load_shapes.ramp)
 
 
 class Soak(PlannedShape):
     """A warm-up, then the same load for long."""
 
-    at = _planned(load_shapes.soak)
+    stages = staticmethod(load_shapes.soak)
 
 
 class Spike(PlannedShape):
     """A quarter of the users, all of them at once, a quarter again."""
 
-    at = _planned(load_shapes.spike)
+    stages = staticmethod(load_shapes.spike)
 
 
 class Step(PlannedShape):
     """More users step by step until more of them get no more done."""
 
-    def _began(self) -> None:
-        self._saturation = load_shapes.StepToSaturation()
+    stages = staticmethod(load_shapes.step)
 
-    def at(self, time_s: float, plan: ShapePlan) -> Moment | None:
-        """See `StepToSaturation`."""
+    def reset_time(self) -> None:
+        """Called by locust when a test starts."""
+        super().reset_time()
+        self._saturation = Saturation()
+
+    def over(self, time_s: float, stage: Stage) -> bool:
+        """Whether more users got no more done."""
         assert self.runner is not None
         total = self.runner.stats.total
-        return self._saturation.at(time_s, plan, total.num_requests - total.num_failures)
-
-
-SHAPES: dict[str, type[PlannedShape]] = {"ramp": Ramp, "soak": Soak, "spike": Spike, "step": Step}
-"""Every shape by the name that `--shape` has for it."""
+        return self._saturation.reached(time_s, stage, total.num_requests - total.num_failures)

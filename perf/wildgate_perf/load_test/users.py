@@ -23,14 +23,14 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from wildgate_client._status import error_from_status, error_from_trailers
 from wildgate_client.errors import Overloaded, ScoringError
-from wildgate_perf.load_test import kinds
+from wildgate_perf.load_test.kinds import REFUSED, Kind
 from wildgate_perf.load_test.options import LoadOptions, target_of
 from wildgate_perf.load_test.videos import FreshFile, VideoSource
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2_grpc
 
 _NOT_CACHED = "VERDICT_NOT_CACHED"
-_WHEN_CACHED = {kinds.FIRST: kinds.CACHED, kinds.URI: kinds.URI_CACHED}
+_WHEN_CACHED = {Kind.FIRST: Kind.CACHED, Kind.URI: Kind.URI_CACHED}
 _CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # else all users of a process would share one connection
     ("grpc.max_receive_message_length", -1),
@@ -42,19 +42,11 @@ class NotScored(Exception):
 
 
 @dataclass(frozen=True)
-class Load:
-    """What all users of a process share."""
-
-    options: LoadOptions
-    videos: VideoSource
-
-
-@dataclass(frozen=True)
 class _Sent:
     """A request in flight."""
 
     method: str
-    kind: str
+    kind: Kind
     began: float = field(default_factory=time.time)
     began_s: float = field(default_factory=time.perf_counter)
 
@@ -63,9 +55,10 @@ class ScoringUser(User):
     """A caller with a connection of its own; asks for no more than its rate, if it has one."""
 
     abstract = True
-    load: ClassVar[Load]
-    """Of the run in progress; the listener of locust's `test_start` sets it in every process."""
-    makes: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[LoadOptions]
+    videos: ClassVar[VideoSource]
+    """Both of the run in progress; the listener of locust's `test_start` sets them in every process."""
+    makes: ClassVar[tuple[Kind, ...]] = ()
     """The kinds of request that it makes."""
     _numbers = itertools.count()
 
@@ -75,7 +68,7 @@ class ScoringUser(User):
         self._channel = grpc.insecure_channel(target_of(self.host), options=_CHANNEL_OPTIONS)
         self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._back_off_s = 0.0
-        time.sleep(self._random.random() * self.load.options.pause_s)
+        time.sleep(self._random.random() * self.options.pause_s)
         self._due_s = time.perf_counter()
 
     def on_stop(self) -> None:
@@ -87,54 +80,47 @@ class ScoringUser(User):
 
         A request that is late is sent at once, and nothing is caught up on, as in locust's constant throughput.
         """
-        now, pause_s = time.perf_counter(), self.load.options.pause_s
+        now, pause_s = time.perf_counter(), self.options.pause_s
         self._due_s += pause_s
         if pause_s:
-            self._log_row(kinds.SENT_LATE, "pacing", max(0.0, now - self._due_s) * 1e3)
+            self._log_row(Kind.SENT_LATE.value, "pacing", max(0.0, now - self._due_s) * 1e3)
         self._due_s = max(self._due_s, now + self._back_off_s)
         self._back_off_s = 0.0
         return self._due_s - now
 
-    def _score(self, kind: str, request: pb.ScoreRequest) -> ScoringError | None:
+    def _score(self, kind: Kind, request: pb.ScoreRequest) -> ScoringError | None:
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
         sent = _Sent("Score", kind)
         try:
-            response = self._stub.Score(request, timeout=self.load.options.deadline_s)
+            response = self._stub.Score(request, timeout=self.options.deadline_s)
         except grpc.RpcError as failure:
-            error = _error_of(failure)
-            self._report(sent, error=error)
+            self._report(sent, error := _error_of(failure))
             return error
-        self._report(sent, response.verdict, response_bytes=response.ByteSize())
+        self._report(sent, response.verdict, response.ByteSize())
         return None
 
-    def _report(
-        self,
-        sent: _Sent,
-        verdict: pb.Verdict | None = None,
-        *,
-        error: ScoringError | None = None,
-        response_bytes: int = 0,
-    ) -> None:
+    def _report(self, sent: _Sent, result: pb.Verdict | ScoringError, response_bytes: int = 0) -> None:
         """Fires locust's request event, under a name that tells cached and refused ones apart, and logs the stages."""
-        name = sent.kind
-        if name == kinds.DIGEST and error is not None and error.reason == _NOT_CACHED:
-            name, error = kinds.UNKNOWN_DIGEST, None
-        if verdict is not None and verdict.cached:
-            name = _WHEN_CACHED.get(name, name)
-        if error is not None:
-            self._back_off_s = max(self.load.options.failure_pause_s, error.retry_after_s or 0.0)
-            name += kinds.REFUSED if isinstance(error, Overloaded) else ""
+        name, exception = sent.kind.value, None
+        if isinstance(result, pb.Verdict):
+            name = _WHEN_CACHED.get(sent.kind, sent.kind).value if result.cached else name
+            for timing in result.timings:
+                self._log_row(timing.stage, "stage", timing.duration_ms)
+        elif sent.kind == Kind.DIGEST and result.reason == _NOT_CACHED:
+            name = Kind.UNKNOWN_DIGEST.value
+        else:
+            self._back_off_s = max(self.options.failure_pause_s, result.retry_after_s or 0.0)
+            name += REFUSED if isinstance(result, Overloaded) else ""
+            exception = NotScored(_reason(result))
         self.environment.events.request.fire(
             request_type=sent.method,
             name=name,
             response_time=(time.perf_counter() - sent.began_s) * 1e3,
             response_length=response_bytes,
-            exception=None if error is None else NotScored(_reason(error)),
+            exception=exception,
             start_time=sent.began,
             context={},
         )
-        for timing in verdict.timings if verdict else ():
-            self._log_row(timing.stage, "stage", timing.duration_ms)
 
     def _log_row(self, name: str, method: str, took_ms: float) -> None:
         """Adds to a row of locust's statistics; fired as a request, it would count in the totals, too."""
@@ -149,27 +135,27 @@ class ContentUser(ScoringUser):
     """Sends files that the server has not seen."""
 
     weight = 2
-    makes = (kinds.CONTENT,)
+    makes = (Kind.CONTENT,)
 
     @tag("content")
     @task
     def score(self) -> None:
         """Scores one."""
-        content = self.load.videos.fresh(self._random)
-        self._score(kinds.CONTENT, pb.ScoreRequest(video_id=self._video_id(kinds.CONTENT), content=content))
+        content = self.videos.fresh(self._random)
+        self._score(Kind.CONTENT, pb.ScoreRequest(video_id=self._video_id(Kind.CONTENT), content=content))
 
 
 class UriUser(ScoringUser):
     """Asks about files by URI: one of its own that it changes each time, where there is a folder for it."""
 
-    makes = (kinds.URI, kinds.URI_CACHED)
+    makes = (Kind.URI, Kind.URI_CACHED)
 
     def on_start(self) -> None:
         """Connects, and lays out its file."""
         super().on_start()
         self._file: FreshFile | None = None
-        if folder := self.load.options.uri_folder:
-            self._file = FreshFile(Path(folder), self._random.choice(self.load.videos.videos), uuid.uuid4().hex)
+        if folder := self.options.uri_folder:
+            self._file = FreshFile(Path(folder), self._random.choice(self.videos.videos), uuid.uuid4().hex)
 
     def on_stop(self) -> None:
         """Disconnects, and removes its file."""
@@ -182,33 +168,30 @@ class UriUser(ScoringUser):
     def score(self) -> None:
         """Scores one."""
         if self._file is None:
-            name = self._random.choice(self.load.videos.videos).name
+            name = self._random.choice(self.videos.videos).name
         else:
             self._file.renew(self._random)
             name = self._file.path.name
-        self._score(
-            kinds.URI, pb.ScoreRequest(video_id=self._video_id(kinds.URI), uri=self.load.options.uri_base + name)
-        )
+        self._score(Kind.URI, pb.ScoreRequest(video_id=self._video_id(Kind.URI), uri=self.options.uri_base + name))
 
 
 class RepeatedUser(ScoringUser):
     """Sends files of which some are popular, so that others have sent them before."""
 
     weight = 2
-    makes = (kinds.FIRST, kinds.CACHED, kinds.DIGEST, kinds.UNKNOWN_DIGEST)
+    makes = (Kind.FIRST, Kind.CACHED, Kind.DIGEST, Kind.UNKNOWN_DIGEST)
 
     @tag("repeated")
     @task
     def score(self) -> None:
         """Scores one, by its digest first where that is wanted."""
-        content, video_id = self.load.videos.mixed(self._random), self._video_id(kinds.FIRST.partition(",")[0])
-        if self.load.options.digest_first:
+        content, video_id = self.videos.mixed(self._random), self._video_id(Kind.FIRST.partition(",")[0])
+        if self.options.digest_first:
             digest = f"blake3:{blake3.blake3(content).hexdigest()}"
-            error = self._score(kinds.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
+            error = self._score(Kind.DIGEST, pb.ScoreRequest(video_id=video_id, content_digest=digest))
             if error is None or error.reason != _NOT_CACHED:
                 return
-            self._back_off_s = 0.0
-        self._score(kinds.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
+        self._score(Kind.FIRST, pb.ScoreRequest(video_id=video_id, content=content))
 
 
 class StreamUser(ScoringUser):
@@ -217,7 +200,7 @@ class StreamUser(ScoringUser):
     Its rate is that of videos within the stream. After a stream that broke it waits like any other user.
     """
 
-    makes = (kinds.STREAM,)
+    makes = (Kind.STREAM,)
 
     def wait_time(self) -> float:
         """Only what a failure asks for: within a stream, each video is paced."""
@@ -228,52 +211,45 @@ class StreamUser(ScoringUser):
     @task
     def stream(self) -> None:
         """One stream of videos."""
-        options = self.load.options
+        options = self.options
         places = threading.BoundedSemaphore(options.stream_window)
         in_flight: dict[str, _Sent] = {}
         over = threading.Event()
         requests = self._requests(places, in_flight, over)
-        whole = _Sent("ScoreStream", kinds.STREAM)
-        error: ScoringError | None = None
+        whole = _Sent("ScoreStream", Kind.STREAM)
+        # A stream that ends without an error must have answered everything.
+        error = ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
         try:
             # The stream may wait for its own pace, so its deadline is for being stuck, not for a video.
             timeout_s = options.stream_videos * (options.deadline_s + options.pause_s)
             for response in self._stub.ScoreStream(requests, timeout=timeout_s):
-                self._take(response, in_flight)
+                failed = response.WhichOneof("result") == "error"
+                result = error_from_status(response.error) if failed else response.verdict
+                self._report(in_flight.pop(response.video_id), result, response.ByteSize())
                 places.release()
         except grpc.RpcError as failure:
             error = _error_of(failure)
+            in_flight = in_flight or {"": whole}
         finally:
             over.set()
-        if error is not None and not in_flight:
-            self._report(whole, error=error)
-        # A stream that ends without an error must have answered everything.
-        lost = error or ScoringError("no result in the stream", code=None, reason="RESULT_MISSING")
         for sent in in_flight.values():
-            self._report(sent, error=lost)
+            self._report(sent, error)
 
     def _requests(
         self, places: threading.BoundedSemaphore, in_flight: dict[str, _Sent], over: threading.Event
     ) -> Iterator[pb.ScoreStreamRequest]:
         """Videos as their turn comes: when there is a place, when they are due, and as long as the user stays."""
-        options = self.load.options
+        options = self.options
         for _ in range(options.stream_videos):
             if not places.acquire(timeout=options.deadline_s):
                 return
             over.wait(super().wait_time())
             if over.is_set() or self._state == LOCUST_STATE_STOPPING:
                 return
-            video_id = self._video_id(kinds.STREAM)
-            request = pb.ScoreRequest(video_id=video_id, content=self.load.videos.fresh(self._random))
-            in_flight[video_id] = _Sent("ScoreStream", kinds.STREAM)
+            video_id = self._video_id(Kind.STREAM)
+            request = pb.ScoreRequest(video_id=video_id, content=self.videos.fresh(self._random))
+            in_flight[video_id] = _Sent("ScoreStream", Kind.STREAM)
             yield pb.ScoreStreamRequest(request=request)
-
-    def _take(self, response: pb.ScoreStreamResponse, in_flight: dict[str, _Sent]) -> None:
-        sent = in_flight.pop(response.video_id)
-        if response.WhichOneof("result") == "error":
-            self._report(sent, error=error_from_status(response.error), response_bytes=response.ByteSize())
-        else:
-            self._report(sent, response.verdict, response_bytes=response.ByteSize())
 
 
 def _error_of(failure: grpc.RpcError) -> ScoringError:

@@ -49,10 +49,8 @@ def load_videos(folder: Path) -> list[Video]:
 
 
 def relabelled(video: Video, mark: bytes) -> bytes:
-    """The same pictures in a file of other content: `mark`, 16 bytes, hangs at its end. Raises `NoVideos`."""
-    if len(mark) != _MARK_BYTES:
-        raise ValueError(f"a mark has {_MARK_BYTES} bytes, not {len(mark)}")
-    return b"".join((video.content, _padding_header(video, _MARK_BYTES), mark))
+    """The same pictures in a file of other content: `mark` hangs at its end. Raises `NoVideos`."""
+    return b"".join((video.content, _padding_header(video, len(mark)), mark))
 
 
 def _padding_header(video: Video, size: int) -> bytes:
@@ -89,26 +87,17 @@ class FreshFile:
 
 @dataclass(frozen=True)
 class VideoSource:
-    """What users draw from. All processes of a run share `salt` (16 bytes), and so the catalogue's files.
+    """What users draw from, as the options say. All processes of a run share its salt, and so the catalogue's files.
 
     File `n` of the catalogue comes in proportion to 1 / (n + 1) ** `zipf_exponent` (Zipf's law).
     """
 
+    options: LoadOptions
     videos: Sequence[Video]
-    salt: bytes
-    repeated_share: float
-    catalogue: int
-    zipf_exponent: float
-
-    @classmethod
-    def of(cls, options: LoadOptions, videos: Sequence[Video]) -> VideoSource:
-        """The source that the options describe."""
-        salt = bytes.fromhex(options.salt)
-        return cls(videos, salt, options.repeated_share, options.catalogue, options.zipf_exponent)
 
     @cached_property
     def _popularity(self) -> list[float]:
-        return list(accumulate((number + 1) ** -self.zipf_exponent for number in range(self.catalogue)))
+        return list(accumulate((n + 1) ** -self.options.zipf_exponent for n in range(self.options.catalogue)))
 
     def fresh(self, chance: random.Random) -> bytes:
         """A file that nobody has sent before."""
@@ -116,8 +105,8 @@ class VideoSource:
 
     def mixed(self, chance: random.Random) -> bytes:
         """A `repeated_share` of files from the catalogue, the others fresh."""
-        if chance.random() >= self.repeated_share:
+        if chance.random() >= self.options.repeated_share:
             return self.fresh(chance)
-        [number] = chance.choices(range(self.catalogue), cum_weights=self._popularity)
-        mark = (int.from_bytes(self.salt, "big") ^ number).to_bytes(_MARK_BYTES, "big")
+        [number] = chance.choices(range(self.options.catalogue), cum_weights=self._popularity)
+        mark = (int(self.options.salt, 16) ^ number).to_bytes(_MARK_BYTES, "big")
         return relabelled(self.videos[number % len(self.videos)], mark)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from wildgate_perf.cpu_time import CpuTimes, descendants, kind_of, machine_cpu_s, marked_processes, read_cpu_times
+from wildgate_perf.cpu_time import CpuTimes, kind_of, machine_cpu_s, marked_processes, read_cpu_times
 
 BUSY = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\nsys.stdin.read()"
 
@@ -32,7 +32,6 @@ def busy() -> Iterator[subprocess.Popen[str]]:
 def test_a_process_has_used_what_it_worked(busy: subprocess.Popen[str]) -> None:
     [marked] = marked_processes("CPU_TIME_MARK", str(os.getpid()))
     assert marked.pid == busy.pid
-    assert marked in descendants()
     assert 0.25 <= read_cpu_times([marked]).by_kind["other"] < 5
 
 
@@ -45,11 +44,10 @@ def test_those_of_one_kind_count_together_and_those_that_are_gone_not_at_all(bus
     assert times["same"] > read_cpu_times(one).total_s
 
 
-def test_differences_and_shares() -> None:
+def test_differences() -> None:
     used = CpuTimes({"gateway": 1.5, "new": 0.25}).since(CpuTimes({"gateway": 1.0, "gone": 2.0}))
     assert used.by_kind == {"gateway": 0.5, "new": 0.25}
     assert used.total_s == 0.75
-    assert used.per(10) == {"gateway": 50.0, "new": 25.0}
 
 
 @dataclass

@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2
 
 from wildgate_perf.load_generator import LoadFailed, LoadGenerator
 from wildgate_perf.loops import LoadPlan
-from wildgate_perf.workloads import INFER, SCORE, by_content, by_digest, by_uri, straight_to_triton
+from wildgate_perf.workloads import INFER, SCORE, InTurns, by_content, by_digest, by_uri, straight_to_triton
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
 
@@ -60,52 +60,66 @@ def load() -> Iterator[LoadGenerator]:
         yield generator
 
 
-def test_each_question_once(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
-    fake, target = scoring
-    loaded = load.once(by_content(target, [f"video {number}".encode() for number in range(6)]), 6, clients=2)
-    assert sorted(fake.asked) == [f"video {number}" for number in range(6)]
-    assert loaded.answered == len(loaded.result.answers) == 6
-    assert loaded.result.stages_ms(0.5) == {"infer": 2.5}
-    assert loaded.cpu_s > 0
-    assert loaded.wall_s > 0
+def once(count: int, clients: int = 1) -> LoadPlan:
+    return LoadPlan(clients, 0.0, 100.0, requests=count)
 
 
-def test_a_closed_loop_goes_round_the_questions(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
+def test_each_request_once(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
     fake, target = scoring
-    loaded = load.closed(by_uri(target, ["x:1", "x:2"]), LoadPlan(1, 0.0, 0.1))
+    videos = [f"video {number}" for number in range(6)]
+    measured = load.closed(by_content(target, map(str.encode, videos)), once(6, clients=2))
+    assert sorted(fake.asked) == videos
+    assert measured.answered == len(measured.answers) == 6
+    assert measured.stages_ms(0.5) == {"infer": 2.5}
+    assert measured.cpu_s > 0
+    assert measured.wall_s > 0
+
+
+def test_a_closed_loop_goes_round_the_requests(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
+    fake, target = scoring
+    measured = load.closed(by_uri(target, ["x:1", "x:2"]), LoadPlan(1, 0.0, 0.1))
     assert fake.asked[:4] == ["x:1", "x:2", "x:1", "x:2"]
-    assert loaded.answered == len(fake.asked)
-    assert loaded.result.failures == ()
+    assert measured.answered == len(fake.asked)
+    assert measured.failures == {}
 
 
 def test_refusals_and_cached_answers_are_failures(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
     _, target = scoring
-    loaded = load.open(by_uri(target, ["x:1", "x:full", "x:cached", "x:2"]), 100, 0.08, warm_up_s=0)
-    assert loaded.result.failures == {"RESOURCE_EXHAUSTED": 2, "CACHED": 2}
-    assert loaded.answered == 4
-    assert load.once(by_uri(target, ["x:shared"]), 1, 1).result.failures[0].startswith("Unanswered: CACHED")
+    measured = load.open(by_uri(target, ["x:1", "x:full", "x:cached", "x:2"]), 100, 0.08, warm_up_s=0)
+    assert measured.failures == {"RESOURCE_EXHAUSTED": 2, "CACHED": 2}
+    assert measured.answered == 4
+    assert load.closed(by_uri(target, ["x:shared"]), once(1)).failures == {"CACHED": 1}
     expecting = replace(by_uri(target, ["x:cached", "x:1"]), cached=True)
-    assert load.open(expecting, 100, 0.04, warm_up_s=0).result.failures == {"CACHED": 2}
+    assert load.open(expecting, 100, 0.04, warm_up_s=0).failures == {"CACHED": 2}
 
 
 def test_two_take_turns(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
     fake, target = scoring
-    loaded = load.alternating([by_uri(target, ["x:a"]), by_uri(target, ["x:b"])], 0.0)
-    assert fake.asked == ["x:a", "x:b", "x:a", "x:b"]
-    assert [len(measured.answers) for measured in loaded.result] == [1, 1]
+    turns = InTurns((by_uri(target, ["x:a", "x:c"]), by_uri(target, ["x:b"])))
+    assert load.closed(turns, once(5)).answered == 5
+    assert fake.asked == ["x:a", "x:b", "x:c", "x:b", "x:a"]
+
+
+def test_several_processes_begin_with_different_requests_and_count_as_one(scoring: tuple[FakeScoring, str]) -> None:
+    fake, target = scoring
+    with LoadGenerator(2) as both:
+        measured = both.closed(by_uri(target, ["x:1", "x:2"]), once(1))
+        assert len(set(both.pids)) == 2
+    assert sorted(fake.asked) == ["x:1", "x:2"]
+    assert len(measured.answers) == 2
 
 
 def test_what_cannot_be_run_is_told_and_forgiven(load: LoadGenerator, scoring: tuple[FakeScoring, str]) -> None:
     with pytest.raises(LoadFailed, match="TypeError"):
         load.closed(by_uri(scoring[1], ["x:1"]), LoadPlan(1, 0.0, "a while"))  # type: ignore[arg-type]
-    assert load.once(by_uri(scoring[1], ["x:1"]), 1, 1).answered == 1
+    assert load.closed(by_uri(scoring[1], ["x:1"]), once(1)).answered == 1
 
 
 def test_a_generator_that_dies_is_told() -> None:
     with LoadGenerator() as generator:
         os.kill(generator.pids[0], signal.SIGKILL)
         with pytest.raises(LoadFailed, match="a process of the load generator ended by itself"):
-            generator.once(by_uri("127.0.0.1:1", ["x:1"]), 1, 1)
+            generator.closed(by_uri("127.0.0.1:1", ["x:1"]), once(1))
 
 
 def test_scores_are_asked_for_by_each_kind_of_source() -> None:
@@ -136,3 +150,11 @@ def test_triton_gets_the_tensors_of_one_row() -> None:
     assert tensors["CLIP"].shape == (1, 10)
     assert tensors["FRAME_INDEX"].tolist() == [[0, 1, 2, 300, -1, 5, 6, 7]]
     assert tensors["ROTATION"].tolist() == [[270]]
+
+
+def test_a_model_may_be_given_a_row_several_times() -> None:
+    workload = straight_to_triton("host:1", [(b"clip", (0, 1), 90)], model="clip_decoder", output="FRAMES", rows=3)
+    request = service_pb2.ModelInferRequest.FromString(workload.requests[0])
+    assert (request.model_name, request.outputs[0].name) == ("clip_decoder", "FRAMES")
+    assert [list(tensor.shape) for tensor in request.inputs] == [[3, 4], [3, 2], [3, 1]]
+    assert request.raw_input_contents[0] == b"clipclipclip"

@@ -10,15 +10,15 @@ import pytest
 
 from wildgate_perf.loops import (
     LoadPlan,
-    Offered,
+    Measured,
     Outcome,
     Stages,
-    alternating_loop,
+    Unanswered,
     closed_loop,
-    each_once,
     open_loop,
     percentile,
     timetable,
+    together,
 )
 
 
@@ -63,9 +63,11 @@ async def test_answers_count_between_warm_up_and_end() -> None:
     assert asked == [0, 1, 2, 3, 4]
     assert [answer.stages_ms["infer"] for answer in measured.answers] == [1, 2, 3, 4]  # the one at the brink counts
     assert {answer.took_ms for answer in measured.answers} == {1000}
+    assert measured.stages_ms(0.5) == {"infer": 2}
+    assert measured.answered == 5  # those of the warm-up, too
 
 
-async def test_failures_are_kept_and_are_no_videos() -> None:
+async def test_failures_are_kept_and_are_no_answers() -> None:
     clock = Clock()
 
     async def ask(number: int) -> Stages:
@@ -74,9 +76,10 @@ async def test_failures_are_kept_and_are_no_videos() -> None:
             raise ConnectionError("gone")
         return {}
 
-    measured = await closed_loop(ask, LoadPlan(1, 0, 10), now=clock, weight=8)
-    assert measured.failures == ("ConnectionError: gone",) * 5
-    assert measured.per_s == 5 * 8 / 10
+    measured = await closed_loop(ask, LoadPlan(1, 0, 10), now=clock)
+    assert [each.failure for each in measured.counted if each.failure] == ["ConnectionError: gone"] * 5
+    assert measured.failures == {"ConnectionError": 5}
+    assert (measured.per_s, measured.answered) == (0.5, 5)
 
 
 async def test_all_clients_are_in_flight_at_once() -> None:
@@ -105,67 +108,24 @@ async def test_an_answer_across_an_edge_counts_by_its_part_within() -> None:
 
     measured = await closed_loop(ask, LoadPlan(clients=1, warm_up_s=2, seconds=8), now=clock)
     # 0-4, 4-8, 8-12 of which 2-4, 4-8, 8-10 count: half, one, half.
-    assert measured.shares == pytest.approx(2)
-    assert measured.steady_per_s == pytest.approx(1 / 4)
     assert measured.per_s == pytest.approx(2 / 8)
+    both = together([measured, measured])
+    assert (both.per_s, both.answered) == (pytest.approx(4 / 8), 6)
 
 
-async def test_failures_have_no_share() -> None:
-    clock = Clock()
-
-    async def ask(number: int) -> Stages:
-        clock.seconds += 1
-        raise ConnectionError("gone")
-
-    assert (await closed_loop(ask, LoadPlan(1, 0, 4), now=clock)).steady_per_s == 0
-
-
-async def test_each_question_is_asked_once() -> None:
-    clock = Clock()
+async def test_each_request_may_be_sent_once() -> None:
     asked: list[int] = []
 
     async def ask(number: int) -> Stages:
         asked.append(number)
         await asyncio.sleep(0)
-        clock.seconds += 1
         if number == 3:
-            raise ConnectionError("gone")
+            raise Unanswered("GONE: away")
         return {}
 
-    measured = await each_once(ask, 7, 3, now=clock)
+    measured = await closed_loop(ask, LoadPlan(3, 0, 1000, requests=7), now=Clock())
     assert sorted(asked) == list(range(7))
-    assert len(measured.answers) == 6
-    assert measured.failures == ("ConnectionError: gone",)
-    assert measured.seconds == 7
-
-
-async def test_turns_alternate_and_the_first_does_not_count() -> None:
-    clock = Clock()
-    asked: list[str] = []
-
-    def asks(name: str, seconds: float):
-        async def ask(number: int) -> Stages:
-            asked.append(name)
-            clock.seconds += seconds if number else 100 * seconds
-            return {}
-
-        return ask
-
-    slow, fast = await alternating_loop([asks("slow", 2), asks("fast", 1)], 310, now=clock)
-    assert asked[:4] == ["slow", "fast", "slow", "fast"]
-    assert {answer.took_ms for answer in slow.answers} == {2000}
-    assert {answer.took_ms for answer in fast.answers} == {1000}
-    assert len(slow.answers) == len(fast.answers) == 4  # 300 s for the first turn, then 3 s each until 310 s
-
-
-async def test_even_without_time_one_turn_counts() -> None:
-    async def ask(number: int) -> Stages:
-        if number:
-            raise ConnectionError("gone")
-        return {}
-
-    [measured] = await alternating_loop([ask], 0, now=Clock())
-    assert measured.failures == ("ConnectionError: gone",)
+    assert (len(measured.answers), measured.failures) == (6, {"GONE": 1})
 
 
 def test_uniform_arrivals_have_equal_pauses() -> None:
@@ -195,7 +155,7 @@ class SleepingClock(Clock):
         self.seconds = max(self.seconds, wakes)
 
 
-async def test_latency_counts_from_when_a_question_was_due() -> None:
+async def test_latency_counts_from_when_a_request_was_due() -> None:
     clock = SleepingClock()
 
     async def ask(number: int) -> Stages:
@@ -204,7 +164,7 @@ async def test_latency_counts_from_when_a_question_was_due() -> None:
         return {}
 
     offered = await open_loop(ask, 1, 4, now=clock, sleep=clock.sleep)
-    assert [outcome.scheduled_s for outcome in offered.outcomes] == [0, 1, 2, 3]
+    assert [outcome.due_s for outcome in offered.outcomes] == [0, 1, 2, 3]
     assert [outcome.took_ms for outcome in offered.outcomes] == [3000, 2000, 1000, 0]
     assert offered.late_ms(1.0) == 2000
     assert offered.took_ms(0.5) == 1000
@@ -236,12 +196,10 @@ async def test_failures_of_an_open_loop_are_called_by_their_kind() -> None:
 
     async def ask(number: int) -> Stages:
         if number % 2:
-            raise ConnectionError("busy: try later")
+            raise Unanswered("busy: try later")
         return {}
 
-    offered = await open_loop(
-        ask, 1, 6, warm_up_s=2, now=clock, sleep=clock.sleep, failure_of=lambda error: str(error).partition(":")[0]
-    )
+    offered = await open_loop(ask, 1, 6, warm_up_s=2, now=clock, sleep=clock.sleep)
     assert len(offered.outcomes) == 8
     assert offered.failures == {"busy": 3}
     assert offered.good_per_s() == 3 / 6
@@ -250,8 +208,7 @@ async def test_failures_of_an_open_loop_are_called_by_their_kind() -> None:
 def test_what_failed_took_for_ever() -> None:
     answered = [Outcome(number, number, number + 0.1) for number in range(99)]
     refused = [Outcome(99 + number, 99, 99.001, "RESOURCE_EXHAUSTED") for number in range(2)]
-    one_percent = Offered(1.0, 0.0, 100.0, (*answered, *refused[:1]))
-    more = Offered(1.0, 0.0, 100.0, (*answered, *refused))
+    one_percent, more = (Measured((), (*answered, *some), 0.0, 100.0) for some in (refused[:1], refused))
     assert one_percent.took_or_failed_ms(0.99) == pytest.approx(100)
     assert more.took_ms(0.99) == pytest.approx(100)
     assert more.took_or_failed_ms(0.99) == math.inf
@@ -266,7 +223,7 @@ def test_goodput_is_what_came_in_time_while_it_counted() -> None:
         Outcome(4.0, 4.0, 4.1, "RESOURCE_EXHAUSTED"),
         Outcome(6.5, 6.5, 7.5),  # answered after the end
     )
-    offered = Offered(1.0, 2.0, 5.0, outcomes)
+    offered = Measured(outcomes, outcomes[1:], 2.0, 5.0)
     assert offered.good_per_s(4000) == 2 / 5
     assert offered.good_per_s() == 3 / 5
     assert offered.took_ms(1.0) == 4500

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
 from checkout import SAMPLES
 
-from wildgate_perf.offline import OfflineRound, OfflineScorer, ScoringLoop, total
-from wildgate_server.errors import NotAVideo
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.loops import LoadPlan
+from wildgate_perf.offline import Offline, OfflineScorer
 from wildgate_server.policy import Action
 
 PARTS = {"sampling", "decoding", "detecting", "policy"}
@@ -31,29 +31,21 @@ def test_samples_are_judged_as_they_are_meant(scorer: OfflineScorer, name: str) 
     assert scorer.score((SAMPLES / name).read_bytes()) == judgement
 
 
-def test_each_part_is_timed(scorer: OfflineScorer) -> None:
-    scorer.cpu_s.clear()
+def test_each_part_of_the_last_video_is_timed(scorer: OfflineScorer) -> None:
     scorer.score(TIGER)
-    assert scorer.cpu_s.keys() == PARTS
-    assert scorer.cpu_s["detecting"] > 0
+    once = dict(scorer.cpu_ms)
+    scorer.score(TIGER)
+    assert once.keys() == PARTS
+    assert scorer.cpu_ms["detecting"] < 1.9 * once["detecting"]
 
 
-def test_processes_together_are_one() -> None:
-    both = total([OfflineRound(10, 5.0, 2.0, {"decoding": 1.5}), OfflineRound(30, 15.0, 4.0, {"decoding": 2.5})])
-    assert both == OfflineRound(40, 20.0, 6.0, {"decoding": 4.0})
-    assert both.cpu_ms() == {"decoding": 100.0, "rest": 50.0}
-
-
-def test_two_processes_score_until_the_time_is_over(model_repository: Path) -> None:
-    with ScoringLoop(partial(OfflineScorer, model_repository), [TIGER], 2) as offline:
-        first, second = offline.score(1e-6), offline.score(0.01)
-        assert offline.answers([TIGER])[0].action is Action.REVIEW
-    assert first.videos == 2  # one each, which was begun in time
-    assert second.videos >= 2
-    assert second.per_s > 0
-    assert second.parts_s.keys() == PARTS
-
-
-def test_what_fails_in_a_process_is_raised_here(model_repository: Path) -> None:
-    with pytest.raises(NotAVideo), ScoringLoop(partial(OfflineScorer, model_repository), [b"no video"], 1):
-        pass
+def test_two_processes_score_each_their_videos(model_repository: Path) -> None:
+    workload = Offline(model_repository, (TIGER, TIGER.read_bytes()))
+    with LoadGenerator(2) as cores:
+        measured = cores.closed(workload, LoadPlan(1, 0.0, 100.0, requests=2))
+        failing = cores.closed(Offline(model_repository, (b"no video",)), LoadPlan(1, 0.0, 100.0, requests=1))
+    assert measured.answered == 4
+    assert measured.stages_ms(0.5).keys() == PARTS
+    assert measured.per_s > 0
+    assert measured.cpu_s > 0
+    assert failing.failures == {"NotAVideo": 2}

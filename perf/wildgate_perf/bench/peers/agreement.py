@@ -6,59 +6,45 @@ scores agree in every frame and label the same objects were seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import av
-from av.video.reformatter import VideoReformatter
-
-from wildgate_perf.bench.peers.detector import LEAST_SCORE, Answer, Scorer, answer_of
-from wildgate_perf.bench.peers.keyframes import letterboxed, windows_of
-from wildgate_perf.bench.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.scorer import LEAST_SCORE, Answer, Scorer
+from wildgate_perf.bench.phase import PhaseFailed
 
 _SAME_MOMENT_S = 0.005  # times are rationals, rounded differently on different ways
 
 
 def reference(video: Path, scorer: Scorer) -> Answer:
     """The answer for the keyframes of `video`, taken from a decode of all its frames, nothing skipped."""
-    squares, times = [], []
-    reformatter = VideoReformatter()
-    with av.open(str(video)) as container:
-        for frame in container.decode(video=0):
-            if frame.key_frame:
-                squares.append(letterboxed(frame, scorer.shape, reformatter))
-                times.append(float(frame.time or 0.0))
-    return answer_of(scorer.detect(windows_of(squares, scorer.shape)), times)
+    return scorer.detect(*scorer.keyframes(video.read_bytes(), skip_frame="DEFAULT"))
 
 
 def difference(expected: Answer, answer: Answer) -> float:
     """The largest difference between the best scores of any label in any frame of `expected`.
 
-    What was not detected scores the least that is reported. `answer` may look at more frames. Raises PeerFailed when it
-    did not look at one of `expected`.
+    What was not detected scores the least that is reported. `answer` may look at more frames. Raises PhaseFailed when
+    it did not look at one of `expected`.
     """
     wanted, found = _best_scores(expected), _best_scores(answer)
     largest = 0.0
     for time_s, scores in wanted.items():
         near = min(found, key=lambda other: abs(other - time_s), default=float("inf"))
         if abs(near - time_s) > _SAME_MOMENT_S:
-            raise PeerFailed(f"no answer for the frame at {time_s:.3f} s")
+            raise PhaseFailed(f"no answer for the frame at {time_s:.3f} s")
         for label in {*scores, *found[near]}:
             gap = abs(scores.get(label, LEAST_SCORE) - found[near].get(label, LEAST_SCORE))
             largest = max(largest, gap)
     return largest
 
 
-def check(expected: Mapping[Path, Answer], answers: Sequence[Answer], tolerance: float) -> float:
-    """The largest difference over all videos. Raises PeerFailed when it is above `tolerance`, naming the video."""
+def check(expected: Mapping[Path, Answer], answer: Callable[[Path], Answer], tolerance: float) -> float:
+    """The largest difference over all videos. Raises PhaseFailed when it is above `tolerance`, naming the video."""
     largest = 0.0
-    for (video, wanted), answer in zip(expected.items(), answers, strict=True):
-        try:
-            gap = difference(wanted, answer)
-        except PeerFailed as error:
-            raise PeerFailed(f"{video.name}: {error}") from error
+    for video, wanted in expected.items():
+        gap = difference(wanted, answer(video))
         if gap > tolerance:
-            raise PeerFailed(f"{video.name}: a score is {gap:.3f} off, more than the tolerance of {tolerance:g}")
+            raise PhaseFailed(f"{video.name}: a score is {gap:.3f} off, more than the tolerance of {tolerance:g}")
         largest = max(largest, gap)
     return largest
 

@@ -2,8 +2,8 @@
 
 import bentoml
 
-from wildgate_perf.bench.peers.detector import Answer, open_detector
 from wildgate_perf.bench.peers.peer_setup import PeerSetup
+from wildgate_perf.bench.peers.scorer import Answer
 
 _SETUP = PeerSetup.from_environment()
 
@@ -17,7 +17,7 @@ class VideoScorer:
     """The detector behind one API."""
 
     def __init__(self) -> None:
-        self._scorer = open_detector(_SETUP.graph, _SETUP.letterbox_value)
+        self._scorer = _SETUP.scorer()
 
     @bentoml.api(route="/score")  # type: ignore[untyped-decorator]
     def score(self, video: bytes, /) -> Answer:

@@ -6,52 +6,62 @@ the detector's square, since that is what the ONNX file takes.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from wildgate_perf.bench.peers.detector import Answer, answer_of, open_detector
-from wildgate_perf.bench.peers.keyframes import Pixels, WindowShape, centred, windows_of
-from wildgate_perf.bench.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.scorer import Answer, Pixels, Scorer
+from wildgate_perf.loops import Ask, Stages
 
 
+@dataclass(frozen=True)
 class CommonScript:
-    """Scores files; for a `ScoringLoop`, which counts its processor time as a whole."""
+    """A workload that scores files in the load generator's own process."""
 
-    def __init__(self, graph: Path, letterbox_value: int) -> None:
-        import cv2
+    graph: Path
+    letterbox_value: int
+    videos: tuple[Path, ...]
 
-        cv2.setNumThreads(1)
-        self._scorer = open_detector(graph, letterbox_value)
-        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Ask]:
+        """See `wildgate_perf.workloads.Workload`."""
 
-    def score(self, source: Path) -> Answer:
-        """The answer to one file. Raises PeerFailed."""
-        squares, times = frames_each_second(source, self._scorer.shape)
-        return answer_of(self._scorer.detect(windows_of(squares, self._scorer.shape)), times)
+        async def ask(number: int) -> Stages:
+            self.answer(self.videos[number % len(self.videos)])
+            return {}
+
+        yield ask
+
+    def answer(self, video: Path) -> Answer:
+        """The answer to one file. Raises ValueError where OpenCV reads no frame."""
+        scorer = _scorer(self.graph, self.letterbox_value)
+        return scorer.detect(*frames_each_second(video, scorer))
 
 
-def frames_each_second(file: Path, shape: WindowShape) -> tuple[list[Pixels], list[float]]:
-    """One frame per second of a video as squares of the detector, and when they are shown. Raises PeerFailed."""
+_scorer = functools.cache(Scorer)  # kept by the process from loop to loop
+
+
+def frames_each_second(file: Path, scorer: Scorer) -> tuple[list[Pixels], list[float]]:
+    """One frame per second of a video as squares of the detector, and when they are shown. Raises ValueError."""
     import cv2
 
+    cv2.setNumThreads(1)
     video = cv2.VideoCapture(str(file))
     rate = video.get(cv2.CAP_PROP_FPS)
-    every = max(1, round(rate))
     squares: list[Pixels] = []
-    times: list[float] = []
+    times_s: list[float] = []
     number = 0
-    while True:
-        read, frame = video.read()
-        if not read:
-            break
-        if number % every == 0:
-            scale = shape.side / max(frame.shape[:2])
-            size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+    while (read := video.read())[0]:
+        if number % max(1, round(rate)) == 0:
+            frame = read[1]
+            size = scorer.fitted(frame.shape[1], frame.shape[0])
             small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            squares.append(centred(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), shape))
-            times.append(number / rate)
+            squares.append(scorer.centred(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)))
+            times_s.append(number / rate)
         number += 1
     video.release()
     if not squares:
-        raise PeerFailed(f"OpenCV reads no frame of {file.name}")
-    return squares, times
+        raise ValueError(f"OpenCV reads no frame of {file.name}")
+    return squares, times_s

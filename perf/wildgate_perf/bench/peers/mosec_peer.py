@@ -7,16 +7,15 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from wildgate_perf.bench.peers.detector import Answer, open_detector
 from wildgate_perf.bench.peers.peer_setup import LOOPBACK, PeerSetup
+from wildgate_perf.bench.peers.scorer import Answer
 
 
 class VideoScorer(Worker):  # type: ignore[misc, unused-ignore]
     """Bytes in, answer out; JSON is mosec's default for answers."""
 
     def __init__(self) -> None:
-        setup = PeerSetup.from_environment()
-        self._scorer = open_detector(setup.graph, setup.letterbox_value)
+        self._scorer = PeerSetup.from_environment().scorer()
 
     def deserialize(self, data: bytes) -> bytes:
         """The body as it came."""

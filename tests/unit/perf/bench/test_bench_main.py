@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from wildgate_perf.bench.__main__ import PHASES, main, results_before
-from wildgate_perf.bench.phase import Bench, Findings, PhaseFailed
+from wildgate_perf.bench.phase import Findings, PhaseFailed
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import TARGETS
 
@@ -101,7 +101,7 @@ def test_a_phase_that_fails_has_no_figure_and_spoils_no_other(ran: Ran, capsys: 
     latest = ran.latest
     assert latest["cached_over_first"] is None
     assert latest["served_over_offline_uri"] == 0.95
-    assert latest["details"]["failed"] == {"cached_over_first": "PhaseFailed: no answer"}
+    assert latest["details"]["failed"] == {"cached_over_first": "PhaseFailed"}
     assert "log: /home/me/x" in capsys.readouterr().out
 
 
@@ -156,10 +156,3 @@ def test_each_figure_keeps_its_own_date() -> None:
 def test_nothing_comes_from_another_machine(changed: dict[str, Any]) -> None:
     assert results_before(LATEST, MACHINE | changed, PHASES)["measured_at"] == {}
     assert results_before({}, machine_facts(), PHASES)["details"] == {}
-
-
-def test_the_benchs_time_runs_from_its_beginning(tmp_path: Path) -> None:
-    from wildgate_perf.bench.plan import QUICK
-
-    bench = Bench(QUICK, tmp_path, tmp_path)
-    assert bench.budget(1e9).left_s <= QUICK.whole_s

@@ -7,17 +7,7 @@ from typing import Any
 
 import pytest
 
-from wildgate_perf.capacity.model import (
-    Demand,
-    MeasuredCurve,
-    Queue,
-    demand_of,
-    first_work_s,
-    latency_model,
-    mixed_work_s,
-    plan_fleet,
-    wait_percentile,
-)
+from wildgate_perf.capacity.model import Demand, LatencyCurve, demand_of, first_work_s, mixed_work_s, plan_fleet
 from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile, profile_of_bench, read_profile
 
 
@@ -38,7 +28,6 @@ def profile(**changes: Any) -> Profile:
         {
             "cores": 2,
             "peak_per_s": {"uri": 20, "content": 10},
-            "unloaded_p50_ms": 100,
             "cached_over_first": {"by_digest": 0.01, "by_content": 0.1},
             "uri_bytes_fraction": 0.05,
             "answer_bytes": 1000,
@@ -127,37 +116,35 @@ def test_a_latency_objective_takes_more_nodes() -> None:
 
 
 def test_an_objective_that_an_idle_node_misses_has_no_fleet() -> None:
-    with pytest.raises(CapacityError, match="p99_ms is 100, and an idle node takes 150 ms by the measured curve"):
+    with pytest.raises(CapacityError, match="p99_ms is 100, and an idle node takes 150 ms"):
         plan_fleet(profile(), demand(p99_ms=100))
 
 
 def test_the_curve_is_straight_between_points_and_unknown_beyond() -> None:
-    model = latency_model(profile())
-    assert isinstance(model, MeasuredCurve)
-    assert model.percentile_ms(0.5, 0.0) == 100
-    assert model.percentile_ms(0.99, 0.3) == pytest.approx(200)
-    assert model.percentile_ms(0.99, 0.9) == pytest.approx(650)
-    assert model.percentile_ms(0.99, 0.95) is None  # overload is no point of it
+    curve = LatencyCurve.of(profile().curve_points, 20)
+    assert curve.percentile_ms(0.5, 0.0) == 100
+    assert curve.percentile_ms(0.99, 0.3) == pytest.approx(200)
+    assert curve.percentile_ms(0.99, 0.9) == pytest.approx(650)
+    assert curve.percentile_ms(0.99, 0.95) is None  # overload is not a point of it
 
 
 def test_a_curve_never_falls() -> None:
     points = [LoadPoint.model_validate(point(load, 100, tail)) for load, tail in ((0.2, 300), (0.4, 200), (0.6, 400))]
-    curve = MeasuredCurve.of(points, 20)
+    curve = LatencyCurve.of(points, 20)
     assert [curve.percentile_ms(0.99, load) for load in (0.2, 0.4, 0.6)] == [300, 300, 400]
 
 
 def test_points_of_one_load_count_as_their_mean() -> None:
     points = [LoadPoint.model_validate(point(0.5, 100, tail)) for tail in (200, 300)]
-    assert MeasuredCurve.of(points, 20).percentile_ms(0.99, 0.5) == 250
+    assert LatencyCurve.of(points, 20).percentile_ms(0.99, 0.5) == 250
 
 
-def test_with_few_points_the_queue_answers() -> None:
-    bare = profile(points=[point(0.1, 100, 150), point(0.9, 200, 650, "poisson")])
-    model = latency_model(bare)
-    assert isinstance(model, Queue)
-    assert model.percentile_ms(0.99, 0.0) == 100
-    assert model.percentile_ms(0.99, 0.8) == pytest.approx(100 + wait_percentile(0.99, 2, 0.8, 100.0))
-    assert model.percentile_ms(0.99, 1.0) is None
+def test_without_measured_loads_latency_is_unknown() -> None:
+    bare = profile(points=[point(0.9, 200, 650, "poisson"), point(3.0, 4000, 9000)])
+    plan = plan_fleet(bare, demand())
+    assert (plan.p50_ms_at_peak, plan.p99_ms_at_peak) == (None, None)
+    with pytest.raises(CapacityError, match="p99_ms: the profile has no points"):
+        plan_fleet(bare, demand(p99_ms=500))
 
 
 @pytest.mark.parametrize(("p99_ms", "target", "allowed"), [(250, 0.9, 0.5), (1e6, 0.7, 0.7)])
@@ -180,7 +167,6 @@ def bench_results(**details: Any) -> dict[str, Any]:
                 "points": loads,
                 "poisson_at_70pct": {**point(0.7, 110, 400, "poisson"), "good_per_s": 14},
                 "peaks_per_s": {"median": 20.0},
-                "unloaded_p50_ms": {"median": 90.0},
             },
             **details,
         },
@@ -190,11 +176,11 @@ def bench_results(**details: Any) -> dict[str, Any]:
 def test_a_profile_from_bench_results() -> None:
     found = profile_of_bench(bench_results())
     assert (found.peak_per_s.uri, found.peak_per_s.content, found.cores) == (20.0, 9.5, 2)
-    assert (found.unloaded_p50_ms, found.uri_bytes_fraction, found.video_bytes) == (90.0, 0.06, 5.3e6)
+    assert (found.uri_bytes_fraction, found.video_bytes) == (0.06, 5.3e6)
     assert found.cached_over_first is not None
     assert found.cached_over_first.by_content == 0.05
     assert [load.arrivals for load in found.points].count("poisson") == 1
-    assert [load.offered_per_s for load in found.steady_points] == [2, 10, 14, 17]
+    assert [load.offered_per_s for load in found.curve_points] == [2, 10, 17]
 
 
 @pytest.mark.parametrize(
@@ -213,12 +199,12 @@ def test_results_that_lack_something_say_what(details: dict[str, Any], words: st
 
 def test_a_profile_may_be_written_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
-    file.write_text("{cores: 4, peak_per_s: {uri: 50}, unloaded_p50_ms: 80, video_bytes: 5e+6}")
+    file.write_text("{cores: 4, peak_per_s: {uri: 50}, video_bytes: 5e+6}")
     assert read_profile(file).curve_peak_per_s == 50
-    file.write_text("{cores: 4, peak_per_s: {}, unloaded_p50_ms: 80, video_bytes: 0}")
+    file.write_text("{cores: 4, peak_per_s: {}, video_bytes: 0}")
     with pytest.raises(CapacityError, match=r"node\.yaml: video_bytes: .*greater than 0 \(is 0\)"):
         read_profile(file)
-    file.write_text("{cores: 4, peak_per_s: {}, unloaded_p50_ms: 80, video_bytes: 1}")
+    file.write_text("{cores: 4, peak_per_s: {}, video_bytes: 1}")
     with pytest.raises(CapacityError, match="peak_per_s has neither uri nor content"):
         read_profile(file)
 

@@ -124,7 +124,6 @@ def test_step_goes_first_and_only_where_it_is_needed(run: argparse.Namespace) ->
     ("content", "peak"),
     [
         (None, None),
-        ("{", None),
         (json.dumps({"phases": {"4 users": {"answered_per_s": 10.0}, "8 users": {"answered_per_s": 9.0}}}), 10.0),
         (json.dumps({"phases": {"4 users": {"answered_per_s": 0.0}}}), None),
     ],

@@ -6,56 +6,55 @@ from collections.abc import Callable
 
 import pytest
 
-from wildgate_perf.load_test.load_shapes import WARM_UP, Moment, ShapePlan, StepToSaturation, ramp, soak, spike
-
-PLAN = ShapePlan(users=16, seconds=100)
-STEPS = ShapePlan(users=16, seconds=40)
+from wildgate_perf.load_test.load_shapes import WARM_UP, Saturation, Stage, ramp, soak, spike, step
 
 
-def moments(at: Callable[[float], Moment | None]) -> list[Moment]:
-    """Asks every second, as locust does, until the shape ends."""
-    told = []
-    for second in range(1000):
-        moment = at(float(second))
-        if moment is None:
-            return told
-        told.append(moment)
-    raise AssertionError("never ends")
-
-
-def stepping(answered: Callable[[float], int], plan: ShapePlan = STEPS) -> list[Moment]:
-    shape = StepToSaturation()
-    return moments(lambda time_s: shape.at(time_s, plan, answered(time_s)))
-
-
-def phases(told: list[Moment]) -> list[str]:
-    return list(dict.fromkeys(moment.phase for moment in told))
-
-
-def test_a_ramp_rises_from_one_to_all_and_stays_there() -> None:
-    told = moments(lambda time_s: ramp(time_s, PLAN))
-    users = [moment.users for moment in told]
-    assert users == sorted(users)
-    assert (users[0], users[40]) == (1, 8)
-    assert users[79] < 16
-    assert users[80:] == [16] * 20
-    assert phases(told) == ["rising 1/4", "rising 2/4", "rising 3/4", "rising 4/4", "held"]
+def test_a_ramp_rises_evenly_and_stays_there() -> None:
+    stages = ramp(16, 100)
+    assert [(stage.phase, stage.ends_s, stage.users) for stage in stages] == [
+        *(("rising 1/4", 20, 4), ("rising 2/4", 40, 8), ("rising 3/4", 60, 12), ("rising 4/4", 80, 16)),
+        ("held", 100, 16),
+    ]
+    assert {stage.per_s * 20 for stage in stages[:4]} == {4}  # each part's users start over the whole of it
+    assert [stage.users for stage in ramp(3, 100)] == [1, 2, 3, 3, 3]
 
 
 def test_a_soak_warms_up_and_stays() -> None:
-    told = moments(lambda time_s: soak(time_s, PLAN))
-    assert len(told) == 100
-    assert {moment.users for moment in told} == {16}
-    assert [moment.phase for moment in told].count(WARM_UP) == 10
-    assert told[0].per_s * 10 == pytest.approx(16)  # all have started when the warm-up ends
+    assert soak(16, 100) == [Stage(WARM_UP, 10, 16, 1.6), Stage("held", 100, 16, 1.6)]
+    assert soak(16, 10_000)[0].ends_s == 60
 
 
 def test_a_spike_goes_back_to_where_it_came_from() -> None:
-    told = moments(lambda time_s: spike(time_s, PLAN))
-    assert [(told[second].users, told[second].phase) for second in (0, 50, 99)] == [
-        *((4, "before"), (16, "spike"), (4, "after"))
+    stages = spike(16, 99)
+    assert [(stage.phase, stage.ends_s, stage.users) for stage in stages] == [
+        *(("before", 33, 4), ("spike", 66, 16), ("after", 99, 4))
     ]
-    assert spike(0, ShapePlan(1, 9)) == Moment(1, 1, "before")
+    assert spike(1, 9)[0].users == 1
+
+
+@pytest.mark.parametrize(
+    ("users", "steps", "phases"),
+    [
+        (16, 4, ["4 users", "8 users", "12 users", "16 users"]),
+        (5, 3, ["2 users", "4 users", "5 users"]),
+        (2, 4, ["1 user", "2 users"]),
+    ],
+)
+def test_steps_end_with_all_users_whatever_their_number(users: int, steps: int, phases: list[str]) -> None:
+    stages = step(users, 40, steps)
+    assert [stage.phase for stage in stages] == phases
+    assert stages[0].ends_s == 40 / steps
+
+
+def stepping(answered: Callable[[int], int]) -> list[int]:
+    """Users of the steps until saturation, asked about every second, as locust does."""
+    told, saturation = [], Saturation()
+    for second in range(40):
+        stage = next(stage for stage in step(16, 40, 4) if second < stage.ends_s)
+        if saturation.reached(float(second), stage, answered(second)):
+            break
+        told.append(stage.users)
+    return list(dict.fromkeys(told))
 
 
 @pytest.mark.parametrize(
@@ -67,14 +66,4 @@ def test_a_spike_goes_back_to_where_it_came_from() -> None:
     ],
 )
 def test_steps_go_on_while_more_gets_done(per_s_of_step: list[int], users: list[int]) -> None:
-    def answered(time_s: float) -> int:
-        return sum(per_s_of_step[second // 10] for second in range(min(40, int(time_s))))
-
-    told = stepping(answered)
-    assert phases(told) == [f"{count} users" for count in users]
-    assert len(told) == 10 * len(users)
-
-
-def test_steps_end_with_all_users_whatever_their_number() -> None:
-    told = stepping(lambda time_s: round(time_s**2), ShapePlan(users=5, seconds=40, steps=3))
-    assert phases(told) == ["2 users", "4 users", "5 users"]
+    assert stepping(lambda time_s: sum(per_s_of_step[second // 10] for second in range(time_s))) == users

@@ -5,15 +5,15 @@ import pytest
 from checkout import SAMPLES
 
 from wildgate_perf.bench.peers.agreement import check, difference, reference
-from wildgate_perf.bench.peers.detector import Answer, Scorer, answer_of, open_detector
-from wildgate_perf.bench.peers.peer_setup import PeerFailed
+from wildgate_perf.bench.peers.scorer import Answer, Scorer, answer_of
+from wildgate_perf.bench.phase import PhaseFailed
 
 TIGER, TUSKS = SAMPLES / "tiger_passing.mp4", SAMPLES / "tusks_on_a_table.mp4"
 
 
 @pytest.fixture(scope="module")
 def scorer(model_repository: Path) -> Scorer:
-    return open_detector(model_repository / "wildlife_detector" / "1" / "model.onnx", 114)
+    return Scorer(model_repository / "wildlife_detector" / "1" / "model.onnx", 114)
 
 
 def answer(*rows: tuple[float, float, int], times_s: tuple[float, ...] = (0.0, 2.0)) -> Answer:
@@ -35,20 +35,16 @@ def test_an_answer_has_the_rows_that_score_enough_of_the_frames_that_count() -> 
     }
 
 
-def test_the_detector_says_what_windows_it_takes(scorer: Scorer) -> None:
-    assert (scorer.shape.frames, scorer.shape.side, scorer.shape.letterbox_value) == (8, 320, 114)
-
-
 def test_keyframe_decoding_answers_as_a_full_decode_does(scorer: Scorer) -> None:
     expected = {TIGER: reference(TIGER, scorer)}
     assert max(row[5] for row in expected[TIGER]["detections"]) > 0.5  # a tiger: there is something to compare
-    assert check(expected, [scorer.score(TIGER.read_bytes())], tolerance=0.01) < 0.01
+    assert check(expected, lambda video: scorer.score(video.read_bytes()), tolerance=0.01) < 0.01
 
 
 def test_another_videos_answer_is_found_out(scorer: Scorer) -> None:
     expected = {TIGER: reference(TIGER, scorer)}
-    with pytest.raises(PeerFailed, match=r"tiger_passing\.mp4: a score is 0\.\d+ off"):
-        check(expected, [scorer.score(TUSKS.read_bytes())], tolerance=0.2)
+    with pytest.raises(PhaseFailed, match=r"tiger_passing\.mp4: a score is 0\.\d+ off"):
+        check(expected, lambda video: scorer.score(TUSKS.read_bytes()), tolerance=0.2)
 
 
 def test_only_the_best_score_of_a_label_in_a_frame_counts() -> None:
@@ -71,5 +67,5 @@ def test_differences(found: Answer, gap: float) -> None:
 def test_more_frames_may_be_looked_at_but_not_fewer() -> None:
     few, many = answer((0.0, 0.9, 1)), answer((0.0, 0.9, 1), (1.0, 0.7, 1), times_s=(0.0, 1.0, 2.0))
     assert difference(few, many) == 0
-    with pytest.raises(PeerFailed, match=r"no answer for the frame at 1\.000 s"):
+    with pytest.raises(PhaseFailed, match=r"no answer for the frame at 1\.000 s"):
         difference(many, few)
