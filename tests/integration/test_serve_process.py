@@ -38,7 +38,7 @@ GOOD = [Content(make_clip(ClipSpec(first_frame=number))) for number in range(3)]
 def processes_marked(mark: str) -> dict[int, list[str]]:
     """The processes with this mark in their environment, zombies apart: process id to command line."""
     running = psutil.process_iter(["environ", "cmdline"])
-    return {each.pid: each.info["cmdline"] for each in running if (each.info["environ"] or {}).get(MARK) == mark}
+    return {each.pid: each.info["cmdline"] or [] for each in running if (each.info["environ"] or {}).get(MARK) == mark}
 
 
 @dataclass(frozen=True)
