@@ -49,19 +49,19 @@ class OfflineScorer:
         """The judgement on one video, by its bytes or where it lies. Raises what sampler and decoder raise."""
         self.cpu_ms.clear()
         with self._timed("sampling"):
-            video = self._sampler.sample(source)
-        letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side)
+            track = self._sampler.sample(source).default_track
+        letterbox = Letterbox.of(track.width, track.height, track.display.rotation, self._side)
         found: list[Detection] = []
-        for window in video.windows:
+        for window in track.windows:
             with self._timed("decoding"):
                 frames = self._decoder.decode_window(
-                    window.clip, window.frame_index, video.rotation, self._scaler, self._max_pixels
+                    window.clip, window.frame_index, track.display.rotation, self._scaler, self._max_pixels
                 )
             with self._timed("detecting"):
                 rows = self._session.run(["DETECTIONS"], {"FRAMES": frames[None]})[0]
             found += read_detections(rows[0], window.times_s, self._labels, letterbox)
         with self._timed("policy"):
-            looked_at_s = [time_s for window in video.windows for time_s in window.times_s]
+            looked_at_s = [time_s for window in track.windows for time_s in window.times_s]
             return self._policy.judge([Sighting(each.label, each.score, each.time_s) for each in found], looked_at_s)
 
     @contextmanager

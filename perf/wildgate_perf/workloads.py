@@ -87,9 +87,9 @@ class CallerSampled:
             call: Any = channel.unary_unary(INFER)
 
             async def ask(number: int) -> Stages:
-                video = await sample(self.files[number % len(self.files)])
-                for window in video.windows:
-                    request = _triton_request((window.clip, window.frame_index, video.rotation))
+                track = (await sample(self.files[number % len(self.files)])).default_track
+                for window in track.windows:
+                    request = _triton_request((window.clip, window.frame_index, track.display.rotation))
                     await _answered(call, request, self.deadline_s)
                 return {}
 

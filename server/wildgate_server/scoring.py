@@ -10,7 +10,7 @@ from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import SampledTrack, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.repository.releases import Release, Releases
@@ -39,8 +39,8 @@ class ScoredVideo:
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
-    `frames` returns decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(video)` tells
-    whether the profile's decoder cannot be trusted with a video. `canary_patience_s` is how long a verdict may wait
+    `frames` returns decoded frames for evidence, as `TritonClient.frames` does. `needs_cpu_decoder(track)` tells
+    whether the profile's decoder cannot be trusted with a track. `canary_patience_s` is how long a verdict may wait
     for a version on trial, at least.
     """
 
@@ -51,7 +51,7 @@ class Scorer:
         router: ReleaseRouter,
         observer: Observer,
         frames: Frames,
-        needs_cpu_decoder: Callable[[SampledVideo], bool],
+        needs_cpu_decoder: Callable[[SampledTrack], bool],
         metrics: Metrics,
         canary_patience_s: float,
     ) -> None:
@@ -84,12 +84,13 @@ class Scorer:
             compare(opinions[0], opinions[1], video.content_digest, self._metrics)
         seen, judgement = opinions[0].observation, opinions[0].judgement
         judged = monotonic()
+        shown = seen.tracks[0]
         evidence = await evidence_frames(self._frames, seen, max_evidence_frames, deadline)
         made = monotonic()
         return ScoredVideo(
             video=video,
-            looked_at_s=seen.looked_at_s,
-            longest_gap_s=longest_gap_s(video.first_s, seen.looked_at_s, video.last_s),
+            looked_at_s=shown.looked_at_s,
+            longest_gap_s=longest_gap_s(shown.track.first_s, shown.looked_at_s, shown.track.last_s),
             detections=seen.detections,
             judgement=judgement,
             policy=policy,
@@ -105,7 +106,7 @@ class Scorer:
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""
-        software = self._needs_cpu_decoder(video)
+        software = any(self._needs_cpu_decoder(track) for track in video.tracks)
         canary = releases.rollout.canary
         serving = self._observer.observe(video, deadline, software=software)
         if not canary or not on_trial(video.content_digest, canary.share):
@@ -123,4 +124,4 @@ class Scorer:
 
 def _judge(policy: Policy, seen: Observation) -> Judgement:
     sightings = [Sighting(found.label, found.score, found.time_s) for found in seen.detections]
-    return policy.judge(sightings, seen.looked_at_s)
+    return policy.judge(sightings, seen.tracks[0].looked_at_s)

@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import WildgateError
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.pipeline import Answer
 from wildgate_server.policy import Action, LabelGroup, LabelJudgement
 from wildgate_server.scoring import ScoredVideo
@@ -17,7 +18,6 @@ __all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
 
 ERROR_DOMAIN = "wildgate"
 
-_VIDEO_FACTS = [field.name for field in pb.VideoInfo.DESCRIPTOR.fields]  # those of SampledVideo
 # Enumerations have the same names in the policy and in the protocol.
 _ACTIONS = {action: f"ACTION_{action.name}" for action in Action}
 _GROUPS = {group: f"LABEL_GROUP_{group.name}" for group in LabelGroup}
@@ -37,19 +37,20 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
                 label=found.label,
                 score=found.score,
                 time_s=found.time_s,
+                track=found.track,
                 box=pb.Box(x1=found.box[0], y1=found.box[1], x2=found.box[2], y2=found.box[3]),
             )
             for found in scored.detections
         ],
         coverage=pb.Coverage(
             frames_looked_at=len(scored.looked_at_s),
-            first_frame_s=video.first_s,
-            last_frame_s=video.last_s,
+            first_frame_s=video.default_track.first_s,
+            last_frame_s=video.default_track.last_s,
             longest_gap_s=scored.longest_gap_s,
             max_gap_s=max_gap_s,
             looked_at_s=scored.looked_at_s,
         ),
-        video=pb.VideoInfo(**{name: getattr(video, name) for name in _VIDEO_FACTS}),
+        video=_video_info(video),
         model_version=scored.release.model_version,
         policy_version=scored.policy.version,
         content_digest=video.content_digest,
@@ -70,6 +71,26 @@ def verdict_of(answer: Answer) -> pb.Verdict:
         if answer.read.file_bytes is not None:
             verdict.video.content_bytes = answer.read.file_bytes
     return verdict
+
+
+def _video_info(video: SampledVideo) -> pb.VideoInfo:
+    track = video.default_track
+    numerator, denominator = track.display.pixel_aspect
+    return pb.VideoInfo(
+        format=video.format,
+        codec=track.codec,
+        width=track.width,
+        height=track.height,
+        rotation=track.display.rotation,
+        mirrored=track.display.mirrored,
+        pixel_aspect_numerator=numerator,
+        pixel_aspect_denominator=denominator,
+        tracks=len(video.tracks),
+        content_bytes=video.content_bytes,
+        clip_bytes=video.clip_bytes,
+        read_bytes=video.read_bytes,
+        read_requests=video.read_requests,
+    )
 
 
 def _label(judged: LabelJudgement) -> pb.LabelVerdict:

@@ -68,7 +68,7 @@ def decode(model_repository: Path) -> Callable[..., np.ndarray]:
 
 
 def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
-    rows = [Row(window.clip, window.frame_index, video.rotation) for window in video.windows]
+    rows = [Row(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
     for found, row in zip(decode(*rows), rows, strict=True):
         wanted = by_cpu_decoder(row)
         assert np.abs(found.astype(int) - wanted).mean() < MEAN_DIFFERENCE
@@ -181,7 +181,7 @@ async def test_in_profile_rtx_every_codec_is_decoded(triton: InferenceServerClie
     video = sampled(spec)
     decoder = "clip_decoder_software" if needs_cpu_decoder(video, "rtx") else "clip_decoder"
     for window in video.windows:
-        row = Row(window.clip, window.frame_index, video.rotation)
+        row = Row(window.clip, window.frame_index, video.default_track.display.rotation)
         [found] = await ask(triton, [row], decoder)
         assert np.abs(found.astype(int) - by_cpu_decoder(row)).mean() < MEAN_DIFFERENCE
 

@@ -150,7 +150,7 @@ def _leading(content: bytes) -> set[float]:
 
 async def frames_of(video: SampledVideo, triton: TritonClient) -> dict[float, np.ndarray]:
     """What Triton makes of all windows, asked together, by time."""
-    rows = [ClipRow(window.clip, window.frame_index, video.rotation) for window in video.windows]
+    rows = [ClipRow(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
     answers = await triton.frames(CLIP_DECODER, rows, TIMEOUT_S)
     found = {}
     for window, frames in zip(video.windows, answers, strict=True):
@@ -174,7 +174,7 @@ async def test_frames_equal_those_of_a_full_decode(case: Case, triton: TritonCli
     assert len(looked_at - truth.keyframes) >= case.inter_picks
     assert len(looked_at & truth.leading) >= case.leading_picks
     assert bool(truth.leading) == case.open_gop
-    assert video.rotation == truth.rotation == case.spec.rotation
+    assert video.default_track.display.rotation == truth.rotation == case.spec.rotation
 
     shown = await frames_of(video, triton)
     assert shown.keys() == looked_at <= truth.squares.keys()

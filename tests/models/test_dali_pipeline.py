@@ -121,7 +121,7 @@ def test_runs_with_gaps_between_them(pipeline) -> None:
 @pytest.mark.parametrize("max_gap_s", [0.3, 1.0])
 def test_windows_of_the_sampler(pipeline, max_gap_s: float) -> None:
     video = sample_content(make_clip(vp9(seconds=4)), SamplingConfig(8, max_gap_s), LIMITS)
-    rows = [Row(window.clip, window.frame_index, video.rotation) for window in video.windows]
+    rows = [Row(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
     for found, row in zip(decode(pipeline, *rows), rows, strict=True):
         assert distance(found, by_cpu_decoder(row)) < 1
 

@@ -7,10 +7,10 @@ import pickle
 import signal
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledTrack, SampledVideo, VideoLimits
+from wildgate_server.sampling.look import Look
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.source.local_file import VideoFile
@@ -30,7 +30,7 @@ class PeculiarError(Exception):
 
 
 def sample_or_misbehave(
-    source: SharedContent | VideoFile | RemoteObject, config: SamplingConfig, limits: VideoLimits
+    source: SharedContent | VideoFile | RemoteObject, config: SamplingConfig, limits: VideoLimits, look: Look
 ) -> SampledVideo:
     """Samples a video; does what bytes of these few names say instead, or with a file what lies in it."""
     if isinstance(source, SharedContent):
@@ -60,7 +60,7 @@ def sample_or_misbehave(
             while True:
                 time.sleep(60)
         case b"environment":
-            return replace(_nothing_sampled(), codec=",".join(os.environ)[:1000])
+            return _nothing_sampled(codec=",".join(os.environ)[:1000])
         case b"another digest":
             return _nothing_sampled(f"blake3:{'f' * 64}")
         case b"pickle":
@@ -86,9 +86,9 @@ def sample_or_misbehave(
         case b"garbage" | b"overlong":
             _write_to_all(bytes(1000), 1 << 62 if content == b"overlong" else 1000)
         case b"large":
-            return replace(_nothing_sampled(), windows=(_window(bytes(range(256)) * 40_000),))
+            return _nothing_sampled(windows=(_window(bytes(range(256)) * 40_000),))
         case b"too large":
-            return replace(_nothing_sampled(), windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
+            return _nothing_sampled(windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
         case b"video":
             return _nothing_sampled()
     return sample_content(content, config, limits)
@@ -119,19 +119,11 @@ def _window(clip: bytes = b"clip") -> ClipWindow:
     return ClipWindow(clip, (0,) * 8, (0.0,), 1)
 
 
-def _nothing_sampled(digest: str | None = None) -> SampledVideo:
+def _nothing_sampled(
+    digest: str | None = None, *, codec: str = "", windows: tuple[ClipWindow, ...] | None = None
+) -> SampledVideo:
     return SampledVideo(
         format=f"worker {os.getpid()}",
-        codec="",
-        profile="",
-        width=0,
-        height=0,
-        rotation=0,
-        first_s=0.0,
-        last_s=0.0,
-        content_bytes=0,
+        tracks=(SampledTrack(0, codec, "", 0, 0, Display(), 0.0, 0.0, windows or (_window(),)),),
         content_digest=digest or f"blake3-sampled:{0:064}",
-        windows=(_window(),),
-        read_ms=0.0,
-        sample_ms=0.0,
     )

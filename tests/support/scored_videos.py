@@ -8,7 +8,7 @@ from releases_under_test import releases
 
 from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledTrack, SampledVideo
 from wildgate_server.policy import Judgement, Policy, Sighting
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
@@ -38,20 +38,26 @@ LOOKED_AT_S = (0.0, 2.0, 3.5)
 
 
 def sampled_video(**changes: Any) -> SampledVideo:
-    fields = {
-        "format": "mov",
+    """A video of one track; changes are those of the video or of its track."""
+    track_fields = {
+        "number": 0,
         "codec": "h264",
         "profile": "High",
         "width": 320,
         "height": 240,
-        "rotation": 90,
+        "display": Display(90),
         "first_s": 0.0,
         "last_s": 4.25,
+        "windows": (ClipWindow(b"clip", (0, 1, 2, 2), LOOKED_AT_S, 3),),
+    }
+    of_track = {name: changes.pop(name) for name in list(changes) if name in track_fields or name == "coding"}
+    fields = {
+        "format": "mov",
+        "tracks": (SampledTrack(**{**track_fields, **of_track}),),
         "content_bytes": 1000,
         "content_digest": "blake3:00",
         "read_bytes": 300,
         "read_requests": 2,
-        "windows": (ClipWindow(b"clip", (0, 1, 2, 2), LOOKED_AT_S, 3),),
         "read_ms": 0.5,
         "sample_ms": 4.0,
     }

@@ -44,13 +44,13 @@ class FrameSource:
     def look(self, path: Path) -> VideoFrames:
         """The looked-at frames of one video. Raises FramesError, naming it."""
         try:
-            video = sample_file(path, self._sampling, self._limits)
-            frames = np.concatenate([self._decoder.frames(window, video.rotation) for window in video.windows])
+            track = sample_file(path, self._sampling, self._limits).default_track
+            frames = np.concatenate([self._decoder.frames(window, track.display.rotation) for window in track.windows])
         except WildgateError as error:
             raise FramesError(f"{path}: {error.message}") from error
         except FramesError as refusal:
             raise FramesError(f"{path}: {refusal}") from refusal
-        times_s = tuple(time_s for window in video.windows for time_s in window.times_s)
+        times_s = tuple(time_s for window in track.windows for time_s in window.times_s)
         return VideoFrames(path, times_s, frames)
 
     def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:

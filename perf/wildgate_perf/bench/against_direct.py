@@ -86,8 +86,8 @@ def _workloads(
     nothing = (0,) * load_manifest(repository).frames_per_window  # null models look at no frame
     cut = []
     for content in whole:
-        video = sampler.sample(content)
-        cut.append((bytes(video.windows[0].clip), video.windows[0].frame_index, video.rotation))
+        track = sampler.sample(content).default_track
+        cut.append((bytes(track.windows[0].clip), track.windows[0].frame_index, track.display.rotation))
     by_file = by_uri(gateway, [file.as_uri() for file in files])
     return [
         ("sampled", (by_file, CallerSampled(triton, tuple(files), repository))),

@@ -143,8 +143,8 @@ async def _decoded(bench: Bench, repository: Path, clips: Mapping[str, list[Path
     sampler, workloads = Sampler(repository), {}
     async with EmbeddedTriton(settings) as triton:
         for kind, files in clips.items():
-            sampled = [sampler.sample(file) for file in files]
-            rows = [(bytes(w.clip), w.frame_index, video.rotation) for video in sampled for w in video.windows]
+            sampled = [sampler.sample(file).default_track for file in files]
+            rows = [(bytes(w.clip), w.frame_index, track.display.rotation) for track in sampled for w in track.windows]
             workloads[kind] = straight_to_triton(
                 triton.endpoints.grpc, rows, model=CLIP_DECODER, output="FRAMES", rows=_DECODE_ROWS
             )

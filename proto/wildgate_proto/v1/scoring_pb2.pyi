@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Scrutiny(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCRUTINY_UNSPECIFIED: _ClassVar[Scrutiny]
+    SCRUTINY_NORMAL: _ClassVar[Scrutiny]
+    SCRUTINY_HIGH: _ClassVar[Scrutiny]
+
 class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ACTION_UNSPECIFIED: _ClassVar[Action]
@@ -20,6 +26,9 @@ class LabelGroup(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LABEL_GROUP_UNSPECIFIED: _ClassVar[LabelGroup]
     LABEL_GROUP_LIVE_ANIMAL: _ClassVar[LabelGroup]
     LABEL_GROUP_PRODUCT: _ClassVar[LabelGroup]
+SCRUTINY_UNSPECIFIED: Scrutiny
+SCRUTINY_NORMAL: Scrutiny
+SCRUTINY_HIGH: Scrutiny
 ACTION_UNSPECIFIED: Action
 ACTION_ALLOW: Action
 ACTION_REVIEW: Action
@@ -29,18 +38,20 @@ LABEL_GROUP_LIVE_ANIMAL: LabelGroup
 LABEL_GROUP_PRODUCT: LabelGroup
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames")
+    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames", "scrutiny")
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     MAX_EVIDENCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SCRUTINY_FIELD_NUMBER: _ClassVar[int]
     video_id: str
     content: bytes
     uri: str
     content_digest: str
     max_evidence_frames: int
-    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ...) -> None: ...
+    scrutiny: Scrutiny
+    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ..., scrutiny: _Optional[_Union[Scrutiny, str]] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("video_id", "verdict")
@@ -93,7 +104,7 @@ class Verdict(_message.Message):
     def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ...) -> None: ...
 
 class LabelVerdict(_message.Message):
-    __slots__ = ("label", "action", "score", "group", "taxon", "cites_appendix", "frames", "spans")
+    __slots__ = ("label", "action", "score", "group", "taxon", "cites_appendix", "frames", "spans", "seconds", "track")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +113,8 @@ class LabelVerdict(_message.Message):
     CITES_APPENDIX_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
     label: str
     action: Action
     score: float
@@ -110,7 +123,9 @@ class LabelVerdict(_message.Message):
     cites_appendix: str
     frames: int
     spans: _containers.RepeatedCompositeFieldContainer[TimeSpan]
-    def __init__(self, label: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., score: _Optional[float] = ..., group: _Optional[_Union[LabelGroup, str]] = ..., taxon: _Optional[str] = ..., cites_appendix: _Optional[str] = ..., frames: _Optional[int] = ..., spans: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ...) -> None: ...
+    seconds: float
+    track: int
+    def __init__(self, label: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., score: _Optional[float] = ..., group: _Optional[_Union[LabelGroup, str]] = ..., taxon: _Optional[str] = ..., cites_appendix: _Optional[str] = ..., frames: _Optional[int] = ..., spans: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ..., seconds: _Optional[float] = ..., track: _Optional[int] = ...) -> None: ...
 
 class TimeSpan(_message.Message):
     __slots__ = ("start_s", "end_s")
@@ -121,16 +136,18 @@ class TimeSpan(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class Detection(_message.Message):
-    __slots__ = ("label", "score", "time_s", "box")
+    __slots__ = ("label", "score", "time_s", "box", "track")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
     label: str
     score: float
     time_s: float
     box: Box
-    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., time_s: _Optional[float] = ..., box: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+    track: int
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., time_s: _Optional[float] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., track: _Optional[int] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("x1", "y1", "x2", "y2")
@@ -145,28 +162,56 @@ class Box(_message.Message):
     def __init__(self, x1: _Optional[float] = ..., y1: _Optional[float] = ..., x2: _Optional[float] = ..., y2: _Optional[float] = ...) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("frames_looked_at", "first_frame_s", "last_frame_s", "longest_gap_s", "max_gap_s", "looked_at_s")
+    __slots__ = ("frames_looked_at", "first_frame_s", "last_frame_s", "longest_gap_s", "max_gap_s", "looked_at_s", "unsound_frames", "second_look", "tracks")
     FRAMES_LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
     FIRST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
     LAST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
     LONGEST_GAP_S_FIELD_NUMBER: _ClassVar[int]
     MAX_GAP_S_FIELD_NUMBER: _ClassVar[int]
     LOOKED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    UNSOUND_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SECOND_LOOK_FIELD_NUMBER: _ClassVar[int]
+    TRACKS_FIELD_NUMBER: _ClassVar[int]
     frames_looked_at: int
     first_frame_s: float
     last_frame_s: float
     longest_gap_s: float
     max_gap_s: float
     looked_at_s: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, frames_looked_at: _Optional[int] = ..., first_frame_s: _Optional[float] = ..., last_frame_s: _Optional[float] = ..., longest_gap_s: _Optional[float] = ..., max_gap_s: _Optional[float] = ..., looked_at_s: _Optional[_Iterable[float]] = ...) -> None: ...
+    unsound_frames: int
+    second_look: bool
+    tracks: _containers.RepeatedCompositeFieldContainer[TrackCoverage]
+    def __init__(self, frames_looked_at: _Optional[int] = ..., first_frame_s: _Optional[float] = ..., last_frame_s: _Optional[float] = ..., longest_gap_s: _Optional[float] = ..., max_gap_s: _Optional[float] = ..., looked_at_s: _Optional[_Iterable[float]] = ..., unsound_frames: _Optional[int] = ..., second_look: _Optional[bool] = ..., tracks: _Optional[_Iterable[_Union[TrackCoverage, _Mapping]]] = ...) -> None: ...
+
+class TrackCoverage(_message.Message):
+    __slots__ = ("track", "frames_looked_at", "first_frame_s", "last_frame_s", "longest_gap_s", "looked_at_s", "unsound_frames")
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_S_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_GAP_S_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    UNSOUND_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    track: int
+    frames_looked_at: int
+    first_frame_s: float
+    last_frame_s: float
+    longest_gap_s: float
+    looked_at_s: _containers.RepeatedScalarFieldContainer[float]
+    unsound_frames: int
+    def __init__(self, track: _Optional[int] = ..., frames_looked_at: _Optional[int] = ..., first_frame_s: _Optional[float] = ..., last_frame_s: _Optional[float] = ..., longest_gap_s: _Optional[float] = ..., looked_at_s: _Optional[_Iterable[float]] = ..., unsound_frames: _Optional[int] = ...) -> None: ...
 
 class VideoInfo(_message.Message):
-    __slots__ = ("format", "codec", "width", "height", "rotation", "content_bytes", "clip_bytes", "read_bytes", "read_requests")
+    __slots__ = ("format", "codec", "width", "height", "rotation", "mirrored", "pixel_aspect_numerator", "pixel_aspect_denominator", "tracks", "content_bytes", "clip_bytes", "read_bytes", "read_requests")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     ROTATION_FIELD_NUMBER: _ClassVar[int]
+    MIRRORED_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_ASPECT_NUMERATOR_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_ASPECT_DENOMINATOR_FIELD_NUMBER: _ClassVar[int]
+    TRACKS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     CLIP_BYTES_FIELD_NUMBER: _ClassVar[int]
     READ_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -176,11 +221,15 @@ class VideoInfo(_message.Message):
     width: int
     height: int
     rotation: int
+    mirrored: bool
+    pixel_aspect_numerator: int
+    pixel_aspect_denominator: int
+    tracks: int
     content_bytes: int
     clip_bytes: int
     read_bytes: int
     read_requests: int
-    def __init__(self, format: _Optional[str] = ..., codec: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., rotation: _Optional[int] = ..., content_bytes: _Optional[int] = ..., clip_bytes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., read_requests: _Optional[int] = ...) -> None: ...
+    def __init__(self, format: _Optional[str] = ..., codec: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., rotation: _Optional[int] = ..., mirrored: _Optional[bool] = ..., pixel_aspect_numerator: _Optional[int] = ..., pixel_aspect_denominator: _Optional[int] = ..., tracks: _Optional[int] = ..., content_bytes: _Optional[int] = ..., clip_bytes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., read_requests: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
     __slots__ = ("stage", "duration_ms")

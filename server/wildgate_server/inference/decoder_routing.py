@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wildgate_server.media.sampled_video import BT709, UNSPECIFIED, SampledVideo
+from wildgate_server.media.sampled_video import BT709, UNSPECIFIED, SampledTrack
 from wildgate_server.repository.model_configs import CPU_PROFILE
 
 __all__ = ["NVDEC", "DecoderLimits", "needs_cpu_decoder"]
@@ -50,13 +50,13 @@ class DecoderLimits:
     max_height: int
     full_range: bool = False
 
-    def take(self, video: SampledVideo) -> bool:
+    def take(self, track: SampledTrack) -> bool:
         """Whether profile, size and range are within the limits."""
         return (
-            video.profile in self.profiles
-            and self.min_width <= video.width <= self.max_width
-            and self.min_height <= video.height <= self.max_height
-            and (video.coding.full_range is False or (self.full_range and video.coding.full_range is True))
+            track.profile in self.profiles
+            and self.min_width <= track.width <= self.max_width
+            and self.min_height <= track.height <= self.max_height
+            and (track.coding.full_range is False or (self.full_range and track.coding.full_range is True))
         )
 
 
@@ -68,20 +68,20 @@ NVDEC: Mapping[str, DecoderLimits] = {
 """What NVDEC takes of each codec on any GPU from Turing on; a codec that is not here it may lack."""
 
 
-def needs_cpu_decoder(video: SampledVideo, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> bool:
+def needs_cpu_decoder(track: SampledTrack, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> bool:
     """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself.
 
     `profile` is `cpu`, `gpu` or `rtx`; `limits` are those of the GPU's decoder, by codec.
     """
     if profile == CPU_PROFILE:
         return False
-    decoder = limits.get(video.codec)
-    return decoder is None or not decoder.take(video) or not _sound(video)
+    decoder = limits.get(track.codec)
+    return decoder is None or not decoder.take(track) or not _sound(track)
 
 
-def _sound(video: SampledVideo) -> bool:
+def _sound(track: SampledTrack) -> bool:
     """Whether DALI's one session over a clip gives what separate runs would."""
-    coding = video.coding
+    coding = track.coding
     return (
         coding.chroma == "4:2:0"
         and coding.bit_depth == 8
@@ -92,6 +92,6 @@ def _sound(video: SampledVideo) -> bool:
         and coding.steady is True
         and coding.delay is not None
         and coding.delay <= _MAX_DELAY
-        and video.width % 2 == 0
-        and video.height % 2 == 0
+        and track.width % 2 == 0
+        and track.height % 2 == 0
     )

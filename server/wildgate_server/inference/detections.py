@@ -16,12 +16,13 @@ __all__ = ["Detection", "Letterbox", "read_detections"]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A label seen at `time_s`: score 0 to 1, box (x1, y1, x2, y2) as fractions of the displayed frame."""
+    """A label seen at `time_s`: score 0 to 1, box (x1, y1, x2, y2) as fractions of the displayed frame of `track`."""
 
     label: str
     score: float
     time_s: float
     box: tuple[float, float, float, float]
+    track: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class Letterbox:
 
 
 def read_detections(
-    rows: npt.NDArray[np.float32], times_s: Sequence[float], labels: Sequence[str], letterbox: Letterbox
+    rows: npt.NDArray[np.float32], times_s: Sequence[float], labels: Sequence[str], letterbox: Letterbox, track: int = 0
 ) -> list[Detection]:
-    """Detections of one window from DETECTIONS [F, K, 6], in time order, highest score first within a frame.
+    """Detections of one window of `track` from DETECTIONS [F, K, 6], in time order, highest score first within a frame.
 
     Only the first `len(times_s)` of the F places are read, the others repeat the last frame; a score of 0 is unused.
 
@@ -80,7 +81,7 @@ def read_detections(
         raise ValueError(f"the detector answered class {unknown[0]}, the manifest has {len(labels)} labels")
     boxes = letterbox.to_frame(used[:, :4])
     return [
-        Detection(labels[index], score, times_s[place], (x1, y1, x2, y2))
+        Detection(labels[index], score, times_s[place], (x1, y1, x2, y2), track)
         for index, score, place, (x1, y1, x2, y2) in zip(
             classes.tolist(), used[:, 4].tolist(), places.tolist(), boxes.tolist(), strict=True
         )

@@ -45,23 +45,24 @@ async def evidence_frames(
     """
     wanted = _best_times(seen.detections, max_frames)
     evidence = []
-    for window in seen.windows:
-        places = [at for at, time_s in enumerate(window.times_s) if time_s in wanted]
+    for shown, window in [(shown, window) for shown in seen.tracks for window in shown.windows]:
+        places = [at for at, time_s in enumerate(window.times_s) if (shown.track.number, time_s) in wanted]
         if not places:
             continue
-        row = ClipRow(window.clip, window.frame_index, seen.rotation)
+        row = ClipRow(window.clip, window.frame_index, shown.track.display.rotation)
         [decoded] = await frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
         for at in places:
-            jpeg = await asyncio.to_thread(_jpeg, seen.letterbox.crop(decoded[at]))
+            jpeg = await asyncio.to_thread(_jpeg, shown.letterbox.crop(decoded[at]))
             evidence.append(EvidenceFrame(window.times_s[at], jpeg))
     return tuple(evidence)
 
 
-def _best_times(detections: Sequence[Detection], count: int) -> set[float]:
-    best: dict[float, float] = {}
+def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, float]]:
+    best: dict[tuple[int, float], float] = {}
     for found in detections:
-        best[found.time_s] = max(found.score, best.get(found.time_s, 0.0))
-    return set(sorted(best, key=lambda time_s: (-best[time_s], time_s))[:count])
+        shown = (found.track, found.time_s)
+        best[shown] = max(found.score, best.get(shown, 0.0))
+    return set(sorted(best, key=lambda shown: (-best[shown], shown))[:count])
 
 
 def _jpeg(frame: npt.NDArray[Any]) -> bytes:

@@ -10,13 +10,13 @@ from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused,
 from wildgate_server.inference.batcher import RowResult
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo
+from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, SampledVideo
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
 from wildgate_server.triton.client import ClipRow, DecoderRefused
 
-__all__ = ["Observation", "Observer"]
+__all__ = ["Observation", "Observer", "SeenTrack"]
 
 # A longer clip that does not decode is given up: asking for its frames one by one would decode all of it each time.
 _MAX_SALVAGED_FRAMES = 256
@@ -24,26 +24,37 @@ _MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What one release saw in a video.
+class SeenTrack:
+    """What was seen in one video track: its windows that were looked at, and where its picture lies in the square."""
 
-    `windows` are those that were looked at, decoded by the model `decoder` and turned by `rotation` degrees.
-    `queue_ms` and `infer_ms` are those of the slowest window.
-    """
-
-    release: Release
+    track: SampledTrack
     windows: tuple[ClipWindow, ...]
     detections: tuple[Detection, ...]
     letterbox: Letterbox
-    rotation: int
-    decoder: str
-    queue_ms: float
-    infer_ms: float
 
     @property
     def looked_at_s(self) -> tuple[float, ...]:
         """When the looked-at frames are shown, in seconds."""
         return tuple(time_s for window in self.windows for time_s in window.times_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one release saw in a video, track by track, decoded by the model `decoder`.
+
+    `queue_ms` and `infer_ms` are those of the slowest window.
+    """
+
+    release: Release
+    tracks: tuple[SeenTrack, ...]
+    decoder: str
+    queue_ms: float
+    infer_ms: float
+
+    @property
+    def detections(self) -> tuple[Detection, ...]:
+        """All that was seen, one track after the other."""
+        return tuple(found for seen in self.tracks for found in seen.detections)
 
 
 class Observer:
@@ -56,7 +67,7 @@ class Observer:
     async def observe(
         self, video: SampledVideo, deadline: float, *, canary: bool = False, software: bool = False
     ) -> Observation:
-        """Asks the serving release, or the one on trial, for every window.
+        """Asks the serving release, or the one on trial, for every window of every track.
 
         A window that Triton refuses is asked for frame by frame, if that is cheap; one that the GPU's decoder refuses
         is asked of the CPU's, whose answer counts. `software` asks the CPU's from the start.
@@ -65,10 +76,12 @@ class Observer:
         again. Raises CorruptVideo when no frame can be decoded, UnsupportedCodec, BackendUnavailable and
         DeadlineExceeded.
         """
-        letterbox = Letterbox.of(video.width, video.height, video.rotation, self._side_px)
-        inquiry = _Inquiry(self._router, video, letterbox, deadline, canary, software)
+        inquiries = [
+            _Inquiry(self._router, track, self._letterbox(track), deadline, canary, software) for track in video.tracks
+        ]
         for _ in range(_MAX_ATTEMPTS):
-            answers = await inquiry.windows(video.windows)
+            by_track = await _gather([inquiry.windows(inquiry.track.windows) for inquiry in inquiries])
+            answers = [answer for answers in by_track for answer in answers]
             if not answers:
                 raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
             if len(versions := {answer.row.version for answer in answers}) == 1:
@@ -77,14 +90,22 @@ class Observer:
             raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
         return Observation(
             release=self._router.release(versions.pop()),
-            windows=tuple(answer.window for answer in answers),
-            detections=tuple(found for answer in answers for found in answer.detections),
-            letterbox=letterbox,
-            rotation=video.rotation,
+            tracks=tuple(
+                SeenTrack(
+                    track=inquiry.track,
+                    windows=tuple(answer.window for answer in seen),
+                    detections=tuple(found for answer in seen for found in answer.detections),
+                    letterbox=inquiry.letterbox,
+                )
+                for inquiry, seen in zip(inquiries, by_track, strict=True)
+            ),
             decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
             queue_ms=max(answer.row.queue_ms for answer in answers),
             infer_ms=max(answer.row.infer_ms for answer in answers),
         )
+
+    def _letterbox(self, track: SampledTrack) -> Letterbox:
+        return Letterbox.of(track.width, track.height, track.display.rotation, self._side_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +119,10 @@ class _WindowAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Inquiry:
-    """What all windows of one observation have in common."""
+    """What all windows of one track have in common."""
 
     router: ReleaseRouter
-    video: SampledVideo
+    track: SampledTrack
     letterbox: Letterbox
     deadline: float
     canary: bool
@@ -119,8 +140,8 @@ class _Inquiry:
         except RowRefused as refusal:
             if refusal.unsupported:
                 raise UnsupportedCodec(
-                    f"the detector's decoder does not know codec {self.video.codec}",
-                    metadata={"codec": self.video.codec, "profile": self.video.profile},
+                    f"the detector's decoder does not know codec {self.track.codec}",
+                    metadata={"codec": self.track.codec, "profile": self.track.profile},
                     field="source",
                 ) from None
             if len(window.times_s) == 1 or window.coded_frames > _MAX_SALVAGED_FRAMES:
@@ -128,11 +149,11 @@ class _Inquiry:
         return await self.windows(window.frames())
 
     async def _ask(self, window: ClipWindow) -> _WindowAnswer:
-        row = ClipRow(window.clip, window.frame_index, self.video.rotation)
+        row = ClipRow(window.clip, window.frame_index, self.track.display.rotation)
         name = ensemble(canary=self.canary, software=self.software)
         result = await self.router.submit(name, row, self.deadline)
         labels = self.router.release(result.version).labels
-        detections = read_detections(result.detections, window.times_s, labels, self.letterbox)
+        detections = read_detections(result.detections, window.times_s, labels, self.letterbox, self.track.number)
         return _WindowAnswer(window, detections, result)
 
 

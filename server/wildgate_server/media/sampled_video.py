@@ -1,4 +1,4 @@
-"""What sampling makes of a video: clip windows that the detector is asked about, and what is known of the file.
+"""What sampling makes of a video: clip windows of each track that the detector is asked about, and what is known of it.
 
 The types say how large each value may be: the gateway checks that, with pydantic, of what a sampling worker tells it.
 """
@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-__all__ = ["BT709", "MAX_TEXT", "UNKNOWN_CODING", "UNSPECIFIED", "ClipWindow", "Coding", "SampledVideo", "VideoLimits"]
+__all__ = [
+    "BT709",
+    "MAX_TEXT",
+    "UNKNOWN_CODING",
+    "UNSPECIFIED",
+    "ClipWindow",
+    "Coding",
+    "Display",
+    "SampledTrack",
+    "SampledVideo",
+    "VideoLimits",
+]
 
 MAX_TEXT = 1000  # characters
 
@@ -27,6 +38,7 @@ _Text = Annotated[str, _Bounded(max_length=MAX_TEXT)]
 _Int32 = Annotated[int, _Bounded(ge=0, lt=1 << 31)]
 _Int64 = Annotated[int, _Bounded(ge=0, lt=1 << 63)]
 _Degrees = Annotated[int, _Bounded(ge=0, lt=360, multiple_of=90)]
+_Aspect = Annotated[int, _Bounded(ge=1, lt=1 << 31)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,19 @@ UNKNOWN_CODING = Coding()
 
 
 @dataclass(frozen=True, slots=True)
+class Display:
+    """How a stored picture is to be shown.
+
+    Where `mirrored`, it is flipped left to right first; then it is turned by `rotation` degrees counter-clockwise.
+    `pixel_aspect` is the shape of a stored pixel, width to height; (1, 1) is square.
+    """
+
+    rotation: _Degrees = 0
+    mirrored: bool = False
+    pixel_aspect: tuple[_Aspect, _Aspect] = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ClipWindow:
     """One request row for Triton.
 
@@ -90,33 +115,55 @@ class ClipWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class SampledVideo:
-    """What is known of a video without decoding it, and its windows in presentation order.
+class SampledTrack:
+    """What is known of one video track without decoding it, and its windows in presentation order.
 
-    `first_s` and `last_s` are the presentation times of its first and last frame, in seconds, whether they can be
-    decoded or not; of a video that cannot be read to its end, `last_s` is the end that it declares. `coding` is how the
-    windows' clips are coded, all unknown where `read_coding` is off. `content_bytes` is the size of the media file,
-    of which `read_bytes` were read by `read_requests` requests (none for bytes that were handed over). `read_ms` was
-    spent waiting for them, `sample_ms` on the rest. `content_digest` is "blake3:<hex>" of content that was
-    given, or "blake3-sampled:<hex>", for what lies at a URI, of all that its verdict rests on.
+    `number` is its place among the file's streams. `width` and `height` are pixels of the stored picture, as the
+    container declares them. `first_s` and `last_s` are the presentation times of its first and last frame, in
+    seconds, whether they can be decoded or not; of a track that cannot be read to its end, `last_s` is the end that
+    it declares. `coding` is how the windows' clips are coded, all unknown where `read_coding` is off.
     """
 
-    format: _Text
+    number: _Int32
     codec: _Text
     profile: _Text
     width: _Int32
     height: _Int32
-    rotation: _Degrees
+    display: Display
     first_s: float
     last_s: float
     windows: tuple[ClipWindow, ...]
+    coding: Coding = UNKNOWN_CODING
+
+
+@dataclass(frozen=True, slots=True)
+class SampledVideo:
+    """A media file's video tracks, sampled; the first is the one that a player shows by default.
+
+    `content_bytes` is the size of the media file, of which `read_bytes` were read by `read_requests` requests (none
+    for bytes that were handed over). `read_ms` was spent waiting for them, `sample_ms` on the rest. `content_digest`
+    is "blake3:<hex>" of content that was given, or "blake3-sampled:<hex>", for what lies at a URI, of all that its
+    verdict rests on.
+    """
+
+    format: _Text
+    tracks: tuple[SampledTrack, ...]
     content_bytes: _Int64 = 0
     content_digest: _Text = ""
     read_bytes: _Int64 = 0
     read_requests: _Int32 = 0
     read_ms: float = 0.0
     sample_ms: float = 0.0
-    coding: Coding = UNKNOWN_CODING
+
+    @property
+    def default_track(self) -> SampledTrack:
+        """The track that a player shows."""
+        return self.tracks[0]
+
+    @property
+    def windows(self) -> tuple[ClipWindow, ...]:
+        """The windows of all tracks, one track after the other."""
+        return tuple(window for track in self.tracks for window in track.windows)
 
     @property
     def clip_bytes(self) -> int:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, InvalidVideo, UriNotAllowed, UriNotFound, WildgateError
-from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledVideo
+from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledTrack, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TRACEBACK
 
@@ -116,17 +116,22 @@ def _sampled(header: _SampledReply, clips: memoryview, config: SamplingConfig, d
     video, sizes = header.video, header.clip_sizes
     if not 0 < len(video.windows) <= config.max_frames:  # each has a frame to look at
         raise MalformedReply("no windows, or too many")
+    numbers = {track.number for track in video.tracks if track.windows}
+    if len(numbers) < len(video.tracks):
+        raise MalformedReply("a track without windows, or one given twice")
     if len(sizes) != len(video.windows) or sum(sizes) != len(clips):
         raise MalformedReply("the clips are not as long as they are said to be")
     if digest is None and not _SAMPLED_DIGEST.fullmatch(video.content_digest):
         raise MalformedReply("no digest of a sampled video")
-    windows: list[ClipWindow] = []
-    for window, end, size in zip(video.windows, accumulate(sizes), sizes, strict=True):
-        _check_window(window, config.frames_per_window, (video.first_s, video.last_s))
-        windows.append(replace(window, clip=bytes(clips[end - size : end])))
+    cuts = iter([bytes(clips[end - size : end]) for end, size in zip(accumulate(sizes), sizes, strict=True)])
+    tracks: list[SampledTrack] = []
+    for track in video.tracks:
+        for window in track.windows:
+            _check_window(window, config.frames_per_window, (track.first_s, track.last_s))
+        tracks.append(replace(track, windows=tuple(replace(window, clip=next(cuts)) for window in track.windows)))
     return replace(
         video,
-        windows=tuple(windows),
+        tracks=tuple(tracks),
         content_digest=digest or video.content_digest,
         sample_ms=max(0.0, video.sample_ms),
     )

@@ -8,6 +8,7 @@ import structlog
 
 from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.process import ProcessDied, SamplingProcess
 from wildgate_server.sampling.sampler import sample_video
@@ -49,8 +50,8 @@ class SamplingPool:
         except ProcessDied:
             raise _no_worker() from None
 
-    async def sample(self, source: VideoSource) -> SampledVideo:
-        """Samples one video in a worker.
+    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
+        """Samples one video in a worker, as `look` asks.
 
         Raises what `SamplingProcess.sample` raises, but BackendUnavailable when workers die before they begin. A
         cancelled caller leaves its worker to finish: killing it would cost more.
@@ -58,7 +59,7 @@ class SamplingPool:
         group = self._fetchers if source.is_remote else self._readers
         for _ in range(_ATTEMPTS):
             worker = await group.idle.get()
-            work = asyncio.create_task(self._work(group, worker, source), name="sampling")
+            work = asyncio.create_task(self._work(group, worker, source, look), name="sampling")
             self._under_way.add(work)
             work.add_done_callback(self._ended)
             try:
@@ -67,10 +68,12 @@ class SamplingPool:
                 _log.warning("sampling_worker_died_idle", exit_code=death.exit_code)
         raise _no_worker()
 
-    async def _work(self, group: _WorkerGroup, worker: SamplingProcess, source: VideoSource) -> SampledVideo:
+    async def _work(
+        self, group: _WorkerGroup, worker: SamplingProcess, source: VideoSource, look: Look
+    ) -> SampledVideo:
         """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
         try:
-            return await worker.sample(source, self._timeout_s)
+            return await worker.sample(source, self._timeout_s, look)
         finally:
             group.take_back(worker)
 

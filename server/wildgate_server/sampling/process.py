@@ -20,6 +20,7 @@ from wildgate_server import allocator
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, sampled_of
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
 from wildgate_server.sampling.worker import WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
@@ -142,8 +143,8 @@ class SamplingProcess:
                 raise ProcessDied(exit_code) from None
             self._ready = True
 
-    async def sample(self, source: VideoSource, timeout_s: float) -> SampledVideo:
-        """What its task makes of `source`, or raises; the time runs from when the process is ready.
+    async def sample(self, source: VideoSource, timeout_s: float, look: Look = PLAIN_LOOK) -> SampledVideo:
+        """What its task makes of `source`, asked for `look`, or raises; the time runs from when the process is ready.
 
         Raises CorruptVideo when the process crashed on the video, ran out of memory or computed past `timeout_s`;
         BackendUnavailable when that was not the video's doing: it was killed, or hardly had a processor until then.
@@ -152,7 +153,7 @@ class SamplingProcess:
         """
         try:
             given = await source.for_worker(self._slot)
-            return sampled_of(await self._reply(given, timeout_s), self._orders.config, given.content_digest)
+            return sampled_of(await self._reply((given, look), timeout_s), self._orders.config, given.content_digest)
         except MalformedReply as fault:
             await asyncio.to_thread(self.end)
             raise _crashed(fault=str(fault)) from None
@@ -193,13 +194,13 @@ class SamplingProcess:
         except OSError:
             return 0.0
 
-    async def _reply(self, source: OpenableVideo, timeout_s: float) -> bytearray:
+    async def _reply(self, request: tuple[OpenableVideo, Look], timeout_s: float) -> bytearray:
         """What is answered, not yet looked into; whatever comes in between is the end of the process."""
         try:
             await self.ready()
             worked_s = self._processor_s()
             async with asyncio.timeout(timeout_s):
-                await self._send(pickle.dumps(source))
+                await self._send(pickle.dumps(request))
                 return await self._received()
         except _HungUp as ending:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)

@@ -34,8 +34,9 @@ MAX_METADATA = 16  # entries of an error's metadata
 def sampled_reply(video: SampledVideo, max_clip_bytes: int) -> bytes:
     """A sampled video; the error for one that is larger than a reply may be."""
     header = asdict(video)
-    for window in header["windows"]:
-        window["clip"] = ""  # which follows the header
+    for track in header["tracks"]:
+        for window in track["windows"]:
+            window["clip"] = ""  # which follows the header
     clips = [window.clip for window in video.windows]
     reply = _reply({"kind": "sampled", "video": header, "clip_sizes": [*map(len, clips)]}, clips)
     if len(reply) > max_clip_bytes + HEADER_ROOM_BYTES:

@@ -15,8 +15,16 @@ from blake3 import blake3
 from wildgate_server.errors import CorruptVideo, VideoTooLarge
 from wildgate_server.media.reading import WAYS_TO_READ
 from wildgate_server.media.sample import Sample, UnfitIndex
-from wildgate_server.media.sampled_video import UNKNOWN_CODING, ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import (
+    UNKNOWN_CODING,
+    ClipWindow,
+    Display,
+    SampledTrack,
+    SampledVideo,
+    VideoLimits,
+)
 from wildgate_server.media.video import Clip, Reading
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
@@ -24,11 +32,13 @@ from wildgate_server.source.video_source import OpenableVideo
 __all__ = ["sample_video"]
 
 # Keeps digests of samples apart from digests of anything else.
-_SAMPLED_DIGEST = "wildgate 2026-11-22 what a verdict of a sampled video rests on"
+_SAMPLED_DIGEST = "wildgate 2026-11-28 what a verdict of a sampled video rests on"
 
 
-def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    """Samples the video in `source`.
+def sample_video(
+    source: OpenableVideo, config: SamplingConfig, limits: VideoLimits, look: Look = PLAIN_LOOK
+) -> SampledVideo:
+    """Samples the video in `source`, as `look` asks.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec, VideoTooLarge, and for what lies elsewhere
     UriNotAllowed, UriNotFound or FetchFailed.
@@ -36,7 +46,7 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
     started = perf_counter()
     with source.opened(limits.max_bytes) as file:
         try:
-            video = _sampled_from(file, config, limits)
+            video = _sampled_from(file, config, limits, look)
         finally:
             file.check()
         return replace(
@@ -50,9 +60,9 @@ def sample_video(source: OpenableVideo, config: SamplingConfig, limits: VideoLim
         )
 
 
-def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video as sampled by the first way to read it that works."""
-    for way in WAYS_TO_READ:
+    for way in WAYS_TO_READ if look.sound_keyframes is None else WAYS_TO_READ[-1:]:
         with suppress(UnfitIndex), way(file, config.max_gap_s, config.max_clip_bytes) as reading:
             return _sampled(reading, config, limits)
     raise AssertionError("the last way needs no index")
@@ -73,13 +83,13 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             raise VideoTooLarge.past("max_pixels", limits.max_pixels, video.width * video.height)
         coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
         clips = [video.clip(needed, coding) for needed in needs]
-        return SampledVideo(
-            format=video.format,
+        track = SampledTrack(
+            number=video.stream.index,
             codec=video.codec,
             profile=video.profile,
             width=video.width,
             height=video.height,
-            rotation=clips[-1].rotation,
+            display=Display(rotation=clips[-1].rotation),
             first_s=plan.first_s,
             last_s=last_s,
             windows=tuple(
@@ -87,6 +97,7 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             ),
             coding=coding,
         )
+        return SampledVideo(video.format, (track,))
 
 
 def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
@@ -98,12 +109,12 @@ def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
 def _sampled_digest(size: int, video: SampledVideo) -> str:
     """What the verdict on a file of `size` bytes rests on, where not all of it is read: all that was sampled of it."""
     digest = blake3(derive_key_context=_SAMPLED_DIGEST)
-    picture = (video.format, video.codec, video.coding, video.width, video.height, video.rotation)
-    facts = (*picture, video.first_s, video.last_s, size)
-    digest.update(repr(facts).encode())
-    for window in video.windows:
-        digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())
-        digest.update(window.clip)
+    digest.update(repr((video.format, size)).encode())
+    for track in video.tracks:
+        digest.update(repr(replace(track, windows=())).encode())
+        for window in track.windows:
+            digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())
+            digest.update(window.clip)
     return f"blake3-sampled:{digest.hexdigest()}"
 
 

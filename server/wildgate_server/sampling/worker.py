@@ -1,7 +1,8 @@
 """The inside of a sampling worker: a process that samples one video after the other, and imports little else.
 
 The gateway starts it with one end of a socket pair and sends pickles: first `WorkerOrders`, to which the reply is that
-it is ready. From then on each is a source, and its answer a `reply`. It ends when the gateway's end is closed.
+it is ready. From then on each is a source and a `Look`, and its answer a `reply`. It ends when the gateway's end is
+closed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.look import Look
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import READY, error_reply, sampled_reply
 
@@ -25,12 +27,12 @@ __all__ = ["SampleTask", "WorkerOrders", "serve"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-SampleTask = Callable[[Any, SamplingConfig, VideoLimits], SampledVideo]
+SampleTask = Callable[[Any, SamplingConfig, VideoLimits, Look], SampledVideo]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrders:
-    """What a worker does with every video: `task(source, config, limits)`, within `max_memory` bytes of addresses.
+    """What a worker does with every video: `task(source, config, limits, look)`, in `max_memory` bytes of addresses.
 
     `task` is a function that the worker can import.
     """
@@ -60,8 +62,9 @@ def serve(channel: int) -> None:
             return
 
 
-def _answer(source: object, orders: WorkerOrders) -> bytes:
+def _answer(request: tuple[object, Look], orders: WorkerOrders) -> bytes:
+    source, look = request
     try:
-        return sampled_reply(orders.task(source, orders.config, orders.limits), orders.config.max_clip_bytes)
+        return sampled_reply(orders.task(source, orders.config, orders.limits, look), orders.config.max_clip_bytes)
     except Exception as error:
         return error_reply(error)

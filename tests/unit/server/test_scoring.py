@@ -18,7 +18,7 @@ from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused,
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.media.sampled_video import ClipWindow
+from wildgate_server.media.sampled_video import ClipWindow, Display
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
 from wildgate_server.scoring import ScoredVideo, Scorer
@@ -35,7 +35,7 @@ class Parts:
     """A scorer and what stands behind it."""
 
     def __init__(self) -> None:
-        self.video = sampled_video(windows=WINDOWS, rotation=90)
+        self.video = sampled_video(windows=WINDOWS, display=Display(90))
         self.triton = ScriptedTriton()
         self.triton.horns = {(b"second", 4), (b"first", 5)}
         self.triton.fails = b"second"

@@ -6,28 +6,24 @@ import pytest
 from clips import ClipSpec, make_clip
 
 from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, needs_cpu_decoder
-from wildgate_server.media.sampled_video import Coding, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import Coding, Display, SampledTrack, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 
 PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
 
 
-def video(codec: str = "h264", profile: str = "High", width: int = 1280, height: int = 720, **coding) -> SampledVideo:
-    return SampledVideo(
-        format="mov",
+def video(codec: str = "h264", profile: str = "High", width: int = 1280, height: int = 720, **coding) -> SampledTrack:
+    return SampledTrack(
+        number=0,
         codec=codec,
         profile=profile,
         width=width,
         height=height,
-        rotation=0,
+        display=Display(),
         first_s=0.0,
         last_s=1.0,
-        content_bytes=1,
-        content_digest="blake3:0",
         windows=(),
-        read_ms=0.0,
-        sample_ms=0.0,
         coding=replace(PLAIN, **coding),
     )
 
@@ -101,9 +97,9 @@ def test_a_gpu_that_can_more_gets_more() -> None:
     assert not needs_cpu_decoder(large, "gpu", wider)
 
 
-def sampled(spec: ClipSpec) -> SampledVideo:
+def sampled(spec: ClipSpec) -> SampledTrack:
     limits = VideoLimits(max_bytes=1 << 24, max_pixels=1 << 22, max_seconds=60.0)
-    return sample_content(make_clip(spec), SamplingConfig(8, 0.5), limits)
+    return sample_content(make_clip(spec), SamplingConfig(8, 0.5), limits).default_track
 
 
 @pytest.mark.parametrize(

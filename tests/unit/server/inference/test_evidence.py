@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from releases_under_test import releases
+from scored_videos import sampled_video
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.inference.evidence import EvidenceFrame, evidence_frames
-from wildgate_server.inference.observation import Observation
+from wildgate_server.inference.observation import Observation, SeenTrack
 from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
@@ -60,7 +61,8 @@ async def made(decoder: FakeDecoder, detections: list[Detection], count: int) ->
 
 def seen(detections: list[Detection]) -> Observation:
     release = releases(1).serving
-    return Observation(release, WINDOWS, tuple(detections), LETTERBOX, 90, "their_decoder", queue_ms=0, infer_ms=0)
+    shown = SeenTrack(sampled_video().default_track, WINDOWS, tuple(detections), LETTERBOX)
+    return Observation(release, (shown,), "their_decoder", queue_ms=0, infer_ms=0)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(
     triton: ScriptedTriton, canary: bool, ensemble: str, on_cpu: str
 ) -> None:
     observation = await seen(triton, canary=canary)
-    assert observation.windows == (GOOD, HARD)
+    assert observation.tracks[0].windows == (GOOD, HARD)
     assert triton.batches == [
         (ensemble, [b"good", b"hard"]),
         (ensemble, [b"good"]),
@@ -65,7 +65,7 @@ async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(
 async def test_what_the_cpu_refuses_is_looked_at_frame_by_frame_there(triton: ScriptedTriton) -> None:
     triton.bad = {(b"hard", 1)}
     observation = await seen(triton)
-    assert observation.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
+    assert observation.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
     assert triton.batches[-1][0] == "video_scorer_software"
     assert triton.batches.count(("video_scorer", [b"hard"])) == 1
 

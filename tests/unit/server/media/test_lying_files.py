@@ -80,7 +80,7 @@ def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
         keyframes = [at for at, one in enumerate(reading.samples) if one.is_keyframe]
         assert len(keyframes) > 4
         with reading.open(keyframes) as video:
-            assert video.codec == "h264"
+            assert video.default_track.codec == "h264"
 
 
 @pytest.mark.parametrize("way", [BY_INDEX, WHOLE])
@@ -109,7 +109,7 @@ def test_a_frame_missing_from_the_file_does_not_end_it() -> None:
     track = LaidOut.of(film(interval=10))
     truth, video = sample(track.file()), sample(replace(track, away=[15]).file())
     assert looked_at(video) == looked_at(truth) == [0.0, 2.0, 4.0]
-    assert video.last_s >= truth.last_s
+    assert video.default_track.last_s >= truth.last_s
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska"])
@@ -121,7 +121,7 @@ def test_a_video_cut_short_is_as_long_as_it_says(container: str) -> None:
         content = LaidOut.of(content).file()  # which has its index first
     video = sample(content[: len(content) // 2])
     assert looked_at(video)[-1] < 4
-    assert video.last_s == pytest.approx(6.0, abs=0.2)
+    assert video.default_track.last_s == pytest.approx(6.0, abs=0.2)
 
 
 @pytest.mark.parametrize("switch_at", [30, 35])

@@ -201,7 +201,7 @@ def test_keyframes_at_other_distances(name: str, interval: int, max_gap_s: float
     """Sparse ones take the frames between them; of dense ones some are left out."""
     video = sampled_in_parts(remuxed(short_film(interval), *FORMATS[name]), tmp_path, SamplingConfig(8, max_gap_s))
     looked_at = [time_s for window in video.windows for time_s in window.times_s]
-    assert longest_gap_s(video.first_s, looked_at, video.last_s) <= max_gap_s + 1e-3
+    assert longest_gap_s(video.default_track.first_s, looked_at, video.default_track.last_s) <= max_gap_s + 1e-3
 
 
 @cache
@@ -265,7 +265,7 @@ def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
     """They do so after 2 ** 33 ticks, at 95443.7 s."""
     content = remuxed(film(), "mpegts", {"output_ts_offset": str(start_s)})
     video = sampled_in_parts(content, tmp_path)
-    assert video.last_s - video.first_s == pytest.approx(14.967, abs=0.01)
+    assert video.default_track.last_s - video.default_track.first_s == pytest.approx(14.967, abs=0.01)
 
 
 def outcome(source: OpenableVideo, max_gap_s: float) -> SampledVideo | str:

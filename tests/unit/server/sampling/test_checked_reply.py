@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wildgate_server import errors
-from wildgate_server.media.sampled_video import ClipWindow, Coding, SampledVideo
+from wildgate_server.media.sampled_video import ClipWindow, Coding, Display, SampledTrack, SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, TaskFailed, sampled_of
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import LENGTH_BYTES, error_reply, sampled_reply
@@ -19,16 +19,22 @@ CONFIG = SamplingConfig(frames_per_window=4, max_frames=3)
 DIGEST = "blake3-sampled:" + "0f" * 32
 VIDEO = SampledVideo(
     format="mov,mp4",
-    codec="h264",
-    profile="High",
-    width=720,
-    height=1280,
-    rotation=90,
-    first_s=-0.1,
-    last_s=10.0 / 3,
-    windows=(
-        ClipWindow(b"first clip", (0, 2, 4, 4), (0.0, 1 / 3, 0.7), 5),
-        ClipWindow(b"", (0, 1, 2, 3), (0.7, 0.7, 2.0, 10.0 / 3), 4),
+    tracks=(
+        SampledTrack(
+            number=1,
+            codec="h264",
+            profile="High",
+            width=720,
+            height=1280,
+            display=Display(90, True, (4, 3)),
+            first_s=-0.1,
+            last_s=10.0 / 3,
+            windows=(
+                ClipWindow(b"first clip", (0, 2, 4, 4), (0.0, 1 / 3, 0.7), 5),
+                ClipWindow(b"", (0, 1, 2, 3), (0.7, 0.7, 2.0, 10.0 / 3), 4),
+            ),
+            coding=Coding("4:2:0", 8, False, 1, True, None, True, True, 2),
+        ),
     ),
     content_bytes=1 << 40,
     content_digest=DIGEST,
@@ -36,7 +42,6 @@ VIDEO = SampledVideo(
     read_requests=3,
     read_ms=0.1,
     sample_ms=12.5,
-    coding=Coding("4:2:0", 8, False, 1, True, None, True, True, 2),
 )
 
 
@@ -69,7 +74,8 @@ def refusal_of(error: Exception) -> Exception:
 def test_a_video_comes_back_as_it_was() -> None:
     assert all(getattr(VIDEO, field.name) != field.default for field in fields(SampledVideo)), "each shows when lost"
     assert sampled_of(content_of(sampled_reply(VIDEO, 1000)), CONFIG) == VIDEO
-    unknown = replace(VIDEO, coding=Coding())
+    second = replace(VIDEO.default_track, number=2, coding=Coding(), windows=VIDEO.windows[1:])
+    unknown = replace(VIDEO, tracks=(*VIDEO.tracks, second))
     assert sampled_of(content_of(sampled_reply(unknown, 1000)), CONFIG) == unknown
 
 
@@ -129,40 +135,40 @@ def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         changed("kind", "else"),
         changed("kind", None),
         changed("more", 1),
-        changed("video/windows", []),
-        changed("video/windows", "none"),
-        changed("video/windows", [ONE] * 4),
+        changed("video/tracks/0/windows", []),
+        changed("video/tracks/0/windows", "none"),
+        changed("video/tracks/0/windows", [ONE] * 4),
         changed("clip_sizes", [10]),
         changed("clip_sizes", [9, -1, 2]),
         changed("clip_sizes/0", 9),
         changed("clip_sizes/0", 11),
         changed("clip_sizes/0", -1),
         changed("clip_sizes/1", False),
-        changed("video/windows/0/frame_index", [0, 2, 4]),
-        changed("video/windows/0/frame_index", [0, 2, 4, 4, 4]),
-        changed("video/windows/0/frame_index", [0, 2, 5, 5]),
-        changed("video/windows/0/frame_index", [0, 2, -1, -1]),
-        changed("video/windows/0/frame_index", [0, 2, 4, 3]),
-        changed("video/windows/0/frame_index", [0, 2, 4.0, 4.0]),
-        changed("video/windows/0/times_s", []),
-        changed("video/windows/0/times_s", [0.0] * 5),
-        changed("video/windows/0/times_s", [0.5, 0.4, 0.7]),
-        changed("video/windows/0/times_s", [-0.2, 0.4, 0.7]),
-        changed("video/windows/0/times_s", [0.0, 0.4, 9.0]),
-        changed("video/windows/0/times_s", [0.0, "0.4", 0.7]),
-        changed("video/windows/0/times_s", [0.0, float("nan"), 0.7]),
-        changed("video/windows/0/coded_frames", 0),
-        changed("video/windows/0/coded_frames", 1 << 31),
-        changed("video/windows/0", [10]),
-        changed("video/first_s", float("-inf")),
-        changed("video/last_s", -1.0),
-        changed("video/last_s", None),
-        changed("video/width", -1),
-        changed("video/height", 1 << 31),
-        changed("video/rotation", 45),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, 4]),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, 4, 4, 4]),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, 5, 5]),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, -1, -1]),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, 4, 3]),
+        changed("video/tracks/0/windows/0/frame_index", [0, 2, 4.0, 4.0]),
+        changed("video/tracks/0/windows/0/times_s", []),
+        changed("video/tracks/0/windows/0/times_s", [0.0] * 5),
+        changed("video/tracks/0/windows/0/times_s", [0.5, 0.4, 0.7]),
+        changed("video/tracks/0/windows/0/times_s", [-0.2, 0.4, 0.7]),
+        changed("video/tracks/0/windows/0/times_s", [0.0, 0.4, 9.0]),
+        changed("video/tracks/0/windows/0/times_s", [0.0, "0.4", 0.7]),
+        changed("video/tracks/0/windows/0/times_s", [0.0, float("nan"), 0.7]),
+        changed("video/tracks/0/windows/0/coded_frames", 0),
+        changed("video/tracks/0/windows/0/coded_frames", 1 << 31),
+        changed("video/tracks/0/windows/0", [10]),
+        changed("video/tracks/0/first_s", float("-inf")),
+        changed("video/tracks/0/last_s", -1.0),
+        changed("video/tracks/0/last_s", None),
+        changed("video/tracks/0/width", -1),
+        changed("video/tracks/0/height", 1 << 31),
+        changed("video/tracks/0/display/rotation", 45),
         changed("video/format", "x" * 1001),
-        changed("video/codec", 5),
-        changed("video/profile", "\ud800"),
+        changed("video/tracks/0/codec", 5),
+        changed("video/tracks/0/profile", "\ud800"),
         changed("video/content_bytes", 1 << 63),
         changed("video/content_digest", "blake3-sampled:00"),
         changed("video/content_digest", "blake3:" + "f" * 64),
@@ -170,11 +176,11 @@ def changed(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         changed("video/content_digest", None),
         changed("video/read_requests", -1),
         changed("video/read_ms", float("nan")),
-        changed("video/coding", None),
-        changed("video/coding/more", 1),
-        changed("video/coding/delay", -1),
-        changed("video/coding/steady", "yes"),
-        changed("video/coding/chroma", ["4:2:0"]),
+        changed("video/tracks/0/coding", None),
+        changed("video/tracks/0/coding/more", 1),
+        changed("video/tracks/0/coding/delay", -1),
+        changed("video/tracks/0/coding/steady", "yes"),
+        changed("video/tracks/0/coding/chroma", ["4:2:0"]),
     ],
 )
 def test_anything_else_is_malformed(change: Callable[[dict[str, Any]], None]) -> None:

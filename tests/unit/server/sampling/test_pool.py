@@ -154,7 +154,7 @@ async def test_settings_reach_the_worker(pool: SamplingPool) -> None:
 @pytest.mark.parametrize("read_coding", [True, False])
 async def test_how_clips_are_coded_is_found_out_if_that_is_of_use(video: bytes, read_coding: bool) -> None:
     with pool_with(replace(CONFIG, read_coding=read_coding), sample_video) as pool:
-        assert ((await pool.sample(Content(video))).coding != UNKNOWN_CODING) is read_coding
+        assert ((await pool.sample(Content(video))).default_track.coding != UNKNOWN_CODING) is read_coding
 
 
 async def test_the_digest_of_content_is_never_a_worker_s_word(pool: SamplingPool) -> None:

@@ -70,7 +70,7 @@ async def test_the_gateway_s_secrets_are_not_inherited(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_REGION", "here")
     process = SamplingProcess(ORDERS)
     try:
-        names = (await process.sample(told(b"environment"), TIMEOUT_S)).codec.split(",")
+        names = (await process.sample(told(b"environment"), TIMEOUT_S)).default_track.codec.split(",")
     finally:
         await asyncio.to_thread(process.end)
     assert not [name for name in names if name.startswith("WILDGATE")]

@@ -54,7 +54,7 @@ def times_of(video: SampledVideo) -> list[float]:
 
 def assert_clips_show_the_full_decode(content: bytes, video: SampledVideo) -> None:
     truth = frames_by_time(content)
-    assert (round(video.first_s, 6), round(video.last_s, 6)) == (min(truth), max(truth))
+    assert (round(video.default_track.first_s, 6), round(video.default_track.last_s, 6)) == (min(truth), max(truth))
     for window in video.windows:
         for time_s, frame in zip(window.times_s, clip_frames(window), strict=False):
             np.testing.assert_array_equal(frame, truth[round(time_s, 6)], f"at {time_s} s")
@@ -128,7 +128,7 @@ def test_a_window_falls_apart_into_frames() -> None:
 def test_negative_timestamps_lose_no_frame() -> None:
     content = mp4_boxes.earlier(make_clip(REORDERED), ticks=2048 + 5 * 1024)
     video = sample(content, max_gap_s=0.25)
-    assert video.first_s < 0
+    assert video.default_track.first_s < 0
     assert len(frames_by_time(content)) == 30
     assert_clips_show_the_full_decode(content, video)
 
@@ -137,7 +137,7 @@ def test_an_edit_list_moves_the_start() -> None:
     content = make_clip(REORDERED)
     cut = mp4_boxes.starting_at(content, mp4_boxes.start_of(content) + 4 * 1024)
     video = sample(cut, max_gap_s=0.15)
-    assert video.first_s == pytest.approx(0.0)
+    assert video.default_track.first_s == pytest.approx(0.0)
     assert len(frames_by_time(cut)) == 26
     assert_clips_show_the_full_decode(cut, video)
 
@@ -146,22 +146,22 @@ def test_a_video_cut_short_is_sampled_up_to_the_cut() -> None:
     content = make_clip(TRANSPORT_STREAM)
     half = content[: len(content) // 2]
     video = sample(half, max_gap_s=1.0)
-    assert video.first_s == pytest.approx(sample(content).first_s)
-    assert video.last_s < sample(content).last_s
+    assert video.default_track.first_s == pytest.approx(sample(content).default_track.first_s)
+    assert video.default_track.last_s < sample(content).default_track.last_s
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_rotation_of_every_window(rotation: int) -> None:
     video = sample(mp4_boxes.turned(make_clip(H264), rotation), max_gap_s=0.35)
     assert len(video.windows) > 1
-    assert video.rotation == rotation
-    assert (video.width, video.height) == (160, 96), "the stored picture"
+    assert video.default_track.display.rotation == rotation
+    assert (video.default_track.width, video.default_track.height) == (160, 96), "the stored picture"
 
 
 def test_what_is_told_of_the_video() -> None:
     content = make_clip(H264)
     video = sample(content, max_gap_s=1.0)
-    assert (video.format, video.codec) == ("mov", "h264")
+    assert (video.format, video.default_track.codec) == ("mov", "h264")
     assert video.content_bytes == len(content)
     assert video.content_digest == f"blake3:{blake3(content).hexdigest()}"
     assert video.clip_bytes == sum(len(window.clip) for window in video.windows)
