@@ -45,7 +45,7 @@ async def evidence_frames(
     """
     wanted = _best_times(seen.detections, max_frames)
     evidence = []
-    for shown, window in [(shown, window) for shown in seen.tracks for window in shown.windows]:
+    for shown, window in ((track, window) for track in seen.tracks for window in track.windows):
         places = [at for at, time_s in enumerate(window.times_s) if (shown.track.number, time_s) in wanted]
         if not places:
             continue
