@@ -6,9 +6,8 @@ Nothing here decodes, and nothing is opened but the bytes that are given.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from fractions import Fraction
 from typing import BinaryIO, cast
 
 import av
@@ -19,8 +18,9 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
+from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
 from wildgate_server.media.keyframe_check import keyframe_check
+from wildgate_server.media.packet_samples import samples_of
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.video import Reading, Video, VideoPacket, out_of_memory
 from wildgate_server.source.byte_source import ByteRange, ByteSource
@@ -49,8 +49,12 @@ _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
 
 @contextmanager
-def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Iterator[Video]:
+def open_video(
+    source: BinaryIO | FileView, is_cut_short: bool = False, is_fragmented: Callable[[], bool] = lambda: False
+) -> Iterator[Video]:
     """Opens the best video stream of a media file and reads its packets; `is_cut_short` where it is known to go on.
+
+    `is_fragmented` tells whether a file that has been read is made of ISO media fragments.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec or VideoTooLarge.
     """
@@ -65,10 +69,11 @@ def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Itera
         packets, is_whole = _all_packets(container, stream)
         _check_one_sample_entry(packets, stream)
         is_keyframe = keyframe_check(stream.codec_context)
-        for packet in packets:
-            if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
+        for place, packet in enumerate(packets):
+            # Where nothing tells, only decoding from the start is sure to be right.
+            if packet.is_keyframe and not (place == 0 if (told := is_keyframe(memoryview(packet))) is None else told):
                 packet.is_keyframe = False
-        samples = _samples(packets, stream)
+        samples = samples_of(packets, stream, is_fragmented)
         end_s = None if is_whole and not is_cut_short else _declared_end_s(container, stream)
         yield Video(stream, samples, dict(enumerate(packets)), end_s)
 
@@ -88,7 +93,7 @@ def open_by_index(file: ByteSource) -> Iterator[Reading]:
             view = IndexView(file)
             container = opened.enter_context(av.open(view, "r", format="mov", options=_INDEX_OPTIONS))
             stream = _video_stream(container)
-            samples = _samples(_without_bytes(container, stream, view, ranges), stream)
+            samples = samples_of(_without_bytes(container, stream, view, ranges), stream, lambda: is_fragmented(file))
         except MemoryError:
             raise out_of_memory() from None
         except (av.error.FFmpegError, UnicodeDecodeError, NoVideoStream, UnsupportedCodec, CorruptVideo) as error:
@@ -224,22 +229,6 @@ def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | N
     if container.duration is not None and container.format.name.split(",")[0] in _SAY_HOW_LONG:
         return (max(container.start_time or 0, 0) + container.duration) / av.time_base
     return None
-
-
-def _samples(packets: Iterable[VideoPacket], stream: VideoStream) -> list[Sample]:
-    """The samples that packets are; one without a time has that of the one before. Raises CorruptVideo for none."""
-    tick = stream.time_base or Fraction(1, 1000)
-    numerator, denominator = tick.numerator, tick.denominator
-    samples: list[Sample] = []
-    time_s = 0.0
-    for packet in packets:
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            time_s = stamp * numerator / denominator  # rounded once: 2.9, not 2.9000000000000004
-        samples.append(Sample(time_s, packet.is_keyframe, not packet.is_discard, packet.size))
-    if not samples:
-        raise CorruptVideo("the video stream holds no frames", field="source")
-    return samples
 
 
 def _ffmpeg_reason(error: Exception) -> str:

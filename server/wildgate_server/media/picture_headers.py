@@ -1,4 +1,4 @@
-"""The headers of coded pictures, read bit by bit: H.264 parameter sets and VP9 frame headers.
+"""The headers of coded pictures, read bit by bit: H.264 parameter sets, VP9 frame headers, and whose type says I.
 
 Untrusted bytes: whatever is missing, cut short or unusual gives None, never an error.
 """
@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Packet", "ParameterSet", "Vp9Header"]
+__all__ = [
+    "Packet",
+    "ParameterSet",
+    "Vp9Header",
+    "is_h263_keyframe",
+    "is_h264_intra_slice",
+    "is_sorenson_keyframe",
+    "is_wmv3_keyframe",
+]
 
 Packet: TypeAlias = "bytes | memoryview"
 
@@ -212,3 +220,55 @@ def _is_superframe(packet: Packet) -> bool:
     marker = packet[-1]
     size = 2 + ((marker & 7) + 1) * ((marker >> 3 & 3) + 1)
     return len(packet) >= size and packet[-size] == marker
+
+
+def is_h264_intra_slice(unit: bytes) -> bool:
+    """Whether a slice, given as its NAL unit's beginning, is predicted from no other picture (ITU-T H.264, 7.3.3)."""
+    bits = _Bits(unit[1:24].replace(b"\0\0\3", b"\0\0"))
+    try:
+        bits.golomb()  # first_mb_in_slice
+        return bits.golomb() % 5 in (2, 4)  # I and SI, table 7-6
+    except ValueError:
+        return False
+
+
+def is_h263_keyframe(packet: Packet) -> bool:
+    """Whether the picture type of an H.263 packet is I (ITU-T H.263, 5.1.3 and 5.1.4)."""
+    bits = _Bits(bytes(packet[:16]))
+    try:
+        bits.take(35)  # start code, temporal reference, and five bits of PTYPE
+        if bits.take(3) != 7:
+            return not bits.flag()
+        if bits.take(3) == 1:  # UFEP: OPPTYPE follows
+            bits.take(18)
+        return bits.take(3) == 0
+    except ValueError:
+        return False
+
+
+def is_sorenson_keyframe(packet: Packet) -> bool:
+    """Whether the picture type of a Sorenson H.263 packet is I (Adobe's SWF specification, H263VIDEOPACKET)."""
+    bits = _Bits(bytes(packet[:16]))
+    try:
+        bits.take(30)  # start code, version, temporal reference
+        bits.take({0: 16, 1: 32}.get(bits.take(3), 0))  # a size of its own
+        return bits.take(2) == 0
+    except ValueError:
+        return False
+
+
+def is_wmv3_keyframe(packet: Packet, extradata: bytes) -> bool:
+    """Whether the picture type of a packet of VC-1's simple and main profiles is I (SMPTE 421M, 7.1.1 and annex J)."""
+    sequence, bits = _Bits(extradata[:4]), _Bits(bytes(packet[:4]))
+    try:
+        sequence.take(24)
+        range_reduced, most_b_frames, _, interpolated = (
+            sequence.flag(),
+            sequence.take(3),
+            sequence.take(2),
+            sequence.flag(),
+        )
+        bits.take(interpolated + 2 + range_reduced)
+        return not bits.flag() and (not most_b_frames or bits.flag())
+    except ValueError:
+        return False
