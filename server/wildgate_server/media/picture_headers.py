@@ -6,6 +6,7 @@ Untrusted bytes: whatever is missing, cut short or unusual gives None, never an 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 __all__ = [
@@ -57,7 +58,7 @@ class _Bits:
 class ParameterSet:
     """An H.264 sequence parameter set; sizes in pixels of the shown picture.
 
-    `matrix` and `full_range` are None where it does not say them.
+    `matrix`, `full_range` and `pixel_aspect`, width to height of a pixel, are None where it does not say them.
     """
 
     width: int
@@ -67,6 +68,7 @@ class ParameterSet:
     interlaced: bool
     matrix: int | None
     full_range: bool | None
+    pixel_aspect: Fraction | None
 
     @classmethod
     def of(cls, unit: bytes) -> ParameterSet | None:
@@ -104,9 +106,9 @@ class ParameterSet:
         if bits.flag():
             width -= across * (bits.golomb() + bits.golomb())
             height -= down * (bits.golomb() + bits.golomb())
-        matrix, full_range = _signal(bits) if bits.flag() else (None, None)
+        matrix, full_range, aspect = _signal(bits) if bits.flag() else (None, None, None)
         chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(chroma_format, "unknown")
-        return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range)
+        return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range, aspect)
 
 
 def _skip_scaling_lists(bits: _Bits, count: int) -> None:
@@ -135,20 +137,31 @@ def _skip_picture_order(bits: _Bits) -> None:
             bits.golomb()
 
 
-def _signal(bits: _Bits) -> tuple[int | None, bool | None]:
-    """Matrix and range of the video usability information."""
-    if bits.flag() and bits.take(8) == 255:  # aspect ratio
-        bits.take(32)
+# aspect_ratio_idc, ITU-T H.264, table E-1, from 1 on
+_ASPECTS = ["1/1", "12/11", "10/11", "16/11", "40/33", "24/11", "20/11", "32/11", "80/33", "18/11", "15/11", "64/33"]
+_ASPECTS += ["160/99", "4/3", "3/2", "2/1"]
+_EXTENDED_SAR = 255
+
+
+def _signal(bits: _Bits) -> tuple[int | None, bool | None, Fraction | None]:
+    """Matrix, range and pixel aspect ratio of the video usability information."""
+    aspect: Fraction | None = None
+    if bits.flag():
+        if (code := bits.take(8)) == _EXTENDED_SAR:
+            width, height = bits.take(16), bits.take(16)
+            aspect = Fraction(width, height) if width and height else None
+        elif 1 <= code <= len(_ASPECTS):
+            aspect = Fraction(_ASPECTS[code - 1])
     if bits.flag():  # overscan
         bits.flag()
     if not bits.flag():
-        return None, None
+        return None, None, aspect
     bits.take(3)
     full_range = bits.flag()
     if not bits.flag():
-        return None, full_range
+        return None, full_range, aspect
     bits.take(16)
-    return bits.take(8), full_range
+    return bits.take(8), full_range, aspect
 
 
 # VP9 bitstream specification, 7.2.2: color_space, as MatrixCoefficients of H.273.

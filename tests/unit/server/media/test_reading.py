@@ -308,7 +308,7 @@ def described(reading: Reading) -> tuple[object, ...]:
     with reading.open(keyframes) as video:
         clip = video.clip(keyframes)
         coding = video.coding([keyframes])
-        return video.codec, video.profile, video.width, video.height, coding, clip.rotation, clip.data
+        return video.codec, video.profile, video.width, video.height, coding, clip.display, clip.data
 
 
 @pytest.fixture(scope="module", params=FORMATS)
