@@ -150,7 +150,7 @@ def _leading(content: bytes) -> set[float]:
 
 async def frames_of(video: SampledVideo, triton: TritonClient) -> dict[float, np.ndarray]:
     """What Triton makes of all windows, asked together, by time."""
-    rows = [ClipRow(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
+    rows = [ClipRow(window.clip, window.frame_index, video.default_track.display) for window in video.windows]
     answers = await triton.frames(CLIP_DECODER, rows, TIMEOUT_S)
     found = {}
     for window, frames in zip(video.windows, answers, strict=True):

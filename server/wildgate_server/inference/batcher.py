@@ -45,12 +45,14 @@ class BatchSettings(ConfigSection):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """DETECTIONS [F, K, 6] of one row and the detector's version that made them.
+    """DETECTIONS [F, K, 6], SOUND [F] and PICTURE_SIZE [F, 2] of one row and the detector's version that made them.
 
     `queue_ms` is how long the row waited for its batch, `infer_ms` how long Triton took.
     """
 
     detections: npt.NDArray[np.float32]
+    sound: npt.NDArray[np.uint8]
+    picture_size: npt.NDArray[np.int32]
     version: int
     queue_ms: float
     infer_ms: float
@@ -207,10 +209,11 @@ class Batcher:
         timeout_s = max(entry.deadline for entry in batch) - started
         answer = await self._detect([entry.row for entry in batch], max(timeout_s, 0.001))
         infer_ms = (monotonic() - started) * 1e3
-        for entry, detections in zip(batch, answer.detections, strict=True):
+        rows = zip(answer.detections, answer.sound, answer.picture_size, strict=True)
+        for entry, row in zip(batch, rows, strict=True):
             if not entry.gone:
                 queue_ms = (started - entry.queued) * 1e3
-                entry.result.set_result(RowResult(detections, answer.version, queue_ms, infer_ms))
+                entry.result.set_result(RowResult(*row, answer.version, queue_ms, infer_ms))
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:

@@ -123,6 +123,7 @@ class Video:
             for at, place in enumerate(places):
                 packet = self.packets[place]
                 packet.stream = track
+                packet.is_keyframe = self.samples[place].is_keyframe  # the decoder starts afresh at each
                 packet.time_base = _CLIP_TICK
                 packet.dts = at * _CLIP_FRAME_TICKS
                 packet.pts = (rank[place] + delay) * _CLIP_FRAME_TICKS

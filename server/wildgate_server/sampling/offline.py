@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wildgate_server.errors import NotAVideo, WildgateError
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
@@ -15,6 +15,7 @@ from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = [
     "ClipWindow",
+    "Display",
     "NotAVideo",
     "SampledVideo",
     "SamplingConfig",

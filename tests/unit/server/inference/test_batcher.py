@@ -13,6 +13,7 @@ from event_loop import settled
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
+from wildgate_server.media.sampled_video import Display
 from wildgate_server.triton.client import ClipRow, DetectionBatch
 
 FAR = 3600.0
@@ -21,7 +22,7 @@ LONG_WAIT_MS = 3_600_000.0  # a timer that no test lives to see
 
 
 def row(mark: int, size: int = 1) -> ClipRow:
-    return ClipRow(bytes([mark]) * size, (0, 1), 0)
+    return ClipRow(bytes([mark]) * size, (0, 1), Display())
 
 
 class FakeTriton:
@@ -66,7 +67,8 @@ class FakeTriton:
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
         detections = np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
-        return DetectionBatch(detections[: self.answered], 7)
+        sound, picture_size = np.array([marks] * 2).T, np.array([[[mark, 7]] * 2 for mark in marks])
+        return DetectionBatch(detections[: self.answered], sound, picture_size, 7)
 
 
 @asynccontextmanager
@@ -105,6 +107,8 @@ async def test_each_caller_gets_its_own_row_whole(triton: FakeTriton) -> None:
     assert first.detections.shape == second.detections.shape == (2, 3, 6)
     assert (first.detections == 1).all()
     assert (second.detections == 2).all()
+    assert (first.sound.tolist(), second.sound.tolist()) == ([1, 1], [2, 2])
+    assert second.picture_size.tolist() == [[2, 7], [2, 7]]
     assert first.version == second.version == 7, "the version that made them"
     assert first.queue_ms >= 0
     assert first.infer_ms >= 0

@@ -10,7 +10,7 @@ from wildgate_server.media.sampled_video import Coding, Display, SampledTrack, V
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 
-PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
+PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0, 1)
 
 
 def video(codec: str = "h264", profile: str = "High", width: int = 1280, height: int = 720, **coding) -> SampledTrack:
@@ -58,6 +58,9 @@ BY_SOFTWARE = {
     "h264 open gop": video(clean_keyframes=False),
     "h264 that changes": video(steady=False),
     "h264 in BT.2020": video(matrix=9),
+    "h264 in PQ": video(transfer=16),
+    "h264 in HLG": video(transfer=18),
+    "hevc in HLG of 8 bit": video("hevc", "Main", transfer=18),
     "h264 in RGB": video(matrix=0),
     "h264 far reordered": video(delay=9),
     "odd width": video(width=641),
