@@ -259,6 +259,15 @@ def test_of_a_codec_that_tells_no_types_of_pictures_the_container_is_believed(mo
     assert sound_in(ask(model, video, list(range(8, 16)))) == [True] * 8
 
 
+def test_a_picture_that_takes_too_much_memory_is_refused(module: ModuleType) -> None:
+    """4:4:4 of 10 bits has 6 bytes for each pixel: half as many pixels are let through."""
+    spec = ClipSpec(pix_fmt="yuv444p10le", seconds=0.2)
+    scaler = module.FrameScaler(320, 114)
+    assert module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, 2 * 320 * 240).sound.all()
+    with pytest.raises(module.ClipRefusedError, match="a picture of 320x240 yuv444p10le is too large"):
+        module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, 2 * 320 * 240 - 1)
+
+
 def test_the_displayed_size_of_each_place_is_told(model) -> None:
     small, large = make_clip(ClipSpec(seconds=1)), make_clip(ClipSpec(width=640, height=200, seconds=1))
     rows = [(small, [0] * 8, [0, 0, 1, 1]), (small, [0] * 8, [90, 1, 4, 3]), (large, [0] * 8, [180, 0, 1, 2])]

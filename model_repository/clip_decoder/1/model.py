@@ -76,6 +76,9 @@ DEBLOCKED_BELOW_REDUCTION = 3
 _SMOOTHED_BY_OPTION = frozenset({"h264", "hevc"})
 # Decoders that mark each frame that is made from missing pictures. A run of theirs may heal without an intra picture.
 _MARK_MISSING_PICTURES = frozenset({"h264", "hevc"})
+# What bounds the memory of a decoder: the largest picture in 10 bit 4:2:0 has so many; in 4:4:4 of more than 8 bits a
+# picture may have half as many pixels.
+_MAX_BYTES_PER_PIXEL = 3
 _MAX_SIDE = (1 << 31) - 1  # of a displayed picture: PICTURE_SIZE is INT32
 
 
@@ -270,6 +273,8 @@ def _sound_frames(
     for run in runs:
         begun = codec.name in _MARK_MISSING_PICTURES
         for frame in _decode_run(codec, run, wanted):
+            if frame.width * frame.height * frame.format.padded_bits_per_pixel > 8 * _MAX_BYTES_PER_PIXEL * max_pixels:
+                raise ClipRefusedError(f"a picture of {frame.width}x{frame.height} {frame.format.name} is too large")
             tells_types = tells_types or frame.key_frame or frame.pict_type != PictureType.NONE
             begun = begun or ((frame.key_frame or frame.pict_type == PictureType.I) and not frame.is_corrupt)
             if frame.pts in wanted and not frame.is_corrupt:
