@@ -122,6 +122,23 @@ def test_rows_of_different_length_share_a_request(model) -> None:
         assert [numbers(row) for row in frames] == [index, [3 + i for i in index], index[::-1]]
 
 
+def test_rows_that_share_a_clip_are_decoded_in_one_pass(
+    model, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that continues another must not begin at their keyframe again: one of many would cost their square."""
+    decoded: list[int] = []
+    run = module._decode_run
+    counting = lambda codec, packets, wanted: decoded.append(len(packets)) or run(codec, packets, wanted)  # noqa: E731
+    monkeypatch.setattr(module, "_decode_run", counting)
+    long, other = make_clip(ClipSpec(keyframe_interval=100)), make_clip(ClipSpec(first_frame=3))
+    rows = [(long, list(range(8)), UPRIGHT), (long, list(range(12, 20)), UPRIGHT), (other, [0] * 8, UPRIGHT)]
+    [response] = model.execute([request(*rows, (long, [5] * 8, [180, 0, 1, 1]))])
+    assert decoded == [20, 1, 6]
+    shown = [numbers(row) for row in response.array()]
+    assert shown[:3] == [list(range(8)), list(range(12, 20)), [3] * 8]
+    assert response.array("SOUND").all()
+
+
 GOOD = make_clip()
 GARBAGE = np.random.default_rng(7).bytes(5000)
 

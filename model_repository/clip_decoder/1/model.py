@@ -30,6 +30,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -358,11 +359,26 @@ class TritonPythonModel:
         clips = pb_utils.get_input_tensor_by_name(request, "CLIP").as_numpy()
         indices = pb_utils.get_input_tensor_by_name(request, "FRAME_INDEX").as_numpy()
         displays = pb_utils.get_input_tensor_by_name(request, "DISPLAY").as_numpy()
-        rows = zip(clips, indices.tolist(), displays.tolist(), strict=True)
-        return [
-            decode_window(clip.tobytes(), index, display, self._scaler, self._max_pixels)
-            for clip, index, display in rows
-        ]
+        return decode_rows(clips, indices, displays, self._scaler, self._max_pixels)
+
+
+def decode_rows(
+    clips: Sequence[np.ndarray], indices: np.ndarray, displays: np.ndarray, scaler: FrameScaler, max_pixels: int
+) -> list[DecodedWindow]:
+    """The rows of a request; neighbours with the same clip are decoded in one pass, as what continues a window is."""
+    rows = zip(clips, indices.tolist(), displays.tolist(), strict=True)
+    decoded = []
+    for (clip, display), same in groupby(((clip.tobytes(), index, display) for clip, index, display in rows), _clip_of):
+        windows = [index for _, index, _ in same]
+        together = decode_window(clip, [frame for index in windows for frame in index], display, scaler, max_pixels)
+        parted = (np.split(tensor, len(windows)) for tensor in together)
+        decoded += [DecodedWindow(*window) for window in zip(*parted, strict=True)]
+    return decoded
+
+
+def _clip_of(row: tuple[bytes, list[int], list[int]]) -> tuple[bytes, list[int]]:
+    clip, _, display = row
+    return clip, display
 
 
 def tensors_of(rows: Sequence[DecodedWindow]) -> dict[str, np.ndarray]:

@@ -196,14 +196,8 @@ class TritonPythonModel:
     def _decode_by_software(self, rows: Rows, dali_error: Exception | None):
         """What the CPU decoder makes of rows that DALI could not decode: outputs or its error."""
         try:
-            outputs = _software.tensors_of(
-                [
-                    _software.decode_window(clip.tobytes(), index, display, self._scaler, self._max_pixels)
-                    for clip, index, display in zip(
-                        rows.clips, rows.frame_index.tolist(), rows.display.tolist(), strict=True
-                    )
-                ]
-            )
+            decoded = _software.decode_rows(rows.clips, rows.frame_index, rows.display, self._scaler, self._max_pixels)
+            outputs = _software.tensors_of(decoded)
         except Exception as error:
             return error
         if outputs["SOUND"].any():

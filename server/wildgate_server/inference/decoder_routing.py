@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wildgate_server.media.sampled_video import BT709, UNSPECIFIED, SampledTrack
 from wildgate_server.repository.model_configs import CPU_PROFILE
@@ -81,7 +82,12 @@ def needs_cpu_decoder(track: SampledTrack, profile: str, limits: Mapping[str, De
     if profile == CPU_PROFILE:
         return False
     decoder = limits.get(track.codec)
-    return decoder is None or not decoder.take(track) or not _sound(track)
+    return decoder is None or not decoder.take(track) or not _sound(track) or _continues(track)
+
+
+def _continues(track: SampledTrack) -> bool:
+    """Whether windows share a clip, which the CPU decoder alone decodes once for all of them."""
+    return any(before.clip == after.clip for before, after in pairwise(track.windows))
 
 
 def _sound(track: SampledTrack) -> bool:

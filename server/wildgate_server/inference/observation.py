@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
@@ -146,13 +147,15 @@ class _Inquiry:
 
     async def windows(self) -> list[_Answer]:
         """The answers in order; the first failure cancels the others and is raised as itself."""
-        return await _gather([self._window(window) for window in self.track.windows])
+        alike = [tuple(windows) for _, windows in groupby(self.track.windows, lambda window: window.clip)]
+        return [answer for answers in await _gather([self._windows(group) for group in alike]) for answer in answers]
 
-    async def _window(self, window: ClipWindow) -> _Answer:
+    async def _windows(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
+        """The answers to windows that share a clip."""
         try:
-            return await self._ask(window)
+            return await self._ask(windows)
         except DecoderRefused:
-            return await replace(self, software=True)._window(window)
+            return await replace(self, software=True)._windows(windows)
         except RowRefused as refusal:
             if refusal.unsupported and self.required:
                 raise UnsupportedCodec(
@@ -160,22 +163,25 @@ class _Inquiry:
                     metadata={"codec": self.track.codec, "profile": self.track.profile},
                     field="source",
                 ) from None
-            return SeenWindow(window, (None,) * len(window.times_s), ()), None
+            return [(SeenWindow(window, (None,) * len(window.times_s), ()), None) for window in windows]
 
-    async def _ask(self, window: ClipWindow) -> _Answer:
-        row = ClipRow(window.clip, window.frame_index, self.track.display)
+    async def _ask(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
+        rows = [ClipRow(window.clip, window.frame_index, self.track.display) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
-        result = await self.router.submit(name, row, self.deadline)
-        labels = self.router.release(result.version).labels
-        times_s = window.times_s
+        results = await self.router.submit(name, rows, self.deadline)
+        return [(self._seen(window, row), row) for window, row in zip(windows, results, strict=True)]
+
+    def _seen(self, window: ClipWindow, row: RowResult) -> SeenWindow:
+        places = slice(len(window.times_s))
         letterboxes = tuple(
             Letterbox.of(width, height, self.side_px) if sound else None
             for sound, (width, height) in zip(
-                result.sound[: len(times_s)].tolist(), result.picture_size[: len(times_s)].tolist(), strict=True
+                row.sound[places].tolist(), row.picture_size[places].tolist(), strict=True
             )
         )
-        detections = read_detections(result.detections, times_s, labels, letterboxes, self.track.number)
-        return SeenWindow(window, letterboxes, tuple(detections)), result
+        labels = self.router.release(row.version).labels
+        detections = read_detections(row.detections, window.times_s, labels, letterboxes, self.track.number)
+        return SeenWindow(window, letterboxes, tuple(detections))
 
 
 async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:

@@ -82,7 +82,12 @@ async def batching(triton: FakeTriton, **settings: float) -> AsyncIterator[Batch
 
 
 def submitted(batcher: Batcher, *rows: ClipRow, within_s: float = FAR) -> list[asyncio.Task[RowResult]]:
-    return [asyncio.create_task(batcher.submit(asked, monotonic() + within_s)) for asked in rows]
+    return [asyncio.create_task(alone(batcher, asked, monotonic() + within_s)) for asked in rows]
+
+
+async def alone(batcher: Batcher, row: ClipRow, deadline: float) -> RowResult:
+    [result] = await batcher.submit([row], deadline)
+    return result
 
 
 async def marks_of(tasks: Sequence[asyncio.Task[RowResult]]) -> list[int]:
@@ -153,6 +158,18 @@ async def test_a_row_larger_than_a_batch_goes_alone(triton: FakeTriton) -> None:
     async with batching(triton, max_rows=4, max_batch_mb=1) as batcher:
         assert await marks_of(submitted(batcher, row(1, 2 * MB), row(2))) == [1, 2]
     assert triton.batches == [[1], [2]]
+
+
+async def test_rows_that_share_a_clip_stay_together(triton: FakeTriton) -> None:
+    """The decoder decodes their clip once for all rows of a request."""
+    async with batching(triton, max_rows=4, max_wait_ms=0.0) as batcher:
+        others = submitted(batcher, row(1), row(2))
+        together = asyncio.create_task(batcher.submit([row(3)] * 3, monotonic() + FAR))
+        more = asyncio.create_task(batcher.submit([row(4)] * 6, monotonic() + FAR))
+        assert await marks_of(others) == [1, 2]
+        assert [int(result.detections[0, 0, 0]) for result in await together] == [3, 3, 3]
+        assert [int(result.detections[0, 0, 0]) for result in await more] == [4] * 6
+    assert triton.batches == [[1, 2], [3, 3, 3], [4, 4, 4, 4], [4, 4]]
 
 
 async def test_batches_under_way_are_bounded_and_rows_gather_meanwhile(triton: FakeTriton) -> None:
@@ -296,7 +313,7 @@ async def test_when_the_loop_dies_everybody_is_told(triton: FakeTriton) -> None:
         assert [type(answer) for answer in answers] == [BackendUnavailable] * 4
         assert not batcher.healthy
         with pytest.raises(BackendUnavailable, match="stopped"):
-            await batcher.submit(row(4), monotonic() + FAR)
+            await batcher.submit([row(4)], monotonic() + FAR)
 
 
 async def test_leaving_fails_who_waits_at_every_stage(triton: FakeTriton) -> None:

@@ -6,7 +6,7 @@ import pytest
 from clips import ClipSpec, make_clip
 
 from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, needs_cpu_decoder
-from wildgate_server.media.sampled_video import Coding, Display, SampledTrack, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Coding, Display, SampledTrack, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 
@@ -87,6 +87,14 @@ def test_what_nvdec_decodes_goes_to_the_gpu(profile: str, name: str) -> None:
 @pytest.mark.parametrize("name", BY_SOFTWARE)
 def test_everything_else_goes_to_the_cpu(profile: str, name: str) -> None:
     assert needs_cpu_decoder(BY_SOFTWARE[name], profile)
+
+
+def test_windows_that_share_a_clip_go_to_the_cpu() -> None:
+    """The GPU's decoder would decode it anew for each of them."""
+    window = ClipWindow(b"clip", (0, 1), (0.0, 1.0), 4)
+    apart = replace(video(), windows=(window, replace(window, clip=b"other")))
+    assert not needs_cpu_decoder(apart, "gpu")
+    assert needs_cpu_decoder(replace(apart, windows=(window, replace(window, frame_index=(2, 3)))), "gpu")
 
 
 def test_in_profile_cpu_nothing_needs_another_decoder() -> None:

@@ -16,7 +16,7 @@ from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.inference.evidence import EvidenceFrame, evidence_frames
 from wildgate_server.inference.observation import Observation, SeenTrack, SeenWindow
-from wildgate_server.media.sampled_video import ClipWindow, Display
+from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 SIDE = 64
@@ -96,7 +96,7 @@ async def test_the_earlier_of_equals(decoder: FakeDecoder) -> None:
 
 async def test_only_windows_with_a_wanted_frame_are_decoded(decoder: FakeDecoder) -> None:
     await made(decoder, [detection(0.5, 6.0)], 5)
-    assert decoder.rows == [ClipRow(b"second", (0, 5, 5), Display(90))]
+    assert decoder.rows == [ClipRow(b"second", (0, 5, 5), sampled_video().default_track.display)]
     assert decoder.decoders == {"their_decoder"}, "the one that the detector's frames came from"
     assert 0 < decoder.timeouts_s[0] <= FAR
 
