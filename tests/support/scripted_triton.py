@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wildgate_server.errors import RowRefused
-from wildgate_server.triton.client import ClipRow, DecoderRefused, DetectionBatch
+from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused, DetectionBatch
 
 HORN = 1  # its class index
 
@@ -32,6 +32,7 @@ class ScriptedTriton:
         self.refused: set[bytes] = set()
         self.undecodable: set[bytes] = set()
         self.bad: set[tuple[bytes, int]] = set()
+        self.damaged: set[tuple[bytes, int]] = set()
         self.size = (240, 320)
         self.fails = b""
         self.error: Exception | None = None
@@ -76,6 +77,8 @@ class ScriptedTriton:
             for place, index in enumerate(row.frame_index):
                 if (row.clip, index) in self.horns:  # a detector may see something in a grey square, too
                     detections[at, place, 0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, HORN)
+                if (row.clip, index) in self.damaged:
+                    sound[at, place] = DAMAGED
                 if (row.clip, index) in self.bad:
                     sound[at, place], picture_size[at, place] = 0, 0
         return DetectionBatch(detections, sound, picture_size, version)

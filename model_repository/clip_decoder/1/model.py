@@ -6,14 +6,15 @@ packets' timestamps. Only wanted frames are scaled, and nothing after a run's la
 DISPLAY says how a stored picture is shown: degrees counter-clockwise, whether it is mirrored before that, and the
 width and height of a pixel.
 
-SOUND says which frames the decoder vouches for; the others are not shown (FRAMES has the letterbox value there). A
-frame is sound where FFmpeg marks no damage and its run began with a picture that stands for itself, by the decoder's
-own word, not the container's. What FFmpeg 8.1 was seen to tell:
+SOUND says of each frame whether the decoder vouches for it (1), shows it although it is damaged in the file itself, as
+players do (2), or cannot show it as it is (0; FRAMES has the letterbox value there): it does not decode, or is made
+from pictures that are missing here, its run not having begun with one that stands for itself. The decoder's own word
+counts for that, not the container's. What FFmpeg 8.1 was seen to tell:
 
-- H.264 and HEVC mark all that is made from missing pictures, and H.264 what a recovery point has not healed yet. After
-  an H.264 I-picture without IDR or recovery point, some that are right are marked, too.
+- H.264 and HEVC mark all that is made from missing pictures, and H.264 what a recovery point has not healed yet.
 - Damaged slices that are concealed are marked in H.264, MPEG-4 and MPEG-1/2, in HEVC, VP8, VP9 and AV1 they are not.
-  What is then predicted from a damaged picture is not marked; players show the same.
+  What is then predicted from a damaged picture is not marked. After an H.264 I-picture without IDR or recovery point,
+  some pictures that are right are.
 - VP8, VP9, AV1, Snow and ZMBV refuse what does not begin with a keyframe. Other codecs show grey, so there the type of
   the pictures decides. QuickTime Animation, Microsoft Video 1, Flash Screen Video and RoQ tell none: the container's
   keyframes are believed.
@@ -30,6 +31,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -126,6 +128,14 @@ class Display:
         return (height, width) if self.sideways else (width, height)
 
 
+class Sound(IntEnum):
+    """The values of SOUND."""
+
+    NOT = 0
+    WHOLE = 1
+    DAMAGED = 2
+
+
 class DecodedWindow(NamedTuple):
     """FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] (width, height) of one row."""
 
@@ -213,10 +223,10 @@ def decode_window(
         for place, pts in enumerate(wanted):
             places.setdefault(pts, []).append(place)
         window = _nothing_seen(len(wanted), scaler)
-        for frame in _sound_frames(stream.codec_context, packets, set(wanted), max_pixels, scaler.side):
+        for frame, sound in _shown_frames(stream.codec_context, packets, set(wanted), max_pixels, scaler.side):
             if at := places.pop(frame.pts, None):
                 window.frames[at] = scaler.square(frame, shown_as)
-                window.sound[at] = 1
+                window.sound[at] = sound
                 window.picture_size[at] = shown_as.size(frame.width, frame.height)
     return window
 
@@ -250,10 +260,10 @@ def _wanted_times(packets: Sequence[av.Packet], frame_index: Sequence[int]) -> l
     return [times[index] for index in frame_index]
 
 
-def _sound_frames(
+def _shown_frames(
     codec: av.VideoCodecContext, packets: Sequence[av.Packet], wanted: set[int], max_pixels: int, side: int
-) -> Iterator[av.VideoFrame]:
-    """The wanted frames that are sound."""
+) -> Iterator[tuple[av.VideoFrame, Sound]]:
+    """The wanted frames that can be shown as they are."""
     codec.thread_count = 1  # Instances share the cores; threads within one would only wait for each other.
     codec.flags |= av.codec.context.Flags.output_corrupt  # As a full decode with FFmpeg's own tools does.
     # A picture past this fails in the decoder instead of filling the memory: the header may promise less.
@@ -272,19 +282,22 @@ def _sound_frames(
     unsure: list[av.VideoFrame] = []
     tells_types = False
     for run in runs:
-        begun = codec.name in _MARK_MISSING_PICTURES
+        begun = False  # with a picture that stands for itself
         for frame in _decode_run(codec, run, wanted):
             if frame.width * frame.height * frame.format.padded_bits_per_pixel > 8 * _MAX_BYTES_PER_PIXEL * max_pixels:
                 raise ClipRefusedError(f"a picture of {frame.width}x{frame.height} {frame.format.name} is too large")
-            tells_types = tells_types or frame.key_frame or frame.pict_type != PictureType.NONE
-            begun = begun or ((frame.key_frame or frame.pict_type == PictureType.I) and not frame.is_corrupt)
-            if frame.pts in wanted and not frame.is_corrupt:
-                if begun:
-                    yield frame
-                elif not tells_types:
-                    unsure.append(frame)
+            begun = begun or frame.key_frame or frame.pict_type == PictureType.I
+            tells_types = tells_types or begun or frame.pict_type != PictureType.NONE
+            if frame.pts not in wanted:
+                continue
+            if begun:
+                yield frame, Sound.DAMAGED if frame.is_corrupt else Sound.WHOLE
+            elif codec.name in _MARK_MISSING_PICTURES and not frame.is_corrupt:
+                yield frame, Sound.WHOLE
+            elif not tells_types:
+                unsure.append(frame)
     if not tells_types:
-        yield from unsure
+        yield from ((frame, Sound.WHOLE) for frame in unsure)
 
 
 def _runs(packets: Sequence[av.Packet], wanted: set[int]) -> list[list[av.Packet]]:

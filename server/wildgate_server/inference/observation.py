@@ -16,7 +16,7 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, Sample
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
-from wildgate_server.triton.client import ClipRow, DecoderRefused
+from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused
 
 __all__ = ["Observation", "Observer", "SeenTrack", "SeenWindow"]
 
@@ -26,11 +26,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SeenWindow:
-    """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound."""
+    """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
+
+    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them.
+    """
 
     window: ClipWindow
     letterboxes: tuple[Letterbox | None, ...]
     detections: tuple[Detection, ...]
+    damaged_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,18 @@ class SeenTrack:
 
     @property
     def looked_at_s(self) -> tuple[float, ...]:
-        """When the looked-at frames are shown, in seconds: only those that are sound."""
+        """When the looked-at frames are shown, in seconds: those that are sound, or damaged for players, too."""
         return tuple(time_s for time_s, letterbox in self._places() if letterbox)
 
     @property
     def unsound_s(self) -> tuple[float, ...]:
         """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
         return tuple(time_s for time_s, letterbox in self._places() if not letterbox)
+
+    @property
+    def damaged_s(self) -> tuple[float, ...]:
+        """When the looked-at frames are shown that are damaged in the file itself, in seconds."""
+        return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
     def _places(self) -> Iterator[tuple[float, Letterbox | None]]:
         for seen in self.windows:
@@ -181,7 +190,9 @@ class _Inquiry:
         )
         labels = self.router.release(row.version).labels
         detections = read_detections(row.detections, window.times_s, labels, letterboxes, self.track.number)
-        return SeenWindow(window, letterboxes, tuple(detections))
+        sounds = zip(window.times_s, row.sound.tolist(), strict=False)
+        damaged_s = tuple(time_s for time_s, sound in sounds if sound == DAMAGED)
+        return SeenWindow(window, letterboxes, tuple(detections), damaged_s)
 
 
 async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:

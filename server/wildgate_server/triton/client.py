@@ -18,7 +18,15 @@ from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefu
 from wildgate_server.media.sampled_video import Display
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 
-__all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
+__all__ = [
+    "DAMAGED",
+    "ClipRow",
+    "DecoderRefused",
+    "DetectionBatch",
+    "ModelControl",
+    "ModelControlError",
+    "TritonClient",
+]
 
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
@@ -51,12 +59,17 @@ class ClipRow:
     display: Display
 
 
+DAMAGED = 2
+"""SOUND of a picture that is damaged in the file itself: shown as players show it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectionBatch:
     """DETECTIONS FP32 [rows, F, K, 6], the version of the detector that made them, and what the decoder tells.
 
-    SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, PICTURE_SIZE INT32 [rows, F, 2] the width and
-    height in pixels at which it is displayed.
+    SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, 2 where it is damaged in the file itself, and
+    0 where it cannot be shown as it is; PICTURE_SIZE INT32 [rows, F, 2] is the width and height in pixels at which it
+    is displayed.
     """
 
     detections: npt.NDArray[np.float32]

@@ -75,6 +75,14 @@ async def test_only_sound_frames_are_looked_at_and_the_others_are_told(triton: S
     assert [found.time_s for found in observation.detections] == [3.0], "what a detector sees in grey is nothing"
 
 
+async def test_a_damaged_frame_is_looked_at_as_players_show_it_and_told(triton: ScriptedTriton) -> None:
+    triton.damaged, triton.horns = {(b"good", 2)}, {(b"good", 2)}
+    [track] = (await seen(triton)).tracks
+    assert track.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    assert (track.damaged_s, track.unsound_s) == ((2.0,), ())
+    assert [found.time_s for found in track.detections] == [2.0]
+
+
 async def test_of_a_window_that_the_cpu_refuses_too_nothing_is_sound(triton: ScriptedTriton) -> None:
     triton.refused = {b"hard"}
     observation = await seen(triton)
