@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
 import av.error
@@ -21,17 +21,17 @@ KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], "bool | None"]
 """Whether a packet is a keyframe; None for codecs that nothing here can tell it of."""
 
 
-def keyframe_check(context: VideoCodecContext) -> KeyframeCheck:
-    """Tells keyframes of the video stream with this codec context."""
-    codec, extradata = context.codec.canonical_name, context.extradata or b""
+def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -> KeyframeCheck:
+    """Tells keyframes of the video stream with this codec context, by its parameters or by others than its own."""
+    codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
     if context.codec.intra_only:
         return lambda packet: True
-    if codec == "mpeg4":
-        return _is_mpeg4_keyframe
+    if codec in _TOLD:
+        return _TOLD[codec]
     if codec not in _PARSED:
         return lambda packet: None
     parser = CodecContext.create(context.codec.name, "r")
-    parser.extradata = context.extradata
+    parser.extradata = extradata or None
 
     def is_keyframe(packet: bytes | memoryview) -> bool:
         try:
@@ -55,3 +55,24 @@ def _is_mpeg4_keyframe(packet: bytes | memoryview) -> bool:
     packet = bytes(packet)
     at = packet.find(b"\0\0\1\xb6") + 4
     return 4 <= at < len(packet) and packet[at] < 0x40
+
+
+def _is_gif_keyframe(packet: bytes | memoryview) -> bool:
+    """Whether FFmpeg's decoder begins with a packet of a GIF: with the one that has the file's header."""
+    return bytes(packet[:4]) == b"GIF8"
+
+
+def _is_apng_keyframe(packet: bytes | memoryview) -> bool:
+    """Whether a frame of an APNG is the first; what others keep of those before is told by those.
+
+    PNG specification (third edition), 11.3.6.2: the frame control chunk begins with its sequence number.
+    """
+    at = bytes(packet[:64]).find(b"fcTL") + 4
+    return at >= 4 and bytes(packet[at : at + 4]) == bytes(4)
+
+
+_TOLD: Mapping[str, Callable[[bytes | memoryview], bool]] = {
+    "mpeg4": _is_mpeg4_keyframe,
+    "gif": _is_gif_keyframe,
+    "apng": _is_apng_keyframe,
+}

@@ -6,9 +6,11 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from wildgate_server.config_section import ConfigSection
+from wildgate_server.media.containers import CONTAINERS, check_containers
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.remote_uri import Scheme
@@ -18,6 +20,11 @@ __all__ = ["SourceSettings"]
 _DEFAULTS = FetchConfig()
 
 Bucket = Annotated[str, Field(pattern=r"^(s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+def _checked_containers(names: tuple[str, ...]) -> tuple[str, ...]:
+    check_containers(names)
+    return names
 
 
 class SourceSettings(ConfigSection):
@@ -53,6 +60,15 @@ class SourceSettings(ConfigSection):
     """Largest media file."""
     max_seconds: float = Field(600.0, gt=0)
     """Longest video."""
+    max_tracks: int = Field(8, ge=1)
+    """Video tracks in one file; all are looked at, and share what one video may cost."""
+    containers: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_checked_containers)] = CONTAINERS
+    """Containers that videos may come in, by the names of FFmpeg's demuxers. What opens other files or addresses
+    (playlists, image sequences, devices, protocols) is refused."""
+
+    def limits(self, max_pixels: int) -> VideoLimits:
+        """What a video may hold, a picture at most `max_pixels`."""
+        return VideoLimits(self.max_bytes, max_pixels, self.max_seconds, self.max_tracks, self.containers)
 
     def fetching(self) -> FetchConfig:
         """How a worker is to fetch objects."""
