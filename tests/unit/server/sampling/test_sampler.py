@@ -179,14 +179,14 @@ def test_what_is_told_of_the_video() -> None:
     ],
 )
 def test_how_the_clips_are_coded(spec: ClipSpec, max_gap_s: float, clean_keyframes: bool, delay: int) -> None:
-    coding = sample(make_clip(spec), max_gap_s).coding
+    coding = sample(make_clip(spec), max_gap_s).default_track.coding
     assert (coding.chroma, coding.bit_depth, coding.interlaced) == ("4:2:0", 8, False)
     assert (coding.clean_keyframes, coding.plain_packets, coding.steady) == (clean_keyframes, True, True)
     assert coding.delay == delay
 
 
 def test_how_the_clips_of_another_codec_are_coded_is_unknown() -> None:
-    coding = sample(make_clip(MPEG4)).coding
+    coding = sample(make_clip(MPEG4)).default_track.coding
     assert replace(coding, delay=None) == UNKNOWN_CODING
 
 
@@ -195,8 +195,8 @@ def test_how_clips_are_coded_is_left_out_where_nobody_asks() -> None:
     asked, unasked = (
         sample_content(content, SamplingConfig(4, read_coding=wanted), LIMITS) for wanted in (True, False)
     )
-    assert asked.coding.matrix == 1
-    assert unasked.coding == UNKNOWN_CODING
+    assert asked.default_track.coding.matrix == 1
+    assert unasked.default_track.coding == UNKNOWN_CODING
     assert (asked.windows[0].clip[12:16], unasked.windows[0].clip[12:16]) == (b"wg\0\1", b"\0\0\2\0")
     assert asked.windows[0].clip[16:] == unasked.windows[0].clip[16:]
 
