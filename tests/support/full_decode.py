@@ -10,10 +10,10 @@ import numpy as np
 from wildgate_server.media.sampled_video import ClipWindow
 
 
-def frames_by_time(video: bytes) -> dict[float, np.ndarray]:
-    """All frames of a video by presentation time (seconds, to the microsecond), in the stored pixel format."""
+def frames_by_time(video: bytes, number: int = 0) -> dict[float, np.ndarray]:
+    """All frames of a video stream by presentation time (seconds, to the microsecond), in the stored pixel format."""
     with av.open(io.BytesIO(video)) as container:
-        stream = container.streams.video[0]
+        stream = container.streams.video[number]
         return {round(frame.pts * float(stream.time_base), 6): frame.to_ndarray() for frame in container.decode(stream)}
 
 

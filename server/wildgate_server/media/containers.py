@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from av.format import ContainerFormat
 
-__all__ = ["CONTAINERS", "check_containers"]
+__all__ = ["CONTAINERS", "checked_container"]
 
 CONTAINERS = (
     # What players and cameras write.
@@ -24,12 +22,12 @@ CONTAINERS = (
 _OPEN_OTHERS = frozenset({"concat", "dash", "hls", "image2pipe", "imf", "rtsp", "sdp", "vobsub", "webm_dash_manifest"})
 
 
-def check_containers(names: Iterable[str]) -> None:
-    """Raises ValueError for a name that FFmpeg does not have, and for what must never be given untrusted bytes."""
-    for name in names:
-        try:
-            container = ContainerFormat(name, "r")
-        except ValueError:
-            raise ValueError(f"FFmpeg has no demuxer named {name!r}") from None
-        if container.no_file or name.endswith("_pipe") or _OPEN_OTHERS & set(container.name.split(",")):
-            raise ValueError(f"{name!r} is a playlist, an image sequence, a device or a network protocol, no container")
+def checked_container(name: str) -> str:
+    """The name. Raises ValueError for one that FFmpeg does not have, and for what must never get untrusted bytes."""
+    try:
+        container = ContainerFormat(name, "r")
+    except ValueError:
+        raise ValueError(f"FFmpeg has no demuxer named {name!r}") from None
+    if container.no_file or name.endswith("_pipe") or _OPEN_OTHERS & set(container.name.split(",")):
+        raise ValueError(f"{name!r} is a playlist, an image sequence, a device or a network protocol, no container")
+    return name

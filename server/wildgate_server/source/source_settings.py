@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.media.containers import CONTAINERS, check_containers
+from wildgate_server.media.containers import CONTAINERS, checked_container
 from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
@@ -19,12 +19,8 @@ __all__ = ["SourceSettings"]
 
 _DEFAULTS = FetchConfig()
 
+Container = Annotated[str, AfterValidator(checked_container)]
 Bucket = Annotated[str, Field(pattern=r"^(s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-def _checked_containers(names: tuple[str, ...]) -> tuple[str, ...]:
-    check_containers(names)
-    return names
 
 
 class SourceSettings(ConfigSection):
@@ -62,7 +58,7 @@ class SourceSettings(ConfigSection):
     """Longest video."""
     max_tracks: int = Field(8, ge=1)
     """Video tracks in one file; all are looked at, and share what one video may cost."""
-    containers: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_checked_containers)] = CONTAINERS
+    containers: Annotated[tuple[Container, ...], Field(min_length=1)] = CONTAINERS
     """Containers that videos may come in, by the names of FFmpeg's demuxers. What opens other files or addresses
     (playlists, image sequences, devices, protocols) is refused."""
 
