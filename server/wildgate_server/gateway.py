@@ -234,7 +234,8 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
 
 def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != "cpu")
-    return SamplingPool(settings.sampling, config, settings.source.limits(manifest.max_frame_pixels))
+    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
+    return SamplingPool(settings.sampling, config, limits)
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
-from wildgate_server.media.keyframe_check import keyframe_check
+from wildgate_server.media.keyframe_check import FROM_THE_START, keyframe_check
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.media.video import Entry, IndexedTrack, Reading, Video, VideoPacket, out_of_memory
@@ -79,8 +79,10 @@ def _video(container: InputContainer, stream: VideoStream, packets: list[VideoPa
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
     for entry, end in zip(entries, ends, strict=True):
         is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
-        for packet in packets[entry.start : end]:
-            if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
+        for place, packet in enumerate(packets[entry.start : end]):
+            if stream.codec_context.codec.canonical_name in FROM_THE_START:
+                packet.is_keyframe = not place
+            elif packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False
     end_s = None if is_whole else _declared_end_s(container, stream)
     return Video(stream, _samples(packets, stream), dict(enumerate(packets)), end_s, entries)

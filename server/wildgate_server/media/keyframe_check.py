@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias, cast
 
 import av.error
@@ -12,10 +12,14 @@ from av.video.codeccontext import VideoCodecContext
 from wildgate_server.media.nal_units import is_h264_recovery_point
 from wildgate_server.media.video import out_of_memory
 
-__all__ = ["keyframe_check"]
+__all__ = ["FROM_THE_START", "keyframe_check"]
 
 # Codecs whose parsers in FFmpeg tell keyframes.
 _PARSED = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
+
+FROM_THE_START = frozenset({"gif", "apng", "h261"})
+"""Codecs of which nothing but the first frame is a keyframe: others draw on those before, or nothing tells that they do
+not. FFmpeg calls frames of these keyframes that are none."""
 
 KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], "bool | None"]
 """Whether a packet is a keyframe; None for codecs that nothing here can tell it of."""
@@ -26,8 +30,8 @@ def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -
     codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
     if context.codec.intra_only:
         return lambda packet: True
-    if codec in _TOLD:
-        return _TOLD[codec]
+    if codec == "mpeg4":
+        return _is_mpeg4_keyframe
     if codec not in _PARSED:
         return lambda packet: None
     parser = CodecContext.create(context.codec.name, "r")
@@ -55,24 +59,3 @@ def _is_mpeg4_keyframe(packet: bytes | memoryview) -> bool:
     packet = bytes(packet)
     at = packet.find(b"\0\0\1\xb6") + 4
     return 4 <= at < len(packet) and packet[at] < 0x40
-
-
-def _is_gif_keyframe(packet: bytes | memoryview) -> bool:
-    """Whether FFmpeg's decoder begins with a packet of a GIF: with the one that has the file's header."""
-    return bytes(packet[:4]) == b"GIF8"
-
-
-def _is_apng_keyframe(packet: bytes | memoryview) -> bool:
-    """Whether a frame of an APNG is the first; what others keep of those before is told by those.
-
-    PNG specification (third edition), 11.3.6.2: the frame control chunk begins with its sequence number.
-    """
-    at = bytes(packet[:64]).find(b"fcTL") + 4
-    return at >= 4 and bytes(packet[at : at + 4]) == bytes(4)
-
-
-_TOLD: Mapping[str, Callable[[bytes | memoryview], bool]] = {
-    "mpeg4": _is_mpeg4_keyframe,
-    "gif": _is_gif_keyframe,
-    "apng": _is_apng_keyframe,
-}

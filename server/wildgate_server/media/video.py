@@ -148,7 +148,7 @@ class Video:
                 continue
             try:
                 data = self._mux(places, rank, kind)
-                if kind.exact and not self._is_carried(places, data, kind):
+                if (kind.exact or self.codec == "rawvideo") and not self._is_carried(places, data, kind):
                     continue
                 return Clip(_marked(data, coding), rank, _rotation(data) if kind.name in ("mp4", "mov") else 0)
             except MemoryError:
@@ -190,10 +190,10 @@ class Video:
 
     def _is_carried(self, places: Sequence[int], clip: bytes, kind: _ClipFormat) -> bool:
         """Whether a clip is read as the packets that it was made of."""
-        options = {"format_whitelist": kind.name, "skip_frame": "all"}
-        with av.open(io.BytesIO(clip), "r", options=options) as container:
+        with av.open(io.BytesIO(clip), "r", options={"format_whitelist": kind.name, "skip_frame": "all"}) as container:
             [stream] = container.streams.video
-            if stream.codec_context is None or stream.codec_context.codec.id != self.stream.codec_context.codec.id:
+            here, there = self.stream.codec_context, stream.codec_context
+            if there is None or (here.codec.id, here.pix_fmt) != (there.codec.id, there.pix_fmt):
                 return False
             found = [(packet.is_keyframe, bytes(packet)) for packet in container.demux(stream) if packet.size]
         packets = (self.packets[place] for place in places)

@@ -34,7 +34,7 @@ def default_config(frames_per_window: int) -> SamplingConfig:
 
 def default_limits(max_pixels: int) -> VideoLimits:
     """What a video may hold by the default settings, a picture at most `max_pixels`."""
-    return SourceSettings().limits(max_pixels)
+    return SamplingSettings().limits(SourceSettings(), max_pixels)
 
 
 def sample_file(path: Path, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:

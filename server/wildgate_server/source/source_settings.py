@@ -6,11 +6,9 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.media.containers import CONTAINERS, checked_container
-from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.source.byte_source import ReadingBounds
 from wildgate_server.source.fetching import FetchConfig
 from wildgate_server.source.remote_uri import Scheme
@@ -19,7 +17,6 @@ __all__ = ["SourceSettings"]
 
 _DEFAULTS = FetchConfig()
 
-Container = Annotated[str, AfterValidator(checked_container)]
 Bucket = Annotated[str, Field(pattern=r"^(s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -56,15 +53,6 @@ class SourceSettings(ConfigSection):
     """Largest media file."""
     max_seconds: float = Field(600.0, gt=0)
     """Longest video."""
-    max_tracks: int = Field(8, ge=1)
-    """Video tracks in one file; all are looked at, and share what one video may cost."""
-    containers: Annotated[tuple[Container, ...], Field(min_length=1)] = CONTAINERS
-    """Containers that videos may come in, by the names of FFmpeg's demuxers. What opens other files or addresses
-    (playlists, image sequences, devices, protocols) is refused."""
-
-    def limits(self, max_pixels: int) -> VideoLimits:
-        """What a video may hold, a picture at most `max_pixels`."""
-        return VideoLimits(self.max_bytes, max_pixels, self.max_seconds, self.max_tracks, self.containers)
 
     def fetching(self) -> FetchConfig:
         """How a worker is to fetch objects."""
