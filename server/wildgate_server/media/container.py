@@ -77,10 +77,11 @@ def open_video(source: BinaryIO | FileView, limits: VideoLimits, is_cut_short: b
 def _video(container: InputContainer, stream: VideoStream, packets: list[VideoPacket], is_whole: bool) -> Video:
     entries = _entries(packets, stream)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
+    from_the_start = stream.codec_context.codec.canonical_name in FROM_THE_START
     for entry, end in zip(entries, ends, strict=True):
         is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
         for place, packet in enumerate(packets[entry.start : end]):
-            if stream.codec_context.codec.canonical_name in FROM_THE_START:
+            if from_the_start:
                 packet.is_keyframe = not place
             elif packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False

@@ -123,11 +123,16 @@ class Video:
 
     def coding(self, clips: Sequence[Sequence[int]]) -> Coding:
         """How the packets of clips are coded; each clip is given as `clip` takes it."""
-        if len(self._entries) > 1:
+        if self.is_joined:
             return UNKNOWN_CODING
         places = sorted({place for places in clips for place in places})
         packets = ((self.samples[place].is_keyframe, memoryview(self.packets[place])) for place in places)
         return self._declared.coding(packets, max(_delay(places, self._rank(places)) for places in clips))
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether there are several entries."""
+        return len(self._entries) > 1
 
     def entry(self, place: int) -> int:
         """Which entry a packet is of; a clip holds packets of one only."""
@@ -167,7 +172,7 @@ class Video:
         output: OutputContainer
         with av.open(buffer, "w", format=kind.name, options=kind.options) as output:
             track = output.add_stream_from_template(self.stream, opaque=True)
-            if len(self._entries) > 1:
+            if self.is_joined:
                 track.codec_context.extradata = self._entries[self.entry(places[0])].extradata
             if kind.exact:
                 track.codec_context.codec_tag = self.stream.codec_context.codec_tag

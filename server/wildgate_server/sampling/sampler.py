@@ -84,7 +84,9 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> S
             for video, plan, track in zip(videos, plans, reading.tracks, strict=True)
             if plan is not None
         ]
-        return SampledVideo(videos[0].format, tuple(tracks))
+        # A player shows a still picture only where there is nothing else, as in an animated AVIF.
+        moving_first = sorted(tracks, key=lambda track: track.first_s == track.last_s)
+        return SampledVideo(videos[0].format, tuple(moving_first))
 
 
 def _end_s(plan: TrackPlan, track: IndexedTrack) -> float:
@@ -96,10 +98,12 @@ def _sampled_track(
 ) -> SampledTrack:
     if video.width * video.height > limits.max_pixels:
         raise VideoTooLarge.past("max_pixels", limits.max_pixels, video.width * video.height)
-    windows = [part for window in plan.windows for part in _by_entry(window, video)]
+    windows, needs = plan.windows, plan.needs
+    if video.is_joined:
+        windows = [part for window in windows for part in _by_entry(window, video)]
+        needs = [needed(video.samples, window) for window in windows]
     if not windows:
         raise CorruptVideo("the video begins anew where no frame can be decoded by itself", field="source")
-    needs = [needed(video.samples, window) for window in windows]
     coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
     clips = [video.clip(places, coding) for places in needs]
     return SampledTrack(

@@ -31,21 +31,21 @@ class _Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TrackPlan:
-    """The frames to look at of one track, shown from `first_s` to `last_s`, in windows."""
+    """The frames to look at of one track, shown from `first_s` to `last_s`, in windows, and the samples these need."""
 
-    samples: Sequence[Sample]
     windows: Sequence[Sequence[Pick]]
+    needs: Sequence[Sequence[int]]
     first_s: float
     last_s: float
 
     def needed(self) -> list[int]:
         """The samples that all windows need, in decode order."""
-        return sorted({place for window in self.windows for place in needed(self.samples, window)})
+        return sorted({place for places in self.needs for place in places})
 
-    def cost(self) -> _Cost:
-        """What all windows cost."""
-        places = [place for window in self.windows for place in needed(self.samples, window)]
-        return _Cost(sum(map(len, self.windows)), len(places), sum(self.samples[place].size_bytes for place in places))
+    def cost(self, samples: Sequence[Sample]) -> _Cost:
+        """What all windows cost, as windows of these samples."""
+        places = [place for places in self.needs for place in places]
+        return _Cost(sum(map(len, self.windows)), len(places), sum(samples[place].size_bytes for place in places))
 
 
 def plan_tracks(tracks: Sequence[Sequence[Sample]], config: SamplingConfig) -> list[TrackPlan | None]:
@@ -60,7 +60,7 @@ def plan_tracks(tracks: Sequence[Sequence[Sample]], config: SamplingConfig) -> l
     if len(found) > config.max_frames:
         raise VideoTooLarge.past("max_frames", config.max_frames, len(found))
     left = _Cost(config.max_frames, config.max_decoded_frames, config.max_clip_bytes)
-    costs = {number: plan.cost() for number, plan in found.items()}
+    costs = {number: plan.cost(tracks[number]) for number, plan in found.items()}
     if _Cost(*map(sum, zip(*costs.values(), strict=True))).share_of(left) <= 1:
         return plans
     cheapest_first = sorted(found, key=lambda number: costs[number].share_of(left))
@@ -68,7 +68,7 @@ def plan_tracks(tracks: Sequence[Sequence[Sample]], config: SamplingConfig) -> l
         frames, decoded, size = (max(1, part // (len(found) - place)) for part in left)
         share = replace(config, max_frames=frames, max_decoded_frames=decoded, max_clip_bytes=size)
         plans[number] = plan = _plan(tracks[number], share)
-        cost = plan.cost() if plan is not None else _Cost(0, 0, 0)
+        cost = plan.cost(tracks[number]) if plan is not None else _Cost(0, 0, 0)
         left = _Cost(*(max(0, whole - part) for whole, part in zip(left, cost, strict=True)))
     return plans
 
@@ -77,7 +77,8 @@ def _plan(samples: Sequence[Sample], config: SamplingConfig) -> TrackPlan | None
     plan = plan_sampling(samples, config)
     if plan is None:
         return None
-    return TrackPlan(samples, plan_windows(plan.picks, config), plan.first_s, plan.last_s)
+    windows = plan_windows(plan.picks, config)
+    return TrackPlan(windows, [needed(samples, window) for window in windows], plan.first_s, plan.last_s)
 
 
 def needed(samples: Sequence[Sample], window: Sequence[Pick]) -> list[int]:

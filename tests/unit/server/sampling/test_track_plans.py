@@ -70,8 +70,8 @@ def test_all_tracks_together_cost_what_one_video_may(seed: int) -> None:
     config = SamplingConfig(
         8, max_frames=rng.randint(8, 64), max_decoded_frames=rng.randint(100, 2000), max_clip_bytes=1 << 20
     )
-    plans = plan_tracks([track(*shape) for shape in shapes], config)
-    costs = [plan.cost() for plan in plans if plan is not None]
+    tracks = [track(*shape) for shape in shapes]
+    costs = [plan.cost(samples) for plan, samples in zip(plan_tracks(tracks, config), tracks, strict=True) if plan]
     assert len(costs) == len(shapes)
     assert all(cost.frames for cost in costs)
     assert sum(cost.frames for cost in costs) <= config.max_frames

@@ -87,6 +87,12 @@ def test_cover_art_is_no_track() -> None:
     assert track.codec == "h264"
 
 
+def test_a_still_picture_is_shown_after_what_moves() -> None:
+    """As an animated AVIF has one, for those that cannot play it."""
+    content = together([make_clip(replace(DENSE, seconds=0.1)), make_clip(DENSE)])
+    assert [track.number for track in sample_content(content, CONFIG, LIMITS).tracks] == [1, 0]
+
+
 def test_too_many_tracks_are_refused() -> None:
     one = make_clip(replace(DENSE, seconds=0.5))
     assert len(sample_content(together([one] * 8), CONFIG, LIMITS).tracks) == 8
