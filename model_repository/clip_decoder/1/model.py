@@ -56,7 +56,7 @@ _tone_mapping = _beside("tone_mapping")
 
 _OPEN_OPTIONS = {
     # What the gateway sends. Other demuxers (playlists, concatenations) would open further files and addresses.
-    "format_whitelist": "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2",
+    "format_whitelist": "mov,matroska,avi,nut,apng",
     # Opening would decode up to seven frames to guess what the header leaves out, and throw them away.
     "codec_whitelist": "none",
     # The clip's times are the packets' own; edit lists would hide some.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from wildgate_server.media.containers import CONTAINERS
+
 __all__ = [
     "BT709",
     "MAX_TEXT",
@@ -43,11 +45,15 @@ _Aspect = Annotated[int, _Bounded(ge=1, lt=1 << 31)]
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """What a video may hold: bytes of the file, pixels of a stored picture, seconds from first to last frame."""
+    """What a video may hold: bytes of the file, pixels of a stored picture, seconds from first to last frame, and
+    video tracks; `containers` are those that it may come in, by FFmpeg's names.
+    """
 
     max_bytes: int
     max_pixels: int
     max_seconds: float
+    max_tracks: int = 8
+    containers: tuple[str, ...] = CONTAINERS
 
 
 # MatrixCoefficients, ITU-T H.273, table 4; FFmpeg's AVColorSpace has the same numbers.

@@ -35,8 +35,7 @@ def default_config(frames_per_window: int) -> SamplingConfig:
 
 def default_limits(max_pixels: int) -> VideoLimits:
     """What a video may hold by the default settings, a picture at most `max_pixels`."""
-    source = SourceSettings()
-    return VideoLimits(max_bytes=source.max_bytes, max_pixels=max_pixels, max_seconds=source.max_seconds)
+    return SamplingSettings().limits(SourceSettings(), max_pixels)
 
 
 def sample_file(path: Path, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
