@@ -47,13 +47,16 @@ _BITS: Mapping[str, tuple[int, int, int]] = {
 # Every packet is coded by itself, though FFmpeg's description of the codec leaves that open.
 _INTRA = frozenset({"png", "cfhd"})
 
-KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], "bool | None"]
-"""Whether a packet is a keyframe; None for codecs that nothing here can tell it of."""
+KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], bool]
+"""Whether a packet is a keyframe."""
 
 
-def keyframe_check(context: VideoCodecContext) -> KeyframeCheck:
-    """Tells keyframes of the video stream with this codec context."""
-    codec, extradata = context.codec.canonical_name, context.extradata or b""
+def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -> KeyframeCheck | None:
+    """Tells keyframes of the video stream with this codec context, by its parameters or by others than its own.
+
+    None for codecs that nothing here can tell it of. FFmpeg calls packets of some of these keyframes that are none.
+    """
+    codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
     if context.codec.intra_only or codec in _INTRA:
         return lambda packet: True
     if codec in _BITS:
@@ -64,14 +67,14 @@ def keyframe_check(context: VideoCodecContext) -> KeyframeCheck:
     if codec in _HEADERS:
         return _HEADERS[codec]
     if codec == "h264":
-        parsed = _parser_check(context)
+        parsed = _parser_check(context, extradata)
         return lambda packet: is_h264_keyframe(packet, extradata, parsed)
-    return _parser_check(context) if codec in _PARSED else lambda packet: None
+    return _parser_check(context, extradata) if codec in _PARSED else None
 
 
-def _parser_check(context: VideoCodecContext) -> Callable[[bytes | memoryview], bool]:
+def _parser_check(context: VideoCodecContext, extradata: bytes) -> Callable[[bytes | memoryview], bool]:
     parser = CodecContext.create(context.codec.name, "r")
-    parser.extradata = context.extradata
+    parser.extradata = extradata or None
 
     def is_keyframe(packet: bytes | memoryview) -> bool:
         try:

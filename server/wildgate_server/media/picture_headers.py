@@ -58,7 +58,8 @@ class _Bits:
 class ParameterSet:
     """An H.264 sequence parameter set; sizes in pixels of the shown picture.
 
-    `matrix`, `full_range` and `pixel_aspect`, width to height of a pixel, are None where it does not say them.
+    `transfer`, `matrix`, `full_range` and `pixel_aspect`, width to height of a pixel, are None where it does not say
+    them.
     """
 
     width: int
@@ -66,6 +67,7 @@ class ParameterSet:
     chroma: str
     bit_depth: int
     interlaced: bool
+    transfer: int | None
     matrix: int | None
     full_range: bool | None
     pixel_aspect: Fraction | None
@@ -106,9 +108,9 @@ class ParameterSet:
         if bits.flag():
             width -= across * (bits.golomb() + bits.golomb())
             height -= down * (bits.golomb() + bits.golomb())
-        matrix, full_range, aspect = _signal(bits) if bits.flag() else (None, None, None)
+        signal = _signal(bits) if bits.flag() else (None, None, None, None)
         chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(chroma_format, "unknown")
-        return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range, aspect)
+        return cls(width, height, chroma, bit_depth, interlaced, *signal)
 
 
 def _skip_scaling_lists(bits: _Bits, count: int) -> None:
@@ -143,8 +145,8 @@ _ASPECTS += ["160/99", "4/3", "3/2", "2/1"]
 _EXTENDED_SAR = 255
 
 
-def _signal(bits: _Bits) -> tuple[int | None, bool | None, Fraction | None]:
-    """Matrix, range and pixel aspect ratio of the video usability information."""
+def _signal(bits: _Bits) -> tuple[int | None, int | None, bool | None, Fraction | None]:
+    """Transfer, matrix, range and pixel aspect ratio of the video usability information."""
     aspect: Fraction | None = None
     if bits.flag():
         if (code := bits.take(8)) == _EXTENDED_SAR:
@@ -155,13 +157,13 @@ def _signal(bits: _Bits) -> tuple[int | None, bool | None, Fraction | None]:
     if bits.flag():  # overscan
         bits.flag()
     if not bits.flag():
-        return None, None, aspect
+        return None, None, None, aspect
     bits.take(3)
     full_range = bits.flag()
     if not bits.flag():
-        return None, full_range, aspect
-    bits.take(16)
-    return bits.take(8), full_range, aspect
+        return None, None, full_range, aspect
+    bits.take(8)
+    return bits.take(8), bits.take(8), full_range, aspect
 
 
 # VP9 bitstream specification, 7.2.2: color_space, as MatrixCoefficients of H.273.

@@ -13,13 +13,15 @@ from laid_out_webm import block, cluster, packets_of, webm_of
 from mp4_boxes import matrix_of, turned
 
 from wildgate_server.media.container import open_video
-from wildgate_server.media.sampled_video import Display
+from wildgate_server.media.sampled_video import Display, VideoLimits
+
+LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 
 ORIENTATIONS = [(rotation, mirrored) for rotation in (0, 90, 180, 270) for mirrored in (False, True)]
 
 
 def display_of(content: bytes) -> Display:
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         return video.clip([0]).display
 
 

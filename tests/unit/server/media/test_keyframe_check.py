@@ -12,6 +12,9 @@ from clips import ClipSpec, make_clip, picture
 
 from wildgate_server.media.container import open_video
 from wildgate_server.media.keyframe_check import KeyframeCheck, keyframe_check
+from wildgate_server.media.sampled_video import VideoLimits
+
+LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 
 OF_MPEG = [
     "mpeg1video",
@@ -46,7 +49,9 @@ def encoded(encoder: str) -> tuple[list[bytes], list[bool], KeyframeCheck]:
     decoder = CodecContext.create(context.codec.canonical_name, "r")
     decoder.extradata = context.extradata
     assert isinstance(decoder, av.VideoCodecContext)
-    return list(map(bytes, packets)), [packet.is_keyframe for packet in packets], keyframe_check(decoder)
+    check = keyframe_check(decoder)
+    assert check is not None
+    return list(map(bytes, packets)), [packet.is_keyframe for packet in packets], check
 
 
 @pytest.mark.parametrize("encoder", OF_MPEG + OTHERS)
@@ -61,11 +66,11 @@ def test_keyframes_are_told_from_other_frames_by_their_headers(encoder: str) -> 
 def test_a_recovery_point_is_a_keyframe_only_if_its_picture_is_sound_at_once(refresh: str, keyframes: int) -> None:
     options = {"x264-params": f"{refresh}:keyint=20:min-keyint=20:scenecut=0"}
     content = make_clip(ClipSpec(width=160, height=96, seconds=6, options=options))
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         assert sum(sample.is_keyframe for sample in video.samples) == keyframes
 
 
 def test_what_nothing_tells_is_decoded_from_the_start() -> None:
     content = make_clip(ClipSpec("msvideo1", "avi", 160, 96, 2, pix_fmt="rgb555le", options={"strict": "-2"}))
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         assert [at for at, sample in enumerate(video.samples) if sample.is_keyframe] == [0]

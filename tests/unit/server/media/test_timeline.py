@@ -131,7 +131,7 @@ def test_fragments_whose_clock_starts_again_are_looked_at() -> None:
 def test_a_raw_stream_is_shown_at_its_own_rate_in_the_order_of_its_pictures(codec: str, container: str) -> None:
     spec = replace(SPEC, codec=codec, seconds=4)
     raw = make_clip(replace(spec, container=container))
-    with open_video(io.BytesIO(raw)) as video, open_video(io.BytesIO(make_clip(spec))) as timed:
+    with open_video(io.BytesIO(raw), LIMITS) as [video], open_video(io.BytesIO(make_clip(spec)), LIMITS) as [timed]:
         start_s = min(sample.time_s for sample in timed.samples)
         shown = [sample.time_s - start_s for sample in timed.samples]
         assert [sample.time_s for sample in video.samples][:90] == pytest.approx(shown[:90])
