@@ -28,6 +28,7 @@ _SLACK_S = Fraction(1, 10)
 _ABSURD_LEAP_S = 10
 
 _MOMENT_S = 1e-3
+_SHORT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ class Clock:
         return [(stamp + by) * numerator / denominator for stamp, by in zip(self.shown, shifts, strict=True)]
 
 
-def has_stopped(clock: Clock) -> bool:
-    """Whether the clock tells nothing: all frames have the same time."""
+def has_stopped(clock: Clock, rate: Fraction) -> bool:
+    """Whether the clock tells nothing: all frames have the same time, though they last a second or more at `rate`."""
     stamps = clock.shown if clock.decoded is None else clock.decoded
-    return min(stamps) == max(stamps)
+    return min(stamps) == max(stamps) and len(stamps) / rate >= _SHORT_S
 
 
 def times_at_rate(order: Sequence[int], rate: Fraction) -> list[float]:
@@ -132,14 +133,15 @@ def _shifts(clock: Clock, breaks: Sequence[int], rate: Fraction) -> list[int]:
 
 
 def _spread(times: Sequence[float], displayed: Sequence[bool], frame_s: float) -> list[float]:
-    """The times, where too many of the displayed frames share a moment for all of them to be seen drawn apart."""
+    """The times, where too many of the displayed frames share a moment for all of them to be seen drawn apart.
+
+    Unless all that comes to less than a second.
+    """
     order = sorted((at for at in range(len(times)) if displayed[at]), key=times.__getitem__)
     moments = [list(moment) for _, moment in groupby(order, key=lambda at: times[at] // _MOMENT_S)]
     starts = [times[moment[0]] for moment in moments]
     lasts = list(map(sub, starts[1:], starts))
     lasts.append(lasts[-1] if lasts else 0.0)  # the last moment is as long as the one before
-    if all(len(moment) <= 2 + FASTEST_RATE * last_s for moment, last_s in zip(moments, lasts, strict=True)):
-        return list(times)
     spread = list(times)
     later = 0.0
     for moment, last_s in zip(moments, lasts, strict=True):
@@ -147,4 +149,4 @@ def _spread(times: Sequence[float], displayed: Sequence[bool], frame_s: float) -
         for count, at in enumerate(moment):
             spread[at] = times[at] + later + (count * frame_s if is_crowded else 0.0)
         later += max(len(moment) * frame_s - last_s, 0.0) if is_crowded else 0.0
-    return spread
+    return spread if later >= _SHORT_S else list(times)

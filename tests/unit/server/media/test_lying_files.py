@@ -234,6 +234,18 @@ def test_cues_that_lead_past_what_is_played_are_not_followed(tmp_path: Path) -> 
     assert not any(frame in clip for frame in decoy)
 
 
+def test_clusters_whose_clock_falls_back_are_all_looked_at(tmp_path: Path) -> None:
+    """The cues name what comes before and after them."""
+    first, hidden, last = (grey_frames(level, 4) for level in (220, 40, 220))
+    times = [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]
+    parts = [cluster(at * 1000, block(frame)) for at, frame in zip(times, first + hidden + last, strict=True)]
+    places = [sum(map(len, parts[:at])) for at in range(len(parts))]
+    cues = [(times[at] * 1000, places[at], None) for at in range(len(parts)) if not 4 <= at < 8]
+    video = sample_written(webm_of(parts, cues, SIDE), tmp_path)
+    assert video.tracks[0].last_s == 11.0
+    assert len(looked_at(video)) >= 5
+
+
 def test_cues_that_lead_into_a_frame_are_not_followed(tmp_path: Path) -> None:
     """The decoys lie in void elements, within the clusters."""
     real, decoy = grey_frames(220, 9), grey_frames(40, 9)

@@ -93,9 +93,11 @@ def test_frames_of_one_moment_are_shown_one_after_the_other_if_there_are_too_man
     assert times_by_clock(whole_seconds, RATE) == whole_seconds.seconds()
 
 
-def test_a_clock_has_stopped_where_all_frames_are_decoded_at_once() -> None:
-    assert has_stopped(Clock(TICK, [0, 2, 1], [5, 5, 5], [True] * 3, [True] * 3, 16))
-    assert not has_stopped(Clock(TICK, [0, 2, 1], None, [True] * 3, [True] * 3, 16))
+def test_a_clock_has_stopped_where_all_frames_of_a_second_are_decoded_at_once() -> None:
+    order = [0, 2, 1] * 10
+    assert has_stopped(Clock(TICK, order, [5] * 30, [True] * 30, [True] * 30, 16), RATE)
+    assert not has_stopped(Clock(TICK, order[:20], [5] * 20, [True] * 20, [True] * 20, 16), RATE)
+    assert not has_stopped(Clock(TICK, order, None, [True] * 30, [True] * 30, 16), RATE)
     assert times_at_rate([0, 2, 1], Fraction(24)) == [0.0, 2 / 24, 1 / 24]
 
 
