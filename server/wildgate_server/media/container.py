@@ -21,6 +21,7 @@ from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVide
 from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
 from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.packet_samples import samples_of
+from wildgate_server.media.parameter_sets import missing_parameter_sets
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.media.video import Entry, IndexedTrack, Reading, Video, VideoPacket, out_of_memory
@@ -91,8 +92,15 @@ def _video(stream: VideoStream, packets: list[VideoPacket], is_whole: bool, is_f
                 packet.is_keyframe = not place  # where nothing tells, only decoding from the start is sure to be right
             elif packet.is_keyframe and not is_keyframe(memoryview(packet)):
                 packet.is_keyframe = False
+    samples = samples_of(packets, stream, is_fragmented)
+    codec = stream.codec_context.codec.canonical_name
+    for entry, end in zip(entries, ends, strict=True):
+        for place, sets in missing_parameter_sets(codec, entry.extradata, packets[entry.start : end]).items():
+            whole = cast(VideoPacket, Packet(sets + bytes(packets[entry.start + place])))
+            whole.is_keyframe = True
+            packets[entry.start + place] = whole
     end_s = None if is_whole else _declared_end_s(cast(InputContainer, stream.container), stream)
-    return Video(stream, samples_of(packets, stream, is_fragmented), dict(enumerate(packets)), end_s, entries)
+    return Video(stream, samples, dict(enumerate(packets)), end_s, entries)
 
 
 @contextmanager
