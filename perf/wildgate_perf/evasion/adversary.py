@@ -75,7 +75,7 @@ def _starts(attempt: Attempt) -> list[int]:
     if not shown or len(shown) == form.frames:
         return [0]
     edge = round(_EDGE_S * form.fps)
-    return list(range(edge + round(attempt.attack.after * form.frames), form.frames - edge - shown[-1]))
+    return list(range(edge, form.frames - edge - shown[-1]))
 
 
 def _exposed(attempt: Attempt, start: int, looked_at_s: Sequence[float]) -> float:

@@ -32,7 +32,7 @@ _FORM = Form()
 class Attack:
     """A way to show contraband: for each length in `shown_s`, each encoder, and so many seeds.
 
-    `make` turns a draft into the file. Contraband lies after `after` (a share) of the video.
+    `make` turns a draft into the file.
     """
 
     name: str
@@ -43,7 +43,6 @@ class Attack:
     shape: Shape = cut
     form: Form = _FORM
     make: Callable[[Draft], bytes] = encoded
-    after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,17 @@ ATTACKS = (
     ),
     Attack("padded_rest", "all frames but keyframes made costly", encoders=_H26X, make=with_costly_rest),
     Attack("padded_keyframes", "keyframes made costly", encoders=_H26X, make=with_costly_keyframes),
-    Attack(
-        "joined",
-        "two files in one, the clock starts again",
-        (2, 4),
-        _CONTAINERS,
-        make=joined,
-        after=0.5,
-    ),
+    Attack("joined", "two files in one, the clock starts again", (2, 4), _CONTAINERS, make=joined),
     Attack("no_clock", "frames that take no time", (2, 4), _PLAIN_MP4, make=without_clock),
     Attack("second_track", "beside a harmless track", (4, 10), make=beside_harmless),
-    Attack("keyframe_flags", "all frames flagged as keyframes", (2, 4, 10), _PLAIN_MP4, make=keyframes_only),
+    Attack(
+        "keyframe_flags",
+        "all frames flagged as keyframes",
+        (2, 4, 10),
+        _PLAIN_MP4,
+        form=Form(keyframe_every_s=12),
+        make=keyframes_only,
+    ),
     Attack("intra_refresh", "recovery points for keyframes", (2, 4), _H26X, make=refreshed),
     Attack("edit_list", "stored late, shown first", (1, 2, 4), _H26X, make=shown_first),
 )

@@ -72,7 +72,7 @@ def cross_faded(number: int, shot: Shot, form: Form) -> float:
 
 def _ramp(number: int, shot: Shot, length: int) -> float:
     inside = min(number - shot.start, shot.start + shot.frames - 1 - number)  # 0 at the first and last frame shown
-    return min(max(SHOWN + inside / length, 0.0), 1.0)
+    return min(max(SHOWN + inside / length, 0.0), 1.0) if shot.frames else 0.0
 
 
 @dataclass(frozen=True)

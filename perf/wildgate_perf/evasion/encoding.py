@@ -22,7 +22,7 @@ ENCODERS = ("libx264", "libx265", "libvpx", "libvpx-vp9", "mpeg4")
 _QUALITY: dict[str, dict[str, str]] = {
     "libx264": {"preset": "superfast", "crf": "24"},
     "libx265": {"preset": "ultrafast", "crf": "26"},
-    "libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "400k", "auto-alt-ref": "0"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "-8", "b": "400k", "auto-alt-ref": "0"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": "300k", "lag-in-frames": "0"},
     "mpeg4": {"b": "600k", "sc_threshold": "1000000000"},
 }

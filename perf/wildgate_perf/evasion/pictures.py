@@ -11,7 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FPS", "HEIGHT", "WIDTH", "Scene", "shows_contraband"]
+__all__ = ["FPS", "HEIGHT", "WIDTH", "Scene", "luma_of", "shows_contraband"]
 
 Picture = npt.NDArray[np.uint8]
 """FFmpeg's yuv420p as it lies in memory: [HEIGHT * 3 / 2, WIDTH]."""
@@ -24,7 +24,7 @@ FPS = 24  # of the samples that are used
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 _CONTRABAND = ("tusks_on_a_table.mp4",)
 _HARMLESS = ("fruit_and_horns.mp4", "ordinary_animals.mp4")
-_ALIKE = 8.0  # grey levels by which a coded picture's thumbnail may differ from what was coded, on average
+_ALIKE = 6.0  # grey levels by which a coded picture's thumbnail may differ from what was coded, on average
 _VISIBLE = 0.5  # of opacity
 
 
@@ -59,6 +59,11 @@ class Scene:
         frames = _frames(sample, self.mirrored)
         there_and_back = (number + self.offset) % (2 * len(frames) - 2)
         return frames[min(there_and_back, 2 * len(frames) - 2 - there_and_back)]
+
+
+def luma_of(frame: av.VideoFrame) -> Picture:
+    """A decoded frame's luma [HEIGHT, WIDTH], as coded: not stretched to a full range."""
+    return frame.to_ndarray(format="yuv420p", width=WIDTH, height=HEIGHT)[:HEIGHT].astype(np.uint8, copy=False)
 
 
 def shows_contraband(luma: Picture) -> bool:

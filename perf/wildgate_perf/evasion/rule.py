@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import numpy as np
 
-from wildgate_perf.evasion.pictures import HEIGHT, WIDTH, shows_contraband
+from wildgate_perf.evasion.pictures import luma_of, shows_contraband
 from wildgate_perf.server_parts import ClipWindow, Look, SampledVideo, Sampler, Scrutiny
 
 __all__ = ["LookedAt", "Rule"]
@@ -61,6 +60,4 @@ def _looked_at(window: ClipWindow) -> list[LookedAt]:
 
 
 def _shows_contraband(frame: av.VideoFrame) -> bool:
-    if frame.is_corrupt:
-        return False
-    return shows_contraband(frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT).astype(np.uint8, copy=False))
+    return not frame.is_corrupt and shows_contraband(luma_of(frame))

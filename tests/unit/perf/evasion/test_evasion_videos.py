@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -11,7 +11,7 @@ import pytest
 
 from wildgate_perf.evasion.adversary import draft_of, video_of
 from wildgate_perf.evasion.attacks import ATTACKS, IN_PLAIN_SIGHT, ORDINARY, Attack, Attempt, attempts
-from wildgate_perf.evasion.pictures import HEIGHT, WIDTH, shows_contraband
+from wildgate_perf.evasion.pictures import luma_of, shows_contraband
 from wildgate_perf.evasion.rule import LookedAt, Rule
 from wildgate_perf.server_parts import Scrutiny
 from wildgate_perf.server_process import MODEL_REPOSITORY
@@ -19,26 +19,24 @@ from wildgate_perf.server_process import MODEL_REPOSITORY
 LONG = "single_keyframe"  # a minute of video
 
 
-def frames(content: bytes) -> list[LookedAt]:
-    """Every frame of the last video track, as a player shows it."""
+def frames(content: bytes, every: int = 1) -> list[LookedAt]:
+    """Every frame of the last video track, or one in so many, as a player shows it."""
     with av.open(io.BytesIO(content)) as file:
-        return [
-            LookedAt(
-                float(frame.time or 0), shows_contraband(frame.to_ndarray(format="gray", width=WIDTH, height=HEIGHT))
-            )
-            for frame in file.decode(file.streams.video[-1])
-        ]
+        shown = list(file.decode(file.streams.video[-1]))[::every]
+        pictures = [luma_of(frame) for frame in shown]
+    return [
+        LookedAt(float(frame.time or 0), shows_contraband(luma)) for frame, luma in zip(shown, pictures, strict=True)
+    ]
 
 
-@dataclass
 class EveryTwoSeconds(Rule):
     """Looks at a frame every two seconds, whatever it holds."""
 
-    asked: list[bytes] = field(default_factory=list)
+    def __init__(self) -> None:
+        pass
 
     def looks(self, content: bytes, scrutiny: Scrutiny = Scrutiny.NORMAL) -> list[LookedAt]:
-        self.asked.append(content)
-        return frames(content)[::48]
+        return frames(content, every=48)
 
     def times_s(self, content: bytes, scrutiny: Scrutiny) -> list[float]:
         return [look.time_s for look in self.looks(content)]
@@ -69,13 +67,12 @@ def test_equal_drafts_are_equal_files() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("name", ["between_looks", "keyframe_decoy", "flashes", "many_cuts"])
-def test_the_adversary_hides_a_second_from_the_plain_rule(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["between_looks", "keyframe_decoy", "many_cuts"])
+def test_the_adversary_hides_a_second_from_a_rule_that_can_be_foretold(name: str, tmp_path: Path) -> None:
     rule = EveryTwoSeconds()
-    for seed in range(3):
-        content = video_of(Attempt(attack(name), 1, "libx264", seed), tmp_path, rule).read_bytes()
-        assert not any(look.contraband for look in rule.looks(content))
-        assert sum(frame.contraband for frame in frames(content)) == pytest.approx(24, abs=3)
+    content = video_of(Attempt(attack(name), 1, "libx264", 3), tmp_path, rule).read_bytes()
+    assert not any(look.contraband for look in rule.looks(content))
+    assert sum(frame.contraband for frame in frames(content)) == pytest.approx(24, abs=3)
 
 
 def test_what_was_encoded_is_not_encoded_again(tmp_path: Path) -> None:
