@@ -20,18 +20,19 @@ from rich.progress import track
 from wildgate_perf.evasion.adversary import played
 from wildgate_perf.evasion.attacks import ATTACKS, IN_PLAIN_SIGHT, ORDINARY, Attempt, attempts, harmless_twins
 from wildgate_perf.evasion.rule import Rule
-from wildgate_perf.evasion.scoring import decode_cpu_s, score
+from wildgate_perf.evasion.scoring import Answers, decode_cpu_s, score
 from wildgate_perf.evasion.table import AIMS, TWINS, figures_of, table_of
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import RESULTS, figure_of, read, target_table, write
 from wildgate_perf.server_parts import Scrutiny, WildgateError
 from wildgate_perf.server_process import MODEL_REPOSITORY, serving
+from wildgate_perf.spread import Spread
 from wildgate_perf.videos import VIDEOS, bench_videos
 
 _OUT = VIDEOS.parents[1] / "evasion"
 _QUICK = 40
 _SECRET = b"that of the offline check"
-_BENCH_VIDEOS, _BENCH_ROUNDS = 4, 3
+_BENCH_VIDEOS, _ROUNDS = 8, 3
 _MISSED = 1
 _WAYS = (Scrutiny.NORMAL, Scrutiny.HIGH)
 Rows = list[dict[str, Any]]
@@ -86,33 +87,31 @@ def _offline(files: dict[Attempt, Path], repository: Path) -> Rows:
 
 def _served(files: dict[Attempt, Path], options: argparse.Namespace) -> dict[str, Any]:
     """What a server says of the videos, and what that takes it."""
-    bench = bench_videos(VIDEOS, _BENCH_VIDEOS)
+    bench, groups = bench_videos(VIDEOS, _BENCH_VIDEOS), _groups(files)
     settings = {"backend__model_repository": options.repository, "cache__max_entries": 0}
     with serving(log_folder=options.folder / "server", **settings) as server:
-        score(server, bench, Scrutiny.HIGH)  # warms it up
-        bench_ms = {
-            way.name: score(server, bench * _BENCH_ROUNDS, way).cpu_s * 1e3 / _BENCH_ROUNDS / len(bench)
-            for way in _WAYS
-        }
-        rows: Rows = []
-        for row, videos in track(_groups(files), "scoring"):
-            answers = {way.name: score(server, videos, way) for way in _WAYS}
-            rows.append(
-                row
-                | {
-                    "caught": {way: each.caught for way, each in answers.items()},
-                    "refused": {way: each.refusals for way, each in answers.items()},
-                    "cpu_ms": {way: each.cpu_s * 1e3 / len(videos) for way, each in answers.items()},
-                }
-            )
-    for row in rows:  # the first are the ordinary ones
-        row["cost"] = {way: ms / rows[0]["cpu_ms"]["NORMAL"] for way, ms in row["cpu_ms"].items()}
-    bench_ms["decode"] = decode_cpu_s(bench) * 1e3 / len(bench)
+        ordinary = groups[0][1]
+        score(server, [*bench, *ordinary], Scrutiny.HIGH)  # warms it up
+        ms = {way.name: Spread.of(score(server, bench, way).ms_each for _ in range(_ROUNDS)) for way in _WAYS}
+        ms["decode"] = Spread.of(decode_cpu_s(bench[:1]) * 1e3 for _ in range(_ROUNDS))
+        usual_ms = score(server, ordinary * _ROUNDS, Scrutiny.NORMAL).ms_each
+        rows = [
+            _row(row, {way.name: score(server, videos, way) for way in _WAYS}, usual_ms)
+            for row, videos in track(groups, "scoring")
+        ]
     return {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine_facts(),
-        "bench_cpu_ms": bench_ms,
+        "bench_cpu_ms": {way: spread.as_json() for way, spread in ms.items()},
         "rows": rows,
+    }
+
+
+def _row(row: dict[str, Any], answers: Mapping[str, Answers], usual_ms: float) -> dict[str, Any]:
+    return row | {
+        "caught": {way: each.caught for way, each in answers.items()},
+        "refused": {way: each.refusals for way, each in answers.items()},
+        "cost": {way: round(each.ms_each / usual_ms, 3) for way, each in answers.items()},
     }
 
 
@@ -128,11 +127,15 @@ def _groups(files: dict[Attempt, Path]) -> list[tuple[dict[str, Any], list[Path]
     ]
 
 
-def _costs(ms: Mapping[str, float], before_ms: Mapping[str, float] | None) -> dict[str, float]:
+def _costs(ms: Mapping[str, Any], before_ms: Mapping[str, Any] | None) -> dict[str, float]:
     """Costs of the benchmark's clips: NORMAL over what it was, both by the yardstick of decoding, and HIGH over it."""
-    costs = {"HIGH_over_NORMAL": ms["HIGH"] / ms["NORMAL"]}
+
+    def over(above: str, below: str, of: Mapping[str, Any]) -> float:
+        return float(of[above]["median"] / of[below]["median"])
+
+    costs = {"HIGH_over_NORMAL": over("HIGH", "NORMAL", ms)}
     if before_ms:
-        costs["NORMAL_over_before"] = (ms["NORMAL"] / ms["decode"]) / (before_ms["NORMAL"] / before_ms["decode"])
+        costs["NORMAL_over_before"] = over("NORMAL", "decode", ms) / over("NORMAL", "decode", before_ms)
     return costs
 
 

@@ -32,6 +32,11 @@ class Answers:
     cpu_s: float
 
     @property
+    def ms_each(self) -> float:
+        """Processor time for one of them."""
+        return self.cpu_s * 1e3 / len(self.actions)
+
+    @property
     def caught(self) -> int:
         """How many videos are not allowed. One that is refused is not counted: nobody has looked at it."""
         return sum(action in CAUGHT for action in self.actions)
