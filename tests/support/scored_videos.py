@@ -45,7 +45,7 @@ def sampled_video(**changes: Any) -> SampledVideo:
         "profile": "High",
         "width": 320,
         "height": 240,
-        "display": Display(90),
+        "display": Display(90, mirrored=True),
         "first_s": 0.0,
         "last_s": 4.25,
         "windows": (ClipWindow(b"clip", (0, 1, 2, 2), LOOKED_AT_S, 3),),

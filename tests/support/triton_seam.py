@@ -47,9 +47,9 @@ class InferenceResponse:
     output_tensors: list[Tensor] = field(default_factory=list)
     error: TritonError | None = None
 
-    def array(self) -> np.ndarray:
+    def array(self, name: str = "FRAMES") -> np.ndarray:
         assert self.error is None, self.error
-        return self.output_tensors[0].array
+        return {tensor.tensor_name: tensor.array for tensor in self.output_tensors}[name]
 
 
 @dataclass

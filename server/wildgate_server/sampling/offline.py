@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wildgate_server.errors import NotAVideo, WildgateError
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledVideo, VideoLimits
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
@@ -16,6 +16,7 @@ from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = [
     "ClipWindow",
+    "Display",
     "NotAVideo",
     "SampledVideo",
     "SamplingConfig",
@@ -35,8 +36,7 @@ def default_config(frames_per_window: int) -> SamplingConfig:
 
 def default_limits(max_pixels: int) -> VideoLimits:
     """What a video may hold by the default settings, a picture at most `max_pixels`."""
-    source = SourceSettings()
-    return VideoLimits(max_bytes=source.max_bytes, max_pixels=max_pixels, max_seconds=source.max_seconds)
+    return SamplingSettings().limits(SourceSettings(), max_pixels)
 
 
 def sample_file(path: Path, config: SamplingConfig, limits: VideoLimits, look: Look = PLAIN_LOOK) -> SampledVideo:

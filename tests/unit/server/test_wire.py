@@ -68,6 +68,7 @@ def test_a_verdict_carries_everything() -> None:
             width=320,
             height=240,
             rotation=90,
+            mirrored=True,
             pixel_aspect_numerator=1,
             pixel_aspect_denominator=1,
             tracks=1,
@@ -110,7 +111,7 @@ def test_every_field_of_the_messages_is_set() -> None:
     verdict = verdict_of(Answer(encoded, scored.timings, cached=True, evidence=scored.evidence))
     for message in (verdict, verdict.video, verdict.coverage):
         unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
-        assert unset - {"first_frame_s"} == set()
+        assert unset - {"first_frame_s", "unsound_frames", "second_look", "tracks"} == set()
 
 
 def test_every_action_and_group_has_its_name_on_the_wire() -> None:

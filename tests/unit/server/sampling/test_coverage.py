@@ -96,8 +96,8 @@ def looked_at(sampled: SampledVideo) -> list[float]:
 
 def assert_true(video: Video, sampled: SampledVideo) -> None:
     """The frames that were looked at are frames that are shown, and no moment is farther from one than is said."""
-    shown_s, times_s = video.shown_s, looked_at(sampled)
-    assert (sampled.first_s, sampled.last_s) == pytest.approx((shown_s[0], shown_s[-1]), abs=EPSILON)
+    shown_s, times_s, track = video.shown_s, looked_at(sampled), sampled.default_track
+    assert (track.first_s, track.last_s) == pytest.approx((shown_s[0], shown_s[-1]), abs=EPSILON)
     nearest = [min(shown_s, key=lambda shown, time_s=time_s: abs(shown - time_s)) for time_s in times_s]
     assert times_s == pytest.approx(nearest, abs=EPSILON)
     assert times_s == sorted(set(times_s))
@@ -107,7 +107,7 @@ def assert_true(video: Video, sampled: SampledVideo) -> None:
         longest_s = max(longest_s, shown - since_s)
         if any(abs(shown - time_s) < EPSILON for time_s in times_s):
             since_s = shown
-    assert longest_gap_s(sampled.first_s, times_s, sampled.last_s) == pytest.approx(longest_s, abs=2 * EPSILON)
+    assert longest_gap_s(track.first_s, times_s, track.last_s) == pytest.approx(longest_s, abs=2 * EPSILON)
 
 
 def assert_kept(video: Video, sampled: SampledVideo, max_gap_s: float) -> None:

@@ -15,7 +15,7 @@ from clips import ClipSpec, make_clip
 from full_decode import clip_frames, frames_by_time
 
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
-from wildgate_server.media.sampled_video import UNKNOWN_CODING, ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
@@ -116,15 +116,6 @@ def test_a_long_video_is_several_windows_and_places_repeat_the_last_frame() -> N
     assert times_s == sorted(times_s)
 
 
-def test_a_window_falls_apart_into_frames() -> None:
-    window = ClipWindow(b"clip", (0, 3, 7, 7), (0.0, 1.5, 3.0), 8)
-    assert window.frames() == [
-        ClipWindow(b"clip", (0, 0, 0, 0), (0.0,), 8),
-        ClipWindow(b"clip", (3, 3, 3, 3), (1.5,), 8),
-        ClipWindow(b"clip", (7, 7, 7, 7), (3.0,), 8),
-    ]
-
-
 def test_negative_timestamps_lose_no_frame() -> None:
     content = mp4_boxes.earlier(make_clip(REORDERED), ticks=2048 + 5 * 1024)
     video = sample(content, max_gap_s=0.25)
@@ -179,14 +170,14 @@ def test_what_is_told_of_the_video() -> None:
     ],
 )
 def test_how_the_clips_are_coded(spec: ClipSpec, max_gap_s: float, clean_keyframes: bool, delay: int) -> None:
-    coding = sample(make_clip(spec), max_gap_s).coding
+    coding = sample(make_clip(spec), max_gap_s).default_track.coding
     assert (coding.chroma, coding.bit_depth, coding.interlaced) == ("4:2:0", 8, False)
     assert (coding.clean_keyframes, coding.plain_packets, coding.steady) == (clean_keyframes, True, True)
     assert coding.delay == delay
 
 
 def test_how_the_clips_of_another_codec_are_coded_is_unknown() -> None:
-    coding = sample(make_clip(MPEG4)).coding
+    coding = sample(make_clip(MPEG4)).default_track.coding
     assert replace(coding, delay=None) == UNKNOWN_CODING
 
 
@@ -195,8 +186,8 @@ def test_how_clips_are_coded_is_left_out_where_nobody_asks() -> None:
     asked, unasked = (
         sample_content(content, SamplingConfig(4, read_coding=wanted), LIMITS) for wanted in (True, False)
     )
-    assert asked.coding.matrix == 1
-    assert unasked.coding == UNKNOWN_CODING
+    assert asked.default_track.coding.matrix == 1
+    assert unasked.default_track.coding == UNKNOWN_CODING
     assert (asked.windows[0].clip[12:16], unasked.windows[0].clip[12:16]) == (b"wg\0\1", b"\0\0\2\0")
     assert asked.windows[0].clip[16:] == unasked.windows[0].clip[16:]
 
