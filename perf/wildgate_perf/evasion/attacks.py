@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wildgate_perf.evasion.drafts import Draft, Form, Shape, cross_faded, cut, decoyed, faded, flashed
@@ -103,23 +103,18 @@ ATTACKS = (
 )
 
 
-def attempts(attacks: tuple[Attack, ...], *, at_most: int | None = None) -> list[Attempt]:
-    """All videos of the attacks; with `at_most` so many of them, of each attack and length alike."""
-    rounds = [list(_round(attack, seed)) for seed in range(max(a.seeds for a in attacks)) for attack in attacks]
-    found = [attempt for each in rounds for attempt in each]
-    if at_most is None or len(found) <= at_most:
-        return found
-    return found[:: -(-len(found) // at_most)]
+def attempts(attacks: tuple[Attack, ...], *, one_each: bool = False) -> list[Attempt]:
+    """All videos of the attacks, or one of each attack and length, with another encoder each time."""
+    return [
+        Attempt(attack, shown_s, encoder, seed)
+        for attack in attacks
+        for place, shown_s in enumerate(attack.shown_s)
+        for encoder in (attack.encoders[place % len(attack.encoders)],) * one_each or attack.encoders
+        for seed in range(1 if one_each else attack.seeds)
+    ]
 
 
 def harmless_twins(attacks: tuple[Attack, ...]) -> list[Attempt]:
     """One video of each attack and encoder without contraband: what is refused or reviewed of it is a false alarm."""
     firsts = [a for a in attempts(attacks) if a.seed == 0 and a.shown_s == a.attack.shown_s[0]]
     return [replace(attempt, harmless=True) for attempt in firsts]
-
-
-def _round(attack: Attack, seed: int) -> Iterator[Attempt]:
-    if seed < attack.seeds:
-        yield from (
-            Attempt(attack, shown_s, encoder, seed) for shown_s in attack.shown_s for encoder in attack.encoders
-        )
