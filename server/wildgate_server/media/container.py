@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
 from wildgate_server.media.keyframe_check import keyframe_check
-from wildgate_server.media.packet_samples import samples_of
+from wildgate_server.media.packet_samples import samples_of, without_empty_ends
 from wildgate_server.media.parameter_sets import missing_parameter_sets
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.sampled_video import VideoLimits
@@ -92,7 +92,9 @@ def _video(stream: VideoStream, packets: list[VideoPacket], is_whole: bool, is_f
                 packet.is_keyframe = not place  # where nothing tells, only decoding from the start is sure to be right
             elif packet.is_keyframe and not is_keyframe(memoryview(packet)):
                 packet.is_keyframe = False
-    samples = samples_of(packets, stream, is_fragmented)
+    samples = without_empty_ends(
+        samples_of(packets, stream, is_fragmented), stream.codec_context, lambda place: memoryview(packets[place])
+    )
     codec = stream.codec_context.codec.canonical_name
     for entry, end in zip(entries, ends, strict=True):
         for place, sets in missing_parameter_sets(codec, entry.extradata, packets[entry.start : end]).items():
@@ -119,7 +121,7 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             streams = _video_streams(container, limits)
             ranges: list[list[ByteRange]] = [[] for _ in streams]
             samples = [
-                samples_of(_without_bytes(container, stream, view, spans), stream, lambda: is_fragmented(file))
+                _indexed(file, _without_bytes(container, stream, view, spans), stream, spans)
                 for stream, spans in zip(streams, ranges, strict=True)
             ]
         except MemoryError:
@@ -138,6 +140,18 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
         yield Reading([IndexedTrack(known) for known in samples], with_packets)
+
+
+def _indexed(
+    file: ByteSource, packets: Iterator[VideoPacket], stream: VideoStream, spans: Sequence[ByteRange]
+) -> Sequence[Sample]:
+    """The samples of a track by its index; `spans` is where packets lie, once these have been gone through."""
+
+    def packet_at(place: int) -> bytes | None:
+        return file.at_hand(spans[place]) if file.has(spans[place]) else None
+
+    samples = samples_of(packets, stream, lambda: is_fragmented(file))
+    return without_empty_ends(samples, stream.codec_context, packet_at)
 
 
 def _with_bytes(

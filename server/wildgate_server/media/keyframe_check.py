@@ -10,6 +10,7 @@ import av.error
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
+from wildgate_server.media.nal_syntax import NAL_SYNTAX
 from wildgate_server.media.nal_units import is_h264_keyframe
 from wildgate_server.media.picture_headers import is_h263_keyframe, is_sorenson_keyframe, is_wmv3_keyframe
 from wildgate_server.media.video import out_of_memory
@@ -17,7 +18,7 @@ from wildgate_server.media.video import out_of_memory
 __all__ = ["keyframe_check"]
 
 # Codecs whose parsers in FFmpeg tell keyframes; others take every packet for one.
-_PARSED = frozenset({"hevc", "vvc", "vp8", "vp9", "av1", "rv30", "rv40"})
+_PARSED = frozenset({"h264", "hevc", "vvc", "vp8", "vp9", "av1", "rv30", "rv40"})
 
 # Codecs that a few bits tell it of: a keyframe has this value under this mask in this byte, as FFmpeg's decoders read
 # their headers (msmpeg4dec.c, wmv2dec.c, svq1dec.c, vp3.c, vp5.c, vp6.c, vp8.c, zmbv.c, indeo5.c, cinepak.c; ffv1dec.c
@@ -66,10 +67,13 @@ def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -
         return lambda packet: is_wmv3_keyframe(packet, extradata)
     if codec in _HEADERS:
         return _HEADERS[codec]
-    if codec == "h264":
-        parsed = _parser_check(context, extradata)
-        return lambda packet: is_h264_keyframe(packet, extradata, parsed)
-    return _parser_check(context, extradata) if codec in _PARSED else None
+    if codec not in _PARSED:
+        return None
+    parsed = _parser_check(context, extradata)
+    if (syntax := NAL_SYNTAX.get(codec)) is None:
+        return parsed
+    tells = partial(is_h264_keyframe, extradata=extradata, parsed=parsed) if codec == "h264" else parsed
+    return lambda packet: syntax.holds_picture(packet, extradata) and tells(packet)
 
 
 def _parser_check(context: VideoCodecContext, extradata: bytes) -> Callable[[bytes | memoryview], bool]:

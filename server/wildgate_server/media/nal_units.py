@@ -11,7 +11,6 @@ from itertools import islice
 from wildgate_server.media.picture_headers import is_h264_intra_slice
 
 __all__ = [
-    "H264_SPS",
     "MAX_NAL_UNITS",
     "avcc_units",
     "hvcc_units",
@@ -20,7 +19,7 @@ __all__ = [
     "only_parameter_set",
 ]
 
-H264_SPS = 7
+_H264_SPS = 7
 _H264_SLICES = frozenset({1, 2, 5})
 _H264_IDR, _H264_SEI, _H264_RECOVERY_POINT = 5, 6, 6
 MAX_NAL_UNITS = 256  # in one packet; real ones have some tens at most
@@ -148,5 +147,5 @@ def _counted_units(record: bytes, at: int, count: int) -> tuple[list[bytes], int
 def only_parameter_set(extradata: bytes) -> bytes | None:
     """The only H.264 sequence parameter set of an `avcC` record or of Annex B; None where there are none or several."""
     units = avcc_units(extradata) if extradata[:1] == b"\1" else nal_units(extradata, None)
-    found = {unit for unit in units or () if unit and unit[0] & 31 == H264_SPS}
+    found = {unit for unit in units or () if unit and unit[0] & 31 == _H264_SPS}
     return found.pop() if len(found) == 1 else None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import takewhile
 
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo
+from wildgate_server.media.nal_syntax import NAL_SYNTAX
 from wildgate_server.media.presentation_order import MOST_REORDERED, presentation_order
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.timeline import (
@@ -20,7 +23,7 @@ from wildgate_server.media.timeline import (
 )
 from wildgate_server.media.video import VideoPacket
 
-__all__ = ["samples_of"]
+__all__ = ["samples_of", "without_empty_ends"]
 
 _MILLISECOND = Fraction(1, 1000)
 # Containers that say when frames are decoded; for others FFmpeg works it out of when they are shown.
@@ -72,6 +75,34 @@ def samples_of(packets: Iterable[VideoPacket], stream: VideoStream, is_fragmente
     else:
         raise UnfitIndex("the frames have no times")
     return list(map(Sample, times, keyframes, displayed, sizes))
+
+
+def without_empty_ends(
+    samples: Sequence[Sample], context: VideoCodecContext, packet_at: Callable[[int], bytes | memoryview | None]
+) -> Sequence[Sample]:
+    """The samples, those before the first and after the last picture not displayed; no decoder shows anything of them.
+
+    `packet_at` gives the packet at a place, None where it is not at hand. Packets without a picture in between are
+    gaps of a video, as damaged ones are.
+    """
+    if (syntax := NAL_SYNTAX.get(context.codec.canonical_name)) is None:
+        return samples
+
+    def is_empty(place: int) -> bool:
+        packet = packet_at(place)
+        return packet is not None and not syntax.holds_picture(packet, context.extradata or b"")
+
+    def time_of(place: int) -> float:
+        return samples[place].time_s
+
+    nearest = MOST_REORDERED + 1
+    first = min(range(len(samples))[:nearest], key=time_of)
+    last = max(range(len(samples))[-nearest:], key=time_of)
+    if not is_empty(first) and not is_empty(last):
+        return samples
+    order = sorted((place for place, sample in enumerate(samples) if sample.displayed), key=time_of)
+    empty = {*takewhile(is_empty, order), *takewhile(is_empty, reversed(order))}
+    return [sample._replace(displayed=False) if at in empty else sample for at, sample in enumerate(samples)]
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:

@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from struct import Struct
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from wildgate_server.media.nal_units import avcc_units, hvcc_units, nal_units
+from wildgate_server.media.nal_syntax import NAL_SYNTAX, NalSyntax
+from wildgate_server.media.nal_units import nal_units
 
 __all__ = ["missing_parameter_sets"]
 
 _MOST_IN_FORCE = 64  # real streams have two or three
 _LENGTHS = {1: Struct(">B"), 2: Struct(">H"), 4: Struct(">I")}
-
-
-@dataclass(frozen=True, slots=True)
-class _Syntax:
-    """Where units have their type, which of these are parameter sets, and which of their first bytes say so.
-
-    ITU-T H.264, 7.3.1 and table 7-1; H.265, 7.3.1.2 and table 7-1. A set draws on sets of lower types only.
-    """
-
-    length_at: int
-    record_units: Callable[[bytes], list[bytes] | None]
-    shift: int
-    mask: int
-    types: range
-
-    @property
-    def first_bytes(self) -> frozenset[int]:
-        return frozenset(byte for byte in range(128) if self.type_of(byte) in self.types)
-
-    def type_of(self, first_byte: int) -> int:
-        return first_byte >> self.shift & self.mask
-
-
-_SYNTAX = {
-    "h264": _Syntax(length_at=4, record_units=avcc_units, shift=0, mask=31, types=range(7, 9)),
-    "hevc": _Syntax(length_at=21, record_units=hvcc_units, shift=1, mask=63, types=range(32, 35)),
-}
 
 
 def missing_parameter_sets(codec: str, extradata: bytes, packets: Sequence[Packet[VideoStream]]) -> dict[int, bytes]:
@@ -51,16 +24,15 @@ def missing_parameter_sets(codec: str, extradata: bytes, packets: Sequence[Packe
     That is, framed as the packets' units are, all parameter sets of packets before that neither `extradata` nor the
     keyframe has, the latest of each kind last: whichever they replace, those in force are in force then.
     """
-    syntax = _SYNTAX.get(codec)
+    syntax = NAL_SYNTAX.get(codec)
     if syntax is None:
         return {}
-    is_record = extradata[:1] == b"\1" and len(extradata) > syntax.length_at
-    length_size = (extradata[syntax.length_at] & 3) + 1 if is_record else None
-    known = set((syntax.record_units(extradata) if is_record else nal_units(extradata, None)) or ())
+    length_size = syntax.length_size(extradata)
+    known = set(syntax.header_units(extradata) or ())
 
     def sets_of(packet: Packet[VideoStream]) -> dict[bytes, int]:
         units = nal_units(bytes(packet), length_size) or ()
-        return {unit: kind for unit in units if (kind := syntax.type_of(unit[0])) in syntax.types}
+        return {unit: kind for unit in units if (kind := syntax.kind(unit)) in syntax.parameter_sets}
 
     if known and all(known <= sets_of(packet).keys() for packet in packets if packet.is_keyframe):
         return {}  # the usual stream without a header: each keyframe sets everything anew
@@ -86,9 +58,9 @@ def _framed(unit: bytes, length_size: int | None) -> bytes:
     return (b"\0\0\0\1" if length_size is None else len(unit).to_bytes(length_size, "big")) + unit
 
 
-def _search(syntax: _Syntax, length_size: int | None) -> Callable[[memoryview], bool]:
+def _search(syntax: NalSyntax, length_size: int | None) -> Callable[[memoryview], bool]:
     """Whether any unit of a packet is a parameter set, without copying; it may find some that are none."""
-    first_bytes = syntax.first_bytes
+    first_bytes = syntax.first_bytes(syntax.parameter_sets)
     if length_size not in _LENGTHS:
         found = re.compile(b"\0\0\1[" + re.escape(bytes(sorted(first_bytes))) + b"]").search
         return lambda packet: length_size is not None or found(packet) is not None
