@@ -119,6 +119,8 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             view = IndexView(file)
             container = opened.enter_context(av.open(view, "r", format="mov", options=_INDEX_OPTIONS))
             streams = _video_streams(container, limits)
+            if any(stream.codec_context.pix_fmt == "pal8" for stream in streams):
+                raise UnfitIndex("the palette comes but once, with the packet that probing takes")
             ranges: list[list[ByteRange]] = [[] for _ in streams]
             samples = [
                 _indexed(file, _without_bytes(container, stream, view, spans), stream, spans)
