@@ -47,6 +47,8 @@ _BITS: Mapping[str, tuple[int, int, int]] = {
 
 # Every packet is coded by itself, though FFmpeg's description of the codec leaves that open.
 _INTRA = frozenset({"png", "cfhd"})
+# Its decoder itself goes by what the container says.
+_AS_FLAGGED = frozenset({"flashsv2"})
 
 KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], bool]
 """Whether a packet is a keyframe."""
@@ -58,7 +60,7 @@ def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -
     None for codecs that nothing here can tell it of. FFmpeg calls packets of some of these keyframes that are none.
     """
     codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
-    if context.codec.intra_only or codec in _INTRA:
+    if context.codec.intra_only or codec in _INTRA | _AS_FLAGGED:
         return lambda packet: True
     if codec in _BITS:
         at, mask, value = _BITS[codec]
