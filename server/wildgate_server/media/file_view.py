@@ -37,6 +37,7 @@ class FileView:
         self._source = source
         self._at = 0
         self._read_ahead = source.step_bytes
+        self._failed = False
 
     def tell(self) -> int:
         """The place of the next read."""
@@ -49,10 +50,19 @@ class FileView:
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """The next bytes; nothing once reading has failed.
+
+        FFmpeg goes on after a failure, and PyAV prints the traceback of a second one before it raises the first.
+        """
         end = self._source.size if size < 0 else min(self._at + size, self._source.size)
         start, self._at = self._at, max(self._at, end)
-        return self._bytes(ByteRange(start, end)) if start < end else b""
+        if self._failed or start >= end:
+            return b""
+        try:
+            return self._bytes(ByteRange(start, end))
+        except BaseException:
+            self._failed = True
+            raise
 
     def _bytes(self, span: ByteRange) -> bytes:
         if not self._source.has(span):
