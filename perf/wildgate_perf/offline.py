@@ -50,16 +50,19 @@ class OfflineScorer:
         self.cpu_ms.clear()
         with self._timed("sampling"):
             track = self._sampler.sample(source).default_track
-        letterbox = Letterbox.of(track.width, track.height, track.display.rotation, self._side)
         found: list[Detection] = []
         for window in track.windows:
             with self._timed("decoding"):
-                frames = self._decoder.decode_window(
-                    window.clip, window.frame_index, track.display.rotation, self._scaler, self._max_pixels
+                decoded = self._decoder.decode_window(
+                    window.clip, window.frame_index, track.display.row, self._scaler, self._max_pixels
                 )
             with self._timed("detecting"):
-                rows = self._session.run(["DETECTIONS"], {"FRAMES": frames[None]})[0]
-            found += read_detections(rows[0], window.times_s, self._labels, letterbox)
+                rows = self._session.run(["DETECTIONS"], {"FRAMES": decoded.frames[None]})[0]
+            letterboxes = [
+                Letterbox.of(width, height, self._side) if sound else None
+                for (width, height), sound in zip(decoded.picture_size.tolist(), decoded.sound, strict=True)
+            ][: len(window.times_s)]
+            found += read_detections(rows[0], window.times_s, self._labels, letterboxes)
         with self._timed("policy"):
             looked_at_s = [time_s for window in track.windows for time_s in window.times_s]
             return self._policy.judge([Sighting(each.label, each.score, each.time_s) for each in found], looked_at_s)

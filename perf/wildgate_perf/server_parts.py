@@ -15,10 +15,13 @@ from wildgate_server.cores import available_cores
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.policy import Judgement, Sighting, load_policy
 from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.offline import (
+    ClipWindow,
     SampledVideo,
     SamplingConfig,
     VideoLimits,
+    WildgateError,
     default_config,
     default_limits,
     sample_content,
@@ -35,14 +38,19 @@ from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
     "BackendSettings",
+    "ClipWindow",
     "Detection",
     "EmbeddedTriton",
     "Judgement",
     "Letterbox",
+    "Look",
+    "SampledVideo",
     "Sampler",
+    "Scrutiny",
     "Sighting",
     "Stage",
     "TritonStartError",
+    "WildgateError",
     "available_cores",
     "find_triton_runtime",
     "free_endpoints",
@@ -65,11 +73,11 @@ class Sampler:
     def __init__(self, repository: Path) -> None:
         self._defaults = _defaults(repository)
 
-    def sample(self, video: bytes | Path) -> SampledVideo:
+    def sample(self, video: bytes | Path, look: Look = PLAIN_LOOK) -> SampledVideo:
         """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""
         if isinstance(video, Path):
-            return sample_file(video, *self._defaults)
-        return sample_content(video, *self._defaults)
+            return sample_file(video, *self._defaults, look)
+        return sample_content(video, *self._defaults, look)
 
 
 def _defaults(repository: Path) -> tuple[SamplingConfig, VideoLimits]:

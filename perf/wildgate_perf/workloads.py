@@ -6,6 +6,7 @@ A generator that builds 8 MB messages while it measures takes the cores that it 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ SCORE = "/wildgate.v1.ScoringService/Score"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 _CONNECT_S = 10.0
 
-TritonRow: TypeAlias = tuple[bytes, tuple[int, ...], int]
-"""CLIP, FRAME_INDEX and ROTATION."""
+TritonRow: TypeAlias = tuple[bytes, tuple[int, ...], tuple[int, int, int, int]]
+"""CLIP, FRAME_INDEX and DISPLAY."""
 
 
 class Workload(Protocol):
@@ -89,7 +90,7 @@ class CallerSampled:
             async def ask(number: int) -> Stages:
                 track = (await sample(self.files[number % len(self.files)])).default_track
                 for window in track.windows:
-                    request = _triton_request((window.clip, window.frame_index, track.display.rotation))
+                    request = _triton_request((window.clip, window.frame_index, track.display.row))
                     await _answered(call, request, self.deadline_s)
                 return {}
 
@@ -161,13 +162,12 @@ async def _answered(call: Any, request: bytes, deadline_s: float) -> Any:
 
 def _triton_request(row: TritonRow, model: str = VIDEO_SCORER, output: str = "DETECTIONS", rows: int = 1) -> bytes:
     """ModelInfer, serialised."""
-    clip, frame_index, rotation = row
+    clip, frame_index, display = row
     request = service_pb2.ModelInferRequest(model_name=model)
-    index = b"".join(place.to_bytes(4, "little", signed=True) for place in frame_index)
     tensors = (
         ("CLIP", "UINT8", len(clip), clip),
-        ("FRAME_INDEX", "INT32", len(frame_index), index),
-        ("ROTATION", "INT32", 1, rotation.to_bytes(4, "little", signed=True)),
+        ("FRAME_INDEX", "INT32", len(frame_index), struct.pack(f"<{len(frame_index)}i", *frame_index)),
+        ("DISPLAY", "INT32", len(display), struct.pack("<4i", *display)),
     )
     for name, datatype, width, raw in tensors:
         request.inputs.add(name=name, datatype=datatype, shape=[rows, width])

@@ -18,7 +18,6 @@ from wildgate_server.errors import SettingsConflict
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
@@ -235,11 +234,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
 
 def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != "cpu")
-    limits = VideoLimits(
-        max_bytes=settings.source.max_bytes,
-        max_pixels=manifest.max_frame_pixels,
-        max_seconds=settings.source.max_seconds,
-    )
+    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     return SamplingPool(settings.sampling, config, limits)
 
 

@@ -68,7 +68,7 @@ def decode(model_repository: Path) -> Callable[..., np.ndarray]:
 
 
 def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
-    rows = [Row(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
+    rows = [Row(window.clip, window.frame_index, video.default_track.display.row) for window in video.windows]
     for found, row in zip(decode(*rows), rows, strict=True):
         wanted = by_cpu_decoder(row)
         assert np.abs(found.astype(int) - wanted).mean() < MEAN_DIFFERENCE
@@ -101,13 +101,13 @@ def assert_same(decode: Callable[..., np.ndarray], video: SampledVideo) -> None:
 )
 def test_windows_of_the_sampler(decode: Callable[..., np.ndarray], spec: ClipSpec, max_gap_s: float) -> None:
     video = sampled(spec, max_gap_s)
-    assert not needs_cpu_decoder(video, "gpu")
+    assert not needs_cpu_decoder(video.default_track, "gpu")
     assert_same(decode, video)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_rotation(decode: Callable[..., np.ndarray], rotation: int) -> None:
-    row = Row(make_clip(h264()), rotation=rotation)
+    row = Row(make_clip(h264()), display=(rotation, rotation // 180, 1, 1))
     [found] = decode(row)
     assert np.abs(found.astype(int) - by_cpu_decoder(row)).mean() < MEAN_DIFFERENCE
 
@@ -179,9 +179,9 @@ async def triton(
 )
 async def test_in_profile_rtx_every_codec_is_decoded(triton: InferenceServerClient, spec: ClipSpec) -> None:
     video = sampled(spec)
-    decoder = "clip_decoder_software" if needs_cpu_decoder(video, "rtx") else "clip_decoder"
+    decoder = "clip_decoder_software" if needs_cpu_decoder(video.default_track, "rtx") else "clip_decoder"
     for window in video.windows:
-        row = Row(window.clip, window.frame_index, video.default_track.display.rotation)
+        row = Row(window.clip, window.frame_index, video.default_track.display.row)
         [found] = await ask(triton, [row], decoder)
         assert np.abs(found.astype(int) - by_cpu_decoder(row)).mean() < MEAN_DIFFERENCE
 

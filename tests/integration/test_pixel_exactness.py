@@ -120,14 +120,15 @@ class FullDecode:
 
 
 def full_decode(content: bytes, manifest: ModelManifest) -> FullDecode:
-    scaler = load_model("clip_decoder").FrameScaler(manifest.frame_side_px, manifest.letterbox_value)
+    model = load_model("clip_decoder")
+    scaler = model.FrameScaler(manifest.frame_side_px, manifest.letterbox_value)
     squares: dict[float, np.ndarray] = {}
     keyframes: set[float] = set()
     rotations: set[int] = set()
     with av.open(io.BytesIO(content)) as container:
         for frame in container.decode(video=0):
             rotations.add(frame.rotation % 360)
-            squares[round(frame.time, 6)] = scaler.square(frame, frame.rotation % 360)
+            squares[round(frame.time, 6)] = scaler.square(frame, model.Display(frame.rotation % 360))
             if frame.key_frame:
                 keyframes.add(round(frame.time, 6))
     [rotation] = rotations
@@ -150,7 +151,7 @@ def _leading(content: bytes) -> set[float]:
 
 async def frames_of(video: SampledVideo, triton: TritonClient) -> dict[float, np.ndarray]:
     """What Triton makes of all windows, asked together, by time."""
-    rows = [ClipRow(window.clip, window.frame_index, video.default_track.display.rotation) for window in video.windows]
+    rows = [ClipRow(window.clip, window.frame_index, video.default_track.display) for window in video.windows]
     answers = await triton.frames(CLIP_DECODER, rows, TIMEOUT_S)
     found = {}
     for window, frames in zip(video.windows, answers, strict=True):

@@ -15,6 +15,7 @@ from triton_seam import load_model
 from wildgate_server.inference.detections import Letterbox as GatewayLetterbox
 
 SIDE, GREY = 320, 114
+UPRIGHT = (0, 0, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +53,14 @@ def test_letterbox(module: ModuleType, width: int, height: int, expected: tuple[
 def test_the_gateway_undoes_the_very_letterbox_that_the_decoder_made(module: ModuleType) -> None:
     rng = np.random.default_rng(5)
     for width, height in rng.integers(1, 5000, (500, 2)).tolist():
-        for rotation in (0, 90, 180, 270):
-            made = module.Letterbox.of(*((width, height) if rotation % 180 == 0 else (height, width)), SIDE)
-            undone = GatewayLetterbox.of(width, height, rotation, SIDE)
-            assert (undone.width, undone.height, undone.left, undone.top) == (
-                made.width,
-                made.height,
-                made.left,
-                made.top,
-            ), (width, height, rotation)
+        made = module.Letterbox.of(width, height, SIDE)
+        undone = GatewayLetterbox.of(width, height, SIDE)
+        assert (undone.width, undone.height, undone.left, undone.top) == (
+            made.width,
+            made.height,
+            made.left,
+            made.top,
+        ), (width, height)
 
 
 @pytest.mark.parametrize(("width", "height"), [(720, 1280), (1280, 720), (176, 144), (333, 1000), (5000, 3)])
@@ -69,7 +69,7 @@ def test_bars_are_grey_and_the_picture_fills_the_rest(
     module: ModuleType, scaler, width: int, height: int, rotation: int
 ) -> None:
     white = frame_of(np.full((height, width, 3), 255, np.uint8))
-    square = scaler.square(white, rotation)
+    square = scaler.square(white, module.Display(rotation))
     shown = (width, height) if rotation % 180 == 0 else (height, width)
     box = module.Letterbox.of(*shown, SIDE)
     inside = np.zeros((SIDE, SIDE), bool)
@@ -79,12 +79,46 @@ def test_bars_are_grey_and_the_picture_fills_the_rest(
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_rotation_turns_the_stored_picture_counter_clockwise(scaler, rotation: int) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_picture_is_mirrored_and_then_turned_counter_clockwise(
+    module: ModuleType, scaler, rotation: int, mirrored: bool
+) -> None:
     stored = picture(3, 640, 360)
-    turned = scaler.square(frame_of(stored), rotation)
-    expected = scaler.square(frame_of(np.rot90(stored, rotation // 90)), 0)
+    turned = scaler.square(frame_of(stored), module.Display(rotation, mirrored))
+    shown = np.rot90(stored[:, ::-1] if mirrored else stored, rotation // 90)
+    expected = scaler.square(frame_of(shown), module.Display())
     difference = np.abs(turned.astype(int) - expected.astype(int))
     assert difference.mean() < 0.5, "turning the small picture is turning the large one"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "stretched"),
+    [((1, 1), (640, 360)), ((8, 1), (640, 360)), ((4, 3), (640, 360)), ((3, 4), (300, 400)), ((40, 11), (640, 288))],
+)
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_picture_of_oblong_pixels_has_its_displayed_shape(
+    module: ModuleType, scaler, aspect: tuple[int, int], stretched: tuple[int, int], rotation: int
+) -> None:
+    wide, high = aspect
+    stored = (max(stretched[0] * high // wide, 1), stretched[1]) if wide > high else (300, stretched[1] * wide // high)
+    if aspect == (1, 1):
+        stored = stretched
+    display = module.Display(rotation, aspect=aspect)
+    shown = display.size(*stored)
+    assert shown == (stretched if rotation == 0 else stretched[::-1])
+    squeezed = scaler.square(frame_of(np.full((stored[1], stored[0], 3), 255, np.uint8)), display)
+    box = module.Letterbox.of(*shown, SIDE)
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
+    assert (squeezed[inside] >= 254).all()
+    assert (squeezed[~inside] == GREY).all()
+
+
+@pytest.mark.parametrize("aspect", [(2**31 - 1, 1), (1, 2**31 - 1)])
+def test_a_shape_that_nobody_could_see_is_still_a_shape(module: ModuleType, scaler, aspect: tuple[int, int]) -> None:
+    display = module.Display(aspect=aspect)
+    assert max(display.size(640, 360)) == 2**31 - 1, "PICTURE_SIZE is INT32"
+    assert scaler.square(frame_of(picture(3, 640, 360)), display).shape == (SIDE, SIDE, 3)
 
 
 # ITU-T H.273: the luma coefficients Kr and Kb of the matrices, by AVColorSpace.
@@ -105,7 +139,9 @@ def rgb_of(y: int, cb: int, cr: int, matrix: tuple[float, float], full_range: bo
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("colorspace", MATRICES)
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p10le"])
-def test_colour_matrix_range_and_depth(scaler, pix_fmt: str, colorspace: int, full_range: bool) -> None:
+def test_colour_matrix_range_and_depth(
+    module: ModuleType, scaler, pix_fmt: str, colorspace: int, full_range: bool
+) -> None:
     y, cb, cr = 130, 90, 160
     frame = av.VideoFrame(333, 201, pix_fmt)
     for plane, value in zip(frame.planes, (y, cb, cr), strict=True):
@@ -115,12 +151,12 @@ def test_colour_matrix_range_and_depth(scaler, pix_fmt: str, colorspace: int, fu
             plane.update(bytes([value]) * plane.buffer_size)
     frame.colorspace = colorspace
     frame.color_range = 2 if full_range else 1
-    square = scaler.square(frame, 0)
+    square = scaler.square(frame, module.Display())
     expected = rgb_of(y, cb, cr, MATRICES[colorspace], full_range)
     assert np.abs(square[SIDE // 2, SIDE // 2] - expected).max() <= 3
 
 
-def test_range_and_matrix_are_taken_from_each_frame(scaler) -> None:
+def test_range_and_matrix_are_taken_from_each_frame(module: ModuleType, scaler) -> None:
     """The scaler keeps swscale's tables: they must follow what changes between frames."""
     results = []
     for full_range in (1, 2, 1):
@@ -128,7 +164,7 @@ def test_range_and_matrix_are_taken_from_each_frame(scaler) -> None:
         for plane, value in zip(frame.planes, (50, 128, 128), strict=True):
             plane.update(bytes([value]) * plane.buffer_size)
         frame.color_range = full_range
-        results.append(int(scaler.square(frame, 0)[160, 160, 0]))
+        results.append(int(scaler.square(frame, module.Display())[160, 160, 0]))
     assert results[0] == results[2] != results[1] == 50
 
 
@@ -148,9 +184,9 @@ SPECS = [
 def test_what_is_skipped_on_the_way_to_a_frame_changes_no_pixel(module: ModuleType, scaler, b_frames: int) -> None:
     video = make_clip(ClipSpec(b_frames=b_frames, keyframe_interval=250, seconds=3, options={"preset": "slow"}))
     with av.open(io.BytesIO(video)) as container:
-        full = [scaler.square(frame, 0) for frame in container.decode(video=0)]
+        full = [scaler.square(frame, module.Display()) for frame in container.decode(video=0)]
     for number in range(0, len(full), 7):
-        [square] = module.decode_window(video, [number], 0, scaler, 1 << 24)
+        [square] = module.decode_window(video, [number], UPRIGHT, scaler, 1 << 24).frames
         np.testing.assert_array_equal(square, full[number])
 
 
@@ -160,7 +196,7 @@ def test_a_cut_clip_gives_the_pixels_of_a_full_decode(module: ModuleType, scaler
     with av.open(io.BytesIO(video)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     with av.open(io.BytesIO(video)) as container:
-        full = {frame.pts: scaler.square(frame, 0) for frame in container.decode(video=0)}
+        full = {frame.pts: scaler.square(frame, module.Display()) for frame in container.decode(video=0)}
     keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
     last = packets[keys[-1]]
     # Every keyframe, and two packets after the last one: a run with a gap before it.
@@ -168,7 +204,7 @@ def test_a_cut_clip_gives_the_pixels_of_a_full_decode(module: ModuleType, scaler
     clip = cut_clip(video, lambda place, _: place in kept)
     times = sorted(packets[place].pts for place in kept)
     wanted = [rank for rank, pts in enumerate(times) if pts >= last.pts or pts in {packets[key].pts for key in keys}]
-    frames = module.decode_window(clip, wanted, 0, scaler, 1 << 24)
+    frames = module.decode_window(clip, wanted, UPRIGHT, scaler, 1 << 24).frames
     assert len(wanted) > 1
     for rank, square in zip(wanted, frames, strict=True):
         np.testing.assert_array_equal(square, full[times[rank]])
@@ -177,30 +213,32 @@ def test_a_cut_clip_gives_the_pixels_of_a_full_decode(module: ModuleType, scaler
 LARGE = ClipSpec(width=1280, height=720, keyframe_interval=5, seconds=2, options={"crf": "32"})
 
 
-def full_decode(video: bytes, scaler) -> tuple[list[av.Packet], list[np.ndarray]]:
+def full_decode(module: ModuleType, video: bytes, scaler) -> tuple[list[av.Packet], list[np.ndarray]]:
     with av.open(io.BytesIO(video)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     with av.open(io.BytesIO(video)) as container:
-        return packets, [scaler.square(frame, 0) for frame in container.decode(video=0)]
+        return packets, [scaler.square(frame, module.Display()) for frame in container.decode(video=0)]
 
 
 def test_block_edges_of_large_keyframes_are_not_smoothed(module: ModuleType, scaler) -> None:
     video = make_clip(LARGE)
-    packets, full = full_decode(video, scaler)
+    packets, full = full_decode(module, video, scaler)
     keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
-    frames = module.decode_window(cut_clip(video, lambda place, _: place in keys), range(len(keys)), 0, scaler, 1 << 24)
+    frames = module.decode_window(
+        cut_clip(video, lambda place, _: place in keys), range(len(keys)), UPRIGHT, scaler, 1 << 24
+    ).frames
     difference = np.abs(np.stack([full[key] for key in keys]).astype(int) - frames)
     assert len(keys) == 4
     assert 0 < difference.mean() < 0.5
 
 
 def test_a_picture_that_others_are_made_from_is_smoothed(module: ModuleType, scaler) -> None:
-    _, full = full_decode(video := make_clip(LARGE), scaler)
-    frames = module.decode_window(video, [0, 3, 5], 0, scaler, 1 << 24)
+    _, full = full_decode(module, video := make_clip(LARGE), scaler)
+    frames = module.decode_window(video, [0, 3, 5], UPRIGHT, scaler, 1 << 24).frames
     np.testing.assert_array_equal(frames, [full[0], full[3], full[5]])
 
 
 def test_a_picture_that_is_hardly_made_smaller_is_smoothed(module: ModuleType, scaler) -> None:
-    _, full = full_decode(video := make_clip(dataclasses.replace(LARGE, width=640, height=360)), scaler)
-    [frame] = module.decode_window(video, [5], 0, scaler, 1 << 24)
+    _, full = full_decode(module, video := make_clip(dataclasses.replace(LARGE, width=640, height=360)), scaler)
+    [frame] = module.decode_window(video, [5], UPRIGHT, scaler, 1 << 24).frames
     np.testing.assert_array_equal(frame, full[5])

@@ -13,6 +13,7 @@ from triton_seam import load_model
 
 SIDE, GREY = 320, 114
 FRAMES = 8
+UPRIGHT = (0, 0, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Row:
 
     clip: bytes
     index: tuple[int, ...] = tuple(range(FRAMES))
-    rotation: int = 0
+    display: tuple[int, int, int, int] = UPRIGHT
 
 
 @cache
@@ -30,10 +31,17 @@ def _decoder():
     return module, module.FrameScaler(SIDE, GREY)
 
 
+def decoded(row: Row):
+    """What `clip_decoder/1/model.py` makes of a row."""
+    module, scaler = _decoder()
+    return module.decode_window(row.clip, row.index, row.display, scaler, 1 << 24)
+
+
 def by_cpu_decoder(row: Row) -> np.ndarray:
     """FRAMES of a row as `clip_decoder/1/model.py` makes them, uint8 [F, S, S, 3]."""
-    module, scaler = _decoder()
-    return module.decode_window(row.clip, row.index, row.rotation, scaler, 1 << 24)
+    window = decoded(row)
+    assert window.sound.all()
+    return window.frames
 
 
 def letterbox(width: int, height: int):
@@ -46,7 +54,7 @@ def pixels(row: Row) -> dict[str, np.ndarray]:
     return {
         "CLIP": np.frombuffer(row.clip, np.uint8),
         "FRAME_INDEX": np.array(row.index, np.int32),
-        "ROTATION": np.array([row.rotation], np.int32),
+        "DISPLAY": np.array(row.display, np.int32),
     }
 
 
@@ -56,7 +64,7 @@ def padded(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     return {
         "CLIP": np.stack([np.frombuffer(row.clip.ljust(length, b"\0"), np.uint8) for row in rows]),
         "FRAME_INDEX": np.array([row.index for row in rows], np.int32),
-        "ROTATION": np.array([[row.rotation] for row in rows], np.int32),
+        "DISPLAY": np.array([row.display for row in rows], np.int32),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wildgate_server.errors import RowRefused
-from wildgate_server.triton.client import ClipRow, DecoderRefused, DetectionBatch
+from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused, DetectionBatch
 
 HORN = 1  # its class index
 
@@ -17,9 +17,11 @@ HORN = 1  # its class index
 class ScriptedTriton:
     """Sees a horn (0.75) in the `horns`, frames by clip and index; version 2, which is on trial, is half as sure.
 
-    The GPU's decoder refuses batches with a clip of `hard`, any decoder those with a frame of `bad`. `error` fails a
-    batch with the clip `fails`, while all others hang; `canary_error` fails the version on trial. `answers` are the
-    versions that answer in turn, in place of the ensemble's own; those on trial wait while `held` is cleared.
+    The GPU's decoder refuses batches with a clip of `hard`, any decoder those with a clip of `refused`, and it has
+    no decoder for one of `undecodable`; frames of `bad`
+    are not sound, all others are displayed at `size`. `error` fails a batch with the clip `fails`, while all others
+    hang; `canary_error` fails the version on trial. `answers` are the versions that answer in turn, in place of the
+    ensemble's own; those on trial wait while `held` is cleared.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,11 @@ class ScriptedTriton:
         self.batches: list[tuple[str, list[bytes]]] = []
         self.horns: set[tuple[bytes, int]] = set()
         self.hard: set[bytes] = set()
+        self.refused: set[bytes] = set()
+        self.undecodable: set[bytes] = set()
         self.bad: set[tuple[bytes, int]] = set()
+        self.damaged: set[tuple[bytes, int]] = set()
+        self.size = (240, 320)
         self.fails = b""
         self.error: Exception | None = None
         self.canary_error: Exception | None = None
@@ -61,11 +67,18 @@ class ScriptedTriton:
             raise
         if "_software" not in ensemble and any(row.clip in self.hard for row in rows):
             raise DecoderRefused("DALI said no")
+        if any(row.clip in self.undecodable for row in rows):
+            raise RowRefused("no decoder", unsupported=True)
+        if any(row.clip in self.refused for row in rows):
+            raise RowRefused("cannot be decoded")
         detections = np.zeros((len(rows), 4, 2, 6), np.float32)
-        for row, places in zip(rows, detections, strict=True):
-            for place, index in zip(places, row.frame_index, strict=False):
+        sound, picture_size = np.ones((len(rows), 4), np.uint8), np.full((len(rows), 4, 2), self.size, np.int32)
+        for at, row in enumerate(rows):
+            for place, index in enumerate(row.frame_index):
+                if (row.clip, index) in self.horns:  # a detector may see something in a grey square, too
+                    detections[at, place, 0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, HORN)
+                if (row.clip, index) in self.damaged:
+                    sound[at, place] = DAMAGED
                 if (row.clip, index) in self.bad:
-                    raise RowRefused("cannot be decoded")
-                if (row.clip, index) in self.horns:
-                    place[0] = (0.0, 0.0, 1.0, 1.0, 0.75 / version, HORN)
-        return DetectionBatch(detections, version)
+                    sound[at, place], picture_size[at, place] = 0, 0
+        return DetectionBatch(detections, sound, picture_size, version)

@@ -10,14 +10,14 @@ import psutil
 from tritonclient.grpc import InferInput
 
 
-def clip_inputs(clips: Sequence[bytes], index: Sequence[int] = range(8), rotation: int = 0) -> list[InferInput]:
+def clip_inputs(clips: Sequence[bytes], index: Sequence[int] = range(8)) -> list[InferInput]:
     """The inputs of one request with a row for each clip; shorter clips are filled up with zeros."""
     length = max(len(clip) for clip in clips)
     rows = np.stack([np.frombuffer(clip.ljust(length, b"\0"), np.uint8) for clip in clips])
     tensors = {
         "CLIP": rows,
         "FRAME_INDEX": np.tile(np.array(index, np.int32), (len(clips), 1)),
-        "ROTATION": np.full((len(clips), 1), rotation, np.int32),
+        "DISPLAY": np.tile(np.array([0, 0, 1, 1], np.int32), (len(clips), 1)),
     }
     inputs = []
     for name, array in tensors.items():

@@ -47,9 +47,11 @@ class InferenceResponse:
     output_tensors: list[Tensor] = field(default_factory=list)
     error: TritonError | None = None
 
-    def array(self) -> np.ndarray:
+    def array(self, name: str | None = None) -> np.ndarray:
+        """The output of this name; without one, the first."""
         assert self.error is None, self.error
-        return self.output_tensors[0].array
+        arrays = {tensor.tensor_name: tensor.array for tensor in self.output_tensors}
+        return arrays[name] if name else next(iter(arrays.values()))
 
 
 @dataclass

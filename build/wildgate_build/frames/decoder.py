@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from wildgate_build.errors import FramesError
 from wildgate_server.repository.manifest import ModelManifest
-from wildgate_server.sampling.offline import ClipWindow
+from wildgate_server.sampling.offline import ClipWindow, Display
 
 __all__ = ["ClipDecoder"]
 
@@ -27,7 +27,7 @@ _BACKEND: Final = "triton_python_backend_utils"
 _PLACE: Final = Path("clip_decoder", "1", "model.py")
 _LOADING: Final = Lock()
 
-Frames = npt.NDArray[np.uint8]
+Frame = npt.NDArray[np.uint8]
 
 
 class ClipDecoder:
@@ -38,21 +38,23 @@ class ClipDecoder:
 
     def __init__(self, repository: Path, manifest: ModelManifest, side: int) -> None:
         module = _load(repository / _PLACE)
-        self._decode: Callable[..., Frames] = module.decode_window
+        self._decode: Callable[..., Any] = module.decode_window
         self._refused: type[Exception] = module.ClipRefusedError
         self._scaler: Any = module.FrameScaler(side, manifest.letterbox_value)
         self._max_pixels = manifest.max_frame_pixels
 
-    def frames(self, window: ClipWindow, rotation: int) -> Frames:
-        """The looked-at frames of a window, without the repeats that fill it, as uint8 [n, side, side, 3].
+    def frames(self, window: ClipWindow, display: Display) -> dict[float, Frame]:
+        """The looked-at frames of a window that are sound, uint8 [side, side, 3], by their times in seconds.
 
         Raises FramesError where the decoder refuses the window.
         """
         places = window.frame_index[: len(window.times_s)]
         try:
-            return self._decode(window.clip, places, rotation, self._scaler, self._max_pixels)
+            decoded = self._decode(window.clip, places, display.row, self._scaler, self._max_pixels)
         except self._refused as refusal:
             raise FramesError(str(refusal)) from refusal
+        shown = zip(window.times_s, decoded.frames, decoded.sound, strict=True)
+        return {time_s: frame for time_s, frame, sound in shown if sound}
 
 
 def _load(file: Path) -> ModuleType:

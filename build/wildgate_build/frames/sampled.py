@@ -45,13 +45,18 @@ class FrameSource:
         """The looked-at frames of one video. Raises FramesError, naming it."""
         try:
             track = sample_file(path, self._sampling, self._limits).default_track
-            frames = np.concatenate([self._decoder.frames(window, track.display.rotation) for window in track.windows])
+            frames = {
+                time_s: frame
+                for window in track.windows
+                for time_s, frame in self._decoder.frames(window, track.display).items()
+            }
         except WildgateError as error:
             raise FramesError(f"{path}: {error.message}") from error
         except FramesError as refusal:
             raise FramesError(f"{path}: {refusal}") from refusal
-        times_s = tuple(time_s for window in track.windows for time_s in window.times_s)
-        return VideoFrames(path, times_s, frames)
+        if not frames:
+            raise FramesError(f"{path}: no frame that was to be looked at can be decoded")
+        return VideoFrames(path, tuple(frames), np.stack([*frames.values()]))
 
     def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:
         """The looked-at frames of each video; files in a folder that are not videos are skipped.

@@ -1,6 +1,6 @@
 """clip_decoder of profile `rtx`: `dali.py`'s pipeline in the Python backend; FRAMES stay where it decodes.
 
-CLIP, FRAME_INDEX and ROTATION come as host tensors, rows of all requests run as one batch, and FRAMES go on as DLPack
+CLIP, FRAME_INDEX and DISPLAY come as host tensors, rows of all requests run as one batch, and FRAMES go on as DLPack
 tensors of the device. One row that does not decode fails DALI's whole batch, so then each request runs by itself, and
 one that fails again goes to the CPU decoder beside this file (`model.py`): either it knows what is wrong with the clip,
 in the very words and codes of the other profiles, or it can decode what DALI could not, and a warning says so.
@@ -17,10 +17,11 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import av
 import numpy as np
@@ -41,6 +42,9 @@ def _beside(name: str) -> ModuleType:
 _software = _beside("model")
 ClipRefusedError = _software.ClipRefusedError
 # What DALI's pipeline raises: the operators' errors, and those of a batch that it does not take.
+_OUTPUTS = ("FRAMES", "SOUND", "PICTURE_SIZE")
+# By these names, [rows, ...] as tensors that speak DLPack.
+Outputs = Mapping[str, Any]
 _DALI_ERRORS = (RuntimeError, MemoryError, TypeError, ValueError)
 
 
@@ -50,15 +54,14 @@ class Rows:
 
     clips: Sequence[np.ndarray]
     frame_index: np.ndarray
-    rotation: np.ndarray
+    display: np.ndarray
 
     @classmethod
     def of(cls, request) -> Rows:
         """The rows of a request. Raises ClipRefusedError where DALI would not notice what is wrong."""
-        rows = cls(*(_input(request, name) for name in ("CLIP", "FRAME_INDEX", "ROTATION")))
-        for degrees in rows.rotation[:, 0].tolist():
-            if degrees not in (0, 90, 180, 270):
-                raise ClipRefusedError(f"ROTATION is {degrees}, not 0, 90, 180 or 270")
+        rows = cls(*(_input(request, name) for name in ("CLIP", "FRAME_INDEX", "DISPLAY")))
+        for display in rows.display.tolist():
+            _software.Display.of(display)
         return rows
 
     def __len__(self) -> int:
@@ -91,23 +94,26 @@ class DaliDecoder:
         )
         self._pipeline.build()
 
-    def decode(self, requests: Sequence[Rows]) -> list:
-        """FRAMES of each request, [its rows, F, S, S, 3], as tensors that speak DLPack.
+    def decode(self, requests: Sequence[Rows]) -> list[Outputs]:
+        """The outputs of each request.
 
         Raises one of `_DALI_ERRORS` when any row cannot be decoded.
         """
         try:
-            (frames,) = self._pipeline.run(
+            outputs = self._pipeline.run(
                 CLIP=[clip for rows in requests for clip in rows.clips],
                 FRAME_INDEX=[index for rows in requests for index in rows.frame_index],
-                ROTATION=[rotation for rows in requests for rotation in rows.rotation],
+                DISPLAY=[display for rows in requests for display in rows.display],
             )
-            batch = frames.as_tensor()
+            batches = [output.as_tensor() for output in outputs]
         except _DALI_ERRORS:
             self._build()  # DALI says that a pipeline is no longer valid after an error.
             raise
         starts = np.cumsum([0, *map(len, requests)]).tolist()
-        return [_slice(batch, start, len(rows)) for start, rows in zip(starts, requests, strict=False)]
+        return [
+            {name: _slice(batch, start, len(rows)) for name, batch in zip(_OUTPUTS, batches, strict=True)}
+            for start, rows in zip(starts, requests, strict=False)
+        ]
 
 
 def _slice(batch, start: int, count: int):
@@ -158,22 +164,22 @@ class TritonPythonModel:
                 waiting[place] = Rows.of(request)
             except Exception as error:
                 responses[place] = _failure(error)
-        for place, frames in self._decode(waiting).items():
-            responses[place] = _failure(frames) if isinstance(frames, Exception) else _success(frames)
+        for place, outputs in self._decode(waiting).items():
+            responses[place] = _failure(outputs) if isinstance(outputs, Exception) else _success(outputs)
         return responses
 
     def _decode(self, waiting: dict[int, Rows]) -> dict[int, object]:
-        """FRAMES or what went wrong, by the places of `waiting`."""
-        sound = [place for place, rows in waiting.items() if rows.may_decode]
+        """The outputs or what went wrong, by the places of `waiting`."""
+        fit = [place for place, rows in waiting.items() if rows.may_decode]
         results: dict[int, object] = {}
         try:
-            if sound:
-                results |= zip(sound, self._dali.decode([waiting[place] for place in sound]), strict=True)
+            if fit:
+                results |= zip(fit, self._dali.decode([waiting[place] for place in fit]), strict=True)
         except _DALI_ERRORS as error:
-            if len(sound) == 1:
-                results[sound[0]] = self._decode_by_software(waiting[sound[0]], error)
+            if len(fit) == 1:
+                results[fit[0]] = self._decode_by_software(waiting[fit[0]], error)
             else:
-                results |= {place: self._decode_alone(waiting[place]) for place in sound}
+                results |= {place: self._decode_alone(waiting[place]) for place in fit}
         for place, rows in waiting.items():
             if place not in results:
                 results[place] = self._decode_by_software(rows, None)
@@ -188,24 +194,19 @@ class TritonPythonModel:
             return self._decode_by_software(rows, error)
 
     def _decode_by_software(self, rows: Rows, dali_error: Exception | None):
-        """What the CPU decoder makes of rows that DALI could not decode: FRAMES or its error."""
+        """What the CPU decoder makes of rows that DALI could not decode: outputs or its error."""
         try:
-            frames = np.stack(
-                [
-                    _software.decode_window(clip.tobytes(), index, rotation, self._scaler, self._max_pixels)
-                    for clip, index, rotation in zip(
-                        rows.clips, rows.frame_index.tolist(), rows.rotation[:, 0].tolist(), strict=True
-                    )
-                ]
-            )
+            decoded = _software.decode_rows(rows.clips, rows.frame_index, rows.display, self._scaler, self._max_pixels)
+            outputs = _software.tensors_of(decoded)
         except Exception as error:
             return error
-        pb_utils.Logger.log_warn(f"clip_decoder: decoded on the CPU what DALI could not: {dali_error}")
-        return TensorCPU(frames, "")
+        if outputs["SOUND"].any():
+            pb_utils.Logger.log_warn(f"clip_decoder: decoded on the CPU what DALI could not: {dali_error}")
+        return {name: TensorCPU(tensor, "") for name, tensor in outputs.items()}
 
 
-def _success(frames):
-    return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack("FRAMES", frames)])
+def _success(outputs: Outputs):
+    return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, tensor) for name, tensor in outputs.items()])
 
 
 def _failure(error: Exception):

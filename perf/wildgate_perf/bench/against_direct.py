@@ -87,11 +87,14 @@ def _workloads(
     cut = []
     for content in whole:
         track = sampler.sample(content).default_track
-        cut.append((bytes(track.windows[0].clip), track.windows[0].frame_index, track.display.rotation))
+        cut.append((bytes(track.windows[0].clip), track.windows[0].frame_index, track.display.row))
     by_file = by_uri(gateway, [file.as_uri() for file in files])
     return [
         ("sampled", (by_file, CallerSampled(triton, tuple(files), repository))),
-        ("whole", (by_content(gateway, whole), straight_to_triton(triton, [(each, nothing, 0) for each in whole]))),
+        (
+            "whole",
+            (by_content(gateway, whole), straight_to_triton(triton, [(each, nothing, (0, 0, 1, 1)) for each in whole])),
+        ),
         ("cut", (by_content(gateway, [clip for clip, _, _ in cut]), straight_to_triton(triton, cut))),
     ]
 

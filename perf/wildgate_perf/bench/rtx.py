@@ -144,7 +144,7 @@ async def _decoded(bench: Bench, repository: Path, clips: Mapping[str, list[Path
     async with EmbeddedTriton(settings) as triton:
         for kind, files in clips.items():
             sampled = [sampler.sample(file).default_track for file in files]
-            rows = [(bytes(w.clip), w.frame_index, track.display.rotation) for track in sampled for w in track.windows]
+            rows = [(bytes(w.clip), w.frame_index, track.display.row) for track in sampled for w in track.windows]
             workloads[kind] = straight_to_triton(
                 triton.endpoints.grpc, rows, model=CLIP_DECODER, output="FRAMES", rows=_DECODE_ROWS
             )

@@ -1,5 +1,7 @@
 """Clip windows of many requests become few Triton requests.
 
+Rows that share a clip stay together, for the decoder then decodes it once: they are one entry.
+
 One loop blocks for the first row, then gives it company until the batch is full or one timer ends; batches under way
 are bounded, so that rows gather while Triton is busy. A batch that Triton refuses is asked again row by row: one bad
 video never fails its batch-mates.
@@ -45,12 +47,14 @@ class BatchSettings(ConfigSection):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """DETECTIONS [F, K, 6] of one row and the detector's version that made them.
+    """DETECTIONS [F, K, 6], SOUND [F] and PICTURE_SIZE [F, 2] of one row and the detector's version that made them.
 
     `queue_ms` is how long the row waited for its batch, `infer_ms` how long Triton took.
     """
 
     detections: npt.NDArray[np.float32]
+    sound: npt.NDArray[np.uint8]
+    picture_size: npt.NDArray[np.int32]
     version: int
     queue_ms: float
     infer_ms: float
@@ -58,9 +62,11 @@ class RowResult:
 
 @dataclass(eq=False, slots=True)
 class _Entry:
-    row: ClipRow
+    """Rows that go together, and what becomes of them."""
+
+    rows: Sequence[ClipRow]
     deadline: float
-    result: asyncio.Future[RowResult]
+    result: asyncio.Future[list[RowResult]]
     queued: float = field(default_factory=monotonic)
 
     @property
@@ -87,7 +93,7 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Rows that wait for a batch."""
+        """Rows that wait for a batch, those that share a clip as one."""
         return self._queue.qsize() + (self._held is not None)
 
     @property
@@ -107,16 +113,22 @@ class Batcher:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._fail_waiting(ShuttingDown("this server is stopping"))
 
-    async def submit(self, row: ClipRow, deadline: float) -> RowResult:
-        """The detections of one row, asked for before `deadline` (monotonic seconds).
+    async def submit(self, rows: Sequence[ClipRow], deadline: float) -> list[RowResult]:
+        """The detections of rows that share a clip, asked for before `deadline` (monotonic seconds).
 
-        Raises RowRefused when Triton cannot decode the row alone, BackendUnavailable, DeadlineExceeded.
+        They go in one request, as far as one takes them. Raises RowRefused when Triton cannot decode them by
+        themselves, BackendUnavailable, DeadlineExceeded.
         """
         if not self.healthy:
             raise BackendUnavailable("the batcher has stopped")
-        entry = _Entry(row, deadline, asyncio.get_running_loop().create_future())
-        self._queue.put_nowait(entry)
-        return await entry.result
+        loop, most = asyncio.get_running_loop(), self._settings.max_rows
+        entries = [
+            _Entry(rows[start : start + most], deadline, loop.create_future()) for start in range(0, len(rows), most)
+        ]
+        for entry in entries:
+            self._queue.put_nowait(entry)
+        answers = await asyncio.gather(*(entry.result for entry in entries))
+        return [result for answer in answers for result in answer]
 
     async def _run(self) -> None:
         try:
@@ -156,10 +168,11 @@ class Batcher:
         forming = self._forming
         try:
             async with asyncio.timeout(self._settings.max_wait_ms / 1000):
-                while len(forming) < self._settings.max_rows:
+                while sum(len(entry.rows) for entry in forming) < self._settings.max_rows:
                     forming.append(await self._next())
-                    longest = max(len(entry.row.clip) for entry in forming)
-                    if longest * len(forming) > self._max_bytes:
+                    rows = [row for entry in forming for row in entry.rows]
+                    longest = max(len(row.clip) for row in rows)
+                    if len(rows) > self._settings.max_rows or longest * len(rows) > self._max_bytes:
                         self._held = forming.pop()  # too large together: it opens the next batch
                         break
         except TimeoutError:
@@ -205,12 +218,14 @@ class Batcher:
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()
         timeout_s = max(entry.deadline for entry in batch) - started
-        answer = await self._detect([entry.row for entry in batch], max(timeout_s, 0.001))
+        answer = await self._detect([row for entry in batch for row in entry.rows], max(timeout_s, 0.001))
         infer_ms = (monotonic() - started) * 1e3
-        for entry, detections in zip(batch, answer.detections, strict=True):
+        rows = zip(answer.detections, answer.sound, answer.picture_size, strict=True)
+        for entry in batch:
+            own = [next(rows) for _ in entry.rows]
             if not entry.gone:
                 queue_ms = (started - entry.queued) * 1e3
-                entry.result.set_result(RowResult(detections, answer.version, queue_ms, infer_ms))
+                entry.result.set_result([RowResult(*row, answer.version, queue_ms, infer_ms) for row in own])
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:

@@ -13,7 +13,10 @@ The other rules come from how DALI 2.4 drives it (`frames_decoder_gpu.cc`, `fram
   that resets the decoder (IDR) makes that the same; an open GOP's (H.264 recovery points, HEVC's CRA) leaves it to
   what NVDEC's parser makes of missing references. An encoder that is told nothing may write open GOPs (x265 does).
 - Sizes are the container's, pixels are taken as 8 bit 4:2:0 and the matrix as BT.601 (BT.709 is put right after it,
-  see `dali.py`); full range is what NVDEC's parser says it is, which is known of H.264 alone.
+  see `dali.py`); full range is what NVDEC's parser says it is, which is known of H.264 alone. HDR (PQ, HLG) is mapped
+  to what a viewer sees by the CPU decoder alone.
+- It tells of no picture that is damaged or made from missing ones. So what `clean_keyframes` does not vouch for goes to
+  the CPU decoder, which tells.
 - To reach a frame more than ten places on, it seeks to the presentation time of a keyframe among decoding times; with
   frames that are coded long before their turn that could be the wrong keyframe.
 
@@ -27,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wildgate_server.media.sampled_video import BT709, UNSPECIFIED, SampledTrack
 from wildgate_server.repository.model_configs import CPU_PROFILE
@@ -35,6 +39,8 @@ __all__ = ["NVDEC", "DecoderLimits", "needs_cpu_decoder"]
 
 # MatrixCoefficients (ITU-T H.273) that are BT.601, or are read as such, and the one that is put right.
 _RIGHT_MATRICES = frozenset({5, 6, UNSPECIFIED, BT709})
+# TransferCharacteristics of HDR: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
+_HDR_TRANSFERS = frozenset({16, 18})
 # DALI seeks when the next frame is more than 10 places on.
 _MAX_DELAY = 8
 
@@ -69,14 +75,19 @@ NVDEC: Mapping[str, DecoderLimits] = {
 
 
 def needs_cpu_decoder(track: SampledTrack, profile: str, limits: Mapping[str, DecoderLimits] = NVDEC) -> bool:
-    """Whether `video` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself.
+    """Whether `track` needs the CPU decoder beside the profile's own; never where that is a CPU decoder itself.
 
     `profile` is `cpu`, `gpu` or `rtx`; `limits` are those of the GPU's decoder, by codec.
     """
     if profile == CPU_PROFILE:
         return False
     decoder = limits.get(track.codec)
-    return decoder is None or not decoder.take(track) or not _sound(track)
+    return decoder is None or not decoder.take(track) or not _sound(track) or _continues(track)
+
+
+def _continues(track: SampledTrack) -> bool:
+    """Whether windows share a clip, which the CPU decoder alone decodes once for all of them."""
+    return any(before.clip == after.clip for before, after in pairwise(track.windows))
 
 
 def _sound(track: SampledTrack) -> bool:
@@ -87,6 +98,8 @@ def _sound(track: SampledTrack) -> bool:
         and coding.bit_depth == 8
         and coding.interlaced is False
         and coding.matrix in _RIGHT_MATRICES
+        and coding.transfer is not None
+        and coding.transfer not in _HDR_TRANSFERS
         and coding.clean_keyframes is True
         and coding.plain_packets is True
         and coding.steady is True

@@ -40,10 +40,8 @@ class Letterbox:
     side: int
 
     @classmethod
-    def of(cls, width: int, height: int, rotation: int, side: int) -> Letterbox:
-        """For a stored picture of `width` x `height` turned by `rotation` degrees, in a square of `side` pixels."""
-        if rotation % 180:
-            width, height = height, width
+    def of(cls, width: int, height: int, side: int) -> Letterbox:
+        """For a picture displayed at `width` x `height`, in a square of `side` pixels."""
         scale = side / max(width, height)
         inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
         return cls((side - inner_width) // 2, (side - inner_height) // 2, inner_width, inner_height, side)
@@ -60,11 +58,16 @@ class Letterbox:
 
 
 def read_detections(
-    rows: npt.NDArray[np.float32], times_s: Sequence[float], labels: Sequence[str], letterbox: Letterbox, track: int = 0
+    rows: npt.NDArray[np.float32],
+    times_s: Sequence[float],
+    labels: Sequence[str],
+    letterboxes: Sequence[Letterbox | None],
+    track: int = 0,
 ) -> list[Detection]:
     """Detections of one window of `track` from DETECTIONS [F, K, 6], in time order, highest score first within a frame.
 
-    Only the first `len(times_s)` of the F places are read, the others repeat the last frame; a score of 0 is unused.
+    Only the first `len(times_s)` of the F places are read, the others repeat the last frame, and of these only what has
+    a letterbox: without one no picture was seen there. A score of 0 is unused.
 
     Raises BackendUnavailable where a value is not finite, which would otherwise read as nothing seen, and ValueError
     for a class index without a label: detector and manifest disagree.
@@ -72,17 +75,19 @@ def read_detections(
     if not np.isfinite(rows).all():
         raise BackendUnavailable("the detector gave values that are no numbers", retry_after_s=1.0)
     rows = rows[: len(times_s)]
-    places, slots = np.nonzero(rows[..., 4] > 0)
+    seen = np.array([letterbox is not None for letterbox in letterboxes], bool)
+    places, slots = np.nonzero((rows[..., 4] > 0) & seen[:, None])
     used = rows[places, slots]
     order = np.lexsort((-used[:, 4], places))  # stable: equal scores stay in the detector's order
     places, used = places[order], used[order]
     classes = used[:, 5].astype(np.int64)
     if (unknown := classes[(classes < 0) | (classes >= len(labels))]).size:
         raise ValueError(f"the detector answered class {unknown[0]}, the manifest has {len(labels)} labels")
-    boxes = letterbox.to_frame(used[:, :4])
-    return [
-        Detection(labels[index], score, times_s[place], (x1, y1, x2, y2), track)
-        for index, score, place, (x1, y1, x2, y2) in zip(
-            classes.tolist(), used[:, 4].tolist(), places.tolist(), boxes.tolist(), strict=True
-        )
-    ]
+    found = []
+    for place, box, score, index in zip(
+        places.tolist(), used[:, :4], used[:, 4].tolist(), classes.tolist(), strict=True
+    ):
+        if letterbox := letterboxes[place]:
+            x1, y1, x2, y2 = letterbox.to_frame(box).tolist()
+            found.append(Detection(labels[index], score, times_s[place], (x1, y1, x2, y2), track))
+    return found

@@ -45,15 +45,17 @@ async def evidence_frames(
     """
     wanted = _best_times(seen.detections, max_frames)
     evidence = []
-    for shown, window in ((track, window) for track in seen.tracks for window in track.windows):
+    for shown, seen_window in ((track, window) for track in seen.tracks for window in track.windows):
+        window = seen_window.window
         places = [at for at, time_s in enumerate(window.times_s) if (shown.track.number, time_s) in wanted]
         if not places:
             continue
-        row = ClipRow(window.clip, window.frame_index, shown.track.display.rotation)
+        row = ClipRow(window.clip, window.frame_index, shown.track.display)
         [decoded] = await frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
         for at in places:
-            jpeg = await asyncio.to_thread(_jpeg, shown.letterbox.crop(decoded[at]))
-            evidence.append(EvidenceFrame(window.times_s[at], jpeg))
+            if letterbox := seen_window.letterboxes[at]:
+                jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(decoded[at]))
+                evidence.append(EvidenceFrame(window.times_s[at], jpeg))
     return tuple(evidence)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TypeAlias, TypeVar
 
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.inference.batcher import RowResult
@@ -14,28 +16,57 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, Sample
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
-from wildgate_server.triton.client import ClipRow, DecoderRefused
+from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused
 
-__all__ = ["Observation", "Observer", "SeenTrack"]
+__all__ = ["Observation", "Observer", "SeenTrack", "SeenWindow"]
 
-# A longer clip that does not decode is given up: asking for its frames one by one would decode all of it each time.
-_MAX_SALVAGED_FRAMES = 256
 _MAX_ATTEMPTS = 3
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWindow:
+    """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
+
+    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them.
+    """
+
+    window: ClipWindow
+    letterboxes: tuple[Letterbox | None, ...]
+    detections: tuple[Detection, ...]
+    damaged_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SeenTrack:
-    """What was seen in one video track: its windows that were looked at, and where its picture lies in the square."""
+    """What was seen in one video track, in all its windows."""
 
     track: SampledTrack
-    windows: tuple[ClipWindow, ...]
-    detections: tuple[Detection, ...]
-    letterbox: Letterbox
+    windows: tuple[SeenWindow, ...]
+
+    @property
+    def detections(self) -> tuple[Detection, ...]:
+        """All that was seen, in time order."""
+        return tuple(found for seen in self.windows for found in seen.detections)
 
     @property
     def looked_at_s(self) -> tuple[float, ...]:
-        """When the looked-at frames are shown, in seconds."""
-        return tuple(time_s for window in self.windows for time_s in window.times_s)
+        """When the looked-at frames are shown, in seconds: those that are sound, or damaged for players, too."""
+        return tuple(time_s for time_s, letterbox in self._places() if letterbox)
+
+    @property
+    def unsound_s(self) -> tuple[float, ...]:
+        """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
+        return tuple(time_s for time_s, letterbox in self._places() if not letterbox)
+
+    @property
+    def damaged_s(self) -> tuple[float, ...]:
+        """When the looked-at frames are shown that are damaged in the file itself, in seconds."""
+        return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
+
+    def _places(self) -> Iterator[tuple[float, Letterbox | None]]:
+        for seen in self.windows:
+            yield from zip(seen.window.times_s, seen.letterboxes, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +87,11 @@ class Observation:
         """All that was seen, one track after the other."""
         return tuple(found for seen in self.tracks for found in seen.detections)
 
+    @property
+    def unsound(self) -> tuple[tuple[int, float], ...]:
+        """Frames that were to be looked at and are not sound: each its track's number and its time in seconds."""
+        return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.unsound_s)
+
 
 class Observer:
     """Has videos looked at by the ensembles that `router` reaches."""
@@ -69,52 +105,40 @@ class Observer:
     ) -> Observation:
         """Asks the serving release, or the one on trial, for every window of every track.
 
-        A window that Triton refuses is asked for frame by frame, if that is cheap; one that the GPU's decoder refuses
-        is asked of the CPU's, whose answer counts. `software` asks the CPU's from the start.
+        A window that the GPU's decoder refuses is asked of the CPU's, whose answer counts; where that refuses it, too,
+        nothing of it is sound. `software` asks the CPU's from the start.
 
         A verdict is that of one version: where another one came into force between two windows, all are asked for
-        again. Raises CorruptVideo when no frame can be decoded, UnsupportedCodec, BackendUnavailable and
-        DeadlineExceeded.
+        again. Raises CorruptVideo when no frame is sound, UnsupportedCodec, BackendUnavailable and DeadlineExceeded.
         """
         inquiries = [
-            _Inquiry(self._router, track, self._letterbox(track), deadline, canary, software) for track in video.tracks
+            _Inquiry(self._router, track, self._side_px, deadline, canary, software, track is video.default_track)
+            for track in video.tracks
         ]
         for _ in range(_MAX_ATTEMPTS):
-            by_track = await _gather([inquiry.windows(inquiry.track.windows) for inquiry in inquiries])
-            answers = [answer for answers in by_track for answer in answers]
-            if not answers:
-                raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
-            if len(versions := {answer.row.version for answer in answers}) == 1:
+            by_track = await _gather([inquiry.windows() for inquiry in inquiries])
+            rows = [row for answers in by_track for _, row in answers if row]
+            if len(versions := {row.version for row in rows}) <= 1:
                 break
         else:
             raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
+        tracks = tuple(
+            SeenTrack(inquiry.track, tuple(seen for seen, _ in answers))
+            for inquiry, answers in zip(inquiries, by_track, strict=True)
+        )
+        if not any(seen.looked_at_s for seen in tracks):
+            raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
         return Observation(
             release=self._router.release(versions.pop()),
-            tracks=tuple(
-                SeenTrack(
-                    track=inquiry.track,
-                    windows=tuple(answer.window for answer in seen),
-                    detections=tuple(found for answer in seen for found in answer.detections),
-                    letterbox=inquiry.letterbox,
-                )
-                for inquiry, seen in zip(inquiries, by_track, strict=True)
-            ),
+            tracks=tracks,
             decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
-            queue_ms=max(answer.row.queue_ms for answer in answers),
-            infer_ms=max(answer.row.infer_ms for answer in answers),
+            queue_ms=max(row.queue_ms for row in rows),
+            infer_ms=max(row.infer_ms for row in rows),
         )
 
-    def _letterbox(self, track: SampledTrack) -> Letterbox:
-        return Letterbox.of(track.width, track.height, track.display.rotation, self._side_px)
 
-
-@dataclass(frozen=True, slots=True)
-class _WindowAnswer:
-    """A window, or a frame of one, as Triton answered for it."""
-
-    window: ClipWindow
-    detections: Sequence[Detection]
-    row: RowResult
+_Answer: TypeAlias = tuple[SeenWindow, RowResult | None]
+"""A window as it was seen, and Triton's answer; none where it was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,41 +147,55 @@ class _Inquiry:
 
     router: ReleaseRouter
     track: SampledTrack
-    letterbox: Letterbox
+    side_px: int
     deadline: float
     canary: bool
     software: bool
+    required: bool
+    """Whether the video cannot be scored without this track; of another one nothing is sound without a decoder."""
 
-    async def windows(self, windows: Sequence[ClipWindow]) -> list[_WindowAnswer]:
+    async def windows(self) -> list[_Answer]:
         """The answers in order; the first failure cancels the others and is raised as itself."""
-        return [answer for answers in await _gather([self._window(each) for each in windows]) for answer in answers]
+        alike = [tuple(windows) for _, windows in groupby(self.track.windows, lambda window: window.clip)]
+        return [answer for answers in await _gather([self._windows(group) for group in alike]) for answer in answers]
 
-    async def _window(self, window: ClipWindow) -> list[_WindowAnswer]:
+    async def _windows(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
+        """The answers to windows that share a clip."""
         try:
-            return [await self._ask(window)]
+            return await self._ask(windows)
         except DecoderRefused:
-            return await replace(self, software=True).windows([window])
+            return await replace(self, software=True)._windows(windows)
         except RowRefused as refusal:
-            if refusal.unsupported:
+            if refusal.unsupported and self.required:
                 raise UnsupportedCodec(
                     f"the detector's decoder does not know codec {self.track.codec}",
                     metadata={"codec": self.track.codec, "profile": self.track.profile},
                     field="source",
                 ) from None
-            if len(window.times_s) == 1 or window.coded_frames > _MAX_SALVAGED_FRAMES:
-                return []
-        return await self.windows(window.frames())
+            return [(SeenWindow(window, (None,) * len(window.times_s), ()), None) for window in windows]
 
-    async def _ask(self, window: ClipWindow) -> _WindowAnswer:
-        row = ClipRow(window.clip, window.frame_index, self.track.display.rotation)
+    async def _ask(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
+        rows = [ClipRow(window.clip, window.frame_index, self.track.display) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
-        result = await self.router.submit(name, row, self.deadline)
-        labels = self.router.release(result.version).labels
-        detections = read_detections(result.detections, window.times_s, labels, self.letterbox, self.track.number)
-        return _WindowAnswer(window, detections, result)
+        results = await self.router.submit(name, rows, self.deadline)
+        return [(self._seen(window, row), row) for window, row in zip(windows, results, strict=True)]
+
+    def _seen(self, window: ClipWindow, row: RowResult) -> SeenWindow:
+        places = slice(len(window.times_s))
+        letterboxes = tuple(
+            Letterbox.of(width, height, self.side_px) if sound else None
+            for sound, (width, height) in zip(
+                row.sound[places].tolist(), row.picture_size[places].tolist(), strict=True
+            )
+        )
+        labels = self.router.release(row.version).labels
+        detections = read_detections(row.detections, window.times_s, labels, letterboxes, self.track.number)
+        sounds = zip(window.times_s, row.sound.tolist(), strict=False)
+        damaged_s = tuple(time_s for time_s, sound in sounds if sound == DAMAGED)
+        return SeenWindow(window, letterboxes, tuple(detections), damaged_s)
 
 
-async def _gather(answers: Sequence[Coroutine[None, None, list[_WindowAnswer]]]) -> list[list[_WindowAnswer]]:
+async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(answer) for answer in answers]

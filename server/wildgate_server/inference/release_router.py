@@ -116,12 +116,12 @@ class ReleaseRouter:
         needed = ensembles(self.releases.rollout)
         await self._close(*(name for name in self._batchers if name not in needed))
 
-    async def submit(self, ensemble: str, row: ClipRow, deadline: float) -> RowResult:
-        """What `ensemble` detects in one row. Raises as `Batcher.submit` does."""
+    async def submit(self, ensemble: str, rows: Sequence[ClipRow], deadline: float) -> list[RowResult]:
+        """What `ensemble` detects in rows that share a clip. Raises as `Batcher.submit` does."""
         if (batcher := self._batchers.get(ensemble)) is None:
             batcher = self._batchers[ensemble] = Batcher(self._settings, partial(self._detect, ensemble))
             batcher.start()
-        return await batcher.submit(row, deadline)
+        return await batcher.submit(rows, deadline)
 
     async def _close(self, *names: str) -> None:
         for name in names:

@@ -84,7 +84,8 @@ _HEVC = _NalSyntax(
 class DeclaredStream:
     """What container and FFmpeg's parsers say of a video stream before anything is decoded.
 
-    `pixel_format` is FFmpeg's name, if known; `matrix` and `range` are FFmpeg's AVColorSpace and AVColorRange.
+    `pixel_format` is FFmpeg's name, if known; `matrix`, `range` and `transfer` are FFmpeg's AVColorSpace, AVColorRange
+    and AVColorTransferCharacteristic.
     """
 
     codec: str
@@ -94,6 +95,7 @@ class DeclaredStream:
     pixel_format: str | None
     matrix: int
     range: int
+    transfer: int
 
     @classmethod
     def of(cls, context: VideoCodecContext) -> DeclaredStream:
@@ -106,6 +108,7 @@ class DeclaredStream:
             pixel_format=context.pix_fmt,
             matrix=int(context.colorspace),
             range=int(context.color_range),
+            transfer=int(context.color_trc),
         )
 
     def coding(self, packets: Iterable[tuple[bool, Packet]], delay: int) -> Coding:
@@ -150,6 +153,7 @@ class DeclaredStream:
             bit_depth=parameters.bit_depth,
             interlaced=parameters.interlaced,
             matrix=self.matrix if parameters.matrix is None else parameters.matrix,
+            transfer=self.transfer if parameters.transfer is None else parameters.transfer,
             # Where the stream says nothing, only FFmpeg heeds what the container says.
             full_range=said if said is not None else (None if self.range == _FULL_RANGE else False),
             steady=coding.steady and (parameters.width, parameters.height) == (self.width, self.height),
@@ -169,6 +173,7 @@ class DeclaredStream:
             bit_depth=bit_depth,
             interlaced=None if progressive == interlaced else interlaced,
             matrix=self.matrix,
+            transfer=self.transfer,
             full_range=None if self.range == _FULL_RANGE else False,  # FFmpeg does not tell who says so.
         )
 
@@ -184,6 +189,7 @@ class DeclaredStream:
             bit_depth=8,
             interlaced=False,
             matrix=matrix,
+            transfer=self.transfer,
             full_range=full_range,
             clean_keyframes=all(
                 header.is_keyframe for (is_key, _), header in zip(packets, headers, strict=True) if is_key

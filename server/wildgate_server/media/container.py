@@ -14,31 +14,29 @@ from typing import BinaryIO, cast
 import av
 import av.error
 from av.container import Flags, InputContainer
-from av.packet import Packet
+from av.packet import Packet, PacketSideData
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
-from wildgate_server.media.keyframe_check import keyframe_check
+from wildgate_server.media.keyframe_check import FROM_THE_START, keyframe_check
 from wildgate_server.media.sample import Sample, UnfitIndex
-from wildgate_server.media.video import Reading, Video, VideoPacket, out_of_memory
+from wildgate_server.media.sampled_video import VideoLimits
+from wildgate_server.media.video import Entry, IndexedTrack, Reading, Video, VideoPacket, out_of_memory
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
 __all__ = ["open_by_index", "open_excerpt", "open_video"]
 
-# What videos come in; and sound alone, so that it is told from what is not media at all.
-_DEMUXERS = (
-    "aac,ac3,amr,asf,avi,eac3,flac,flv,h264,hevc,ivf,loas,matroska,mov,mp3,mpeg,mpegts,mpegvideo,m4v,obu,ogg,wav"
-)
-
-# Untrusted input: only plain containers (a playlist would make FFmpeg open what it names), no protocol at all.
-# skip_frame=all keeps FFmpeg's probing from decoding pictures: opening 720x1280 H.264 takes 3 ms then, not 25.
-_OPEN_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none", "skip_frame": "all"}
+# Untrusted input: no protocol at all. skip_frame=all keeps FFmpeg's probing from decoding pictures: opening 720x1280
+# H.264 takes 3 ms then, not 25.
+_OPEN_OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
 
 # One packet of the video tells the profile, and 32 KiB have one even where sound comes first. Probing on, for frame
 # rates that nobody asks for, takes four times as long.
 _INDEX_OPTIONS = {**_OPEN_OPTIONS, "analyzeduration": "0", "probesize": "32768"}
+# Pictures that no player shows as video: cover art, thumbnails of chapters, tiles of a larger picture.
+_NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
 _BEFORE_ALL = -(1 << 62)  # before any time stamp
 
 # Ten minutes at 240 frames a second. A file of some KiB can promise millions of them, all of the same bytes.
@@ -49,66 +47,100 @@ _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
 
 @contextmanager
-def open_video(source: BinaryIO | FileView, is_cut_short: bool = False) -> Iterator[Video]:
-    """Opens the best video stream of a media file and reads its packets; `is_cut_short` where it is known to go on.
+def open_video(source: BinaryIO | FileView, limits: VideoLimits, is_cut_short: bool = False) -> Iterator[list[Video]]:
+    """Opens the video tracks of a media file and reads their packets; `is_cut_short` where it is known to go on.
+
+    The track that a player shows by default comes first; one without any frame is left out.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec or VideoTooLarge.
     """
+    options = {**_OPEN_OPTIONS, "format_whitelist": ",".join(limits.containers)}
     try:
-        container = av.open(source, "r", options=_OPEN_OPTIONS)
+        container = av.open(source, "r", options=options)
     except MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise NotAVideo(f"no media container that can be read: {_ffmpeg_reason(error)}", field="source") from None
     with container:
-        stream = _video_stream(container)
-        packets, is_whole = _all_packets(container, stream)
-        _check_one_sample_entry(packets, stream)
-        is_keyframe = keyframe_check(stream.codec_context)
-        for packet in packets:
-            if packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
+        streams = _video_streams(container, limits)
+        packets, is_whole = _all_packets(container, streams)
+        videos = [
+            _video(container, stream, packets[stream.index], is_whole and not is_cut_short)
+            for stream in streams
+            if packets[stream.index]
+        ]
+        if not videos:
+            raise CorruptVideo("the video stream holds no frames", field="source")
+        yield videos
+
+
+def _video(container: InputContainer, stream: VideoStream, packets: list[VideoPacket], is_whole: bool) -> Video:
+    entries = _entries(packets, stream)
+    ends = [*(entry.start for entry in entries[1:]), len(packets)]
+    from_the_start = stream.codec_context.codec.canonical_name in FROM_THE_START
+    for entry, end in zip(entries, ends, strict=True):
+        is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
+        for place, packet in enumerate(packets[entry.start : end]):
+            if from_the_start:
+                packet.is_keyframe = not place
+            elif packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
                 packet.is_keyframe = False
-        samples = _samples(packets, stream)
-        end_s = None if is_whole and not is_cut_short else _declared_end_s(container, stream)
-        yield Video(stream, samples, dict(enumerate(packets)), end_s)
+    end_s = None if is_whole else _declared_end_s(container, stream)
+    return Video(stream, _samples(packets, stream), dict(enumerate(packets)), end_s, entries)
 
 
 @contextmanager
-def open_by_index(file: ByteSource) -> Iterator[Reading]:
-    """Opens the best video stream of ISO media (MP4, MOV) without reading its packets.
+def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
+    """Opens the video tracks of ISO media (MP4, MOV) without reading their packets.
 
     Raises UnfitIndex for a file of another kind, and where packets have more to them than time, kind and bytes, or
     do not begin with a keyframe, or not all can be read; VideoTooLarge where there are too many.
     """
     if not is_iso_media(file):
         raise UnfitIndex("not ISO media")
-    ranges: list[ByteRange] = []
     with ExitStack() as opened:
         try:
             view = IndexView(file)
             container = opened.enter_context(av.open(view, "r", format="mov", options=_INDEX_OPTIONS))
-            stream = _video_stream(container)
-            samples = _samples(_without_bytes(container, stream, view, ranges), stream)
+            streams = _video_streams(container, limits)
+            if any(stream.codec_context.pix_fmt == "pal8" for stream in streams):
+                raise UnfitIndex("the palette comes but once, with the packet that probing takes")
+            ranges: list[list[ByteRange]] = [[] for _ in streams]
+            samples = [
+                _samples(_without_bytes(container, stream, view, spans), stream)
+                for stream, spans in zip(streams, ranges, strict=True)
+            ]
         except MemoryError:
             raise out_of_memory() from None
         except (av.error.FFmpegError, UnicodeDecodeError, NoVideoStream, UnsupportedCodec, CorruptVideo) as error:
             raise UnfitIndex(_ffmpeg_reason(error)) from None
-        if not samples[0].is_keyframe:
+        if not all(of_track[0].is_keyframe for of_track in samples):
             raise UnfitIndex("the video does not begin with a keyframe")
-        if any(span.start < 0 or span.end > file.size for span in ranges):
+        if any(span.start < 0 or span.end > file.size for spans in ranges for span in spans):
             raise UnfitIndex("packets lie outside of the file")
 
-        def with_packets(places: Sequence[int]) -> AbstractContextManager[Video]:
-            is_keyframe = keyframe_check(stream.codec_context)
-            packets: dict[int, VideoPacket] = {}
-            for place, content in zip(places, file.read([ranges[place] for place in places]), strict=True):
-                if samples[place].is_keyframe and not is_keyframe(content):
-                    raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
-                packets[place] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
-                packet.is_keyframe = samples[place].is_keyframe
-            return nullcontext(Video(stream, samples, packets))
+        def with_packets(needed: Sequence[Sequence[int]]) -> AbstractContextManager[list[Video]]:
+            wanted = [spans[place] for spans, places in zip(ranges, needed, strict=True) for place in places]
+            contents = iter(file.read(wanted))
+            parts = zip(streams, samples, needed, strict=True)
+            return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
-        yield Reading(samples, with_packets)
+        yield Reading([IndexedTrack(known) for known in samples], with_packets)
+
+
+def _with_bytes(
+    stream: VideoStream, samples: Sequence[Sample], places: Sequence[int], contents: Iterator[memoryview]
+) -> Video:
+    """The packets at `places` of an index, whose bytes come next of `contents`."""
+    is_keyframe = keyframe_check(stream.codec_context)
+    packets: dict[int, VideoPacket] = {}
+    for place in places:
+        content = next(contents)
+        if samples[place].is_keyframe and not is_keyframe(content):
+            raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
+        packets[place] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
+        packet.is_keyframe = samples[place].is_keyframe
+    return Video(stream, samples, packets)
 
 
 def _without_bytes(
@@ -118,8 +150,7 @@ def _without_bytes(
     # Seeking does away with the parser that probing took; there will be nothing to parse.
     view.hide_payloads()
     for other in container.streams:
-        if other is not stream:
-            other.discard = Discard.all
+        other.discard = Discard.default if other is stream else Discard.all
     container.flags |= cast(int, Flags.no_parse.value)
     container.seek(_BEFORE_ALL, any_frame=True, stream=stream)
     for count, packet in enumerate(container.demux(stream)):
@@ -136,49 +167,58 @@ def _without_bytes(
 
 
 @contextmanager
-def open_excerpt(content: bytes, samples: Sequence[Sample], places: Sequence[int]) -> Iterator[Video]:
+def open_excerpt(
+    content: bytes, limits: VideoLimits, samples: Sequence[Sample], places: Sequence[int]
+) -> Iterator[Video]:
     """Opens a media file of nothing but the packets at `places` of `samples`, which were taken from a larger file.
 
-    Raises UnfitIndex unless it has just these packets, with these times and kinds.
+    Raises UnfitIndex unless it has just these packets, with these times and kinds, of one track.
     """
     try:
-        with open_video(io.BytesIO(content)) as video:
+        with open_video(io.BytesIO(content), limits) as [video, *others]:
             found = [(sample.time_s, sample.is_keyframe) for sample in video.samples]
-            if found != [(samples[place].time_s, samples[place].is_keyframe) for place in places]:
+            if others or found != [(samples[place].time_s, samples[place].is_keyframe) for place in places]:
                 raise UnfitIndex("the packets are not those that the index promises")
             yield Video(video.stream, samples, dict(zip(places, video.packets.values(), strict=True)))
     except InvalidVideo as error:
         raise UnfitIndex(error.message) from None
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+def _video_streams(container: InputContainer, limits: VideoLimits) -> list[VideoStream]:
+    """The streams that a player could show, the one that it shows by default first."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & _NO_VIDEO]
+    if not streams:
         raise NoVideoStream("the file has no video stream", field="source")
-    if stream.codec_context is None:
-        raise UnsupportedCodec(
-            "the video stream's codec is unknown to this build",
-            metadata={"codec": "unknown", "profile": "unknown"},
-            field="source",
-        )
-    return stream
+    if len(streams) > limits.max_tracks:
+        raise VideoTooLarge.past("max_tracks", limits.max_tracks, len(streams))
+    for stream in streams:
+        if stream.codec_context is None:
+            raise UnsupportedCodec(
+                f"the codec of video stream {stream.index} is unknown to this build",
+                metadata={"codec": "unknown", "profile": "unknown"},
+                field="source",
+            )
+    return sorted(streams, key=lambda stream: not stream.disposition & Disposition.default)
 
 
-def _all_packets(container: InputContainer, stream: VideoStream) -> tuple[list[VideoPacket], bool]:
-    """The stream's packets, but for those at places that cannot be read, and whether there was no such place.
+def _all_packets(
+    container: InputContainer, streams: Sequence[VideoStream]
+) -> tuple[dict[int, list[VideoPacket]], bool]:
+    """The streams' packets, by stream, but for those at places that cannot be read; whether there was no such place.
 
     Such a place may look like the end of the file; so the end is where nothing comes any more.
     """
-    packets: list[VideoPacket] = []
+    packets: dict[int, list[VideoPacket]] = {stream.index: [] for stream in streams}
     is_whole = True
-    empty = 0
+    count = empty = 0
     for stop in range(_MOST_STOPS):
-        before = len(packets)
+        before = count
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*streams):
                 if packet.size:
-                    _check_count(len(packets))
-                    packets.append(packet)
+                    _check_count(count)
+                    count += 1
+                    packets[packet.stream_index].append(cast(VideoPacket, packet))
                 elif packet.pts is not None:
                     empty += 1
         except MemoryError:
@@ -186,11 +226,11 @@ def _all_packets(container: InputContainer, stream: VideoStream) -> tuple[list[V
         except av.error.FFmpegError:
             is_whole = False
             continue
-        if len(packets) == before:
+        if count == before:
             break
         is_whole = is_whole and not stop
     if container.format.name.startswith("mov"):  # where the index has every packet
-        is_whole = is_whole and len(packets) + empty >= len(stream.index_entries)
+        is_whole = is_whole and count + empty >= sum(len(stream.index_entries) for stream in streams)
     return packets, is_whole
 
 
@@ -199,22 +239,25 @@ def _check_count(packets: int) -> None:
         raise VideoTooLarge.past("max_coded_frames", _MOST_FRAMES, packets + 1)
 
 
-def _check_one_sample_entry(packets: Sequence[VideoPacket], stream: VideoStream) -> None:
-    """Raises UnsupportedCodec where the container changes how packets are to be decoded, which a clip has no place for.
+def _entries(packets: Sequence[VideoPacket], stream: VideoStream) -> list[Entry]:
+    """The runs of packets that are decoded by the same parameters, as the container tells them; the first is at 0.
 
-    FLV repeats what was said before; that is no change.
+    FLV repeats what was said before; that is no change. A palette is in force until the next one, but is told once:
+    here every packet gets its own.
     """
-    codec = stream.codec_context
-    said = codec.extradata or b""
-    for packet in packets:
-        if not any(packet.iter_sidedata()):
-            continue  # which is told in a sixth of the time
-        if packet.has_sidedata("new_extradata") and bytes(packet.get_sidedata("new_extradata")) != said:
-            raise UnsupportedCodec(
-                "the codec's parameters change within the video",
-                metadata={"codec": codec.codec.canonical_name, "profile": str(codec.profile or "unknown")},
-                field="source",
-            )
+    entries = [Entry(0, stream.codec_context.extradata or b"")]
+    palette: PacketSideData | None = None
+    for place, packet in enumerate(packets):
+        if any(packet.iter_sidedata()):  # which is told in a sixth of the time
+            if packet.has_sidedata("new_extradata"):
+                extradata = bytes(packet.get_sidedata("new_extradata"))
+                if extradata != entries[-1].extradata:
+                    entries.append(Entry(place, extradata))
+            if packet.has_sidedata("palette"):
+                palette = packet.get_sidedata("palette")
+        if palette is not None and not packet.has_sidedata("palette"):
+            packet.set_sidedata(palette)
+    return entries if len(entries) < 2 or entries[1].start else entries[1:]
 
 
 def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | None:

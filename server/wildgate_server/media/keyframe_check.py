@@ -12,18 +12,22 @@ from av.video.codeccontext import VideoCodecContext
 from wildgate_server.media.nal_units import is_h264_recovery_point
 from wildgate_server.media.video import out_of_memory
 
-__all__ = ["keyframe_check"]
+__all__ = ["FROM_THE_START", "keyframe_check"]
 
 # Codecs whose parsers in FFmpeg tell keyframes.
 _PARSED = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
+
+FROM_THE_START = frozenset({"gif", "apng", "h261"})
+"""Codecs of which nothing but the first frame is a keyframe: others draw on those before, or nothing tells that they do
+not. FFmpeg calls frames of these keyframes that are none."""
 
 KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], "bool | None"]
 """Whether a packet is a keyframe; None for codecs that nothing here can tell it of."""
 
 
-def keyframe_check(context: VideoCodecContext) -> KeyframeCheck:
-    """Tells keyframes of the video stream with this codec context."""
-    codec, extradata = context.codec.canonical_name, context.extradata or b""
+def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -> KeyframeCheck:
+    """Tells keyframes of the video stream with this codec context, by its parameters or by others than its own."""
+    codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
     if context.codec.intra_only:
         return lambda packet: True
     if codec == "mpeg4":
@@ -31,7 +35,7 @@ def keyframe_check(context: VideoCodecContext) -> KeyframeCheck:
     if codec not in _PARSED:
         return lambda packet: None
     parser = CodecContext.create(context.codec.name, "r")
-    parser.extradata = context.extradata
+    parser.extradata = extradata or None
 
     def is_keyframe(packet: bytes | memoryview) -> bool:
         try:

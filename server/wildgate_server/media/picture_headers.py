@@ -49,7 +49,7 @@ class _Bits:
 class ParameterSet:
     """An H.264 sequence parameter set; sizes in pixels of the shown picture.
 
-    `matrix` and `full_range` are None where it does not say them.
+    `matrix`, `transfer` and `full_range` are None where it does not say them.
     """
 
     width: int
@@ -57,6 +57,7 @@ class ParameterSet:
     chroma: str
     bit_depth: int
     interlaced: bool
+    transfer: int | None
     matrix: int | None
     full_range: bool | None
 
@@ -96,9 +97,9 @@ class ParameterSet:
         if bits.flag():
             width -= across * (bits.golomb() + bits.golomb())
             height -= down * (bits.golomb() + bits.golomb())
-        matrix, full_range = _signal(bits) if bits.flag() else (None, None)
+        transfer, matrix, full_range = _signal(bits) if bits.flag() else (None, None, None)
         chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(chroma_format, "unknown")
-        return cls(width, height, chroma, bit_depth, interlaced, matrix, full_range)
+        return cls(width, height, chroma, bit_depth, interlaced, transfer, matrix, full_range)
 
 
 def _skip_scaling_lists(bits: _Bits, count: int) -> None:
@@ -127,20 +128,20 @@ def _skip_picture_order(bits: _Bits) -> None:
             bits.golomb()
 
 
-def _signal(bits: _Bits) -> tuple[int | None, bool | None]:
-    """Matrix and range of the video usability information."""
+def _signal(bits: _Bits) -> tuple[int | None, int | None, bool | None]:
+    """Transfer, matrix and range of the video usability information."""
     if bits.flag() and bits.take(8) == 255:  # aspect ratio
         bits.take(32)
     if bits.flag():  # overscan
         bits.flag()
     if not bits.flag():
-        return None, None
+        return None, None, None
     bits.take(3)
     full_range = bits.flag()
     if not bits.flag():
-        return None, full_range
-    bits.take(16)
-    return bits.take(8), full_range
+        return None, None, full_range
+    bits.take(8)
+    return bits.take(8), bits.take(8), full_range
 
 
 # VP9 bitstream specification, 7.2.2: color_space, as MatrixCoefficients of H.273.

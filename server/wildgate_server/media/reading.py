@@ -15,8 +15,9 @@ from wildgate_server.media.file_view import FileView
 from wildgate_server.media.matroska_head import is_cut_short, is_matroska
 from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import UnfitIndex
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.media.transport_stream_index import TransportStreamIndex, is_transport_stream
-from wildgate_server.media.video import Reading, Video
+from wildgate_server.media.video import IndexedTrack, Reading, Video
 from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["WAYS_TO_READ", "Way"]
@@ -25,14 +26,14 @@ _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 
 
 @contextmanager
-def _by_index(file: ByteSource, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
+def _by_index(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
     """ISO media: the index tells where every sample lies."""
-    with open_by_index(file) as reading:
+    with open_by_index(file, limits) as reading:
         yield reading
 
 
 @contextmanager
-def _by_keyframes(file: ByteSource, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
+def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
     """Excerpts of files that tell where keyframes lie: enough, where these are dense.
 
     Matroska and WebM have cues; in MPEG transport streams keyframes are looked for where the time says they should be.
@@ -51,23 +52,28 @@ def _by_keyframes(file: ByteSource, max_gap_s: float, max_excerpt_bytes: int) ->
     if any(gap > max_gap_s + _ROUNDING_S for gap in gaps) or not all(sample.is_keyframe for sample in samples[:-1]):
         raise UnfitIndex("frames between keyframes are needed")
 
-    def with_packets(needed: Sequence[int]) -> AbstractContextManager[Video]:
-        excerpt = index.excerpt(needed)
+    @contextmanager
+    def with_packets(needed: Sequence[Sequence[int]]) -> Iterator[list[Video]]:
+        [places] = needed
+        excerpt = index.excerpt(places)
         if len(excerpt) > max_excerpt_bytes:
             raise UnfitIndex("the keyframes are larger than may be sent on")
-        return open_excerpt(excerpt, samples, needed)
+        with open_excerpt(excerpt, limits, samples, places) as video:
+            yield [video]
 
-    yield Reading(samples, with_packets)
+    yield Reading([IndexedTrack(samples)], with_packets)
 
 
 @contextmanager
-def _whole(file: ByteSource, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
-    with open_video(FileView(file), is_cut_short=is_matroska(file) and is_cut_short(file)) as video:
-        yield Reading(video.samples, lambda needed: nullcontext(video), video.declared_end_s)
+def _whole(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
+    with open_video(FileView(file), limits, is_cut_short=is_matroska(file) and is_cut_short(file)) as videos:
+        tracks = [IndexedTrack(video.samples, video.declared_end_s) for video in videos]
+        yield Reading(tracks, lambda needed: nullcontext(videos))
 
 
-Way: TypeAlias = Callable[[ByteSource, float, int], AbstractContextManager[Reading]]
-"""Takes a file, the longest gap in seconds to leave between looked-at frames, and the bytes that these may have."""
+Way: TypeAlias = Callable[[ByteSource, VideoLimits, float, int], AbstractContextManager[Reading]]
+"""Takes a file, what it may hold, the longest gap in seconds to leave between looked-at frames, and how many bytes
+these may have."""
 
 WAYS_TO_READ: tuple[Way, ...] = (_by_index, _by_keyframes, _whole)
 """What to try on a file, the cheapest first; all but the last may raise UnfitIndex."""

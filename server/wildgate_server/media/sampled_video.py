@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from wildgate_server.media.containers import CONTAINERS
+
 __all__ = [
     "BT709",
     "MAX_TEXT",
@@ -43,11 +45,15 @@ _Aspect = Annotated[int, _Bounded(ge=1, lt=1 << 31)]
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """What a video may hold: bytes of the file, pixels of a stored picture, seconds from first to last frame."""
+    """What a video may hold: bytes of the file, pixels of a stored picture, seconds from first to last frame, and
+    video tracks; `containers` are those that it may come in, by FFmpeg's names.
+    """
 
     max_bytes: int
     max_pixels: int
     max_seconds: float
+    max_tracks: int = 8
+    containers: tuple[str, ...] = CONTAINERS
 
 
 # MatrixCoefficients, ITU-T H.273, table 4; FFmpeg's AVColorSpace has the same numbers.
@@ -58,10 +64,10 @@ BT709, UNSPECIFIED = 1, 2
 class Coding:
     """How a video's clips are coded; None stands for unknown.
 
-    `matrix` is MatrixCoefficients of ITU-T H.273. `clean_keyframes`: every keyframe of the clips
-    resets the decoder, so that a gap before it does no harm. `plain_packets`: every packet is one picture, and shown.
-    `steady`: size and parameter sets are the same in all packets and in the container. `delay` is the largest number
-    of places by which a frame is coded before its turn to be shown.
+    `matrix` and `transfer` are MatrixCoefficients and TransferCharacteristics of ITU-T H.273. `clean_keyframes`: every
+    keyframe of the clips resets the decoder, so that a gap before it does no harm. `plain_packets`: every packet is one
+    picture, and shown. `steady`: size and parameter sets are the same in all packets and in the container. `delay` is
+    the largest number of places by which a frame is coded before its turn to be shown.
     """
 
     chroma: _Text | None = None
@@ -73,6 +79,7 @@ class Coding:
     plain_packets: bool | None = None
     steady: bool | None = None
     delay: _Int32 | None = None
+    transfer: _Int32 | None = None
 
 
 UNKNOWN_CODING = Coding()
@@ -90,6 +97,11 @@ class Display:
     mirrored: bool = False
     pixel_aspect: tuple[_Aspect, _Aspect] = (1, 1)
 
+    @property
+    def row(self) -> tuple[int, int, int, int]:
+        """The numbers of DISPLAY, by which `clip_decoder` is told."""
+        return (self.rotation, int(self.mirrored), *self.pixel_aspect)
+
 
 @dataclass(frozen=True, slots=True)
 class ClipWindow:
@@ -104,14 +116,6 @@ class ClipWindow:
     frame_index: tuple[_Int32, ...]
     times_s: tuple[float, ...]
     coded_frames: _Int32
-
-    def frames(self) -> list[ClipWindow]:
-        """The same clip with each looked-at frame as a window of its own."""
-        places = len(self.frame_index)
-        return [
-            ClipWindow(self.clip, (index,) * places, (time_s,), self.coded_frames)
-            for index, time_s in zip(self.frame_index, self.times_s, strict=False)
-        ]
 
 
 @dataclass(frozen=True, slots=True)

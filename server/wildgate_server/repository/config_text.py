@@ -28,10 +28,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Interface:
-    """The tensors of all models, `clip` those of a decoder's input; here once, because ensembles repeat the others'."""
+    """The tensors of all models; here once, because ensembles repeat the others'.
+
+    `clip` is a decoder's input; `places` is what it tells about the `frames` that it puts into the F places.
+    """
 
     clip: tuple[Tensor, ...]
     frames: Tensor
+    places: tuple[Tensor, ...]
     detections: Tensor
 
     @classmethod
@@ -43,9 +47,13 @@ class Interface:
                 # Ragged: clips of different lengths from different requests share one batch, without padding.
                 Tensor("CLIP", "TYPE_UINT8", (-1,), ragged=True),
                 Tensor("FRAME_INDEX", "TYPE_INT32", (frames,)),
-                Tensor("ROTATION", "TYPE_INT32", (1,)),
+                Tensor("DISPLAY", "TYPE_INT32", (4,)),
             ),
             frames=Tensor("FRAMES", "TYPE_UINT8", (frames, side, side, 3)),
+            places=(
+                Tensor("SOUND", "TYPE_UINT8", (frames,)),
+                Tensor("PICTURE_SIZE", "TYPE_INT32", (frames, 2)),
+            ),
             detections=Tensor("DETECTIONS", "TYPE_FP32", (frames, manifest.detections_per_frame, 6)),
         )
 

@@ -175,14 +175,14 @@ def _video_scorer(name: str, version: int, manifest: ModelManifest, *, software:
     interface = Interface.of(manifest)
     decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
     steps = [
-        step(decoder, -1, interface.clip, [interface.frames]),
+        step(decoder, -1, interface.clip, [interface.frames, *interface.places]),
         step(DETECTOR, version, [interface.frames], [interface.detections]),
     ]
     return (
         head(name, 'platform: "ensemble"', manifest)
         + version_policy(version)
         + tensors("input", interface.clip, may_be_ragged=False)
-        + tensors("output", [interface.detections])
+        + tensors("output", [interface.detections, *interface.places])
         + "ensemble_scheduling {\n  step [\n"
         + ",\n".join(steps)
         + "\n  ]\n}\n"
@@ -221,7 +221,7 @@ def _software_decoder(name: str, manifest: ModelManifest) -> str:
 
 def _decoder_interface(manifest: ModelManifest) -> str:
     interface = Interface.of(manifest)
-    return tensors("input", interface.clip) + tensors("output", [interface.frames])
+    return tensors("input", interface.clip) + tensors("output", [interface.frames, *interface.places])
 
 
 def _software_parameters(manifest: ModelManifest) -> dict[str, object]:

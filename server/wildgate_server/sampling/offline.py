@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wildgate_server.errors import NotAVideo, WildgateError
-from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledVideo, VideoLimits
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
@@ -15,6 +16,7 @@ from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = [
     "ClipWindow",
+    "Display",
     "NotAVideo",
     "SampledVideo",
     "SamplingConfig",
@@ -34,18 +36,19 @@ def default_config(frames_per_window: int) -> SamplingConfig:
 
 def default_limits(max_pixels: int) -> VideoLimits:
     """What a video may hold by the default settings, a picture at most `max_pixels`."""
-    source = SourceSettings()
-    return VideoLimits(max_bytes=source.max_bytes, max_pixels=max_pixels, max_seconds=source.max_seconds)
+    return SamplingSettings().limits(SourceSettings(), max_pixels)
 
 
-def sample_file(path: Path, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
-    """Samples the video in a local file.
+def sample_file(path: Path, config: SamplingConfig, limits: VideoLimits, look: Look = PLAIN_LOOK) -> SampledVideo:
+    """Samples the video in a local file, as `look` asks.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec, VideoTooLarge, UriNotFound and FetchFailed.
     """
-    return sample_video(VideoFile(path), config, limits)
+    return sample_video(VideoFile(path), config, limits, look)
 
 
-def sample_content(content: bytes, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+def sample_content(
+    content: bytes, config: SamplingConfig, limits: VideoLimits, look: Look = PLAIN_LOOK
+) -> SampledVideo:
     """Samples the video in a media file's bytes. Raises as `sample_file` does, but for what is read from a disk."""
-    return sample_video(Content(content, content_digest(content)), config, limits)
+    return sample_video(Content(content, content_digest(content)), config, limits, look)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from time import perf_counter
 
 from blake3 import blake3
 
 from wildgate_server.errors import CorruptVideo, VideoTooLarge
 from wildgate_server.media.reading import WAYS_TO_READ
-from wildgate_server.media.sample import Sample, UnfitIndex
+from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import (
     UNKNOWN_CODING,
     ClipWindow,
@@ -23,9 +24,10 @@ from wildgate_server.media.sampled_video import (
     SampledVideo,
     VideoLimits,
 )
-from wildgate_server.media.video import Clip, Reading
+from wildgate_server.media.video import Clip, IndexedTrack, Reading, Video
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
-from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
+from wildgate_server.sampling.plan import Pick, SamplingConfig
+from wildgate_server.sampling.track_plans import TrackPlan, needed, plan_tracks
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
 
@@ -63,41 +65,67 @@ def sample_video(
 def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video as sampled by the first way to read it that works."""
     for way in WAYS_TO_READ if look.sound_keyframes is None else WAYS_TO_READ[-1:]:
-        with suppress(UnfitIndex), way(file, config.max_gap_s, config.max_clip_bytes) as reading:
+        with suppress(UnfitIndex), way(file, limits, config.max_gap_s, config.max_clip_bytes) as reading:
             return _sampled(reading, config, limits)
     raise AssertionError("the last way needs no index")
 
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
-    plan = plan_sampling(reading.samples, config)
-    if plan is None:
+    plans = plan_tracks([track.samples for track in reading.tracks], config)
+    if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
-    last_s = plan.last_s if reading.declared_end_s is None else max(plan.last_s, reading.declared_end_s)
-    if last_s - plan.first_s > limits.max_seconds:
-        raise VideoTooLarge.past("max_seconds", limits.max_seconds, last_s - plan.first_s)
-    planned = plan_windows(plan.picks, config)
-    needs = [_needed(reading.samples, window) for window in planned]
-    with reading.open(sorted({place for needed in needs for place in needed})) as video:
-        if video.width * video.height > limits.max_pixels:
-            raise VideoTooLarge.past("max_pixels", limits.max_pixels, video.width * video.height)
-        coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
-        clips = [video.clip(needed, coding) for needed in needs]
-        track = SampledTrack(
-            number=video.stream.index,
-            codec=video.codec,
-            profile=video.profile,
-            width=video.width,
-            height=video.height,
-            display=Display(rotation=clips[-1].rotation),
-            first_s=plan.first_s,
-            last_s=last_s,
-            windows=tuple(
-                _window(window, clip, config.frames_per_window) for window, clip in zip(planned, clips, strict=True)
-            ),
-            coding=coding,
-        )
-        return SampledVideo(video.format, (track,))
+    for plan, track in zip(plans, reading.tracks, strict=True):
+        if plan is not None and _end_s(plan, track) - plan.first_s > limits.max_seconds:
+            raise VideoTooLarge.past("max_seconds", limits.max_seconds, _end_s(plan, track) - plan.first_s)
+    with reading.open([plan.needed() if plan is not None else [] for plan in plans]) as videos:
+        tracks = [
+            _sampled_track(video, plan, _end_s(plan, track), config, limits)
+            for video, plan, track in zip(videos, plans, reading.tracks, strict=True)
+            if plan is not None
+        ]
+        # A player shows a still picture only where there is nothing else, as in an animated AVIF.
+        moving_first = sorted(tracks, key=lambda track: track.first_s == track.last_s)
+        return SampledVideo(videos[0].format, tuple(moving_first))
+
+
+def _end_s(plan: TrackPlan, track: IndexedTrack) -> float:
+    return plan.last_s if track.declared_end_s is None else max(plan.last_s, track.declared_end_s)
+
+
+def _sampled_track(
+    video: Video, plan: TrackPlan, last_s: float, config: SamplingConfig, limits: VideoLimits
+) -> SampledTrack:
+    if video.width * video.height > limits.max_pixels:
+        raise VideoTooLarge.past("max_pixels", limits.max_pixels, video.width * video.height)
+    windows, needs = plan.windows, plan.needs
+    if video.is_joined:
+        windows = [part for window in windows for part in _by_entry(window, video)]
+        needs = [needed(video.samples, window) for window in windows]
+    if not windows:
+        raise CorruptVideo("the video begins anew where no frame can be decoded by itself", field="source")
+    coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
+    clips = [video.clip(places, coding) for places in needs]
+    return SampledTrack(
+        number=video.stream.index,
+        codec=video.codec,
+        profile=video.profile,
+        width=video.width,
+        height=video.height,
+        display=Display(rotation=clips[-1].rotation),
+        first_s=plan.first_s,
+        last_s=last_s,
+        windows=tuple(
+            _window(window, clip, config.frames_per_window) for window, clip in zip(windows, clips, strict=True)
+        ),
+        coding=coding,
+    )
+
+
+def _by_entry(window: Sequence[Pick], video: Video) -> list[list[Pick]]:
+    """A window's picks, parted where the decoder's parameters change; those that need packets of two entries go."""
+    whole = [pick for pick in window if video.entry(pick.keyframe) == video.entry(pick.sample)]
+    return [list(picks) for _, picks in groupby(whole, key=lambda pick: video.entry(pick.sample))]
 
 
 def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
@@ -116,17 +144,3 @@ def _sampled_digest(size: int, video: SampledVideo) -> str:
             digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())
             digest.update(window.clip)
     return f"blake3-sampled:{digest.hexdigest()}"
-
-
-def _needed(samples: Sequence[Sample], window: Sequence[Pick]) -> list[int]:
-    """The samples that decoding the window's picks takes, in decode order.
-
-    A run leaves out what is shown before its keyframe: leading pictures refer to a GOP that the clip does not hold,
-    and nothing after them refers to them.
-    """
-    needed: set[int] = set()
-    for pick in window:
-        start_s = samples[pick.keyframe].time_s
-        run = range(pick.keyframe, pick.sample + 1)
-        needed.update(at for at in run if samples[at].time_s >= start_s)
-    return sorted(needed)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from wildgate_server.config_section import ConfigSection
 from wildgate_server.cores import available_cores
+from wildgate_server.media.containers import CONTAINERS, checked_container
+from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
+from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["SamplingSettings"]
+
+
+Container = Annotated[str, AfterValidator(checked_container)]
 
 
 class SamplingSettings(ConfigSection):
@@ -22,6 +30,11 @@ class SamplingSettings(ConfigSection):
     """Frames decoded for these, at most; only videos with sparse keyframes come near."""
     max_clip_mb: int = Field(64, ge=1)
     """Megabytes sent to Triton per video, at most."""
+    max_tracks: int = Field(8, ge=1)
+    """Video tracks in one file, at most; all are looked at, and share what one video may cost."""
+    containers: tuple[Container, ...] = CONTAINERS
+    """Containers that videos may come in, by the names of FFmpeg's demuxers. What opens other files or addresses
+    (playlists, image sequences, devices, protocols) is refused."""
     workers: int = Field(default_factory=available_cores, ge=1)
     """Sampling processes."""
     fetch_workers: int = Field(default_factory=lambda: min(4 * available_cores(), 16), ge=1)
@@ -42,3 +55,7 @@ class SamplingSettings(ConfigSection):
             max_clip_bytes=self.max_clip_mb << 20,
             read_coding=read_coding,
         )
+
+    def limits(self, source: SourceSettings, max_pixels: int) -> VideoLimits:
+        """What a video may hold, a picture at most `max_pixels`."""
+        return VideoLimits(source.max_bytes, max_pixels, source.max_seconds, self.max_tracks, self.containers)

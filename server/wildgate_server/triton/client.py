@@ -15,9 +15,18 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
+from wildgate_server.media.sampled_video import Display
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 
-__all__ = ["ClipRow", "DecoderRefused", "DetectionBatch", "ModelControl", "ModelControlError", "TritonClient"]
+__all__ = [
+    "DAMAGED",
+    "ClipRow",
+    "DecoderRefused",
+    "DetectionBatch",
+    "ModelControl",
+    "ModelControlError",
+    "TritonClient",
+]
 
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
@@ -43,18 +52,29 @@ _REFUSED = {"StatusCode.INVALID_ARGUMENT": False, "StatusCode.UNIMPLEMENTED": Tr
 
 @dataclass(frozen=True, slots=True)
 class ClipRow:
-    """One row of a Triton request: a clip, which of its frames fill the F places, and its rotation in degrees."""
+    """One row of a Triton request: a clip, which of its frames fill the F places, and how they are displayed."""
 
     clip: bytes
     frame_index: tuple[int, ...]
-    rotation: int
+    display: Display
+
+
+DAMAGED = 2
+"""SOUND of a picture that is damaged in the file itself: shown as players show it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionBatch:
-    """DETECTIONS FP32 [rows, F, K, 6], and the version of the detector that made them."""
+    """DETECTIONS FP32 [rows, F, K, 6], the version of the detector that made them, and what the decoder tells.
+
+    SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, 2 where it is damaged in the file itself, and
+    0 where it cannot be shown as it is; PICTURE_SIZE INT32 [rows, F, 2] is the width and height in pixels at which it
+    is displayed.
+    """
 
     detections: npt.NDArray[np.float32]
+    sound: npt.NDArray[np.uint8]
+    picture_size: npt.NDArray[np.int32]
     version: int
 
 
@@ -117,9 +137,11 @@ class TritonClient:
         Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
         DeadlineExceeded.
         """
-        answer = await self._infer(ensemble, "DETECTIONS", rows, timeout_s)
+        outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE")
+        answer = await self._infer(ensemble, outputs, rows, timeout_s)
         # An ensemble's version is that of the detector it asks.
-        return DetectionBatch(answer.as_numpy("DETECTIONS"), int(answer.get_response().model_version))
+        detections, sound, picture_size = map(answer.as_numpy, outputs)
+        return DetectionBatch(detections, sound, picture_size, int(answer.get_response().model_version))
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
@@ -127,17 +149,17 @@ class TritonClient:
         What the GPU's decoder does not take, the CPU's is asked for.
         """
         try:
-            answer = await self._infer(decoder, "FRAMES", rows, timeout_s)
+            answer = await self._infer(decoder, ["FRAMES"], rows, timeout_s)
         except DecoderRefused:
-            answer = await self._infer(CLIP_DECODER_SOFTWARE, "FRAMES", rows, timeout_s)
+            answer = await self._infer(CLIP_DECODER_SOFTWARE, ["FRAMES"], rows, timeout_s)
         frames: npt.NDArray[np.uint8] = answer.as_numpy("FRAMES")
         return frames
 
-    async def _infer(self, model: str, output: str, rows: Sequence[ClipRow], timeout_s: float) -> Any:
+    async def _infer(self, model: str, outputs: Sequence[str], rows: Sequence[ClipRow], timeout_s: float) -> Any:
         heals = self._heals
         try:
             answer = await self._client.infer(
-                model, _inputs(rows), outputs=[InferRequestedOutput(output)], client_timeout=timeout_s
+                model, _inputs(rows), outputs=[*map(InferRequestedOutput, outputs)], client_timeout=timeout_s
             )
         except InferenceServerException as error:
             if heals == self._heals:  # else it may tell of a process that has been replaced since
@@ -215,7 +237,7 @@ def _inputs(rows: Sequence[ClipRow]) -> list[InferInput]:
     tensors = (
         ("CLIP", "UINT8", clips),
         ("FRAME_INDEX", "INT32", np.array([row.frame_index for row in rows], np.int32)),
-        ("ROTATION", "INT32", np.array([[row.rotation] for row in rows], np.int32)),
+        ("DISPLAY", "INT32", np.array([row.display.row for row in rows], np.int32)),
     )
     inputs = []
     for name, kind, tensor in tensors:

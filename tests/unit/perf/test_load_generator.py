@@ -137,7 +137,7 @@ def test_scores_are_asked_for_by_each_kind_of_source() -> None:
 
 
 def test_triton_gets_the_tensors_of_one_row() -> None:
-    workload = straight_to_triton("host:1", [(b"clip bytes", (0, 1, 2, 300, -1, 5, 6, 7), 270)])
+    workload = straight_to_triton("host:1", [(b"clip bytes", (0, 1, 2, 300, -1, 5, 6, 7), (270, 1, 4, 3))])
     assert workload.method == INFER
     request = service_pb2.ModelInferRequest.FromString(workload.requests[0])
     assert request.model_name == "video_scorer"
@@ -149,12 +149,14 @@ def test_triton_gets_the_tensors_of_one_row() -> None:
     assert tensors["CLIP"].tobytes() == b"clip bytes"
     assert tensors["CLIP"].shape == (1, 10)
     assert tensors["FRAME_INDEX"].tolist() == [[0, 1, 2, 300, -1, 5, 6, 7]]
-    assert tensors["ROTATION"].tolist() == [[270]]
+    assert tensors["DISPLAY"].tolist() == [[270, 1, 4, 3]]
 
 
 def test_a_model_may_be_given_a_row_several_times() -> None:
-    workload = straight_to_triton("host:1", [(b"clip", (0, 1), 90)], model="clip_decoder", output="FRAMES", rows=3)
+    workload = straight_to_triton(
+        "host:1", [(b"clip", (0, 1), (90, 0, 1, 1))], model="clip_decoder", output="FRAMES", rows=3
+    )
     request = service_pb2.ModelInferRequest.FromString(workload.requests[0])
     assert (request.model_name, request.outputs[0].name) == ("clip_decoder", "FRAMES")
-    assert [list(tensor.shape) for tensor in request.inputs] == [[3, 4], [3, 2], [3, 1]]
+    assert [list(tensor.shape) for tensor in request.inputs] == [[3, 4], [3, 2], [3, 4]]
     assert request.raw_input_contents[0] == b"clipclipclip"

@@ -69,11 +69,11 @@ def loaded(file: Path, config: dict[str, Any]) -> Any:
 def test_a_null_model_answers_zeros_of_the_configured_shape(repository: Path) -> None:
     config = {
         "max_batch_size": 4,
-        "input": [{"name": "CLIP"}, {"name": "FRAME_INDEX"}, {"name": "ROTATION"}],
+        "input": [{"name": "CLIP"}, {"name": "FRAME_INDEX"}, {"name": "DISPLAY"}],
         "output": [{"name": "FRAMES", "dims": ["8", "32", "32", "3"], "data_type": "TYPE_UINT8"}],
     }
     model = loaded(repository / "clip_decoder" / "1" / "model.py", config)
-    requests = [{"ROTATION": FakeTensor("ROTATION", np.zeros((rows, 1), np.int32))} for rows in (1, 3)]
+    requests = [{"DISPLAY": FakeTensor("DISPLAY", np.zeros((rows, 4), np.int32))} for rows in (1, 3)]
     [[one], [three]] = model.execute(requests)
     assert (one.name, one.array.shape, one.array.dtype) == ("FRAMES", (1, 8, 32, 32, 3), np.uint8)
     assert three.array.shape == (3, 8, 32, 32, 3)

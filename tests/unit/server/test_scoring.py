@@ -80,7 +80,10 @@ async def parts() -> AsyncIterator[Parts]:
 
 async def test_all_windows_make_one_verdict(parts: Parts) -> None:
     scored = await parts.score()
-    assert parts.triton.rows == [ClipRow(b"first", (0, 2, 5, 9), 90), ClipRow(b"second", (0, 4, 4, 4), 90)]
+    assert parts.triton.rows == [
+        ClipRow(b"first", (0, 2, 5, 9), Display(90)),
+        ClipRow(b"second", (0, 4, 4, 4), Display(90)),
+    ]
     assert parts.triton.asked == {"video_scorer": 2}
     assert scored.looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
     assert scored.longest_gap_s == 1.0
@@ -92,7 +95,7 @@ async def test_all_windows_make_one_verdict(parts: Parts) -> None:
 
 
 async def test_boxes_are_those_of_the_displayed_frame(parts: Parts) -> None:
-    """320 x 240 turned by 90 degrees is upright: 240 of 320 pixels wide, so the whole square is cut to it."""
+    """The decoder says that it is upright: 240 of 320 pixels wide, so the whole square is cut to it."""
     scored = await parts.score()
     assert {found.box for found in scored.detections} == {(0.0, 0.0, 1.0, 1.0)}
 

@@ -102,6 +102,9 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (("--source.ports", "0"), "source.ports.0", 0),
         (("--source.ports", "65536"), "source.ports.0", 65536),
         (("--source.ports", "ssh"), "source.ports.0", "ssh"),
+        (("--sampling.containers", "mov", "--sampling.containers", "hls"), "sampling.containers.1", "hls"),
+        (("--sampling.containers", "movie"), "sampling.containers.0", "movie"),
+        (("--sampling.max-tracks", "0"), "sampling.max_tracks", "0"),
         # A fault in one section is told alone, not with what it makes of another.
         (("--source.fetch-timeout-s", "0", "--sampling.timeout-s", "8"), "source.fetch_timeout_s", "0"),
     ],

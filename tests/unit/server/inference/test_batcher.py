@@ -13,6 +13,7 @@ from event_loop import settled
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
+from wildgate_server.media.sampled_video import Display
 from wildgate_server.triton.client import ClipRow, DetectionBatch
 
 FAR = 3600.0
@@ -21,7 +22,7 @@ LONG_WAIT_MS = 3_600_000.0  # a timer that no test lives to see
 
 
 def row(mark: int, size: int = 1) -> ClipRow:
-    return ClipRow(bytes([mark]) * size, (0, 1), 0)
+    return ClipRow(bytes([mark]) * size, (0, 1), Display())
 
 
 class FakeTriton:
@@ -66,7 +67,8 @@ class FakeTriton:
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
         detections = np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
-        return DetectionBatch(detections[: self.answered], 7)
+        sound, picture_size = np.array([marks] * 2).T, np.array([[[mark, 7]] * 2 for mark in marks])
+        return DetectionBatch(detections[: self.answered], sound, picture_size, 7)
 
 
 @asynccontextmanager
@@ -80,7 +82,12 @@ async def batching(triton: FakeTriton, **settings: float) -> AsyncIterator[Batch
 
 
 def submitted(batcher: Batcher, *rows: ClipRow, within_s: float = FAR) -> list[asyncio.Task[RowResult]]:
-    return [asyncio.create_task(batcher.submit(asked, monotonic() + within_s)) for asked in rows]
+    return [asyncio.create_task(alone(batcher, asked, monotonic() + within_s)) for asked in rows]
+
+
+async def alone(batcher: Batcher, row: ClipRow, deadline: float) -> RowResult:
+    [result] = await batcher.submit([row], deadline)
+    return result
 
 
 async def marks_of(tasks: Sequence[asyncio.Task[RowResult]]) -> list[int]:
@@ -105,6 +112,8 @@ async def test_each_caller_gets_its_own_row_whole(triton: FakeTriton) -> None:
     assert first.detections.shape == second.detections.shape == (2, 3, 6)
     assert (first.detections == 1).all()
     assert (second.detections == 2).all()
+    assert (first.sound.tolist(), second.sound.tolist()) == ([1, 1], [2, 2])
+    assert second.picture_size.tolist() == [[2, 7], [2, 7]]
     assert first.version == second.version == 7, "the version that made them"
     assert first.queue_ms >= 0
     assert first.infer_ms >= 0
@@ -149,6 +158,18 @@ async def test_a_row_larger_than_a_batch_goes_alone(triton: FakeTriton) -> None:
     async with batching(triton, max_rows=4, max_batch_mb=1) as batcher:
         assert await marks_of(submitted(batcher, row(1, 2 * MB), row(2))) == [1, 2]
     assert triton.batches == [[1], [2]]
+
+
+async def test_rows_that_share_a_clip_stay_together(triton: FakeTriton) -> None:
+    """The decoder decodes their clip once for all rows of a request."""
+    async with batching(triton, max_rows=4, max_wait_ms=0.0) as batcher:
+        others = submitted(batcher, row(1), row(2))
+        together = asyncio.create_task(batcher.submit([row(3)] * 3, monotonic() + FAR))
+        more = asyncio.create_task(batcher.submit([row(4)] * 6, monotonic() + FAR))
+        assert await marks_of(others) == [1, 2]
+        assert [int(result.detections[0, 0, 0]) for result in await together] == [3, 3, 3]
+        assert [int(result.detections[0, 0, 0]) for result in await more] == [4] * 6
+    assert triton.batches == [[1, 2], [3, 3, 3], [4, 4, 4, 4], [4, 4]]
 
 
 async def test_batches_under_way_are_bounded_and_rows_gather_meanwhile(triton: FakeTriton) -> None:
@@ -292,7 +313,7 @@ async def test_when_the_loop_dies_everybody_is_told(triton: FakeTriton) -> None:
         assert [type(answer) for answer in answers] == [BackendUnavailable] * 4
         assert not batcher.healthy
         with pytest.raises(BackendUnavailable, match="stopped"):
-            await batcher.submit(row(4), monotonic() + FAR)
+            await batcher.submit([row(4)], monotonic() + FAR)
 
 
 async def test_leaving_fails_who_waits_at_every_stage(triton: FakeTriton) -> None:

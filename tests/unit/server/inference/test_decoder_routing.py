@@ -6,11 +6,11 @@ import pytest
 from clips import ClipSpec, make_clip
 
 from wildgate_server.inference.decoder_routing import NVDEC, DecoderLimits, needs_cpu_decoder
-from wildgate_server.media.sampled_video import Coding, Display, SampledTrack, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, Coding, Display, SampledTrack, VideoLimits
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 
-PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
+PLAIN = Coding("4:2:0", 8, False, 2, False, True, True, True, 0, 1)
 
 
 def video(codec: str = "h264", profile: str = "High", width: int = 1280, height: int = 720, **coding) -> SampledTrack:
@@ -58,6 +58,9 @@ BY_SOFTWARE = {
     "h264 open gop": video(clean_keyframes=False),
     "h264 that changes": video(steady=False),
     "h264 in BT.2020": video(matrix=9),
+    "h264 in PQ": video(transfer=16),
+    "h264 in HLG": video(transfer=18),
+    "hevc in HLG of 8 bit": video("hevc", "Main", transfer=18),
     "h264 in RGB": video(matrix=0),
     "h264 far reordered": video(delay=9),
     "odd width": video(width=641),
@@ -84,6 +87,14 @@ def test_what_nvdec_decodes_goes_to_the_gpu(profile: str, name: str) -> None:
 @pytest.mark.parametrize("name", BY_SOFTWARE)
 def test_everything_else_goes_to_the_cpu(profile: str, name: str) -> None:
     assert needs_cpu_decoder(BY_SOFTWARE[name], profile)
+
+
+def test_windows_that_share_a_clip_go_to_the_cpu() -> None:
+    """The GPU's decoder would decode it anew for each of them."""
+    window = ClipWindow(b"clip", (0, 1), (0.0, 1.0), 4)
+    apart = replace(video(), windows=(window, replace(window, clip=b"other")))
+    assert not needs_cpu_decoder(apart, "gpu")
+    assert needs_cpu_decoder(replace(apart, windows=(window, replace(window, frame_index=(2, 3)))), "gpu")
 
 
 def test_in_profile_cpu_nothing_needs_another_decoder() -> None:

@@ -11,7 +11,7 @@ from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 
 LABELS = ("bear", "owl", "horn")
-SQUARE = Letterbox.of(100, 100, 0, 100)
+SQUARE = [Letterbox.of(100, 100, 100)] * 3
 
 SIZES = [(320, 320), (720, 1280), (1920, 1080), (333, 1000), (641, 361), (640, 321), (5000, 3), (3, 5000), (17, 16)]
 
@@ -26,20 +26,16 @@ def placed(width: int, height: int, side: int) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize("side", [320, 321, 640])
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_the_letterbox_is_the_decoder_s(width: int, height: int, rotation: int, side: int) -> None:
-    shown = (width, height) if rotation in (0, 180) else (height, width)
-    box = Letterbox.of(width, height, rotation, side)
-    assert (box.left, box.top, box.width, box.height) == placed(*shown, side)
+def test_the_letterbox_is_the_decoder_s(width: int, height: int, side: int) -> None:
+    box = Letterbox.of(width, height, side)
+    assert (box.left, box.top, box.width, box.height) == placed(width, height, side)
     assert max(box.width, box.height) == side
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("rotation", [0, 90])
-def test_a_box_goes_into_the_square_and_back(width: int, height: int, rotation: int) -> None:
-    letterbox = Letterbox.of(width, height, rotation, 320)
-    shown = (width, height) if rotation == 0 else (height, width)
-    left, top, inner_width, inner_height = placed(*shown, 320)
+def test_a_box_goes_into_the_square_and_back(width: int, height: int) -> None:
+    letterbox = Letterbox.of(width, height, 320)
+    left, top, inner_width, inner_height = placed(width, height, 320)
     rng = np.random.default_rng(5)
     corners = np.sort(rng.random((50, 2, 2)), axis=1)  # box, low and high, x and y: fractions of the displayed frame
     in_square = (corners * [inner_width, inner_height] + [left, top]) / 320
@@ -49,13 +45,13 @@ def test_a_box_goes_into_the_square_and_back(width: int, height: int, rotation: 
 
 
 def test_a_box_on_the_bars_is_cut_at_the_frame() -> None:
-    letterbox = Letterbox.of(200, 100, 0, 100)  # bars of 25 above and below
+    letterbox = Letterbox.of(200, 100, 100)  # bars of 25 above and below
     boxes = np.array([[-0.2, 0.0, 1.3, 1.0], [0.0, 0.25, 0.5, 0.5]], np.float32)
     np.testing.assert_allclose(letterbox.to_frame(boxes), [[0, 0, 1, 1], [0, 0, 0.5, 0.5]], atol=1e-6)
 
 
 def test_the_crop_is_the_displayed_frame() -> None:
-    letterbox = Letterbox.of(50, 100, 90, 80)  # turned: 100 x 50, so 80 x 40 with bars of 20
+    letterbox = Letterbox.of(100, 50, 80)  # 80 x 40 with bars of 20
     square = np.full((80, 80, 3), 114, np.uint8)
     square[20:60] = 7
     crop = letterbox.crop(square)
@@ -92,18 +88,26 @@ def test_used_rows_become_detections_in_time_order_best_first() -> None:
 
 def test_places_that_repeat_the_last_frame_are_not_read() -> None:
     once = [(0.0, 0.0, 1.0, 1.0, 0.9, 0)]
-    assert len(read_detections(rows(once, once, once, once), [0.0, 1.0], LABELS, SQUARE)) == 2
+    assert len(read_detections(rows(once, once, once, once), [0.0, 1.0], LABELS, SQUARE[:2])) == 2
+
+
+def test_a_frame_that_is_not_sound_shows_nothing_and_each_other_its_own_picture() -> None:
+    once = [(0.25, 0.25, 0.75, 0.75, 0.9, 0)]
+    letterboxes = [Letterbox.of(200, 100, 100), None, Letterbox.of(100, 200, 100)]
+    wide, high = read_detections(rows(once, once, once), [0.0, 1.0, 2.0], LABELS, letterboxes)
+    assert (wide.time_s, wide.box) == (0.0, (0.25, 0.0, 0.75, 1.0))
+    assert (high.time_s, high.box) == (2.0, (0.0, 0.25, 1.0, 0.75))
 
 
 def test_equal_scores_keep_the_detector_s_order() -> None:
     tensor = rows([(0, 0, 1, 1, 0.5, 2), (0, 0, 1, 1, 0.5, 0), (0, 0, 1, 1, 0.5, 1)])
-    assert [each.label for each in read_detections(tensor, [0.0], LABELS, SQUARE)] == ["horn", "bear", "owl"]
+    assert [each.label for each in read_detections(tensor, [0.0], LABELS, SQUARE[:1])] == ["horn", "bear", "owl"]
 
 
 @pytest.mark.parametrize("index", [3, -1, 99])
 def test_a_class_without_a_label_is_a_disagreement(index: int) -> None:
     with pytest.raises(ValueError, match=rf"class {index}, the manifest has 3 labels"):
-        read_detections(rows([(0, 0, 1, 1, 0.5, index)]), [0.0], LABELS, SQUARE)
+        read_detections(rows([(0, 0, 1, 1, 0.5, index)]), [0.0], LABELS, SQUARE[:1])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -113,5 +117,5 @@ def test_values_that_are_no_numbers_are_no_answer(value: float, column: int) -> 
     tensor = rows([(0, 0, 1, 1, 0.5, 0)], [(0, 0, 1, 1, 0.5, 1)])
     tensor[1, 0, column] = value
     with pytest.raises(BackendUnavailable, match="values that are no numbers") as failure:
-        read_detections(tensor, [0.0, 1.0], LABELS, SQUARE)
+        read_detections(tensor, [0.0, 1.0], LABELS, SQUARE[:2])
     assert failure.value.retry_after_s

@@ -15,12 +15,12 @@ from scored_videos import sampled_video
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.inference.evidence import EvidenceFrame, evidence_frames
-from wildgate_server.inference.observation import Observation, SeenTrack
+from wildgate_server.inference.observation import Observation, SeenTrack, SeenWindow
 from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 
 SIDE = 64
-LETTERBOX = Letterbox.of(128, 64, 0, SIDE)  # bars of 16 above and below
+LETTERBOX = Letterbox.of(128, 64, SIDE)  # bars of 16 above and below
 WINDOWS = (
     ClipWindow(b"first", (0, 1, 2), (0.0, 2.0, 4.0), 3),
     ClipWindow(b"second", (0, 5, 5), (6.0, 8.0), 6),
@@ -61,7 +61,11 @@ async def made(decoder: FakeDecoder, detections: list[Detection], count: int) ->
 
 def seen(detections: list[Detection]) -> Observation:
     release = releases(1).serving
-    shown = SeenTrack(sampled_video().default_track, WINDOWS, tuple(detections), LETTERBOX)
+    windows = (
+        SeenWindow(WINDOWS[0], (LETTERBOX,) * 3, tuple(detections)),
+        SeenWindow(WINDOWS[1], (LETTERBOX,) * 2, ()),
+    )
+    shown = SeenTrack(sampled_video().default_track, windows)
     return Observation(release, (shown,), "their_decoder", queue_ms=0, infer_ms=0)
 
 
@@ -92,7 +96,7 @@ async def test_the_earlier_of_equals(decoder: FakeDecoder) -> None:
 
 async def test_only_windows_with_a_wanted_frame_are_decoded(decoder: FakeDecoder) -> None:
     await made(decoder, [detection(0.5, 6.0)], 5)
-    assert decoder.rows == [ClipRow(b"second", (0, 5, 5), 90)]
+    assert decoder.rows == [ClipRow(b"second", (0, 5, 5), sampled_video().default_track.display)]
     assert decoder.decoders == {"their_decoder"}, "the one that the detector's frames came from"
     assert 0 < decoder.timeouts_s[0] <= FAR
 

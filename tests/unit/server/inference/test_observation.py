@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -11,7 +12,7 @@ from releases_under_test import manifest, releases
 from scored_videos import sampled_video
 from scripted_triton import ScriptedTriton
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, UnsupportedCodec
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
@@ -53,7 +54,8 @@ async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(
     triton: ScriptedTriton, canary: bool, ensemble: str, on_cpu: str
 ) -> None:
     observation = await seen(triton, canary=canary)
-    assert observation.tracks[0].windows == (GOOD, HARD)
+    assert [seen.window for seen in observation.tracks[0].windows] == [GOOD, HARD]
+    assert observation.unsound == ()
     assert triton.batches == [
         (ensemble, [b"good", b"hard"]),
         (ensemble, [b"good"]),
@@ -62,19 +64,54 @@ async def test_only_the_refused_row_is_asked_of_the_cpu_and_once(
     ]
 
 
-async def test_what_the_cpu_refuses_is_looked_at_frame_by_frame_there(triton: ScriptedTriton) -> None:
-    triton.bad = {(b"hard", 1)}
+async def test_only_sound_frames_are_looked_at_and_the_others_are_told(triton: ScriptedTriton) -> None:
+    triton.bad = {(b"good", 2), (b"hard", 0)}
+    triton.horns = {(b"good", 2), (b"good", 3)}
     observation = await seen(triton)
-    assert observation.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0)
-    assert triton.batches[-1][0] == "video_scorer_software"
+    [track] = observation.tracks
+    assert track.looked_at_s == (0.0, 1.0, 3.0, 5.0)
+    assert track.unsound_s == (2.0, 4.0)
+    assert observation.unsound == ((track.track.number, 2.0), (track.track.number, 4.0))
+    assert [found.time_s for found in observation.detections] == [3.0], "what a detector sees in grey is nothing"
+
+
+async def test_a_damaged_frame_is_looked_at_as_players_show_it_and_told(triton: ScriptedTriton) -> None:
+    triton.damaged, triton.horns = {(b"good", 2)}, {(b"good", 2)}
+    [track] = (await seen(triton)).tracks
+    assert track.looked_at_s == (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    assert (track.damaged_s, track.unsound_s) == ((2.0,), ())
+    assert [found.time_s for found in track.detections] == [2.0]
+
+
+async def test_of_a_window_that_the_cpu_refuses_too_nothing_is_sound(triton: ScriptedTriton) -> None:
+    triton.refused = {b"hard"}
+    observation = await seen(triton)
+    assert observation.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0)
+    assert observation.tracks[0].unsound_s == (4.0, 5.0)
+    assert triton.batches[-1] == ("video_scorer_software", [b"hard"])
     assert triton.batches.count(("video_scorer", [b"hard"])) == 1
 
 
-async def test_what_neither_decodes_is_corrupt(triton: ScriptedTriton) -> None:
+@pytest.mark.parametrize("how", ["refused", "not sound"])
+async def test_a_video_without_a_sound_frame_is_corrupt(triton: ScriptedTriton, how: str) -> None:
+    if how == "refused":
+        triton.refused = {b"hard"}
     triton.bad = {(b"hard", 0), (b"hard", 1)}
     async with observing(triton) as observer:
         with pytest.raises(CorruptVideo):
             await observer.observe(sampled_video(windows=(HARD,)), monotonic() + 60)
+
+
+async def test_a_second_track_without_a_decoder_has_nothing_sound(triton: ScriptedTriton) -> None:
+    video = sampled_video(windows=(GOOD,))
+    video = replace(video, tracks=(*video.tracks, replace(video.default_track, number=7, windows=(HARD,))))
+    triton.undecodable = {b"hard"}
+    async with observing(triton) as observer:
+        observation = await observer.observe(video, monotonic() + 60)
+        assert observation.tracks[0].looked_at_s == GOOD.times_s
+        assert observation.unsound == ((7, 4.0), (7, 5.0))
+        with pytest.raises(UnsupportedCodec):
+            await observer.observe(replace(video, tracks=video.tracks[::-1]), monotonic() + 60)
 
 
 async def test_a_window_that_could_not_be_asked_for_is_never_left_out(triton: ScriptedTriton) -> None:
@@ -82,3 +119,14 @@ async def test_a_window_that_could_not_be_asked_for_is_never_left_out(triton: Sc
     triton.error = BackendUnavailable("clip_decoder failed: MemoryError")
     with pytest.raises(BackendUnavailable):
         await seen(triton)
+
+
+async def test_windows_that_share_a_clip_are_asked_for_together(triton: ScriptedTriton) -> None:
+    first = ClipWindow(b"long", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 8)
+    second = replace(first, frame_index=(4, 5, 6, 7), times_s=(4.0, 5.0, 6.0, 7.0))
+    triton.horns, triton.bad = {(b"long", 6)}, {(b"long", 3)}
+    async with observing(triton) as observer:
+        observation = await observer.observe(sampled_video(windows=(first, second, GOOD)), monotonic() + 60)
+    assert triton.batches == [("video_scorer", [b"long", b"long"]), ("video_scorer", [b"good"])]
+    assert [found.time_s for found in observation.detections] == [6.0]
+    assert observation.tracks[0].unsound_s == (3.0,)

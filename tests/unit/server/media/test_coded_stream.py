@@ -51,7 +51,7 @@ def x265(parameters: str, **changes) -> ClipSpec:
     ids=lambda value: f"{value.codec}-{value.container}-{value.options}" if isinstance(value, ClipSpec) else "",
 )
 def test_coding(spec: ClipSpec, expected: dict[str, object]) -> None:
-    usual = Coding("4:2:0", 8, False, 2, False, True, True, True, 0)
+    usual = Coding("4:2:0", 8, False, 2, False, True, True, True, 0, 2)
     found = coding_of(make_clip(spec))
     assert found == Coding(**({name: getattr(usual, name) for name in Coding.__slots__} | expected))
 
@@ -74,7 +74,8 @@ def test_a_picture_of_another_size_than_the_container_says_is_not_steady() -> No
     for spec in (ClipSpec(), ClipSpec("libvpx-vp9")):
         declared, packets, _ = stream_of(make_clip(spec))
         other = DeclaredStream(
-            declared.codec, declared.extradata, 640, 480, declared.pixel_format, declared.matrix, declared.range
+            *(declared.codec, declared.extradata, 640, 480),
+            *(declared.pixel_format, declared.matrix, declared.range, declared.transfer),
         )
         assert other.coding(packets, 0).steady is False
 

@@ -19,6 +19,9 @@ from clips import ClipSpec, make_clip
 
 from wildgate_server.errors import CorruptVideo, NotAVideo, NoVideoStream
 from wildgate_server.media.container import open_video
+from wildgate_server.media.sampled_video import VideoLimits
+
+LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 
 H264 = ClipSpec(width=160, height=96, seconds=1.5, b_frames=2)
 
@@ -66,7 +69,7 @@ def test_a_video_is_described_as_a_decoder_finds_it(spec: ClipSpec, format_name:
     with av.open(io.BytesIO(content)) as container:
         stream = container.streams.video[0]
         decoded = [(frame.pts * float(stream.time_base), frame.width, frame.height) for frame in container.decode(0)]
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         assert (video.format, video.codec, video.width, video.height) == (format_name, codec, 160, 96)
         assert sorted(sample.time_s for sample in video.samples) == pytest.approx([time_s for time_s, _, _ in decoded])
         assert video.samples[0].is_keyframe
@@ -74,12 +77,12 @@ def test_a_video_is_described_as_a_decoder_finds_it(spec: ClipSpec, format_name:
 
 
 def test_keyframes_are_told_from_other_frames(h264: bytes) -> None:
-    with open_video(io.BytesIO(h264)) as video:
+    with open_video(io.BytesIO(h264), LIMITS) as [video]:
         assert [sample.time_s for sample in video.samples if sample.is_keyframe] == [0.0, 1.0]
 
 
 def test_a_clip_holds_the_packets_asked_for_in_presentation_order(h264: bytes) -> None:
-    with open_video(io.BytesIO(h264)) as video:
+    with open_video(io.BytesIO(h264), LIMITS) as [video]:
         indices = [0, 1, 2, 3, 10]
         clip = video.clip(indices)
         times_s = [video.samples[at].time_s for at in indices]
@@ -94,7 +97,7 @@ def test_a_clip_holds_the_packets_asked_for_in_presentation_order(h264: bytes) -
 
 def test_clips_of_one_video_do_not_disturb_each_other(h264: bytes) -> None:
     """The packets are the video's own, and each clip gives them times of its own."""
-    with open_video(io.BytesIO(h264)) as video:
+    with open_video(io.BytesIO(h264), LIMITS) as [video]:
         first = video.clip([0, 1, 2])
         video.clip([10, 11])
         assert video.clip([0, 1, 2]) == first
@@ -103,7 +106,7 @@ def test_clips_of_one_video_do_not_disturb_each_other(h264: bytes) -> None:
 
 def test_a_codec_that_mp4_does_not_take_goes_into_another_format() -> None:
     content = make_clip(ClipSpec(codec="libvpx", container="webm", width=160, height=96, options={"b": "1M"}))
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         clip = video.clip([0])
     assert clip.rotation == 0
     with av.open(io.BytesIO(clip.data)) as container:
@@ -116,19 +119,19 @@ def test_rotation_is_that_of_the_display_matrix(h264: bytes, rotation: int) -> N
     content = mp4_boxes.turned(h264, rotation)
     with av.open(io.BytesIO(content)) as container:
         assert next(container.decode(video=0)).rotation % 360 == rotation, "as FFmpeg reads the matrix"
-    with open_video(io.BytesIO(content)) as video:
+    with open_video(io.BytesIO(content), LIMITS) as [video]:
         assert video.clip([0]).rotation == rotation
         assert video.clip([10]).rotation == rotation
 
 
 def test_a_degenerate_display_matrix_turns_nothing(h264: bytes) -> None:
-    with open_video(io.BytesIO(mp4_boxes.flattened(h264))) as video:
+    with open_video(io.BytesIO(mp4_boxes.flattened(h264)), LIMITS) as [video]:
         assert video.clip([0]).rotation == 0
 
 
 def test_what_an_edit_list_cuts_away_is_not_displayed(h264: bytes) -> None:
     cut = mp4_boxes.starting_at(h264, mp4_boxes.start_of(h264) + 4 * 1024)  # 4 frames later
-    with open_video(io.BytesIO(cut)) as video:
+    with open_video(io.BytesIO(cut), LIMITS) as [video]:
         shown = sorted(sample.time_s for sample in video.samples if sample.displayed)
         hidden = [sample.time_s for sample in video.samples if not sample.displayed]
     assert len(hidden) == 4
@@ -149,14 +152,14 @@ def test_what_an_edit_list_cuts_away_is_not_displayed(h264: bytes) -> None:
     ],
 )
 def test_not_a_video(content: bytes) -> None:
-    with pytest.raises(NotAVideo) as refusal, open_video(io.BytesIO(content)):
+    with pytest.raises(NotAVideo) as refusal, open_video(io.BytesIO(content), LIMITS):
         pass
     assert refusal.value.field == "source"
 
 
 def test_an_mp4_cut_before_its_index_is_not_a_video(h264: bytes) -> None:
     assert h264.index(b"mdat") < h264.index(b"moov")
-    with pytest.raises(NotAVideo), open_video(io.BytesIO(h264[: h264.index(b"moov")])):
+    with pytest.raises(NotAVideo), open_video(io.BytesIO(h264[: h264.index(b"moov")]), LIMITS):
         pass
 
 
@@ -170,7 +173,7 @@ def test_an_mp4_cut_before_its_index_is_not_a_video(h264: bytes) -> None:
     ],
 )
 def test_sound_alone_has_no_video_stream(content: tuple[str, str, bool]) -> None:
-    with pytest.raises(NoVideoStream), open_video(io.BytesIO(sound(*content))):
+    with pytest.raises(NoVideoStream), open_video(io.BytesIO(sound(*content)), LIMITS):
         pass
 
 
@@ -180,13 +183,14 @@ def test_a_header_without_frames_is_corrupt() -> None:
         stream = output.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         output.start_encoding()
-    with pytest.raises(CorruptVideo), open_video(io.BytesIO(buffer.getvalue())):
+    with pytest.raises(CorruptVideo), open_video(io.BytesIO(buffer.getvalue()), LIMITS):
         pass
 
 
 def test_a_video_cut_short_keeps_what_came_before(h264: bytes) -> None:
     content = make_clip(ClipSpec(container="mpegts", width=160, height=96))
-    with open_video(io.BytesIO(content)) as whole, open_video(io.BytesIO(content[: len(content) // 2])) as half:
+    cut = content[: len(content) // 2]
+    with open_video(io.BytesIO(content), LIMITS) as [whole], open_video(io.BytesIO(cut), LIMITS) as [half]:
         assert 0 < len(half.samples) < len(whole.samples)
         times = len(half.samples)
         assert [sample.time_s for sample in half.samples] == [sample.time_s for sample in whole.samples][:times]
@@ -259,7 +263,7 @@ def test_a_playlist_is_refused_and_opens_nothing(
     port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}/a.ts" if scheme == "http:" else f"{scheme}{secret}"
     content = PLAYLISTS[kind].format(url=url, port=port).encode()
-    with pytest.raises(NotAVideo), open_video(io.BytesIO(content)):
+    with pytest.raises(NotAVideo), open_video(io.BytesIO(content), LIMITS):
         pass
     assert not watch.opened()
 
@@ -270,7 +274,7 @@ def test_a_data_reference_to_another_file_opens_nothing(h264: bytes, secret: Pat
     for name in (b"alis", b"url "):
         content = h264[:box] + name + b"\0\0\0\0" + h264[box + 8 :]  # not self-contained any more
         try:
-            with open_video(io.BytesIO(content)) as video:
+            with open_video(io.BytesIO(content), LIMITS) as [video]:
                 video.clip([0])
         except (NotAVideo, CorruptVideo):
             pass

@@ -14,10 +14,11 @@ import av.error
 import numpy as np
 import pytest
 from clips import ClipSpec, make_clip
+from full_decode import clip_frames, frames_by_time
 from laid_out_mp4 import LaidOut, box
 from laid_out_webm import block, cluster, packets_of, void, webm_of
 
-from wildgate_server.errors import UnsupportedCodec, VideoTooLarge
+from wildgate_server.errors import VideoTooLarge
 from wildgate_server.media.container import open_video
 from wildgate_server.media.reading import WAYS_TO_READ
 from wildgate_server.media.sample import UnfitIndex
@@ -28,7 +29,7 @@ from wildgate_server.source.byte_source import ByteSource
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 CONFIG = SamplingConfig(8)
-NEEDS = (CONFIG.max_gap_s, CONFIG.max_clip_bytes)
+NEEDS = (LIMITS, CONFIG.max_gap_s, CONFIG.max_clip_bytes)
 BY_INDEX, *_, WHOLE = WAYS_TO_READ
 
 
@@ -78,9 +79,9 @@ def test_keyframes_of_open_groups_of_pictures_are_keyframes() -> None:
     options = {"x264-params": "open-gop=1:keyint=10:bframes=2:b-adapt=0:scenecut=0"}
     content = make_clip(ClipSpec(width=160, height=160, seconds=6, b_frames=2, options=options))
     with BY_INDEX(ByteSource.of_content(content, 1 << 30), *NEEDS) as reading:
-        keyframes = [at for at, one in enumerate(reading.samples) if one.is_keyframe]
+        keyframes = [at for at, one in enumerate(reading.tracks[0].samples) if one.is_keyframe]
         assert len(keyframes) > 4
-        with reading.open(keyframes) as video:
+        with reading.open([keyframes]) as [video]:
             assert video.codec == "h264"
 
 
@@ -125,20 +126,39 @@ def test_a_video_cut_short_is_as_long_as_it_says(container: str) -> None:
     assert video.default_track.last_s == pytest.approx(6.0, abs=0.2)
 
 
-@pytest.mark.parametrize("switch_at", [30, 35])
-def test_a_change_of_the_codec_s_parameters_is_told(switch_at: int) -> None:
+def joined(switch_at: int, side: int = 160) -> bytes:
+    """Two films as one track with a sample entry for each, the second in force from a frame on; its own are from 30."""
     first = LaidOut.of(film(interval=10))
-    other_spec = ClipSpec(width=160, height=160, seconds=6, options={"x264-params": "cabac=0:ref=1"})
-    second = LaidOut.of(make_clip(other_spec))
+    options = {"x264-params": "cabac=0:ref=1:keyint=10:min-keyint=10:scenecut=0"}
+    other = ClipSpec(width=side, height=side, seconds=6, first_frame=60, options=options)
+    second = LaidOut.of(make_clip(other))
     assert first.entries != second.entries
     samples = [
         (data, is_key, 1 if at < switch_at else 2)
         for at, (data, is_key, _) in enumerate(first.samples[:30] + second.samples[30:])
     ]
-    changing = LaidOut(first.entries + second.entries, samples, 160)
-    assert sample(first.file()).windows
-    with pytest.raises(UnsupportedCodec, match="parameters change"):
-        sample(changing.file())
+    return LaidOut(first.entries + second.entries, samples, 160).file()
+
+
+@pytest.mark.parametrize("max_gap_s", [2.0, 0.3])
+@pytest.mark.parametrize("side", [160, 96])
+def test_each_sample_entry_decodes_its_own_frames(max_gap_s: float, side: int) -> None:
+    content = joined(30, side)
+    truth = frames_by_time(content)
+    assert len(truth) == 60
+    video = sample_content(content, replace(CONFIG, max_gap_s=max_gap_s), LIMITS)
+    assert {time_s >= 3.0 for time_s in looked_at(video)} == {False, True}
+    for window in video.windows:
+        assert len({time_s >= 3.0 for time_s in window.times_s}) == 1, "no clip mixes entries"
+        for time_s, frame in zip(window.times_s, clip_frames(window), strict=False):
+            np.testing.assert_array_equal(frame, truth[round(time_s, 6)], f"at {time_s} s")
+
+
+def test_frames_whose_keyframe_belongs_to_another_sample_entry_are_not_looked_at() -> None:
+    video = sample_content(joined(35), replace(CONFIG, max_gap_s=0.1), LIMITS)
+    assert not [time_s for time_s in looked_at(video) if 3.45 < time_s < 3.95]
+    assert [time_s for time_s in looked_at(video) if time_s > 3.95]
+    assert video.default_track.last_s == pytest.approx(5.9)
 
 
 @pytest.mark.parametrize("called", ["open", "demux"])
@@ -170,7 +190,7 @@ def test_running_out_of_memory_is_not_the_file_s_fault(called: str, monkeypatch:
 
     content = io.BytesIO(film())
     monkeypatch.setattr(av, "open", starved_open)
-    with pytest.raises(MemoryError) as raised, open_video(content):
+    with pytest.raises(MemoryError) as raised, open_video(content, LIMITS):
         pass
     assert type(raised.value) is MemoryError
 

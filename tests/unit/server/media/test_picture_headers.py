@@ -24,7 +24,7 @@ SIZES = [(320, 240), (318, 180), (64, 64), (1280, 720), (162, 100)]
         ("yuv420p", "fullrange=on"),
         ("yuv420p", "cqm=jvt:bframes=2:aud=1:sar=16/11"),
         ("yuv420p", "interlaced=1"),
-        ("yuv420p10le", "colormatrix=bt2020nc"),
+        ("yuv420p10le", "colormatrix=bt2020nc:transfer=smpte2084"),
         ("yuv422p", ""),
         ("yuv444p", "cqm=jvt"),
         ("gray", ""),
@@ -49,6 +49,7 @@ def test_an_h264_parameter_set_is_read_as_ffmpeg_reads_it(
     assert found.bit_depth == (10 if "10" in pix_fmt else 8)
     assert found.interlaced == ("interlaced" in parameters)
     assert (2 if found.matrix is None else found.matrix) == frame.colorspace
+    assert (2 if found.transfer is None else found.transfer) == frame.color_trc
     assert bool(found.full_range) == (frame.color_range == 2)
 
 

@@ -83,9 +83,11 @@ def test_shapes_come_from_the_manifest(profile: str) -> None:
     detector, scorer = config("wildlife_detector", profile, **changes), config("video_scorer", profile, **changes)
     for name in ("clip_decoder", "clip_decoder_software"):
         decoder = config(name, profile, **changes)
-        assert [list(tensor.dims) for tensor in decoder.input] == [[-1], [4], [1]]
+        assert [list(tensor.dims) for tensor in decoder.input] == [[-1], [4], [4]]
         assert list(decoder.output[0].dims) == list(detector.input[0].dims) == [4, 96, 96, 3]
+        assert [list(tensor.dims) for tensor in decoder.output[1:]] == [[4], [4, 2]]
     assert list(detector.output[0].dims) == list(scorer.output[0].dims) == [4, 5, 6]
+    assert list(scorer.output[1:]) == list(decoder.output[1:]), "what the decoder tells about its frames is passed on"
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
@@ -107,7 +109,7 @@ def test_the_ensemble_wires_every_tensor_of_its_members() -> None:
         member = config(name)
         assert set(step.input_map) == {tensor.name for tensor in member.input}
         assert set(step.output_map) == {tensor.name for tensor in member.output}
-    assert [tensor.name for tensor in scorer.input] == ["CLIP", "FRAME_INDEX", "ROTATION"]
+    assert [tensor.name for tensor in scorer.input] == ["CLIP", "FRAME_INDEX", "DISPLAY"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_the_number_of_cores_changes_nothing_on_a_gpu() -> None:
 @pytest.mark.parametrize("profile", ["cpu", "gpu", "rtx"])
 def test_clips_of_any_length_share_a_batch(profile: str) -> None:
     ragged = {tensor.name: tensor.allow_ragged_batch for tensor in config("clip_decoder", profile).input}
-    assert ragged == {"CLIP": True, "FRAME_INDEX": False, "ROTATION": False}
+    assert ragged == {"CLIP": True, "FRAME_INDEX": False, "DISPLAY": False}
 
 
 def test_the_dali_pipeline_is_told_its_sizes() -> None:

@@ -15,7 +15,7 @@ from clips import ClipSpec, make_clip
 from full_decode import clip_frames, frames_by_time
 
 from wildgate_server.errors import FetchFailed, NotAVideo, UriNotFound, VideoTooLarge
-from wildgate_server.media.sampled_video import UNKNOWN_CODING, ClipWindow, SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import UNKNOWN_CODING, SampledVideo, VideoLimits
 from wildgate_server.sampling.offline import sample_content, sample_file
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
@@ -114,15 +114,6 @@ def test_a_long_video_is_several_windows_and_places_repeat_the_last_frame() -> N
     assert set(last.frame_index[len(last.times_s) - 1 :]) == {last.frame_index[len(last.times_s) - 1]}
     times_s = times_of(video)
     assert times_s == sorted(times_s)
-
-
-def test_a_window_falls_apart_into_frames() -> None:
-    window = ClipWindow(b"clip", (0, 3, 7, 7), (0.0, 1.5, 3.0), 8)
-    assert window.frames() == [
-        ClipWindow(b"clip", (0, 0, 0, 0), (0.0,), 8),
-        ClipWindow(b"clip", (3, 3, 3, 3), (1.5,), 8),
-        ClipWindow(b"clip", (7, 7, 7, 7), (3.0,), 8),
-    ]
 
 
 def test_negative_timestamps_lose_no_frame() -> None:

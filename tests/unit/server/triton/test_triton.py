@@ -13,9 +13,10 @@ from event_loop import Clock
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
+from wildgate_server.media.sampled_video import Display
 from wildgate_server.triton.client import ClipRow, DecoderRefused, TritonClient
 
-ROWS = [ClipRow(b"clip", (0, 1), 0)]
+ROWS = [ClipRow(b"clip", (0, 1), Display(90, True, (4, 3)))]
 STUB_DIED = "Failed to process the request(s), message: Stub process 'clip_decoder_0_0' is not healthy."
 WITHIN_S = 60.0
 
@@ -26,6 +27,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self) -> None:
         self.refusals: dict[str, tuple[grpc.StatusCode, str]] = {}
         self.asked: list[str] = []
+        self.inputs: dict[str, bytes] = {}
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelReadyResponse(ready=True)
@@ -34,11 +36,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.asked.append(request.model_name)
         if refusal := self.refusals.get(request.model_name):
             await context.abort(*refusal)
-        name = request.outputs[0].name
-        kind, numbers = {"FRAMES": ("UINT8", np.uint8), "DETECTIONS": ("FP32", np.float32)}[name]
+        self.inputs = dict(zip((tensor.name for tensor in request.inputs), request.raw_input_contents, strict=True))
         response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="3")
-        response.outputs.add(name=name, datatype=kind, shape=[1, 2])
-        response.raw_output_contents.append(np.array([[4, 5]], numbers).tobytes())
+        for output in request.outputs:
+            kind, numbers, first = {
+                "FRAMES": ("UINT8", np.uint8, 4),
+                "DETECTIONS": ("FP32", np.float32, 4),
+                "SOUND": ("UINT8", np.uint8, 0),
+                "PICTURE_SIZE": ("INT32", np.int32, 319),
+            }[output.name]
+            response.outputs.add(name=output.name, datatype=kind, shape=[1, 2])
+            response.raw_output_contents.append(np.array([[first, first + 1]], numbers).tobytes())
         return response
 
 
@@ -69,6 +77,9 @@ async def test_an_answer_names_its_version(triton: FakeTriton) -> None:
         answer = await client.detect("video_scorer", ROWS, WITHIN_S)
     assert answer.version == 3
     assert answer.detections.tolist() == [[4.0, 5.0]]
+    assert answer.sound.tolist() == [[0, 1]]
+    assert answer.picture_size.tolist() == [[319, 320]]
+    assert np.frombuffer(triton.inputs["DISPLAY"], np.int32).tolist() == [90, 1, 4, 3]
 
 
 @pytest.mark.parametrize(
