@@ -21,7 +21,16 @@ from wildgate_server.sampling.sampling_config import SamplingConfig
 from wildgate_server.sampling.size_picks import Sizes
 from wildgate_server.sampling.timeline import ROUNDING_S, Pick, Timeline, longest_gap_s
 
-__all__ = ["Pick", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows", "sharing_clips"]
+__all__ = [
+    "Pick",
+    "SamplingConfig",
+    "SamplingPlan",
+    "believed",
+    "longest_gap_s",
+    "plan_sampling",
+    "plan_windows",
+    "sharing_clips",
+]
 
 _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look at
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
@@ -57,7 +66,6 @@ def plan_sampling(
     looked at: where there is none of this track, there are no picks.
     """
     config = config.under(look)
-    samples = _believed(samples, look, track)
     timeline = Timeline(samples)
     if not timeline.times:
         return None
@@ -70,8 +78,8 @@ def plan_sampling(
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
 
-def _believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Sample]:
-    """The samples with those keyframes alone that decoded soundly, and the first, where decoding starts in any case."""
+def believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Sample]:
+    """The samples of a track with those keyframes alone that `look` believes, and the first: decoding starts there."""
     if look.sound_keyframes is None or not samples:
         return samples
     sound_s = sorted(time_s for number, time_s in look.sound_keyframes if number == track)

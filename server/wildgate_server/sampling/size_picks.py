@@ -28,7 +28,7 @@ _SMALL, _STANDS_OUT = 0.08, 3.0  # of a keyframe, of the quartile around it: a n
 _LARGE, _RISES = 0.3, 2.5
 _AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25
 _FEW_PER_S = 0.34
-_UNTELLING = 1.0  # of a keyframe: where most frames are this large, sizes tell nothing
+_UNTELLING = 1.2  # of a keyframe: where most frames are this large, sizes tell nothing
 _TOGETHER_S = 0.35  # new pictures this close are one, as after a cut that an encoder takes several frames for
 _SHORTEST_S = 0.2  # a stretch worth looking at
 
@@ -56,13 +56,14 @@ class Sizes:
             if time_s == last_s and not is_key
         ]
         self._sizes = [sizes[at] for at in self._ahead]
+        ordered = sorted(self._sizes)
+        self._usual = ordered[len(ordered) // 2] if ordered else 0
         self._times: Sequence[float] = times
 
     @property
     def tell(self) -> bool:
         """Whether a new picture would stand out: false where most frames are as large as keyframes."""
-        ordered = sorted(self._sizes)
-        return not ordered or ordered[len(ordered) // 2] < _UNTELLING * self._keyframe or not self._keyframe
+        return not self._keyframe or self._usual < _UNTELLING * self._keyframe
 
     def unseen(self, picks: Sequence[Pick]) -> list[Pick]:
         """The first frames of the stretches that no pick lies in, those that stand out most first."""
@@ -106,7 +107,7 @@ class Sizes:
 
     def _candidates(self) -> list[int]:
         """Those that are larger than one of the three before: soon told, and few are left to be held against more."""
-        floor = max(_SMALL * self._keyframe, 1)
+        floor = max(_SMALL * self._keyframe, _RISES_FROM_MUCH * self._usual, 1)
         before = [self._sizes[:1] * lag + self._sizes for lag in (1, 2, 3)]
         return [
             number

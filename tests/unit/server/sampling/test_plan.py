@@ -306,7 +306,10 @@ def given_up_from_the_far_end(picks: Sequence[Pick], sampling: SamplingConfig) -
 def test_what_a_video_costs_stays_within_bounds(seed: int) -> None:
     """Whatever the video; and a plan that fits is left as it is."""
     rng = random.Random(seed)
-    samples = [sample._replace(size_bytes=rng.randint(1, 5000)) for sample in random_timeline(seed).samples]
+    samples = [
+        sample._replace(size_bytes=rng.randint(1000, 9000) if sample.is_keyframe else 50)
+        for sample in random_timeline(seed).samples
+    ]
     free = SamplingConfig(rng.choice([1, 3, 8]), rng.choice([0.3, 1.0, 2.0]), 64, 10**9, 10**12)
     wanted = plan_sampling(samples, free)
     if wanted is None:
@@ -342,7 +345,7 @@ def test_what_is_not_affordable_leaves_shorter_gaps_than_giving_up_the_far_end(s
     assert gap_s <= naive_gap_s + EPSILON
 
 
-@pytest.mark.parametrize(("seconds", "longest_s"), [(15, 2.0), (30, 2.0), (36, 2.0), (60, 6.0), (120, 60.0)])
+@pytest.mark.parametrize(("seconds", "longest_s"), [(15, 2.0), (30, 2.0), (36, 2.0), (60, 2.0), (120, 60.0)])
 def test_one_keyframe_for_a_whole_video(seconds: int, longest_s: float) -> None:
     """At 30 frames per second and with 2000 frames to decode; where that is not enough, they are spent evenly."""
     plan = plan_of(sparse(seconds), config(2.0, max_frames=64))
