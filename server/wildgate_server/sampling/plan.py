@@ -107,7 +107,7 @@ def _looked_at(
                 picks = denser
         picks = _with_new_pictures(picks, sizes.unseen(picks), timeline, config, limit)
     if look.scrutiny >= Scrutiny.HIGH:
-        picks = _added(picks, _beside(picks, timeline, look.seed), config, limit)
+        picks = _added(picks, _beside(picks, timeline, look.seed, config.frames_per_window), config, limit)
     elif is_drawn(look.seed, config.random_share):
         anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
         picks = _added(picks, [anywhere], config, limit)
@@ -172,26 +172,25 @@ def _with_new_pictures(
     return kept if len(kept) == len(merged) or limit.affords(kept) else merged
 
 
-def _beside(picks: Sequence[Pick], timeline: Timeline, seed: bytes) -> list[Pick]:
-    """A frame more for each run that picks decode, which costs little: an odd number of frames before its last.
+def _beside(picks: Sequence[Pick], timeline: Timeline, seed: bytes, places: int) -> list[Pick]:
+    """What costs least where keyframes alone are looked at: the frame after each of these.
 
-    So what is shown in every second frame is seen. Of a keyframe by itself it is the frame after it.
+    Where runs are decoded anyway, a frame of one of them is drawn by the seed.
     """
-    last: dict[int, Pick] = {}
-    for pick in picks:
-        last[pick.keyframe] = max(pick, last.get(pick.keyframe, pick), key=lambda each: each.sample)
+    between = [pick for pick in picks if pick.sample != pick.keyframe]
     beside: list[Pick] = []
-    for number, pick in enumerate(last.values()):
-        here, start = (timeline.place_of(each) for each in (pick.sample, pick.keyframe))
-        if here is None:
-            continue
-        if pick.sample == pick.keyframe or start is None or here - start < 2:
-            place = here + 1
-        else:
-            place = here - 1 - 2 * (draw(seed, f"beside {number}", (here - start) // 2) if seed else 0)
-        if place < len(timeline.times) and (found := timeline.pick(place)).keyframe == pick.keyframe:
-            beside.append(found)
-    return beside
+    if between and seed:
+        run = between[draw(seed, "run", len(between))]
+        here, start = (timeline.place_of(each) for each in (run.sample, run.keyframe))
+        if here is not None and start is not None and here - start > 1:
+            beside.append(timeline.pick(start + 1 + draw(seed, "frame", here - start - 1)))
+    runs = {pick.keyframe for pick in between}
+    for pick in picks:
+        place = timeline.place_of(pick.sample)
+        if pick.keyframe not in runs and place is not None and place + 1 < len(timeline.times):
+            beside.append(timeline.pick(place + 1))
+    spare = -len(picks) % places  # where runs are decoded, their pictures are dear enough without another window
+    return beside[:spare] if between else beside
 
 
 def _around(sightings_s: Sequence[float], timeline: Timeline, limit: CostLimit) -> list[Pick]:
