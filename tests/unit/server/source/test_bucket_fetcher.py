@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import time
@@ -123,11 +124,27 @@ def test_an_object_past_the_limit_is_not_read(bucket: MediaHost) -> None:
     assert len(bucket.asked) == 1
 
 
-def test_an_object_that_changes_meanwhile(bucket: MediaHost) -> None:
+@pytest.mark.parametrize("change", [b"more", b""])
+def test_an_object_that_changes_meanwhile_is_read_whole_and_compared(bucket: MediaHost, change: bytes) -> None:
     with at("s3://videos/video").opened(1 << 20) as source:
         bucket.etag = '"2"'
-        with pytest.raises(FetchFailed, match="changed"):
-            source.read(SPANS)
+        bucket.content = CONTENT + change
+        if change:
+            with pytest.raises(FetchFailed, match="changed"):
+                source.read(SPANS)
+        else:
+            assert [bytes(part) for part in source.read(SPANS)] == [CONTENT[span.start : span.end] for span in SPANS]
+    assert bucket.ranges[-1] is None
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_an_object_that_is_kept_encoded(scheme: str, bucket: MediaHost) -> None:
+    bucket.content = gzip.compress(CONTENT)
+    bucket.misbehave = lambda number, handler: (
+        handler.answer(**LAST_MODIFIED, Content_Encoding="gzip") is None  # always
+    )
+    with at(f"{scheme}://videos/video").opened(1 << 20) as source:
+        assert source.content == CONTENT
 
 
 def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
@@ -146,6 +163,6 @@ def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
 
 def test_credentials_that_are_refused(bucket: MediaHost) -> None:
     bucket.misbehave = lambda number, handler: handler.say(403, b"<Error><Code>AccessDenied</Code></Error>") or True
-    with pytest.raises(FetchFailed, match="credentials"), at("s3://videos/video").opened(1 << 20):
+    with pytest.raises(UriNotFound, match="credentials"), at("s3://videos/video").opened(1 << 20):
         pass
     assert len(bucket.asked) == 1
