@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from types import ModuleType
 
 import av
@@ -139,6 +140,19 @@ def test_rows_that_share_a_clip_are_decoded_in_one_pass(
     assert response.array("SOUND").all()
 
 
+def named_clip(codec: str) -> bytes:
+    """A clip that says what its codec is beside a container that calls it another."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="nut") as container:
+        container.metadata["wildgate_codec"] = codec
+        track = container.add_mux_stream("zmbv", rate=25, width=64, height=48)
+        packet = av.Packet(b"\1" * 100)
+        packet.stream, packet.pts, packet.dts, packet.time_base = track, 0, 0, Fraction(1, 25)
+        packet.is_keyframe = True
+        container.mux(packet)
+    return buffer.getvalue()
+
+
 GOOD = make_clip()
 GARBAGE = np.random.default_rng(7).bytes(5000)
 
@@ -169,6 +183,8 @@ def audio_clip() -> bytes:
         (audio_clip(), [0] * 8, UPRIGHT, "INVALID_ARG", "the clip has no video stream"),
         (GOOD.replace(b"avc1", b"evc1"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
         (GOOD.replace(b"avc1", b"zzzz"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
+        (named_clip("zzzz"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
+        (named_clip("aac"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", [0] * 8, UPRIGHT, "INVALID_ARG", "no Matroska or MP4 file"),
         (b"ffconcat version 1.0\nfile clip.mp4\n", [0] * 8, UPRIGHT, "INVALID_ARG", "no Matroska or MP4 file"),
     ],

@@ -23,7 +23,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from wildgate_server.media.container import open_video
 from wildgate_server.media.sampled_video import VideoLimits
-from wildgate_server.sampling.offline import sample_content
+from wildgate_server.sampling.offline import default_limits, sample_content
 from wildgate_server.sampling.plan import SamplingConfig
 
 CLIP_DECODER = ROOT / "model_repository" / "clip_decoder"
@@ -236,5 +236,5 @@ def test_the_gateway_marks_only_what_needs_it() -> None:
         ({}, unmarked),
     ):
         content = make_clip(vp9(176, 144, seconds=0.5, options=options))
-        with open_video(io.BytesIO(content)) as video:
+        with open_video(io.BytesIO(content), default_limits(1 << 24)) as [video]:
             assert video.clip([0]).data[12:16] == mark

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from functools import cache
+from types import ModuleType
 
 import av
 import numpy as np
+from triton_seam import load_model
 
 from wildgate_server.media.sampled_video import ClipWindow
 
@@ -28,16 +31,25 @@ def clip_frames(window: ClipWindow, pixels: str | None = None) -> list[np.ndarra
     return [decoded[rank] for rank in window.frame_index]
 
 
+@cache
+def _model() -> ModuleType:
+    return load_model("clip_decoder")
+
+
 def _clip_frame(clip: bytes, rank: int, pixels: str | None) -> np.ndarray:
-    """The frame of this rank in presentation order, by a decoder that has seen nothing before its run."""
-    with av.open(io.BytesIO(clip), options={"ignore_editlist": "1"}) as container:
+    """The frame of this rank in presentation order, by a decoder that has seen nothing before its run.
+
+    Zeros follow the clip, as they do where Triton fills up the shorter clips of a request.
+    """
+    with av.open(io.BytesIO(clip + bytes(5000)), options={"ignore_editlist": "1"}) as container:
         stream = container.streams.video[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
+        codec = _model()._decoder(container, stream)
+        packets = _model()._read_packets(container, stream)
         pts = sorted(packet.pts for packet in packets)[rank]
         wanted = next(at for at, packet in enumerate(packets) if packet.pts == pts)
         start = max(at for at in range(wanted + 1) if packets[at].is_keyframe and packets[at].pts <= pts)
         for packet in [*packets[start : wanted + 1], None]:
-            for frame in stream.codec_context.decode(packet):
+            for frame in codec.decode(packet):
                 if frame.pts == pts:
                     return frame.to_ndarray(format=pixels)
     raise AssertionError(f"the clip shows no frame {rank}")

@@ -215,20 +215,36 @@ def decode_window(
         if not container.streams.video:
             raise ClipRefusedError("the clip has no video stream")
         stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise ClipRefusedError("there is no decoder for the clip's codec", unsupported=True)
+        codec = _decoder(container, stream)
         packets = _read_packets(container, stream)
         wanted = _wanted_times(packets, frame_index)
         places: dict[int, list[int]] = {}
         for place, pts in enumerate(wanted):
             places.setdefault(pts, []).append(place)
         window = _nothing_seen(len(wanted), scaler)
-        for frame, sound in _shown_frames(stream.codec_context, packets, set(wanted), max_pixels, scaler.side):
+        for frame, sound in _shown_frames(codec, packets, set(wanted), max_pixels, scaler.side):
             if at := places.pop(frame.pts, None):
                 window.frames[at] = scaler.square(frame, shown_as)
                 window.sound[at] = sound
                 window.picture_size[at] = shown_as.size(frame.width, frame.height)
     return window
+
+
+def _decoder(container: av.container.InputContainer, stream: av.VideoStream) -> av.VideoCodecContext:
+    """The decoder of the clip's codec, or of the one that it names where its container has no tag for it."""
+    name, codec = container.metadata.get("wildgate_codec"), stream.codec_context
+    if codec is None:
+        raise ClipRefusedError("there is no decoder for the clip's codec", unsupported=True)
+    if name is None:
+        return codec
+    try:
+        named = av.VideoCodecContext.create(name, "r")
+    except ValueError:
+        named = None
+    if not isinstance(named, av.VideoCodecContext):
+        raise ClipRefusedError("there is no decoder for the clip's codec", unsupported=True)
+    named.extradata, named.width, named.height = codec.extradata, codec.width, codec.height
+    return named
 
 
 def _nothing_seen(places: int, scaler: FrameScaler) -> DecodedWindow:
@@ -240,9 +256,13 @@ def _nothing_seen(places: int, scaler: FrameScaler) -> DecodedWindow:
 
 
 def _read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> list[av.Packet]:
-    packets = []
+    packets, palette = [], None
     try:
         for packet in container.demux(stream):
+            if packet.has_sidedata("palette"):
+                palette = packet.get_sidedata("palette")
+            elif palette is not None:  # told once, and in force for all that follow, whichever of them are decoded
+                packet.set_sidedata(palette)
             if packet.size and packet.pts is not None:
                 packets.append(packet)
     except MemoryError:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
-__all__ = ["FileView", "IndexView", "is_iso_media"]
+__all__ = ["FileView", "IndexView", "is_fragmented", "is_iso_media"]
 
 _LARGEST_READ_AHEAD = 8 << 20
 _LARGEST_INDEX = 16 << 20  # a larger box is fetched as far as it is read
@@ -75,6 +75,22 @@ class FileView:
 def is_iso_media(source: ByteSource) -> bool:
     """Whether a file begins as ISO media do."""
     return source.ahead(0, 8)[4:] in _FIRST_BOXES
+
+
+def is_fragmented(source: ByteSource) -> bool:
+    """Whether an ISO media file has fragments (`moof`), as far as its boxes follow each other."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at + 16 > source.size:
+            break
+        header = source.ahead(at, 16)
+        size, kind = _HEADER.unpack(header[:8])
+        if kind == b"moof":
+            return True
+        if (size := _LARGE.unpack(header[8:])[0] if size == 1 else size) < 8:
+            break
+        at += size
+    return False
 
 
 class IndexView(FileView):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import struct
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import atan2, degrees, hypot
+from functools import cache
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -21,8 +20,9 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import UnsupportedCodec
 from wildgate_server.media.coded_stream import DeclaredStream
+from wildgate_server.media.display import display_of
 from wildgate_server.media.sample import Sample
-from wildgate_server.media.sampled_video import BT709, UNKNOWN_CODING, Coding
+from wildgate_server.media.sampled_video import BT709, UNKNOWN_CODING, Coding, Display
 
 __all__ = ["Clip", "Entry", "IndexedTrack", "Reading", "Video", "VideoPacket", "out_of_memory"]
 
@@ -33,25 +33,31 @@ class _ClipFormat:
 
     `in_order`: it has no presentation times, so frames must be coded in the order in which they are shown. `exact`: it
     takes a codec's tag as it was, which some decoders go by, and is read again to see that it has kept all the rest.
+    `named`: it has no tag for the codec, whose packets go as those of another, with the codec's name beside them; not
+    for raw pictures, of which the tag says what they are.
     """
 
     name: str
     options: dict[str, str] = field(default_factory=dict)
     in_order: bool = False
     exact: bool = False
+    named: bool = False
 
 
 # The first that carries the codec. use_editlist=0: an edit list in the clip would shift or cut its first frames.
 # bitexact: else Matroska gets a random identifier. AVI keeps what old codecs need beside their packets, bits per pixel
-# and palettes; NUT has presentation times.
+# and palettes; NUT has presentation times, and palettes too, in the version that FFmpeg calls experimental.
+_NUT_OPTIONS = {"fflags": "+bitexact", "strict": "experimental", "syncpoints": "none"}
 _CLIP_FORMATS = (
     _ClipFormat("mp4", {"use_editlist": "0"}),
     _ClipFormat("mov", {"use_editlist": "0"}),
     _ClipFormat("matroska", {"fflags": "+bitexact"}),
     _ClipFormat("avi", {"fflags": "+bitexact"}, in_order=True, exact=True),
-    _ClipFormat("nut", {"fflags": "+bitexact"}, exact=True),
+    _ClipFormat("nut", _NUT_OPTIONS, exact=True),
     _ClipFormat("apng"),
+    _ClipFormat("nut", _NUT_OPTIONS, exact=True, named=True),
 )
+_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/model.py`
 _CLIP_TICK = Fraction(1, 1000)
 _CLIP_FRAME_TICKS = 40
 
@@ -70,15 +76,14 @@ def out_of_memory() -> MemoryError:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A media file that holds only some packets of a video, and how its picture is to be turned.
+    """A media file that holds only some packets of a video, and how its picture is to be shown.
 
-    `rank` is each frame's place in presentation order, by its place among the video's samples. `rotation` is FFmpeg's
-    display rotation modulo 360: degrees counter-clockwise, a multiple of 90.
+    `rank` is each frame's place in presentation order, by its place among the video's samples.
     """
 
     data: bytes
     rank: Mapping[int, int]
-    rotation: int
+    display: Display
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +153,15 @@ class Video:
         """
         coding = coding or self.coding([places])
         rank = self._rank(places)
+        delicate = self.codec == "rawvideo" or self._is_paletted(places)
         for kind in _CLIP_FORMATS:
-            if (kind.in_order and _delay(places, rank)) or (self._is_paletted(places) and kind.name != "avi"):
+            if (kind.in_order and _delay(places, rank)) or (kind.named and self.codec == "rawvideo"):
                 continue
             try:
                 data = self._mux(places, rank, kind)
-                if (kind.exact or self.codec == "rawvideo") and not self._is_carried(places, data, kind):
+                if (kind.exact or delicate) and not self._is_carried(places, data, kind):
                     continue
-                return Clip(_marked(data, coding), rank, _rotation(data) if kind.name in ("mp4", "mov") else 0)
+                return Clip(_marked(data, coding), rank, display_of(self.stream, data, kind.name))
             except MemoryError:
                 raise out_of_memory() from None
             except (ValueError, av.error.FFmpegError):
@@ -171,11 +177,16 @@ class Video:
         buffer = io.BytesIO()
         output: OutputContainer
         with av.open(buffer, "w", format=kind.name, options=kind.options) as output:
-            track = output.add_stream_from_template(self.stream, opaque=True)
+            track = output.add_stream_from_template(_stand_in() if kind.named else self.stream, opaque=True)
+            if kind.named:
+                output.metadata[_CODEC_NAME] = self.stream.codec_context.codec.name
+                track.codec_context.width, track.codec_context.height = self.width, self.height
+                track.codec_context.extradata = self.stream.codec_context.extradata
             if self.is_joined:
                 track.codec_context.extradata = self._entries[self.entry(places[0])].extradata
-            if kind.exact:
+            if kind.exact and not kind.named:
                 track.codec_context.codec_tag = self.stream.codec_context.codec_tag
+            if kind.exact:
                 track.time_base = _CLIP_FRAME_TICKS * _CLIP_TICK  # AVI fills all ticks between frames with empty ones
             if self._is_paletted(places):
                 track.codec_context.pix_fmt = "pal8"
@@ -198,12 +209,13 @@ class Video:
         """Whether a clip is read as the packets that it was made of."""
         with av.open(io.BytesIO(clip), "r", options={"format_whitelist": kind.name, "skip_frame": "all"}) as container:
             [stream] = container.streams.video
-            here, there = self.stream.codec_context, stream.codec_context
+            here, there = (_stand_in() if kind.named else self.stream).codec_context, stream.codec_context
             if there is None or (here.codec.id, here.pix_fmt) != (there.codec.id, there.pix_fmt):
                 return False
-            found = [(packet.is_keyframe, bytes(packet)) for packet in container.demux(stream) if packet.size]
-        packets = (self.packets[place] for place in places)
-        return found == [(packet.is_keyframe, bytes(packet)) for packet in packets]
+            if self._is_paletted(places) and here.bits_per_coded_sample != there.bits_per_coded_sample:
+                return False
+            found = _contents(packet for packet in container.demux(stream) if packet.size)
+        return found == _contents(self.packets[place] for place in places)
 
     def _rank(self, places: Sequence[int]) -> dict[int, int]:
         by_time = sorted(places, key=lambda place: (self.samples[place].time_s, place))
@@ -232,6 +244,29 @@ class Reading:
     open: Callable[[Sequence[Sequence[int]]], AbstractContextManager[Sequence[Video]]]
 
 
+def _contents(packets: Iterable[VideoPacket]) -> list[tuple[bool, bytes, bytes]]:
+    """Of each packet whether it is a keyframe, its bytes, and the palette in force."""
+    contents: list[tuple[bool, bytes, bytes]] = []
+    palette = b""
+    for packet in packets:
+        if packet.has_sidedata("palette"):
+            palette = bytes(packet.get_sidedata("palette"))
+        contents.append((packet.is_keyframe, bytes(packet), palette))
+    return contents
+
+
+@cache
+def _stand_in() -> VideoStream:
+    """A stream of a codec that NUT has a tag for, and of which FFmpeg touches no packet: nothing of it is decoded."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="nut", options={"fflags": "+bitexact"}) as output:
+        track = output.add_mux_stream("zmbv", rate=25, width=16, height=16)
+        packet = Packet(b"\0")
+        packet.stream, packet.pts, packet.dts, packet.time_base = track, 0, 0, _CLIP_TICK
+        output.mux(packet)
+    return av.open(io.BytesIO(buffer.getvalue()), "r", options={"skip_frame": "all"}).streams.video[0]
+
+
 def _delay(places: Sequence[int], rank: Mapping[int, int]) -> int:
     """The largest number of places by which a frame is coded before its turn to be shown."""
     return max(at - rank[place] for at, place in enumerate(places))
@@ -241,34 +276,3 @@ def _marked(clip: bytes, coding: Coding) -> bytes:
     if coding.matrix != BT709 or clip[4:8] != b"ftyp":
         return clip
     return clip[: _MINOR_VERSION.start] + _BT709_MARK + clip[_MINOR_VERSION.stop :]
-
-
-def _rotation(clip: bytes) -> int:
-    """The display rotation that FFmpeg carried from the video into the clip's track header.
-
-    PyAV shows a stream's display matrix only on decoded frames; the clip's own `tkhd` box has it without decoding.
-    Matrix: ISO/IEC 14496-12, 8.3.2; the angle as FFmpeg's av_display_rotation_get() computes it.
-    """
-    track = memoryview(clip)
-    for kind in (b"moov", b"trak", b"tkhd"):
-        track = _child(track, kind)
-    a, b, _, c, d = struct.unpack_from(">5i", track, 52 if track[0] else 40)
-    across, down = hypot(a, c), hypot(b, d)
-    if not across or not down:
-        return 0
-    return round(-degrees(atan2(b / down, a / across)) / 90) * 90 % 360
-
-
-def _child(box: memoryview, kind: bytes) -> memoryview:
-    """The payload of the first box of this kind inside `box`."""
-    at = 0
-    while at + 8 <= len(box):
-        size, name = struct.unpack_from(">I4s", box, at)
-        header = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", box, at + 8)
-            header = 16
-        if name == kind:
-            return box[at + header : at + size]
-        at += max(size, header)
-    raise ValueError(f"the clip has no {kind!r} box")

@@ -299,6 +299,12 @@ def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
     assert video.default_track.last_s - video.default_track.first_s == pytest.approx(14.967, abs=0.01)
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_joined_transport_streams_are_read_whole(times: int, tmp_path: Path) -> None:
+    [track] = sampled_in_parts(times * in_format("transport stream"), tmp_path).tracks
+    assert track.last_s - track.first_s == pytest.approx(times * 15 - 1 / 30, abs=0.01)
+
+
 def outcome(source: OpenableVideo, max_gap_s: float) -> SampledVideo | str:
     try:
         return sample_video(source, SamplingConfig(8, max_gap_s), LIMITS)
@@ -342,7 +348,7 @@ def described(reading: Reading) -> tuple[object, ...]:
     with reading.open([keyframes]) as [video]:
         clip = video.clip(keyframes)
         coding = video.coding([keyframes])
-        return video.codec, video.profile, video.width, video.height, coding, clip.rotation, clip.data
+        return video.codec, video.profile, video.width, video.height, coding, clip.display, clip.data
 
 
 @pytest.fixture(scope="module", params=FORMATS)
