@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["BucketFetcher", "store_of"]
 
 # What obstore says of answers that are not the range that was asked for, and of refusals of a range.
-_UNFIT = re.compile(r"non-partial|CONTENT_RANGE|Requested \d+\.\.\d+, got|status code: (400|416)")
+_UNFIT = re.compile(r"non-partial|CONTENT_RANGE|Content-Range|Requested \d+\.\.\d+, got|status code: (400|416)")
+# And of other refusals, which trying again does not change.
+_REFUSED = re.compile(r"status code: (?!408|425|429)(4\d\d)")
 
 
 class BucketFetcher(PartFetcher):
@@ -93,6 +95,11 @@ class BucketFetcher(PartFetcher):
         except BaseError as error:
             if "range" in options and _UNFIT.search(str(error)):
                 raise PartsUnfit from None
+            if refusal := _REFUSED.search(str(error)):
+                status = {"http_status": refusal[1]}
+                raise UriNotFound(
+                    f"the bucket answers with status {refusal[1]}", metadata=status, field="uri"
+                ) from None
             raise TransientFailure(f"the bucket does not answer: {type(error).__name__}") from None
 
     def _content(self, result: GetResult, length: int) -> bytes:
