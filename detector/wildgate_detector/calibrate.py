@@ -19,7 +19,8 @@ from wildgate_detector.offline import Detector, look
 CANDIDATES: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
 """Thresholds among which to choose."""
 FRAMES: Final = 2
-"""In so many looked-at frames a label has to reach its threshold, as the shipped policy says."""
+"""In so many frames a label has to reach its threshold: the clips hold nothing for a second look, which the shipped
+policy wants of what is seen in one."""
 LEAST_PRICE: Final = 1e-3
 DEAREST_PRICE: Final = 1e4
 """What a false-alarm rate of 1 costs, in recall: never nothing, so that alarms which win no find are left out."""

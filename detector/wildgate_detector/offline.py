@@ -1,6 +1,8 @@
 """Looking at files and frames without a server, to choose thresholds and to measure the detector alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import av
 import numpy as np
@@ -11,11 +13,17 @@ from wildgate_build.onnx_session import open_session
 from wildgate_detector.labels import LABELS
 from wildgate_detector.scenes import letterboxed
 from wildgate_detector.surfaces import Picture
-from wildgate_server.policy import Policy, Sighting
+from wildgate_server.policy import Judgement, Policy, Sighting, View
+
+NEAR_S: Final = 0.5
+NEAR_GAP_S: Final = 0.25
+"""A second look: frames up to so far from a sighting, and so far apart."""
 
 
-def frames_of(path: Path, gap_s: float = 2.0) -> list[tuple[float, Picture]]:
+def frames_of(path: Path, gap_s: float = 2.0, near: Sequence[float] = ()) -> list[tuple[float, Picture]]:
     """Decode a file and return frames at most about `gap_s` apart, upright, each with its time in seconds.
+
+    Near the times of `near` they are closer to each other, as in a second look.
 
     Raises:
         av.error.FFmpegError: the file is not a video that can be decoded.
@@ -24,7 +32,8 @@ def frames_of(path: Path, gap_s: float = 2.0) -> list[tuple[float, Picture]]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             time_s = float(frame.time or 0.0)
-            due = not chosen or time_s - chosen[-1][0] >= gap_s - 1e-3
+            is_near = any(abs(time_s - sighting_s) <= NEAR_S for sighting_s in near)
+            due = not chosen or time_s - chosen[-1][0] >= (NEAR_GAP_S if is_near else gap_s) - 1e-3
             if due:
                 turns = (frame.rotation % 360) // 90
                 picture = np.rot90(frame.to_ndarray(format="rgb24"), turns)
@@ -63,7 +72,8 @@ def best_scores(detections: NDArray[np.float32]) -> list[dict[str, float]]:
 class OfflineScorer:
     """Scores files with a detector and a policy in this process, no server: to compare detectors.
 
-    It looks at a frame every 2 s, as the server does, but decodes all frames to get there.
+    It looks at a frame every 2 s and a second time around what it saw, as the server does, but decodes all frames to
+    get there, and counts no seconds for a frame by itself.
     """
 
     def __init__(self, detector: Detector, policy: Policy) -> None:
@@ -74,20 +84,28 @@ class OfflineScorer:
 
         Raises av.error.FFmpegError when it is not a video that can be decoded.
         """
-        times_s, scores = look(self._detector, path)
+        judgement = self._judge(path)
+        if judgement.doubts:
+            judgement = self._judge(path, [doubt.time_s for doubt in judgement.doubts])
+        return {label.label for label in judgement.labels}
+
+    def _judge(self, path: Path, near: Sequence[float] = ()) -> Judgement:
+        times_s, scores = look(self._detector, path, near=near)
         sightings = [
             Sighting(label, score, time_s)
             for time_s, best in zip(times_s, scores, strict=True)
             for label, score in best.items()
         ]
-        return {label.label for label in self._policy.judge(sightings, times_s).labels}
+        return self._policy.judge(sightings, View.of_frames(times_s, [0.0] * len(times_s)))
 
 
-def look(detector: Detector, path: Path, gap_s: float = 2.0) -> tuple[list[float], list[dict[str, float]]]:
+def look(
+    detector: Detector, path: Path, gap_s: float = 2.0, near: Sequence[float] = ()
+) -> tuple[list[float], list[dict[str, float]]]:
     """The times in seconds of the frames looked at in the video at `path`, and each label's best score in each.
 
     Raises av.error.FFmpegError when it is not a video that can be decoded.
     """
-    chosen = frames_of(path, gap_s)
+    chosen = frames_of(path, gap_s, near)
     squares = np.stack([letterboxed(picture, detector.side)[0] for _, picture in chosen])
     return [time_s for time_s, _ in chosen], best_scores(detector(squares))

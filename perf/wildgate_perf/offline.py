@@ -19,7 +19,16 @@ from types import ModuleType
 from typing import Any
 
 from wildgate_perf.loops import Ask, Stages
-from wildgate_perf.server_parts import Detection, Judgement, Letterbox, Sampler, Sighting, load_policy, read_detections
+from wildgate_perf.server_parts import (
+    Detection,
+    Judgement,
+    Letterbox,
+    Sampler,
+    Sighting,
+    View,
+    load_policy,
+    read_detections,
+)
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import load_release, load_rollout, version_directory
@@ -64,8 +73,10 @@ class OfflineScorer:
             ][: len(window.times_s)]
             found += read_detections(rows[0], window.times_s, self._labels, letterboxes)
         with self._timed("policy"):
-            looked_at_s = [time_s for window in track.windows for time_s in window.times_s]
-            return self._policy.judge([Sighting(each.label, each.score, each.time_s) for each in found], looked_at_s)
+            times_s = [time_s for window in track.windows for time_s in window.times_s]
+            shown_s = [duration_s for window in track.windows for duration_s in window.shown_s]
+            sightings = [Sighting(each.label, each.score, each.time_s) for each in found]
+            return self._policy.judge(sightings, View.of_frames(times_s, shown_s))
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.cores import available_cores
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
-from wildgate_server.policy import Judgement, Sighting, load_policy
+from wildgate_server.policy import Judgement, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.offline import (
@@ -50,6 +50,7 @@ __all__ = [
     "Sighting",
     "Stage",
     "TritonStartError",
+    "View",
     "WildgateError",
     "available_cores",
     "find_triton_runtime",

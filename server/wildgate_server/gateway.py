@@ -31,6 +31,7 @@ from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
 from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
 from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
@@ -83,6 +84,9 @@ class Gateway:
             metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
         )
+        secret = SamplingSecret.of(settings.sampling.secret_file)
+        if settings.cache.redis_url and settings.sampling.secret_file is None:
+            _log.warning("sampling_secret_not_shared", hint="set sampling.secret_file: nothing in Redis is found again")
         self.pipeline = ScoringPipeline(
             sources=Sources(settings.source),
             cache=cache,
@@ -92,8 +96,11 @@ class Gateway:
                 profile=settings.backend.profile,
                 sampling=settings.sampling,
                 source=settings.source,
+                secret=secret.fingerprint,
             ),
             sampling=sampling,
+            secret=secret,
+            random_share=settings.sampling.random_share,
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,

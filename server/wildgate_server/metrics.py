@@ -35,6 +35,11 @@ class Metrics:
         self._file_bytes = self._counter("wildgate_source_file_bytes", "Bytes that these videos' files have.", kind)
         self._reads = self._counter("wildgate_source_read_requests", "Requests by which they were read.", kind)
 
+        self._looks_again = self._counter(
+            "wildgate_looks_again",
+            "Videos sampled once more, by why (unsound pictures, doubtful sightings).",
+            ["reason"],
+        )
         self._lookups = self._counter(
             "wildgate_cache_lookups",
             "Verdicts looked for, by tier (memory, redis) and outcome (hit, miss, failed, skipped).",
@@ -80,6 +85,10 @@ class Metrics:
         self._file_bytes.labels(kind).inc(file_bytes)
         self._read_bytes.labels(kind).inc(read_bytes)
         self._reads.labels(kind).inc(read_requests)
+
+    def looked_again(self, reason: str) -> None:
+        """Counts one video that was sampled once more; `reason` is unsound or doubtful."""
+        self._looks_again.labels(reason).inc()
 
     def looked_up(self, tier: str, outcome: str) -> None:
         """Counts one look into one tier of the cache."""

@@ -5,7 +5,7 @@
     identify   `source/`      content by its digest, before anything else; what lies at a URI once it is sampled
     look up    `caching/`     an equal video is answered from the cache, or with the scoring that is under way
     sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
-    look       `inference/`   the clips go to Triton in batches, detections come back
+    look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
     answer     `wire`         the verdict, and what this request's own way was like
 
@@ -19,15 +19,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
+from blake3 import blake3
+
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
 from wildgate_server.errors import DeadlineExceeded, InvalidRequest, VerdictNotCached
 from wildgate_server.inference.evidence import EvidenceFrame
-from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
 from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.random_draw import is_drawn
+from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.source.content import checked_digest
 from wildgate_server.source.sources import Sources
@@ -64,7 +69,8 @@ class Answer:
 class ScoringPipeline:
     """Takes a video that has a place from its source to its answer.
 
-    Without a cache every video is scored by itself. `encode` makes a verdict what is kept and answered.
+    Without a cache every video is scored by itself. `encode` makes a verdict what is kept and answered. `secret` makes
+    the seeds that frames are drawn with, in a `random_share` of the videos.
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class ScoringPipeline:
         cache: VerdictCache | None,
         basis: VerdictBasis,
         sampling: SamplingPool,
+        secret: SamplingSecret,
+        random_share: float,
         scorer: Scorer,
         encode: Callable[[ScoredVideo], bytes],
         metrics: Metrics,
@@ -82,6 +90,8 @@ class ScoringPipeline:
         self._cache = cache
         self._basis = basis
         self._sampling = sampling
+        self._secret = secret
+        self._random_share = random_share
         self._scorer = scorer
         self._encode = encode
         self._metrics = metrics
@@ -97,7 +107,14 @@ class ScoringPipeline:
         """Ends what is under way."""
         await self._flights.close()
 
-    async def score_content(self, content: bytes, *, deadline: float, max_evidence_frames: int = 0) -> Answer:
+    async def score_content(
+        self,
+        content: bytes,
+        *,
+        deadline: float,
+        max_evidence_frames: int = 0,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
+    ) -> Answer:
         """The verdict on a media file, before `deadline` (monotonic seconds).
 
         Raises InvalidRequest, VideoTooLarge, and the errors of `SamplingPool.sample` and `Scorer.score`.
@@ -107,21 +124,23 @@ class ScoringPipeline:
         digest, read = source.key, ReadCost(len(content))
         del content
         if self._cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, deadline, max_evidence_frames), started)
+            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
 
-        if known := await self._look_up(digest):
+        if known := await self._look_up(digest, scrutiny):
             return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=read), started)
         looked_up = monotonic()
         timings = {Stage.CACHE: (looked_up - started) * 1e3}
-        work = partial(self._sample_and_score, source)
-        flight = self._flights.run(self._key(self._in_flight_as(digest)), work, deadline)
+        work = partial(self._sample_and_score, source, scrutiny)
+        flight = self._flights.run(self._key(self._in_flight_as(digest), scrutiny), work, deadline)
         del source, work  # the flight's now: whoever joins another's holds that one's copy, not a second one
         answer, shared = await flight
         if shared:
             answer = self._shared(answer, looked_up)
         return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
 
-    async def score_uri(self, uri: str, *, deadline: float, max_evidence_frames: int = 0) -> Answer:
+    async def score_uri(
+        self, uri: str, *, deadline: float, max_evidence_frames: int = 0, scrutiny: Scrutiny = Scrutiny.NORMAL
+    ) -> Answer:
         """The verdict on what lies at a URI. It is known once it is sampled: decoding and detecting may be saved.
 
         Requests for one URI at one time share sampling, too. Raises InvalidRequest, UriNotAllowed, UriNotFound, and the
@@ -130,15 +149,17 @@ class ScoringPipeline:
         started = monotonic()
         source = self._sources.of_uri(uri)
         if self._cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, deadline, max_evidence_frames), started)
+            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
 
         # Which videos are on trial shows only when they are sampled: what began under another rollout is not joined.
         subject = f"{self._scorer.releases.rollout!r} {source.key}"
-        work = partial(self._sample_then_look_up, source)
-        answer, shared = await self._flights.run(self._key(subject), work, deadline)
+        work = partial(self._sample_then_look_up, source, scrutiny)
+        answer, shared = await self._flights.run(self._key(subject, scrutiny), work, deadline)
         return _finished(self._shared(answer, started) if shared else answer, started)
 
-    async def score_digest(self, digest: str, *, max_evidence_frames: int = 0) -> Answer:
+    async def score_digest(
+        self, digest: str, *, max_evidence_frames: int = 0, scrutiny: Scrutiny = Scrutiny.NORMAL
+    ) -> Answer:
         """The verdict that the cache has on content with this digest, `blake3:<hex>`.
 
         Raises InvalidRequest, and VerdictNotCached also for a video on trial, which is to be looked at.
@@ -147,60 +168,93 @@ class ScoringPipeline:
         checked_digest(digest)
         if max_evidence_frames:
             raise InvalidRequest("evidence frames need the video, not its digest alone", field="max_evidence_frames")
-        known = await self._look_up(digest)
+        known = await self._look_up(digest, scrutiny)
         if known is None:
             raise VerdictNotCached("no verdict on this content is kept here", field="content_digest")
         return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=ReadCost(0)), started)
 
-    async def _sample_then_look_up(self, source: VideoSource, deadline: float) -> Answer:
+    async def _sample_then_look_up(self, source: VideoSource, scrutiny: Scrutiny, deadline: float) -> Answer:
         """Identifies what lies at a URI by sampling it; from there on its way is that of content."""
-        video, timings = await self._sample(source)
-        read = ReadCost(video.read_bytes, video.read_requests, video.content_bytes)
+        sampled = await self._sample(source, scrutiny)
         looking = monotonic()
-        answer = await self._look_up(video.content_digest)
+        digest = sampled.video.content_digest
+        answer = await self._look_up(digest, scrutiny)
         looked_up = monotonic()
-        timings = {**timings, Stage.CACHE: (looked_up - looking) * 1e3}
+        timings = {**sampled.timings, Stage.CACHE: (looked_up - looking) * 1e3}
         if answer is None:
-            key = self._key(self._in_flight_as(video.content_digest))
-            answer, shared = await self._flights.run(key, partial(self._score, video), deadline)
+            key = self._key(self._in_flight_as(digest), scrutiny)
+            answer, shared = await self._flights.run(key, partial(self._score, sampled), deadline)
             if shared:
                 answer = self._shared(answer, looked_up)
-        return replace(answer, timings={**answer.timings, **timings}, read=read)
+        return replace(answer, timings={**answer.timings, **timings}, read=sampled.read)
 
-    async def _sample_and_score(self, source: VideoSource, deadline: float, max_evidence_frames: int = 0) -> Answer:
-        video, timings = await self._sample(source)
-        answer = await self._score(video, deadline, max_evidence_frames)
-        return replace(answer, timings={**timings, **answer.timings})
+    async def _sample_and_score(
+        self, source: VideoSource, scrutiny: Scrutiny, deadline: float, max_evidence_frames: int = 0
+    ) -> Answer:
+        sampled = await self._sample(source, scrutiny)
+        answer = await self._score(sampled, deadline, max_evidence_frames)
+        read = None if source.content_digest else sampled.read
+        return replace(answer, timings={**sampled.timings, **answer.timings}, read=read)
 
-    async def _look_up(self, digest: str) -> Answer | None:
+    async def _look_up(self, digest: str, scrutiny: Scrutiny) -> Answer | None:
         """What the cache has on a video; nothing on one that a version is on trial on, which is to be compared."""
         if self._cache is None or self._trial_of(digest) is not None:
             return None
-        verdict = await self._cache.find(self._key(digest))
+        verdict = await self._cache.find(self._key(digest, scrutiny))
         return None if verdict is None else Answer(verdict, {}, cached=True)
 
-    async def _sample(self, source: VideoSource) -> tuple[SampledVideo, Timings]:
+    async def _sample(self, source: VideoSource, scrutiny: Scrutiny) -> _Sampled:
+        """The video, sampled as the scrutiny asks and, where it is drawn, with frames that nobody foretells.
+
+        What lies at a URI is known, and its seed with it, once it is sampled: where it takes a closer look it is
+        sampled a second time, and what identifies it is both.
+        """
+        sampled = _Sampled(source, scrutiny)
+        if source.content_digest:
+            sampled.seed = self._secret.seed(source.content_digest)
+            await self._sample_as(sampled, Look(scrutiny, sampled.seed))
+            return sampled
+        first = await self._sample_as(sampled, PLAIN_LOOK)
+        sampled.seed = self._secret.seed(first.content_digest)
+        if scrutiny > Scrutiny.NORMAL or is_drawn(sampled.seed, self._random_share):
+            closer = await self._sample_as(sampled, Look(scrutiny, sampled.seed))
+            both = f"{first.content_digest} {closer.content_digest}"
+            sampled.video = replace(closer, content_digest=f"{SAMPLED}{blake3(both.encode()).hexdigest()}")
+        return sampled
+
+    async def _sample_as(self, sampled: _Sampled, look: Look) -> SampledVideo:
         started = monotonic()
-        video = await self._sampling.sample(source)
+        video = await self._sampling.sample(sampled.source, look)
         taken_ms = _ms_since(started)
         self._metrics.sampled(
-            source.kind,
+            sampled.source.kind,
             file_bytes=video.content_bytes,
             read_bytes=video.read_bytes,
             read_requests=video.read_requests,
         )
-        return video, {
-            Stage.READ: video.read_ms,
-            Stage.SAMPLE: video.sample_ms,
-            Stage.HANDOVER: max(taken_ms - video.read_ms - video.sample_ms, 0.0),
-        }
+        sampled.add(video, taken_ms)
+        return video
 
-    async def _score(self, video: SampledVideo, deadline: float, max_evidence_frames: int = 0) -> Answer:
-        """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on."""
-        scored = await self._scorer.score(video, deadline=deadline, max_evidence_frames=max_evidence_frames)
+    async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
+        """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on.
+
+        What identifies a file that was read in parts does not cover what a further look read of it.
+        """
+
+        async def resample(sound: Places | None, near: Places) -> SampledVideo:
+            kept = sampled.video, dict(sampled.timings)
+            look = Look(sampled.scrutiny, sampled.seed, near=near, sound_keyframes=sound)
+            video = await self._sample_as(sampled, look)
+            sampled.video, sampled.timings = kept
+            return video
+
+        scored = await self._scorer.score(
+            sampled.video, deadline=deadline, resample=resample, max_evidence_frames=max_evidence_frames
+        )
         verdict = self._encode(scored)
-        if self._cache:
-            await self._cache.keep(self._basis.key(video.content_digest, scored.release, scored.policy), verdict)
+        if self._cache and (sampled.source.content_digest or not scored.looked_again):
+            subject = f"{sampled.video.content_digest} {sampled.scrutiny.name}"
+            await self._cache.keep(self._basis.key(subject, scored.release, scored.policy), verdict)
         return Answer(verdict, scored.timings, evidence=scored.evidence)
 
     def _shared(self, answer: Answer, since: float) -> Answer:
@@ -218,9 +272,32 @@ class ScoringPipeline:
         version = self._trial_of(digest)
         return digest if version is None else f"{digest} {version}"
 
-    def _key(self, subject: str) -> str:
-        """The key of what the serving release and the policy in force say now."""
-        return self._basis.key(subject, self._scorer.releases.serving, self._scorer.policy)
+    def _key(self, subject: str, scrutiny: Scrutiny) -> str:
+        """The key of what the serving release and the policy in force say now, looking as closely as is asked."""
+        return self._basis.key(f"{subject} {scrutiny.name}", self._scorer.releases.serving, self._scorer.policy)
+
+
+@dataclass(slots=True)
+class _Sampled:
+    """A video as it was sampled last, and what all samplings of it took: milliseconds by stage, and reading."""
+
+    source: VideoSource
+    scrutiny: Scrutiny
+    seed: bytes = b""
+    video: SampledVideo = field(init=False, repr=False)
+    timings: Timings = field(default_factory=dict)
+    read: ReadCost | None = None
+
+    def add(self, video: SampledVideo, taken_ms: float) -> None:
+        """Counts one more sampling, which took `taken_ms` in all."""
+        waited_ms = max(taken_ms - video.read_ms - video.sample_ms, 0.0)
+        spent = {Stage.READ: video.read_ms, Stage.SAMPLE: video.sample_ms, Stage.HANDOVER: waited_ms}
+        self.video = video
+        self.timings = {stage: self.timings.get(stage, 0.0) + spent_ms for stage, spent_ms in spent.items()}
+        before = self.read or ReadCost(0)
+        self.read = ReadCost(
+            before.read_bytes + video.read_bytes, before.read_requests + video.read_requests, video.content_bytes
+        )
 
 
 def _finished(answer: Answer, started: float) -> Answer:

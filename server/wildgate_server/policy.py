@@ -1,32 +1,40 @@
 """Detections to verdict: the rules, kept apart from the scores.
 
-The policy file says what each label stands for and which score, in how many looked-at frames, calls for which action.
+The policy file says what each label stands for, which score, shown for how many seconds, calls for which action, and
+what a stretch that was not looked at calls for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from wildgate_server.persistence import ShownFrame, lasts, seconds_seen, undisputed
 from wildgate_server.repository.yaml_document import read_document
 
 __all__ = [
+    "UNLOOKED",
     "Action",
+    "Doubt",
     "Judgement",
     "LabelJudgement",
     "LabelRule",
     "Policy",
     "PolicyError",
+    "ShownFrame",
     "Sighting",
+    "View",
     "load_policy",
 ]
 
 SHIPPED_POLICY = Path(__file__).with_name("policy.yaml")
+UNLOOKED = "unlooked"
+"""What a verdict's labels call stretches that were not looked at."""
 
 
 class PolicyError(ValueError):
@@ -53,14 +61,37 @@ class _Section(BaseModel):
 
 
 class Threshold(_Section):
-    """A score (0 to 1) that must be reached in at least `frames` looked-at frames."""
+    """A score (0 to 1) that a label must reach, and for how many seconds in all it must be shown at that score."""
 
     score: Annotated[float, Field(gt=0, le=1)]
-    frames: Annotated[int, Field(ge=1)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-    def met_by(self, scores: Iterable[float], looked_at: int) -> bool:
-        """Whether enough of a label's best scores per frame reach it, of `looked_at` frames in all."""
-        return sum(score >= self.score for score in scores) >= min(self.frames, looked_at)
+    @model_validator(mode="before")
+    @classmethod
+    def _frames_are_of_the_past(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping) and "frames" in fields:
+            raise ValueError("frames are not counted any more: give seconds, for how long the label must be shown")
+        return fields
+
+
+class Unlooked(_Section):
+    """What a stretch without a looked-at frame calls for when it is longer than both limits.
+
+    `share` is one of the video: long videos are looked at evenly, and sparsely.
+    """
+
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    action: Literal["REVIEW", "BLOCK"] = "REVIEW"
+
+    def stretches(self, view: View) -> tuple[tuple[float, float], ...]:
+        """The stretches of a track, in seconds, that call for the action."""
+        limit_s = max(self.seconds, self.share * (view.last_s - view.first_s))
+        starts_s = [view.first_s, *(frame.time_s + frame.shown_s for frame in view.frames)]
+        ends_s = [*(frame.time_s for frame in view.frames), view.last_s]
+        return tuple(
+            (start_s, end_s) for start_s, end_s in zip(starts_s, ends_s, strict=True) if end_s - start_s > limit_s
+        )
 
 
 class LabelRule(_Section):
@@ -78,11 +109,12 @@ class LabelRule(_Section):
             raise ValueError(f"block.score {self.block.score} is below review.score {self.review.score}")
         return self
 
-    def action(self, scores: Sequence[float], looked_at: int) -> Action:
-        """What a label's best scores per frame call for."""
-        if self.block and self.block.met_by(scores, looked_at):
-            return Action.BLOCK
-        return Action.REVIEW if self.review.met_by(scores, looked_at) else Action.ALLOW
+    @property
+    def thresholds(self) -> Iterator[tuple[Action, Threshold]]:
+        """What calls for an action, the gravest first."""
+        if self.block:
+            yield Action.BLOCK, self.block
+        yield Action.REVIEW, self.review
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +127,93 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What of one video track, shown from `first_s` to `last_s`, was looked at: `frames`, ascending."""
+
+    first_s: float
+    last_s: float
+    frames: tuple[ShownFrame, ...]
+    track: int = 0
+
+    @classmethod
+    def of_frames(cls, times_s: Sequence[float], shown_s: Sequence[float]) -> View:
+        """What was looked at, for all there is of a track: frames at `times_s`, ascending, each shown for `shown_s`."""
+        return cls(times_s[0], times_s[-1], tuple(map(ShownFrame, times_s, shown_s)))
+
+
+@dataclass(frozen=True, slots=True)
 class LabelJudgement:
-    """What a label called for. `spans_s` are stretches of consecutive looked-at frames at its review threshold."""
+    """What a label called for in a track. `frames`, `seconds` and `spans_s` are those at its review threshold.
+
+    `spans_s` are stretches of consecutive looked-at frames. UNLOOKED has no rule, and spans without a looked-at frame.
+    """
 
     label: str
-    rule: LabelRule
+    rule: LabelRule | None
     action: Action
     score: float
     frames: int
+    seconds: float
     spans_s: tuple[tuple[float, float], ...]
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A sighting whose score would call for `action`, if only it were known to be shown for long enough."""
+
+    action: Action
+    score: float
+    track: int
+    time_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The gravest action and the labels that called for one, gravest first."""
+    """The gravest action and the labels that called for one, gravest first.
+
+    `certain` is the gravest action that holds whatever more is looked at, and `doubts` are what may call for a graver
+    one; where a graver one is called for already, only since nothing disputes it.
+    """
 
     action: Action
     labels: tuple[LabelJudgement, ...]
+    certain: Action = Action.ALLOW
+    doubts: tuple[Doubt, ...] = ()
+
+    @classmethod
+    def of_tracks(cls, judgements: Iterable[Judgement]) -> Judgement:
+        """The verdict on a video by those on its tracks."""
+        each = tuple(judgements)
+        certain = max((one.certain for one in each), default=Action.ALLOW)
+        return cls(
+            action=max((one.action for one in each), default=Action.ALLOW),
+            labels=tuple(sorted((label for one in each for label in one.labels), key=_gravest_first)),
+            certain=certain,
+            doubts=tuple(doubt for one in each for doubt in one.doubts if doubt.action > certain),
+        )
 
 
 class Policy(_Section):
     """The whole policy file."""
 
     version: Annotated[str, Field(min_length=1)]
+    unlooked: Unlooked | None = None
     labels: Annotated[dict[str, LabelRule], Field(min_length=1)]
+
+    @field_validator("labels")
+    @classmethod
+    def _unlooked_is_no_label(cls, labels: dict[str, LabelRule]) -> dict[str, LabelRule]:
+        if UNLOOKED in labels:
+            raise ValueError(f"{UNLOOKED} is what verdicts call stretches that were not looked at, and no label")
+        return labels
 
     def missing(self, labels: Iterable[str]) -> list[str]:
         """Those labels that the policy has no rule for."""
         return [label for label in labels if label not in self.labels]
 
-    def judge(self, sightings: Sequence[Sighting], looked_at_s: Sequence[float]) -> Judgement:
-        """The verdict on a video looked at at `looked_at_s` (ascending seconds), where `sightings` were made.
+    def judge(self, sightings: Sequence[Sighting], view: View) -> Judgement:
+        """The verdict on a track of which `view` was looked at, where `sightings` were made.
 
         Raises KeyError for a label without a rule; `missing()` tells beforehand.
         """
@@ -133,32 +221,63 @@ class Policy(_Section):
         for sighting in sightings:
             frames = best.setdefault(sighting.label, {})
             frames[sighting.time_s] = max(sighting.score, frames.get(sighting.time_s, 0.0))
-        judged = (self._judge_label(label, frames, looked_at_s) for label, frames in best.items())
-        called = sorted(
-            (label for label in judged if label.action is not Action.ALLOW),
-            key=lambda label: (-label.action, -label.score, label.label),
-        )
-        return Judgement(max((label.action for label in called), default=Action.ALLOW), tuple(called))
+        each = [self._judge_label(label, scores, view) for label, scores in best.items()]
+        return Judgement.of_tracks([*each, self._judge_unlooked(view)])
 
-    def _judge_label(self, label: str, scores: dict[float, float], looked_at_s: Sequence[float]) -> LabelJudgement:
+    def _judge_label(self, label: str, scores: dict[float, float], view: View) -> Judgement:
         rule = self.labels[label]
-        seen = [scores.get(time_s, 0.0) >= rule.review.score for time_s in looked_at_s]
-        return LabelJudgement(
+        action = certain = Action.ALLOW
+        doubts: dict[float, Doubt] = {}
+        for called, threshold in rule.thresholds:
+            seen = _seen(scores, threshold.score, view)
+            if lasts(view.frames, seen, threshold.seconds):
+                action, certain = max(action, called), max(certain, called)
+            elif certain < called and any(seen):
+                if undisputed(view.frames, seen, threshold.seconds):
+                    action = max(action, called)
+                for time_s, score in scores.items():
+                    if score >= threshold.score:
+                        doubts.setdefault(time_s, Doubt(called, score, view.track, time_s))
+        if action is Action.ALLOW:
+            return Judgement(action, (), certain, tuple(doubts.values()))
+        seen = _seen(scores, rule.review.score, view)
+        judged = LabelJudgement(
             label=label,
             rule=rule,
-            action=rule.action(list(scores.values()), len(looked_at_s)),
+            action=action,
             score=max(scores.values()),
             frames=sum(seen),
-            spans_s=_stretches(seen, looked_at_s),
+            seconds=seconds_seen(view.frames, seen),
+            spans_s=_stretches(seen, view.frames),
+            track=view.track,
+        )
+        return Judgement(action, (judged,), certain, tuple(doubts.values()))
+
+    def _judge_unlooked(self, view: View) -> Judgement:
+        stretches = self.unlooked.stretches(view) if self.unlooked else ()
+        if not self.unlooked or not stretches:
+            return Judgement(Action.ALLOW, ())
+        action = Action[self.unlooked.action]
+        seconds = sum(end_s - start_s for start_s, end_s in stretches)
+        return Judgement(
+            action, (LabelJudgement(UNLOOKED, None, action, 0.0, 0, seconds, stretches, view.track),), action
         )
 
 
-def _stretches(seen: Sequence[bool], times_s: Sequence[float]) -> tuple[tuple[float, float], ...]:
+def _gravest_first(judged: LabelJudgement) -> tuple[int, float, str, int]:
+    return -judged.action, -judged.score, judged.label, judged.track
+
+
+def _seen(scores: Mapping[float, float], threshold: float, view: View) -> list[bool]:
+    return [scores.get(frame.time_s, 0.0) >= threshold for frame in view.frames]
+
+
+def _stretches(seen: Sequence[bool], frames: Sequence[ShownFrame]) -> tuple[tuple[float, float], ...]:
     spans: list[tuple[float, float]] = []
     previous = False
-    for here, time_s in zip(seen, times_s, strict=True):
+    for here, frame in zip(seen, frames, strict=True):
         if here:
-            spans.append((spans.pop()[0] if previous else time_s, time_s))
+            spans.append((spans.pop()[0] if previous else frame.time_s, frame.time_s))
         previous = here
     return tuple(spans)
 

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
-from wildgate_server.inference.detections import Detection
+from wildgate_server.errors import CorruptVideo, InvalidVideo
 from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames
-from wildgate_server.inference.observation import Observation, Observer
+from wildgate_server.inference.observation import Observation, Observer, SeenTrack
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import SampledTrack, SampledVideo
 from wildgate_server.metrics import Metrics
-from wildgate_server.policy import Judgement, Policy, Sighting
+from wildgate_server.policy import Judgement, Policy, Sighting, View
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
+from wildgate_server.sampling.look import Places
 from wildgate_server.sampling.plan import longest_gap_s
 from wildgate_server.stages import Stage, Timings
 
-__all__ = ["ScoredVideo", "Scorer"]
+__all__ = ["Resample", "ScoredVideo", "Scorer"]
+
+
+Resample = Callable[[Places | None, Places], Awaitable[SampledVideo]]
+"""Samples the same video once more: `resample(sound_keyframes, near)`, as in `Look`."""
+
+_MOST_DOUBTS = 8  # sightings that a second look is for, the highest scores first
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredVideo:
-    """A verdict and all it rests on. Times are presentation seconds, timings milliseconds."""
+    """A verdict and all it rests on; timings are milliseconds.
+
+    `tracks` are what was seen of each video track, the default one first. `second_look`: more frames were looked at
+    around what was seen. `looked_again`: it rests on more than the first sampling of the video.
+    """
 
     video: SampledVideo
-    looked_at_s: tuple[float, ...]
-    longest_gap_s: float
-    detections: tuple[Detection, ...]
+    tracks: tuple[SeenTrack, ...]
     judgement: Judgement
     policy: Policy
     release: Release
     evidence: tuple[EvidenceFrame, ...]
     timings: Timings = field(repr=False)
+    second_look: bool = False
+    looked_again: bool = False
 
 
 class Scorer:
@@ -68,41 +80,97 @@ class Scorer:
         """The releases in force now."""
         return self._router.releases
 
-    async def score(self, video: SampledVideo, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+    async def score(
+        self, video: SampledVideo, *, deadline: float, resample: Resample | None = None, max_evidence_frames: int = 0
+    ) -> ScoredVideo:
         """Scores one sampled video, to be answered before `deadline` (monotonic seconds).
 
-        Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec, BackendUnavailable and
-        DeadlineExceeded.
+        Where pictures are not sound, or what was seen may not have been shown for long enough, it is sampled once more
+        by `resample`, if there is one. Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec,
+        BackendUnavailable, DeadlineExceeded, and what `resample` raises unless the video is at fault.
         """
+        began = monotonic()
+        looked_s = 0.0
         with self._router.held() as releases:
-            observations = await self._look(video, releases, deadline)
-        judging = monotonic()
-        # One policy per verdict: the one in force now, which knows the labels of every release that can have answered.
-        policy = self.policy
-        opinions = [Opinion(seen, _judge(policy, seen)) for seen in observations]
+            seen, sound = await self._look_soundly(video, releases, deadline, resample)
+            if sound is not video:
+                looked_s += monotonic() - began - seen[0].infer_ms / 1e3
+            # One policy per verdict: the one in force now, which knows the labels of every release that may answer.
+            policy = self.policy
+            judging = monotonic()
+            opinions = [Opinion(each, _judge(policy, each)) for each in seen]
+            judged_s = monotonic() - judging
+            more = await self._second_look(opinions, releases, deadline, resample) if resample else None
+            if more:
+                looked_s += monotonic() - judging - judged_s
+                judging = monotonic()
+                opinions = [Opinion(each, _judge(policy, each)) for each in more]
+                judged_s += monotonic() - judging
         if len(opinions) > 1:
-            compare(opinions[0], opinions[1], video.content_digest, self._metrics)
-        seen, judgement = opinions[0].observation, opinions[0].judgement
-        judged = monotonic()
-        shown = seen.tracks[0]
-        evidence = await evidence_frames(self._frames, seen, max_evidence_frames, deadline)
-        made = monotonic()
+            compare(opinions[0], opinions[1], sound.content_digest, self._metrics)
+        observation, judgement = opinions[0].observation, opinions[0].judgement
+        making = monotonic()
+        evidence = await evidence_frames(self._frames, observation, max_evidence_frames, deadline)
+        timings = {
+            Stage.QUEUE: observation.queue_ms,
+            Stage.INFER: observation.infer_ms,
+            Stage.POLICY: judged_s * 1e3,
+            Stage.EVIDENCE: (monotonic() - making) * 1e3,
+        }
+        if looked_s:
+            timings[Stage.SECOND_LOOK] = looked_s * 1e3
         return ScoredVideo(
-            video=video,
-            looked_at_s=shown.looked_at_s,
-            longest_gap_s=longest_gap_s(shown.track.first_s, shown.looked_at_s, shown.track.last_s),
-            detections=seen.detections,
+            video=sound,
+            tracks=observation.tracks,
             judgement=judgement,
             policy=policy,
-            release=seen.release,
+            release=observation.release,
             evidence=evidence,
-            timings={
-                Stage.QUEUE: seen.queue_ms,
-                Stage.INFER: seen.infer_ms,
-                Stage.POLICY: (judged - judging) * 1e3,
-                Stage.EVIDENCE: (made - judged) * 1e3,
-            },
+            timings=timings,
+            second_look=more is not None,
+            looked_again=more is not None or sound is not video,
         )
+
+    async def _look_soundly(
+        self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
+    ) -> tuple[list[Observation], SampledVideo]:
+        """What is seen of the video, or of it as sampled once more where that leaves shorter gaps."""
+        seen: list[Observation] = []
+        refused: CorruptVideo | None = None
+        try:
+            seen = await self._look(video, releases, deadline)
+        except CorruptVideo as error:
+            refused = error
+        if resample and (not seen or seen[0].unsound):
+            self._metrics.looked_again("unsound")
+            with suppress(InvalidVideo):
+                again = await resample(seen[0].sound if seen else (), ())
+                observations = await self._look(again, releases, deadline)
+                if not seen or _longest_gap_s(observations[0]) < _longest_gap_s(seen[0]):
+                    return observations, replace(again, content_digest=video.content_digest)
+        if refused:
+            raise refused
+        return seen, video
+
+    async def _second_look(
+        self, opinions: Sequence[Opinion], releases: Releases, deadline: float, resample: Resample
+    ) -> list[Observation] | None:
+        """What is seen with more frames around sightings that may call for a graver action; None if there are none."""
+        doubts = [doubt for opinion in opinions for doubt in opinion.judgement.doubts]
+        if not doubts:
+            return None
+        self._metrics.looked_again("doubtful")
+        strongest = sorted(doubts, key=lambda doubt: (-doubt.action, -doubt.score, doubt.track, doubt.time_s))
+        near = tuple(dict.fromkeys((doubt.track, doubt.time_s) for doubt in strongest))[:_MOST_DOUBTS]
+        try:
+            more = await self._look(await resample(None, near), releases, deadline)
+        except InvalidVideo:  # nothing more can be looked at
+            return None
+        by_version = {each.release.version: each for each in more}
+        seen = [opinion.observation for opinion in opinions]
+        if any(each.release.version not in by_version for each in seen):
+            return None  # another version came into force meanwhile: a verdict is that of one
+        return [each.and_(by_version[each.release.version]) for each in seen]
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""
@@ -122,6 +190,14 @@ class Scorer:
         return observations
 
 
-def _judge(policy: Policy, seen: Observation) -> Judgement:
+def _judge(policy: Policy, observation: Observation) -> Judgement:
+    return Judgement.of_tracks(_judge_track(policy, seen) for seen in observation.tracks)
+
+
+def _judge_track(policy: Policy, seen: SeenTrack) -> Judgement:
     sightings = [Sighting(found.label, found.score, found.time_s) for found in seen.detections]
-    return policy.judge(sightings, seen.tracks[0].looked_at_s)
+    return policy.judge(sightings, View(seen.track.first_s, seen.track.last_s, seen.frames, seen.track.number))
+
+
+def _longest_gap_s(observation: Observation) -> float:
+    return max(longest_gap_s(seen.track.first_s, seen.looked_at_s, seen.track.last_s) for seen in observation.tracks)

@@ -18,6 +18,7 @@ from wildgate_server.interceptor import expected
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
+from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.wire import status_of, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
@@ -119,14 +120,22 @@ class ScoringService:
             raise InvalidRequest(
                 f"max_evidence_frames is {evidence}, not 0 to {_MAX_EVIDENCE_FRAMES}", field="max_evidence_frames"
             )
+        if message.scrutiny not in pb.Scrutiny.values():
+            raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is none that is known", field="scrutiny")
+        scrutiny = Scrutiny(message.scrutiny or Scrutiny.NORMAL)
+        pipeline = self._pipeline
         match message.WhichOneof("source"):
             case "content":
                 content = request.take_content()
-                return self._pipeline.score_content(content, deadline=deadline, max_evidence_frames=evidence)
+                return pipeline.score_content(
+                    content, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny
+                )
             case "uri":
-                return self._pipeline.score_uri(message.uri, deadline=deadline, max_evidence_frames=evidence)
+                return pipeline.score_uri(
+                    message.uri, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny
+                )
             case "content_digest":
-                return self._pipeline.score_digest(message.content_digest, max_evidence_frames=evidence)
+                return pipeline.score_digest(message.content_digest, max_evidence_frames=evidence, scrutiny=scrutiny)
             case _:
                 raise InvalidRequest("neither content nor uri nor content_digest is given", field="source")
 

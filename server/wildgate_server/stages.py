@@ -27,6 +27,8 @@ class Stage(StrEnum):
     """Waiting for a batch; the longest of the windows."""
     INFER = "infer"
     """Triton: decoding and detecting; the longest of the windows."""
+    SECOND_LOOK = "second_look"
+    """Sampling and looking once more: at other frames where pictures were not sound, or around what was seen."""
     POLICY = "policy"
     """Detections to verdict."""
     EVIDENCE = "evidence"

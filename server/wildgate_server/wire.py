@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import WildgateError
+from wildgate_server.inference.observation import SeenTrack
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.pipeline import Answer
 from wildgate_server.policy import Action, LabelGroup, LabelJudgement
+from wildgate_server.sampling.plan import longest_gap_s
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
 
@@ -28,7 +32,7 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
 
     `max_gap_s` is the gap the server aims at. `verdict_of` makes it one request's answer.
     """
-    video = scored.video
+    video, coverage = scored.video, _coverage(scored.tracks[0])
     verdict = pb.Verdict(
         action=_ACTIONS[scored.judgement.action],
         labels=[_label(label) for label in scored.judgement.labels],
@@ -40,15 +44,18 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
                 track=found.track,
                 box=pb.Box(x1=found.box[0], y1=found.box[1], x2=found.box[2], y2=found.box[3]),
             )
-            for found in scored.detections
+            for seen in scored.tracks
+            for found in seen.detections
         ],
         coverage=pb.Coverage(
-            frames_looked_at=len(scored.looked_at_s),
-            first_frame_s=video.default_track.first_s,
-            last_frame_s=video.default_track.last_s,
-            longest_gap_s=scored.longest_gap_s,
+            **coverage,
             max_gap_s=max_gap_s,
-            looked_at_s=scored.looked_at_s,
+            second_look=scored.second_look,
+            tracks=[
+                pb.TrackCoverage(track=seen.track.number, **_coverage(seen))
+                for seen in scored.tracks
+                if len(scored.tracks) > 1
+            ],
         ),
         video=_video_info(video),
         model_version=scored.release.model_version,
@@ -93,15 +100,30 @@ def _video_info(video: SampledVideo) -> pb.VideoInfo:
     )
 
 
+def _coverage(seen: SeenTrack) -> dict[str, Any]:
+    """What messages of coverage have in common."""
+    track, looked_at_s = seen.track, seen.looked_at_s
+    return {
+        "frames_looked_at": len(looked_at_s),
+        "first_frame_s": track.first_s,
+        "last_frame_s": track.last_s,
+        "longest_gap_s": longest_gap_s(track.first_s, looked_at_s, track.last_s),
+        "looked_at_s": looked_at_s,
+        "unsound_frames": len(seen.unsound_s),
+    }
+
+
 def _label(judged: LabelJudgement) -> pb.LabelVerdict:
     return pb.LabelVerdict(
         label=judged.label,
         action=_ACTIONS[judged.action],
         score=judged.score,
-        group=_GROUPS[judged.rule.group],
-        taxon=judged.rule.taxon,
-        cites_appendix=judged.rule.cites_appendix,
+        group=_GROUPS[judged.rule.group] if judged.rule else pb.LABEL_GROUP_UNSPECIFIED,
+        taxon=judged.rule.taxon if judged.rule else "",
+        cites_appendix=judged.rule.cites_appendix if judged.rule else "",
         frames=judged.frames,
+        seconds=judged.seconds,
+        track=judged.track,
         spans=[pb.TimeSpan(start_s=start_s, end_s=end_s) for start_s, end_s in judged.spans_s],
     )
 

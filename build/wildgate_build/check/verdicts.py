@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wildgate_build.errors import ComparisonError
 from wildgate_build.frames.sampled import VideoFrames
-from wildgate_server.policy import SHIPPED_POLICY, Judgement, Policy, PolicyError, Sighting, load_policy
+from wildgate_server.policy import SHIPPED_POLICY, Judgement, Policy, PolicyError, Sighting, View, load_policy
 
 __all__ = ["judge", "read_policy", "require_rules", "serving_thresholds"]
 
@@ -46,4 +46,4 @@ def judge(video: VideoFrames, rows: npt.NDArray[np.float32], labels: Sequence[st
         for frame, time_s in zip(rows, video.times_s, strict=True)
         for score, label in frame[frame[:, 4] > 0, 4:]
     ]
-    return policy.judge(sightings, video.times_s)
+    return policy.judge(sightings, View.of_frames(video.times_s, video.shown_s))

@@ -19,10 +19,11 @@ __all__ = ["FrameSource", "VideoFile", "VideoFrames", "video_files"]
 
 @dataclass(frozen=True, eq=False)
 class VideoFrames:
-    """A video's looked-at frames: uint8 [n, S, S, 3], shown at `times_s` (seconds, ascending)."""
+    """A video's looked-at frames: uint8 [n, S, S, 3], shown at `times_s` (ascending) for `shown_s` seconds."""
 
     path: Path
     times_s: tuple[float, ...]
+    shown_s: tuple[float, ...]
     frames: npt.NDArray[np.uint8]
 
 
@@ -45,6 +46,9 @@ class FrameSource:
         """The looked-at frames of one video. Raises FramesError, naming it."""
         try:
             track = sample_file(path, self._sampling, self._limits).default_track
+            shown_s = {
+                time_s: s for window in track.windows for time_s, s in zip(window.times_s, window.shown_s, strict=True)
+            }
             frames = {
                 time_s: frame
                 for window in track.windows
@@ -56,7 +60,9 @@ class FrameSource:
             raise FramesError(f"{path}: {refusal}") from refusal
         if not frames:
             raise FramesError(f"{path}: no frame that was to be looked at can be decoded")
-        return VideoFrames(path, tuple(frames), np.stack([*frames.values()]))
+        return VideoFrames(
+            path, tuple(frames), tuple(shown_s[time_s] for time_s in frames), np.stack([*frames.values()])
+        )
 
     def look_at_all(self, videos: Sequence[VideoFile]) -> Iterator[VideoFrames]:
         """The looked-at frames of each video; files in a folder that are not videos are skipped.

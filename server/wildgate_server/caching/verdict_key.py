@@ -26,7 +26,7 @@ from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["WITHOUT_EFFECT", "VerdictBasis", "decoder_digests"]
 
-WITHOUT_EFFECT = frozenset({"workers", "fetch_workers", "timeout_s", "worker_memory_mb"})
+WITHOUT_EFFECT = frozenset({"workers", "fetch_workers", "timeout_s", "worker_memory_mb", "secret_file"})
 """Sampling settings that no verdict depends on."""
 _LIMITS = {"max_bytes", "max_seconds"}
 _REMEMBERED = 8  # releases and policies in force and just left
@@ -46,7 +46,8 @@ def decoder_digests(model_repository: Path) -> dict[str, str]:
 class VerdictBasis:
     """What all verdicts of one gateway rest on, besides the video, the release and the policy.
 
-    `decoders` are the digests of what decodes clips, as `decoder_digests` returns them.
+    `decoders` are the digests of what decodes clips, as `decoder_digests` returns them; `secret` is the fingerprint of
+    what frames are drawn with.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class VerdictBasis:
         profile: str,
         sampling: SamplingSettings,
         source: SourceSettings,
+        secret: str,
     ) -> None:
         self._gateway = _fingerprint(
             {
@@ -66,6 +68,7 @@ class VerdictBasis:
                 "profile": profile,  # decoders and precision differ
                 "sampling": sampling.model_dump(mode="json", exclude=set(WITHOUT_EFFECT)),
                 "limits": source.model_dump(mode="json", include=_LIMITS),
+                "secret": secret,
             }
         )
         self._known: deque[tuple[BaseModel, str]] = deque(maxlen=_REMEMBERED)

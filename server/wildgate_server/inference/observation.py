@@ -13,6 +13,7 @@ from wildgate_server.inference.batcher import RowResult
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, SampledVideo
+from wildgate_server.persistence import ShownFrame
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
@@ -47,26 +48,42 @@ class SeenTrack:
     @property
     def detections(self) -> tuple[Detection, ...]:
         """All that was seen, in time order."""
-        return tuple(found for seen in self.windows for found in seen.detections)
+        return tuple(sorted((found for seen in self.windows for found in seen.detections), key=_time_s))
+
+    @property
+    def frames(self) -> tuple[ShownFrame, ...]:
+        """The looked-at frames, ascending: those that are sound, or damaged for players, too."""
+        shown = {frame.time_s: frame for frame, letterbox in self._places() if letterbox}
+        return tuple(shown[time_s] for time_s in sorted(shown))
 
     @property
     def looked_at_s(self) -> tuple[float, ...]:
-        """When the looked-at frames are shown, in seconds: those that are sound, or damaged for players, too."""
-        return tuple(time_s for time_s, letterbox in self._places() if letterbox)
+        """When the looked-at frames are shown, in seconds."""
+        return tuple(frame.time_s for frame in self.frames)
 
     @property
     def unsound_s(self) -> tuple[float, ...]:
         """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
-        return tuple(time_s for time_s, letterbox in self._places() if not letterbox)
+        return tuple(frame.time_s for frame, letterbox in self._places() if not letterbox)
 
     @property
     def damaged_s(self) -> tuple[float, ...]:
         """When the looked-at frames are shown that are damaged in the file itself, in seconds."""
         return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
-    def _places(self) -> Iterator[tuple[float, Letterbox | None]]:
+    def and_(self, more: SeenTrack) -> SeenTrack:
+        """With what a second look at the same track saw; frames that were looked at before count once."""
+        known = {*self.looked_at_s}
+        fresh = [
+            replace(seen, detections=tuple(found for found in seen.detections if found.time_s not in known))
+            for seen in more.windows
+        ]
+        return SeenTrack(self.track, (*self.windows, *fresh))
+
+    def _places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
         for seen in self.windows:
-            yield from zip(seen.window.times_s, seen.letterboxes, strict=True)
+            shown_s = seen.window.shown_s or (0.0,) * len(seen.window.times_s)
+            yield from zip(map(ShownFrame, seen.window.times_s, shown_s), seen.letterboxes, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,17 @@ class Observation:
     def unsound(self) -> tuple[tuple[int, float], ...]:
         """Frames that were to be looked at and are not sound: each its track's number and its time in seconds."""
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.unsound_s)
+
+    @property
+    def sound(self) -> tuple[tuple[int, float], ...]:
+        """The looked-at frames: each its track's number and its time in seconds."""
+        return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
+
+    def and_(self, more: Observation) -> Observation:
+        """With what the same release saw at a second look."""
+        again = {seen.track.number: seen for seen in more.tracks}
+        tracks = (seen.and_(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks)
+        return replace(self, tracks=tuple(tracks))
 
 
 class Observer:
@@ -202,3 +230,7 @@ async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def _time_s(found: Detection) -> float:
+    return found.time_s

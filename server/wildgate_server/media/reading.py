@@ -61,7 +61,7 @@ def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_e
         with open_excerpt(excerpt, limits, samples, places) as video:
             yield [video]
 
-    yield Reading([IndexedTrack(samples)], with_packets)
+    yield Reading([IndexedTrack(samples, keyframes_only=True)], with_packets)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from wildgate_server.media.containers import CONTAINERS
 __all__ = [
     "BT709",
     "MAX_TEXT",
+    "SAMPLED",
     "UNKNOWN_CODING",
     "UNSPECIFIED",
     "ClipWindow",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 MAX_TEXT = 1000  # characters
+SAMPLED = "blake3-sampled:"
+"""What the digest of a file that was read in parts begins with."""
 
 
 class _Bounded:
@@ -40,6 +43,7 @@ _Text = Annotated[str, _Bounded(max_length=MAX_TEXT)]
 _Int32 = Annotated[int, _Bounded(ge=0, lt=1 << 31)]
 _Int64 = Annotated[int, _Bounded(ge=0, lt=1 << 63)]
 _Degrees = Annotated[int, _Bounded(ge=0, lt=360, multiple_of=90)]
+_Seconds = Annotated[float, _Bounded(ge=0)]
 _Aspect = Annotated[int, _Bounded(ge=1, lt=1 << 31)]
 
 
@@ -109,13 +113,15 @@ class ClipWindow:
 
     `frame_index` has F places, each the rank of a frame among the clip's frames in presentation order; `times_s` are
     the presentation times of the looked-at frames, so places from `len(times_s)` on repeat the last one.
-    `coded_frames` is how many frames the clip holds.
+    `coded_frames` is how many frames the clip holds. `shown_s` are the seconds for which the looked-at frames are
+    shown, each until the next coded frame; empty where that is not known.
     """
 
     clip: bytes
     frame_index: tuple[_Int32, ...]
     times_s: tuple[float, ...]
     coded_frames: _Int32
+    shown_s: tuple[_Seconds, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wildgate_server.errors import FetchFailed, InvalidRequest, InvalidVideo, UriNotAllowed, UriNotFound, WildgateError
-from wildgate_server.media.sampled_video import MAX_TEXT, ClipWindow, SampledTrack, SampledVideo
+from wildgate_server.media.sampled_video import MAX_TEXT, SAMPLED, ClipWindow, SampledTrack, SampledVideo
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES, MAX_METADATA, MAX_TRACEBACK
 
 __all__ = ["MalformedReply", "TaskFailed", "sampled_of"]
 
-_SAMPLED_DIGEST = re.compile(r"blake3-sampled:[0-9a-f]{64}")
+_SAMPLED_DIGEST = re.compile(rf"{SAMPLED}[0-9a-f]{{64}}")
 
 # What a task may refuse a video with, by the class's name. What is not here it has no business to say.
 _REFUSALS: Mapping[str, type[WildgateError]] = {
@@ -141,6 +141,8 @@ def _check_window(window: ClipWindow, places: int, shown_s: tuple[float, float])
     index, looked_at = window.frame_index, len(window.times_s)
     if len(index) != places or not 0 < looked_at <= places or max(index) >= window.coded_frames:
         raise MalformedReply("a window of another size")
+    if len(window.shown_s) not in (0, looked_at):
+        raise MalformedReply("not every frame is said how long it is shown")
     if set(index[looked_at:]) - {index[looked_at - 1]}:
         raise MalformedReply("places to spare that do not repeat the last one")
     times_s: Sequence[float] = (shown_s[0], *window.times_s, shown_s[1])

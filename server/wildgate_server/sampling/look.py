@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["PLAIN_LOOK", "Look", "Scrutiny"]
+__all__ = ["PLAIN_LOOK", "Look", "Places", "Scrutiny"]
+
+Places = tuple[tuple[int, float], ...]
+"""Frames, each by its track's number and its time in seconds."""
 
 
 class Scrutiny(IntEnum):
@@ -27,8 +30,8 @@ class Look:
 
     scrutiny: Scrutiny = Scrutiny.NORMAL
     seed: bytes = b""
-    near: tuple[tuple[int, float], ...] = ()
-    sound_keyframes: tuple[tuple[int, float], ...] | None = None
+    near: Places = ()
+    sound_keyframes: Places | None = None
 
 
 PLAIN_LOOK = Look()

@@ -17,6 +17,7 @@ from wildgate_server.errors import CorruptVideo, VideoTooLarge
 from wildgate_server.media.reading import WAYS_TO_READ, Way
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import (
+    SAMPLED,
     UNKNOWN_CODING,
     ClipWindow,
     SampledTrack,
@@ -93,7 +94,7 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look
         for video, each in zip(videos, samples, strict=True):
             video.samples = each  # also in the clips a packet is a keyframe only where that is believed
         tracks = [
-            _sampled_track(video, plan, _end_s(plan, track), config, limits)
+            _sampled_track(video, plan, track, config, limits)
             for video, plan, track in zip(videos, plans, reading.tracks, strict=True)
             if plan is not None
         ]
@@ -107,7 +108,7 @@ def _end_s(plan: TrackPlan, track: IndexedTrack) -> float:
 
 
 def _sampled_track(
-    video: Video, plan: TrackPlan, last_s: float, config: SamplingConfig, limits: VideoLimits
+    video: Video, plan: TrackPlan, track: IndexedTrack, config: SamplingConfig, limits: VideoLimits
 ) -> SampledTrack:
     if video.width * video.height > limits.max_pixels:
         raise VideoTooLarge.past("max_pixels", limits.max_pixels, video.width * video.height)
@@ -127,9 +128,10 @@ def _sampled_track(
         height=video.height,
         display=clips[-1].display,
         first_s=plan.first_s,
-        last_s=last_s,
+        last_s=_end_s(plan, track),
         windows=tuple(
-            _window(window, clip, config.frames_per_window) for window, clip in zip(windows, clips, strict=True)
+            _window(window, clip, config.frames_per_window, track.keyframes_only)
+            for window, clip in zip(windows, clips, strict=True)
         ),
         coding=coding,
     )
@@ -141,10 +143,14 @@ def _by_entry(window: Sequence[Pick], video: Video) -> list[list[Pick]]:
     return [list(picks) for _, picks in groupby(whole, key=lambda pick: video.entry(pick.sample))]
 
 
-def _window(picks: Sequence[Pick], clip: Clip, places: int) -> ClipWindow:
+def _window(picks: Sequence[Pick], clip: Clip, places: int, keyframes_only: bool) -> ClipWindow:
     index = [clip.rank[pick.sample] for pick in picks]
     index += [index[-1]] * (places - len(index))
-    return ClipWindow(clip.data, tuple(index), tuple(pick.time_s for pick in picks), len(clip.rank))
+    times_s, shown_s = (
+        tuple(pick.time_s for pick in picks),
+        tuple(0.0 if keyframes_only else pick.shown_s for pick in picks),
+    )
+    return ClipWindow(clip.data, tuple(index), times_s, len(clip.rank), shown_s)
 
 
 def _sampled_digest(size: int, video: SampledVideo) -> str:
@@ -154,6 +160,6 @@ def _sampled_digest(size: int, video: SampledVideo) -> str:
     for track in video.tracks:
         digest.update(repr(replace(track, windows=())).encode())
         for window in track.windows:
-            digest.update(repr((window.frame_index, window.times_s, len(window.clip))).encode())
+            digest.update(repr((window.frame_index, window.times_s, window.shown_s, len(window.clip))).encode())
             digest.update(window.clip)
-    return f"blake3-sampled:{digest.hexdigest()}"
+    return f"{SAMPLED}{digest.hexdigest()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,9 @@ class SamplingSettings(ConfigSection):
     """Frames decoded for these, at most."""
     random_share: float = Field(0.05, ge=0, le=1)
     """Share of videos of which a frame more is looked at that nobody can foretell; such a video costs twice as much."""
+    secret_file: Path | None = None
+    """A file with the secret, 16 bytes or more, that the random choice is drawn with; a fleet shares it, so that equal
+    videos have equal verdicts. Without one every process makes its own when it starts."""
     max_clip_mb: int = Field(64, ge=1)
     """Megabytes sent to Triton per video, at most."""
     max_tracks: int = Field(8, ge=1)

@@ -17,11 +17,15 @@ ROUNDING_S = 1e-6
 
 
 class Pick(NamedTuple):
-    """A frame to look at: when it is shown, and the run of samples (decode order, inclusive) that yields it."""
+    """A frame to look at: when it is shown, and the run of samples (decode order, inclusive) that yields it.
+
+    It is shown for `shown_s` seconds, until the next frame; the last one, it is taken, as long as the one before.
+    """
 
     time_s: float
     keyframe: int
     sample: int
+    shown_s: float = 0.0
 
 
 def longest_gap_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> float:
@@ -161,4 +165,6 @@ class Timeline:
         sample = self._order[place]
         at = bisect_right(self._keyframes, sample) - 1
         is_leading = self.times[place] < self._times[self._keyframes[at]]
-        return Pick(self.times[place], self._keyframes[at - 1 if is_leading else at], sample)
+        last = max(min(place, len(self.times) - 2), 0)
+        shown_s = self.times[min(last + 1, len(self.times) - 1)] - self.times[last]
+        return Pick(self.times[place], self._keyframes[at - 1 if is_leading else at], sample, shown_s)

@@ -274,7 +274,7 @@ def test_a_videos_verdict_is_the_policys() -> None:
     policy = read_policy(None)
     rows = np.zeros((2, 4, 6), np.float32)
     rows[:, 0] = (0.3, 0.1, 0.6, 0.4, 0.99, 0)
-    video = VideoFrames(Path("v.mp4"), (0.0, 2.0), np.zeros((2, SIDE, SIDE, 3), np.uint8))
+    video = VideoFrames(Path("v.mp4"), (0.0, 2.0), (0.1, 0.1), np.zeros((2, SIDE, SIDE, 3), np.uint8))
     judgement = judge(video, rows, LABELS, policy)
     assert judgement.action is Action.BLOCK
     assert [label.label for label in judgement.labels] == ["rhino_horn"]
