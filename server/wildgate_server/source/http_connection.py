@@ -24,6 +24,7 @@ _HAS_CONTENT = frozenset({200, 203, 206})
 _NOT_FOUND = frozenset({404, 410})
 _REFUSED = frozenset({401, 407, 451})  # whatever is asked for; other refusals, 403 too, may be of the range alone
 _TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
+_NOT_IMPLEMENTED = 501  # ranges, maybe
 _READ_BYTES = 256 << 10
 _MOST_INTERIM = 8
 _CONTENT_RANGE = re.compile(r"bytes[ =:] ?(\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
@@ -39,7 +40,7 @@ class Response(HTTPResponse):
         """
         if self.status in _HAS_CONTENT or self.status in REDIRECTS:
             return
-        if self.status in _TRANSIENT:
+        if self.status in _TRANSIENT and not (to_range and self.status == _NOT_IMPLEMENTED):
             raise TransientFailure(f"the host answers with status {self.status}")
         if to_range and self.status not in _NOT_FOUND | _REFUSED:
             raise PartsUnfit

@@ -153,7 +153,7 @@ PARTS, ONCE, AGAIN = "parts", "once", "again"  # read by range; whole in one ans
 
 ORIGINS: dict[str, tuple[Act, str]] = {
     "as it should be": (lambda number, handler: False, PARTS),
-    **{f"{status} to a range": (refusing_ranges(status), AGAIN) for status in (400, 403, 405, 406, 412, 416)},
+    **{f"{status} to a range": (refusing_ranges(status), AGAIN) for status in (400, 403, 405, 406, 412, 416, 501)},
     "of unknown size": (to_ranges(Content_Range="bytes 0-999/*"), AGAIN),
     "without Content-Range": (to_ranges(Content_Range=None), AGAIN),
     "with a Content-Range of nonsense": (to_ranges(Content_Range="bytes nonsense"), AGAIN),
@@ -221,7 +221,7 @@ def test_a_refusal_without_a_range_is_final(status: int) -> None:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 521, 599])
 def test_what_may_pass_is_told_with_when_to_try_again(status: int) -> None:
     error, requests = refusal(lambda number, handler: handler.say(status, b""), FetchFailed)
-    assert (error.retry_after_s, requests) == (1.0, HERE.attempts)
+    assert (error.retry_after_s, requests) == (1.0, HERE.attempts + (status == 501))
     assert str(status) in error.message
 
 
