@@ -141,7 +141,8 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             parts = zip(streams, samples, needed, strict=True)
             return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
-        yield Reading([IndexedTrack(known) for known in samples], with_packets)
+        tracks = [IndexedTrack(known, number=stream.index) for known, stream in zip(samples, streams, strict=True)]
+        yield Reading(tracks, with_packets)
 
 
 def _indexed(

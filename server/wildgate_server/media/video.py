@@ -224,13 +224,14 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class IndexedTrack:
-    """A video track's samples, in decode order.
+    """A video track's samples, in decode order, and its number among the file's streams.
 
     `declared_end_s` is when a track that cannot be read to its end says that it ends, in seconds, if it does.
     """
 
     samples: Sequence[Sample]
     declared_end_s: float | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def _parts(reply: bytearray) -> tuple[_Reply, memoryview]:
 
 def _sampled(header: _SampledReply, clips: memoryview, config: SamplingConfig, digest: str | None) -> SampledVideo:
     video, sizes = header.video, header.clip_sizes
-    if not 0 < len(video.windows) <= config.max_frames:  # each has a frame to look at
+    if not 0 < len(video.windows) <= max(config.max_frames, config.high_max_frames):  # each has a frame to look at
         raise MalformedReply("no windows, or too many")
     numbers = {track.number for track in video.tracks if track.windows}
     if len(numbers) < len(video.tracks):

@@ -2,67 +2,44 @@
 
 A video is a list of `Sample`s, one per packet, in decode order. Keyframes are cheap: one packet each. Any other frame
 costs all packets from its keyframe up to its own, so the plan takes keyframes where they are dense enough and, where
-they are not, the frames that close the gap with the fewest packets.
-
-A window is decoded by itself. Where several want frames of one group of pictures, each decodes it from its keyframe
-on, so that a group with one wanted frame in every n costs about (its frames)² / 2nF: `plan_windows` splits where
-that is least, and `plan_sampling` bounds it.
+they are not, the frames that close the gap with the fewest packets. To these come frames that an uploader cannot avoid:
+new pictures that packet sizes tell (`size_picks`), and what is drawn by a secret (`random_draw`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, compress, count, pairwise
-from typing import Any, NamedTuple
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from wildgate_server.media.sample import Sample
+from wildgate_server.sampling.cost import CostLimit, plan_windows, sharing_clips
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
+from wildgate_server.sampling.random_draw import draw, is_drawn
+from wildgate_server.sampling.sampling_config import SamplingConfig
+from wildgate_server.sampling.size_picks import Sizes
+from wildgate_server.sampling.timeline import ROUNDING_S, Pick, Timeline, longest_gap_s
 
-__all__ = ["Pick", "SamplingConfig", "SamplingPlan", "longest_gap_s", "plan_sampling", "plan_windows"]
+__all__ = [
+    "Pick",
+    "SamplingConfig",
+    "SamplingPlan",
+    "believed",
+    "longest_gap_s",
+    "plan_sampling",
+    "plan_windows",
+    "sharing_clips",
+]
 
-_ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look at
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
-
-
-class Pick(NamedTuple):
-    """A frame to look at: when it is shown, and the run of samples (decode order, inclusive) that yields it."""
-
-    time_s: float
-    keyframe: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingConfig:
-    """How densely to look, and how much at most.
-
-    `max_gap_s` is the longest stretch, in seconds, to leave without a looked-at frame; `frames_per_window` is the
-    places F of one clip window. What a video may cost: `max_frames` looked at, and for these `max_decoded_frames`
-    decoded and `max_clip_bytes` sent on, counted over all windows. `read_coding` is whether to find out how the clips
-    are coded, which only a GPU's decoder needs to know.
-    """
-
-    frames_per_window: int
-    max_gap_s: float = 2.0
-    max_frames: int = 64
-    max_decoded_frames: int = 2000
-    max_clip_bytes: int = 64 << 20
-    read_coding: bool = True
-
-
-def longest_gap_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> float:
-    """The longest stretch without a looked-at frame between `first_s` and `last_s`, in seconds to the microsecond.
-
-    `looked_at_s` is ascending and lies within; with none the whole video is the gap.
-    """
-    return round(max(_gaps_s(first_s, looked_at_s, last_s)), 6)
-
-
-def _gaps_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> Iterator[float]:
-    return (after - before for before, after in pairwise((first_s, *looked_at_s, last_s)))
+_UNTOLD_GAP_S = 1.0  # where sizes tell nothing
+_RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
+_AROUND_S = (0.25, -0.25, 0.5, -0.5, 1.0, -1.0)  # of a sighting, the most telling first
+_STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
+_MOST_AROUND = 32  # frames, for all sightings together
+_SAME_TIME_S = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +54,83 @@ class SamplingPlan:
     last_s: float
 
 
-def plan_sampling(samples: Sequence[Sample], config: SamplingConfig) -> SamplingPlan | None:
-    """Which frames to look at; None when no sample can be shown.
+def plan_sampling(
+    samples: Sequence[Sample], config: SamplingConfig, look: Look = PLAIN_LOOK, track: int = 0
+) -> SamplingPlan | None:
+    """Which frames of the track with this number to look at; None when no sample can be shown.
 
     No two neighbours, and neither end of the video, are farther apart than `config.max_gap_s` unless the video has no
     frame there or a limit does not suffice. Where there are too many to look at, the gap is widened evenly; where
-    they cost too much, first between keyframes alone, and what is too far from any keyframe is given up.
+    they cost too much, first between keyframes alone, and what is too far from any keyframe is given up. What comes
+    to these by sizes and by the seed takes what the limits leave. With `look.near` only frames around sightings are
+    looked at: where there is none of this track, there are no picks.
     """
-    timeline = _Timeline(samples)
+    config = config.under(look)
+    timeline = Timeline(samples)
     if not timeline.times:
         return None
+    limit = CostLimit(samples, config)
+    if look.near:
+        picks = _around([time_s for number, time_s in look.near if number == track], timeline, limit)
+    else:
+        picks = _looked_at(samples, timeline, config, look, limit)
+    shown_s = [sample.time_s for sample in samples if sample.displayed]
+    return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
+
+
+def believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Sample]:
+    """The samples of a track with those keyframes alone that `look` believes, and the first: decoding starts there."""
+    if look.sound_keyframes is None or not samples:
+        return samples
+    sound_s = sorted(time_s for number, time_s in look.sound_keyframes if number == track)
+
+    def is_sound(time_s: float) -> bool:
+        at = bisect_left(sound_s, time_s - _SAME_TIME_S)
+        return at < len(sound_s) and sound_s[at] <= time_s + _SAME_TIME_S
+
+    return [
+        sample._replace(is_keyframe=at == 0 or (sample.is_keyframe and is_sound(sample.time_s)))
+        for at, sample in enumerate(samples)
+    ]
+
+
+def _looked_at(
+    samples: Sequence[Sample], timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit
+) -> list[Pick]:
+    """The frames that leave no gap; then, as far as limits go, new pictures and what is drawn."""
+    picks = _evenly(timeline, config, look, limit)
+    if any(sample.size_bytes for sample in samples if not sample.is_keyframe):
+        sizes = Sizes(samples, timeline)
+        if not sizes.tell and config.max_gap_s > _UNTOLD_GAP_S:
+            denser = _evenly(timeline, replace(config, max_gap_s=_UNTOLD_GAP_S), look, limit)
+            if timeline.gaps_s(denser) < timeline.gaps_s(picks):
+                picks = denser
+        picks = _with_new_pictures(picks, sizes.unseen(picks), timeline, config, limit)
+    if look.scrutiny >= Scrutiny.HIGH:
+        picks = _added(picks, _beside(picks, timeline, look.seed, config.frames_per_window), config, limit)
+    elif is_drawn(look.seed, config.random_share):
+        anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
+        picks = _added(picks, [anywhere], config, limit)
+    return picks
+
+
+def _evenly(timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit) -> list[Pick]:
     gap_s = config.max_gap_s
     picks = timeline.cover(gap_s, config)
+    if look.seed and len(starts := timeline.starts(gap_s)) > 1:  # as cheap, and harder to foretell
+        other = timeline.cover(gap_s, config, start=draw(look.seed, "start", len(starts)))
+        if len(other) <= len(picks) and all(pick.sample == pick.keyframe for pick in other):
+            picks = other
     if len(picks) > config.max_frames:
         gap_s = max(gap_s, timeline.duration_s / config.max_frames)
         picks = timeline.cover(gap_s, config)
     while len(picks) > config.max_frames:
         gap_s *= _WIDER
         picks = timeline.cover(gap_s, config)
-    limit = _CostLimit(samples, config)
-    if not limit.affords(picks):
-        picks = _affordable(timeline, gap_s, config, limit)
-    shown_s = [sample.time_s for sample in samples if sample.displayed]
-    return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
+    return picks if limit.affords(picks) else _affordable(timeline, gap_s, config, limit)
 
 
-def _affordable(timeline: _Timeline, gap_s: float, config: SamplingConfig, limit: _CostLimit) -> list[Pick]:
+def _affordable(timeline: Timeline, gap_s: float, config: SamplingConfig, limit: CostLimit) -> list[Pick]:
     """Of the picks that keyframes `gap_s` apart allow, those that leave the shortest gaps for what they may cost."""
     best = timeline.cover(gap_s, config, timeline.duration_s)
     while len(best) > 1 and not limit.affords(best):
@@ -120,181 +148,79 @@ def _affordable(timeline: _Timeline, gap_s: float, config: SamplingConfig, limit
     return best
 
 
-def plan_windows(picks: Sequence[Pick], config: SamplingConfig) -> list[list[Pick]]:
-    """Splits picks, in order, into as few windows of at most F as there can be, where that costs the least decoding."""
-    size = config.frames_per_window
-    windows = -(-len(picks) // size)
-    places_left = windows * size - len(picks)
-    if not places_left or windows == 1 or all(pick.sample == pick.keyframe for pick in picks):
-        return [list(picks[start : start + size]) for start in range(0, len(picks), size)]
-    # By how many picks the windows so far hold: what these cost, and where each of them ends.
-    best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
-    for full in range(size, (windows + 1) * size, size):
-        reached: dict[int, tuple[int, tuple[int, ...]]] = {}
-        for end in range(max(full - places_left, 1), min(full, len(picks)) + 1):
-            costs = _decoded_back_from(picks, end, size)
-            reached[end] = min(
-                (best[start][0] + cost, (*best[start][1], end))
-                for start, cost in zip(range(end - 1, -1, -1), costs, strict=False)
-                if start in best
-            )
-        best = reached
-    return [list(picks[start:end]) for start, end in pairwise((0, *best[len(picks)][1]))]
+def _with_new_pictures(
+    picks: list[Pick], unseen: Sequence[Pick], timeline: Timeline, config: SamplingConfig, limit: CostLimit
+) -> list[Pick]:
+    """With the new pictures, and without the looks right before these that the gaps do without."""
+    merged = _added(picks, unseen, config, limit)
+    new = {pick.sample for pick in merged} - {pick.sample for pick in picks}
+    reach = config.max_gap_s + ROUNDING_S
+    kept: list[Pick] = []
+    before_s = timeline.times[0]
+    for pick, following in pairwise([*merged, None]):
+        is_spare = (
+            pick is not None
+            and following is not None
+            and following.sample in new
+            and pick.sample not in new
+            and following.time_s - pick.time_s <= _RIGHT_BEFORE_S
+            and following.time_s - before_s <= reach
+        )
+        if pick is not None and not is_spare:
+            kept.append(pick)
+            before_s = pick.time_s
+    return kept if len(kept) == len(merged) or limit.affords(kept) else merged
 
 
-def _decoded_back_from(picks: Sequence[Pick], end: int, size: int) -> list[int]:
-    """What a window costs, in frames decoded, that ends before pick `end` and holds 1, 2, ... `size` picks."""
-    costs: list[int] = []
-    decoded_to: dict[int, int] = {}  # by keyframe
-    cost = 0
-    for pick in reversed(picks[max(end - size, 0) : end]):
-        already = decoded_to.get(pick.keyframe, pick.keyframe)
-        if pick.sample >= already:
-            cost += pick.sample + 1 - already
-            decoded_to[pick.keyframe] = pick.sample + 1
-        costs.append(cost)
-    return costs
+def _beside(picks: Sequence[Pick], timeline: Timeline, seed: bytes, places: int) -> list[Pick]:
+    """What costs least where keyframes alone are looked at: the frame after each of these.
 
-
-class _CostLimit:
-    """What a video may cost, and what picks do."""
-
-    def __init__(self, samples: Sequence[Sample], config: SamplingConfig) -> None:
-        self._samples = samples
-        self._config = config
-
-    def affords(self, picks: Sequence[Pick]) -> bool:
-        """Whether decoding and sending on all windows of these picks is within bounds."""
-        frames = size = 0
-        for window in plan_windows(picks, self._config):
-            ends: dict[int, int] = {}  # from a keyframe to the last frame that the window wants of it
-            for pick in window:
-                ends[pick.keyframe] = max(pick.sample, ends.get(pick.keyframe, 0))
-            frames += sum(end + 1 - start for start, end in ends.items())
-            size += sum(self._bytes(start, end) for start, end in ends.items())
-        return frames <= self._config.max_decoded_frames and size <= self._config.max_clip_bytes
-
-    def nearest(self, picks: Sequence[Pick]) -> list[Pick]:
-        """The picks that are as near to their keyframes as it takes to afford them; none if that does not do."""
-        distances = sorted({pick.sample - pick.keyframe for pick in picks})
-
-        def within(farthest: int) -> list[Pick]:
-            return [pick for pick in picks if pick.sample - pick.keyframe <= distances[farthest]]
-
-        too_far = bisect_left(range(len(distances)), True, key=lambda farthest: not self.affords(within(farthest)))
-        return within(too_far - 1) if too_far else []
-
-    def _bytes(self, start: int, end: int) -> int:
-        if start == end:
-            return self._samples[start].size_bytes
-        return self._bytes_before[end + 1] - self._bytes_before[start]
-
-    @cached_property
-    def _bytes_before(self) -> list[int]:
-        return [0, *accumulate(sample.size_bytes for sample in self._samples)]
-
-
-class _Timeline:
-    """The samples in presentation order; `times` are those of the frames that can be shown.
-
-    A leading picture of an open GOP (shown before its keyframe, coded after it) refers to the GOP before as well, so
-    its run starts at the keyframe before its own. What no keyframe precedes does not decode and counts as not shown.
-    Without any keyframe flag, decoding starts at the first packet.
+    Where runs are decoded anyway, a frame of one of them is drawn by the seed.
     """
+    between = [pick for pick in picks if pick.sample != pick.keyframe]
+    beside: list[Pick] = []
+    if between and seed:
+        run = between[draw(seed, "run", len(between))]
+        here, start = (timeline.place_of(each) for each in (run.sample, run.keyframe))
+        if here is not None and start is not None and here - start > 1:
+            beside.append(timeline.pick(start + 1 + draw(seed, "frame", here - start - 1)))
+    runs = {pick.keyframe for pick in between}
+    for pick in picks:
+        place = timeline.place_of(pick.sample)
+        if pick.keyframe not in runs and place is not None and place + 1 < len(timeline.times):
+            beside.append(timeline.pick(place + 1))
+    spare = -len(picks) % places  # where runs are decoded, their pictures are dear enough without another window
+    return beside[:spare] if between else beside
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        columns: Sequence[tuple[Any, ...]] = list(zip(*samples, strict=True)) or [()] * 4
-        times, is_keyframe, displayed, _ = columns
-        self._times: tuple[float, ...] = times
-        self._keyframes = list(compress(count(), is_keyframe)) or [0]
-        first, second = (*self._keyframes, len(samples))[:2]
-        orphans = {at for at in range(first, second) if times[at] < times[first]}
-        shown = [at for at in range(first, len(samples)) if displayed[at] and at not in orphans]
-        shown.sort(key=times.__getitem__)  # which keeps frames of one moment in decode order
-        self._order = shown
-        self.times: list[float] = [times[at] for at in shown]
-        self._key_places = [place for place, at in enumerate(shown) if is_keyframe[at] or at == self._keyframes[0]]
-        self._key_times = [self.times[place] for place in self._key_places]
 
-    @property
-    def duration_s(self) -> float:
-        return self.times[-1] - self.times[0]
+def _around(sightings_s: Sequence[float], timeline: Timeline, limit: CostLimit) -> list[Pick]:
+    """Frames around sightings, the cheapest of those that lie about where they should; so many for all of them."""
+    chosen: dict[int, Pick] = {}
+    seen_s = [*sightings_s]
+    for offset_s in _AROUND_S:
+        for sighting_s in sightings_s:
+            goal_s = sighting_s + offset_s
+            near = [timeline.pick(place) for place in timeline.near(goal_s - _STRAY_S, goal_s + _STRAY_S)]
+            near = [pick for pick in near if all(abs(pick.time_s - each_s) > ROUNDING_S for each_s in seen_s)]
+            if not near or any(pick.sample in chosen for pick in near) or len(chosen) == _MOST_AROUND:
+                continue
+            ends = {pick.keyframe: pick.sample for pick in sorted(chosen.values(), key=lambda pick: pick.sample)}
+            best = min(near, key=lambda pick: max(pick.sample - ends.get(pick.keyframe, pick.keyframe - 1), 0))
+            chosen[best.sample] = best
+    if sightings_s and not chosen:  # it is the only frame there
+        place = min(range(len(timeline.times)), key=lambda place: abs(timeline.times[place] - sightings_s[0]))
+        return [timeline.pick(place)]
+    picks = sorted(chosen.values())
+    return picks if not picks or limit.affords(picks) else limit.nearest(picks)
 
-    def gaps_s(self, picks: Sequence[Pick]) -> list[float]:
-        """The stretches without a looked-at frame that picks leave, the longest first."""
-        return sorted(_gaps_s(self.times[0], [pick.time_s for pick in picks], self.times[-1]), reverse=True)
 
-    def cover(self, max_gap_s: float, config: SamplingConfig, between_s: float = 0.0) -> list[Pick]:
-        """The cheapest picks that leave no gap above `max_gap_s` where there are frames to close it.
-
-        Keyframes are to close all that they can; what other frames close may be as long as `between_s`.
-        """
-        reach = max_gap_s + _ROUNDING_S
-        far = max(max_gap_s, between_s) + _ROUNDING_S
-        chosen = [self._start(far)]
-        while (here := chosen[-1]) < len(self.times) - 1:
-            anchor = self._next_keyframe(here, reach)
-            goal_s = self.times[-1] if anchor is None else self.times[anchor]
-            chosen += self._fill(here, goal_s, far)
-            if anchor is None:
-                if goal_s - self.times[chosen[-1]] > far:  # the last frame lies behind a hole
-                    chosen.append(len(self.times) - 1)
-                break
-            chosen.append(anchor)
-        self._leave_out_spare(chosen, reach, config.frames_per_window)
-        return [self._pick(place) for place in chosen]
-
-    def _start(self, reach: float) -> int:
-        """The first keyframe, or the first frame where no keyframe is near the start."""
-        if self._key_places and self._key_times[0] - self.times[0] <= reach:
-            return self._key_places[0]
-        return 0
-
-    def _next_keyframe(self, here: int, reach: float) -> int | None:
-        """The farthest keyframe within reach, else the next one, else none; none also when the end is within reach."""
-        if self.times[-1] - self.times[here] <= reach:
-            return None
-        near = bisect_right(self._key_times, self.times[here] + reach) - 1
-        if near >= 0 and self._key_places[near] > here:
-            return self._key_places[near]
-        following = bisect_right(self._key_places, here)
-        return self._key_places[following] if following < len(self._key_places) else None
-
-    def _fill(self, here: int, goal_s: float, reach: float) -> list[int]:
-        """Frames after `here` that leave no gap above `reach` up to `goal_s`, the earliest, so cheapest, that do."""
-        fill: list[int] = []
-        goal = bisect_left(self.times, goal_s)
-        while goal_s - self.times[here] > reach:
-            at = bisect_left(self.times, goal_s - reach)
-            if at >= goal:  # no frame near enough: a hole in the video itself; look at its near edge
-                at = goal - 1
-            if at <= here:
-                break
-            fill.append(at)
-            goal, goal_s = at, self.times[at]
-        return fill[::-1]
-
-    def _leave_out_spare(self, chosen: list[int], reach: float, places: int) -> None:
-        """Leaves out frames whose neighbours do without them, where that saves a window: one costs the same half empty.
-
-        With a keyframe every two seconds, say, a video of 17 s has nine, and the first of them is spare.
-        """
-        too_many = len(chosen) % places
-        if len(chosen) <= places or not too_many:
-            return
-        spare: list[int] = []
-        before_s = self.times[0]
-        for at, place in enumerate(chosen):
-            after_s = self.times[chosen[at + 1] if at + 1 < len(chosen) else -1]
-            if after_s - before_s <= reach and len(spare) < too_many:
-                spare.append(place)
-            else:
-                before_s = self.times[place]
-        if len(spare) == too_many:
-            chosen[:] = [place for place in chosen if place not in spare]
-
-    def _pick(self, place: int) -> Pick:
-        sample = self._order[place]
-        at = bisect_right(self._keyframes, sample) - 1
-        is_leading = self.times[place] < self._times[self._keyframes[at]]
-        return Pick(self.times[place], self._keyframes[at - 1 if is_leading else at], sample)
+def _added(picks: list[Pick], more: Iterable[Pick], config: SamplingConfig, limit: CostLimit) -> list[Pick]:
+    """The picks and as many more, the first of them first, as the limits allow: all, or a half, a quarter and so on."""
+    taken = {pick.time_s for pick in picks}
+    fresh = [pick for pick in more if pick.time_s not in taken][: max(config.max_frames - len(picks), 0)]
+    while fresh:
+        merged = sorted({pick.time_s: pick for pick in (*fresh, *picks)}.values())
+        if limit.affords(merged):
+            return merged
+        del fresh[len(fresh) // 2 :]
+    return picks

@@ -14,7 +14,7 @@ from time import perf_counter
 from blake3 import blake3
 
 from wildgate_server.errors import CorruptVideo, VideoTooLarge
-from wildgate_server.media.reading import WAYS_TO_READ
+from wildgate_server.media.reading import WAYS_TO_READ, Way
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import (
     UNKNOWN_CODING,
@@ -24,8 +24,9 @@ from wildgate_server.media.sampled_video import (
     VideoLimits,
 )
 from wildgate_server.media.video import Clip, IndexedTrack, Reading, Video
-from wildgate_server.sampling.look import PLAIN_LOOK, Look
-from wildgate_server.sampling.plan import Pick, SamplingConfig
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
+from wildgate_server.sampling.plan import Pick, SamplingConfig, believed
+from wildgate_server.sampling.random_draw import is_drawn
 from wildgate_server.sampling.track_plans import TrackPlan, needed, plan_tracks
 from wildgate_server.source.byte_source import ByteSource
 from wildgate_server.source.video_source import OpenableVideo
@@ -63,21 +64,34 @@ def sample_video(
 
 def _sampled_from(file: ByteSource, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video as sampled by the first way to read it that works."""
-    for way in WAYS_TO_READ if look.sound_keyframes is None else WAYS_TO_READ[-1:]:
+    config = config.under(look)
+    for way in _ways_to_read(config, look):
         with suppress(UnfitIndex), way(file, limits, config.max_gap_s, config.max_clip_bytes) as reading:
-            return _sampled(reading, config, limits)
+            return _sampled(reading, config, limits, look)
     raise AssertionError("the last way needs no index")
 
 
-def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits) -> SampledVideo:
+def _ways_to_read(config: SamplingConfig, look: Look) -> Sequence[Way]:
+    """What to try: keyframes alone do not do where frames between them are asked for."""
+    if look.sound_keyframes is not None:
+        return WAYS_TO_READ[-1:]
+    if look.near or look.scrutiny >= Scrutiny.HIGH or is_drawn(look.seed, config.random_share):
+        return (WAYS_TO_READ[0], WAYS_TO_READ[-1])
+    return WAYS_TO_READ
+
+
+def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
-    plans = plan_tracks([track.samples for track in reading.tracks], config)
+    samples = [believed(track.samples, look, track.number) for track in reading.tracks]
+    plans = plan_tracks(samples, config, look, [track.number for track in reading.tracks])
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
     for plan, track in zip(plans, reading.tracks, strict=True):
         if plan is not None and _end_s(plan, track) - plan.first_s > limits.max_seconds:
             raise VideoTooLarge.past("max_seconds", limits.max_seconds, _end_s(plan, track) - plan.first_s)
     with reading.open([plan.needed() if plan is not None else [] for plan in plans]) as videos:
+        for video, each in zip(videos, samples, strict=True):
+            video.samples = each  # also in the clips a packet is a keyframe only where that is believed
         tracks = [
             _sampled_track(video, plan, _end_s(plan, track), config, limits)
             for video, plan, track in zip(videos, plans, reading.tracks, strict=True)
@@ -104,7 +118,7 @@ def _sampled_track(
     if not windows:
         raise CorruptVideo("the video begins anew where no frame can be decoded by itself", field="source")
     coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
-    clips = [video.clip(places, coding) for places in needs]
+    clips = [clip for places, same in groupby(needs) for clip in [video.clip(places, coding)] * len([*same])]
     return SampledTrack(
         number=video.stream.index,
         codec=video.codec,

@@ -28,6 +28,14 @@ class SamplingSettings(ConfigSection):
     """Frames looked at per video, at most."""
     max_decoded_frames: int = Field(2000, ge=1)
     """Frames decoded for these, at most; only videos with sparse keyframes come near."""
+    high_max_gap_s: float = Field(1.0, gt=0)
+    """Longest stretch to leave without a looked-at frame where a caller asks for high scrutiny."""
+    high_max_frames: int = Field(192, ge=1)
+    """Frames looked at per video, at most, where a caller asks for high scrutiny."""
+    high_max_decoded_frames: int = Field(4000, ge=1)
+    """Frames decoded for these, at most."""
+    random_share: float = Field(0.05, ge=0, le=1)
+    """Share of videos of which a frame more is looked at that nobody can foretell; such a video costs twice as much."""
     max_clip_mb: int = Field(64, ge=1)
     """Megabytes sent to Triton per video, at most."""
     max_tracks: int = Field(8, ge=1)
@@ -54,6 +62,10 @@ class SamplingSettings(ConfigSection):
             max_decoded_frames=self.max_decoded_frames,
             max_clip_bytes=self.max_clip_mb << 20,
             read_coding=read_coding,
+            high_max_gap_s=self.high_max_gap_s,
+            high_max_frames=self.high_max_frames,
+            high_max_decoded_frames=self.high_max_decoded_frames,
+            random_share=self.random_share,
         )
 
     def limits(self, source: SourceSettings, max_pixels: int) -> VideoLimits:

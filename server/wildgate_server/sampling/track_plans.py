@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from wildgate_server.errors import VideoTooLarge
 from wildgate_server.media.sample import Sample
+from wildgate_server.sampling.cost import sharing_clips
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
 
 __all__ = ["TrackPlan", "needed", "plan_tracks"]
@@ -31,7 +34,10 @@ class _Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TrackPlan:
-    """The frames to look at of one track, shown from `first_s` to `last_s`, in windows, and the samples these need."""
+    """The frames to look at of one track, shown from `first_s` to `last_s`, in windows, and the samples these need.
+
+    Windows that share a clip need the same: those of all of them.
+    """
 
     windows: Sequence[Sequence[Pick]]
     needs: Sequence[Sequence[int]]
@@ -44,16 +50,23 @@ class TrackPlan:
 
     def cost(self, samples: Sequence[Sample]) -> _Cost:
         """What all windows cost, as windows of these samples."""
-        places = [place for places in self.needs for place in places]
-        return _Cost(sum(map(len, self.windows)), len(places), sum(samples[place].size_bytes for place in places))
+        sizes = [sum(samples[place].size_bytes for place in places) for places in self.needs]
+        decoded = sum(len(places) for places, _ in groupby(self.needs))  # neighbours that share a clip: once
+        return _Cost(sum(map(len, self.windows)), decoded, sum(sizes))
 
 
-def plan_tracks(tracks: Sequence[Sequence[Sample]], config: SamplingConfig) -> list[TrackPlan | None]:
-    """What to look at of each track, given by its samples; None for one of which nothing can be shown.
+def plan_tracks(
+    tracks: Sequence[Sequence[Sample]], config: SamplingConfig, look: Look = PLAIN_LOOK, numbers: Sequence[int] = ()
+) -> list[TrackPlan | None]:
+    """What to look at of each track, given by its samples; None for one of which nothing can be shown, or is asked for.
+
+    `numbers` are those that `look` knows the tracks by: their own order where none are given.
 
     Raises VideoTooLarge when there are more tracks than frames that may be looked at.
     """
-    plans = [_plan(samples, config) for samples in tracks]
+    config = config.under(look)
+    numbers = numbers or range(len(tracks))
+    plans = [_plan(samples, config, look, number) for samples, number in zip(tracks, numbers, strict=True)]
     found = {number: plan for number, plan in enumerate(plans) if plan is not None}
     if len(found) < 2:
         return plans
@@ -67,18 +80,21 @@ def plan_tracks(tracks: Sequence[Sequence[Sample]], config: SamplingConfig) -> l
     for place, number in enumerate(cheapest_first):
         frames, decoded, size = (max(1, part // (len(found) - place)) for part in left)
         share = replace(config, max_frames=frames, max_decoded_frames=decoded, max_clip_bytes=size)
-        plans[number] = plan = _plan(tracks[number], share)
+        plans[number] = plan = _plan(tracks[number], share, look, numbers[number])
         cost = plan.cost(tracks[number]) if plan is not None else _Cost(0, 0, 0)
         left = _Cost(*(max(0, whole - part) for whole, part in zip(left, cost, strict=True)))
     return plans
 
 
-def _plan(samples: Sequence[Sample], config: SamplingConfig) -> TrackPlan | None:
-    plan = plan_sampling(samples, config)
-    if plan is None:
+def _plan(samples: Sequence[Sample], config: SamplingConfig, look: Look, number: int) -> TrackPlan | None:
+    plan = plan_sampling(samples, config, look, number)
+    if plan is None or not plan.picks:
         return None
     windows = plan_windows(plan.picks, config)
-    return TrackPlan(windows, [needed(samples, window) for window in windows], plan.first_s, plan.last_s)
+    needs: list[list[int]] = []
+    for together in sharing_clips(windows):
+        needs += [needed(samples, [*chain.from_iterable(together)])] * len(together)
+    return TrackPlan(windows, needs, plan.first_s, plan.last_s)
 
 
 def needed(samples: Sequence[Sample], window: Sequence[Pick]) -> list[int]:

@@ -166,7 +166,7 @@ def test_what_is_told_of_the_video() -> None:
         (REORDERED, 1.0, True, 0),  # keyframes alone
         (OPEN_GOP, 1.0, False, 0),
         (replace(OPEN_GOP, seconds=0.9), 0.15, True, 2),  # its first group alone, which starts with an IDR picture
-        (VP9, 1.0, True, 0),
+        (replace(VP9, seconds=1), 1.0, True, 0),
     ],
 )
 def test_how_the_clips_are_coded(spec: ClipSpec, max_gap_s: float, clean_keyframes: bool, delay: int) -> None:

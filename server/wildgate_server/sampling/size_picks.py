@@ -1,0 +1,127 @@
+"""New pictures between keyframes, told by what they cost: a frame that little of the one before serves for is large.
+
+An uploader decides where keyframes lie, and so what is looked at where nothing else is: a shot may begin behind one
+keyframe and end before the next. But its first picture takes nearly as many bytes as a keyframe, and the index tells
+all sizes. So each stretch from a new picture to the next one, or to the next keyframe, where nobody can tell, is to
+have a looked-at frame.
+
+Sizes are held against the upper quartile of the frames before or after them, whichever is smaller, which a few large
+ones do not move. Of the frames around, only those count that come later than all before them in decode order, for
+B-frames are small. The thresholds lie between what encoders write at a cut and without one: cuts take 3 to 7 times the
+quartile or, where all frames are costly, 1.3 times it; noise and motion up to 1.15 times; VP9's and AV1's hidden
+reference frames 5 times but regularly, so that such small ones count only while they are few.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, compress
+
+from wildgate_server.media.sample import Sample
+from wildgate_server.sampling.timeline import Pick, Timeline
+
+__all__ = ["Sizes"]
+
+_AROUND = 20  # frames before, and after, that one is held against
+_SMALL, _STANDS_OUT = 0.08, 3.0  # of a keyframe, of the quartile around it: a new picture, if such are few
+_LARGE, _RISES = 0.3, 2.5
+_AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25
+_FEW_PER_S = 0.34
+_UNTELLING = 1.2  # of a keyframe: where most frames are this large, sizes tell nothing
+_TOGETHER_S = 0.35  # new pictures this close are one, as after a cut that an encoder takes several frames for
+_FEWEST = 2  # of these frames are looked at, and one more for each second of the video
+_SHORTEST_S = 0.2  # a stretch worth looking at
+
+
+@dataclass(frozen=True, slots=True)
+class _NewPicture:
+    """Pictures that are new, so close to each other that they count as one: of the last, its place in decode order.
+
+    `rise` is by how much the first stands out.
+    """
+
+    first_s: float
+    last_s: float
+    sample: int
+    rise: float
+
+
+class Sizes:
+    """What the packet sizes of a video tell."""
+
+    def __init__(self, samples: Sequence[Sample], timeline: Timeline) -> None:
+        self._timeline = timeline
+        times, is_keyframe, _, sizes = zip(*samples, strict=True)
+        self._times: Sequence[float] = times
+        self._sizes: Sequence[int] = sizes
+        self._key_times = sorted(compress(times, is_keyframe))
+        key_sizes = sorted(compress(sizes, is_keyframe))
+        self._keyframe = key_sizes[len(key_sizes) // 2] if key_sizes else 0
+        self._inter = [at for at, is_key in enumerate(is_keyframe) if not is_key]
+        latest = accumulate(times, max)
+        facts = zip(times, latest, is_keyframe, strict=True)
+        self._ahead = [at for at, (time_s, last_s, is_key) in enumerate(facts) if time_s == last_s and not is_key]
+        self._ahead_sizes = [sizes[at] for at in self._ahead]
+        self._usual = sorted(self._ahead_sizes)[len(self._ahead) // 2] if self._ahead else 0
+
+    @property
+    def tell(self) -> bool:
+        """Whether a new picture would stand out: false where most frames are larger than keyframes."""
+        return not self._keyframe or self._usual < _UNTELLING * self._keyframe
+
+    def unseen(self, picks: Sequence[Pick]) -> list[Pick]:
+        """A frame for each new picture that no pick shows before the next one, those that stand out most first."""
+        found = self._new_pictures()
+        looked_at_s = [pick.time_s for pick in picks]
+        unseen: list[tuple[float, Pick]] = []
+        for number, picture in enumerate(found):
+            end_s = found[number + 1].first_s if number + 1 < len(found) else self._timeline.times[-1]
+            key = bisect_left(self._key_times, picture.last_s)
+            end_s = min([end_s, *self._key_times[key : key + 1]])
+            next_look = bisect_left(looked_at_s, picture.last_s)
+            is_seen = next_look < len(looked_at_s) and looked_at_s[next_look] < end_s
+            place = self._timeline.place_of(picture.sample)
+            if not is_seen and place is not None and end_s - picture.first_s >= _SHORTEST_S:
+                unseen.append((-picture.rise, self._timeline.pick(place)))
+        most = _FEWEST + int(self._timeline.duration_s)
+        return [pick for _, pick in sorted(unseen)[:most]]
+
+    def _new_pictures(self) -> list[_NewPicture]:
+        """In the order in which they are shown."""
+        found: list[_NewPicture] = []
+        weak: list[_NewPicture] = []
+        for at in self._candidates():
+            number = bisect_left(self._ahead, at)
+            before = self._ahead_sizes[max(0, number - _AROUND) : number]
+            after = self._ahead_sizes[number + 1 : number + 1 + _AROUND]
+            rise = self._sizes[at] / max(min(_quartile(before), _quartile(after)), 1)
+            share = self._sizes[at] / max(self._keyframe, 1)
+            picture = _NewPicture(self._times[at], self._times[at], at, rise)
+            if (share >= _LARGE and rise >= _RISES) or (share >= _AS_KEYFRAME and rise >= _RISES_FROM_MUCH):
+                found.append(picture)
+            elif rise >= _STANDS_OUT:
+                weak.append(picture)
+        if len(weak) <= 1 + _FEW_PER_S * self._timeline.duration_s:
+            found += weak
+        return _joined(sorted(found, key=lambda picture: picture.first_s))
+
+    def _candidates(self) -> list[int]:
+        """The few that are large enough to be held against those around them."""
+        floor = max(_SMALL * self._keyframe, _RISES_FROM_MUCH * self._usual, 1)
+        return [at for at in self._inter if self._sizes[at] >= floor]
+
+
+def _quartile(sizes: list[int]) -> int:
+    return sorted(sizes)[len(sizes) * 3 // 4] if sizes else 1 << 62
+
+
+def _joined(pictures: Sequence[_NewPicture]) -> list[_NewPicture]:
+    joined: list[_NewPicture] = []
+    for picture in pictures:
+        if joined and picture.first_s - joined[-1].first_s < _TOGETHER_S:
+            joined[-1] = replace(joined[-1], last_s=picture.last_s, sample=picture.sample)
+        else:
+            joined.append(picture)
+    return joined

@@ -1,0 +1,175 @@
+"""What is looked at beyond the even plan: by packet sizes, by a seed, around sightings, with high scrutiny."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from timelines import random_timeline, regular
+
+from wildgate_server.media.sample import Sample
+from wildgate_server.sampling.cost import CostLimit
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
+from wildgate_server.sampling.plan import Pick, SamplingConfig, believed, longest_gap_s, plan_sampling, plan_windows
+from wildgate_server.sampling.random_draw import is_drawn
+
+CONFIG = SamplingConfig(8)
+CLOSELY = Look(Scrutiny.HIGH)
+
+
+def film(large: dict[int, int] | None = None, key: int = 40_000, inter: int = 2_000) -> list[Sample]:
+    """12 s at 30 frames/s, a keyframe every 2 s; some frames, by number, are larger."""
+    sizes = large or {}
+    return [
+        sample._replace(size_bytes=sizes.get(at, key if sample.is_keyframe else inter))
+        for at, sample in enumerate(regular(361, 1 / 30, 60))
+    ]
+
+
+def numbers(
+    samples: list[Sample], look: Look = PLAIN_LOOK, config: SamplingConfig = CONFIG, track: int = 0
+) -> list[int]:
+    plan = plan_sampling(samples, config, look, track)
+    assert plan is not None
+    return [pick.sample for pick in plan.picks]
+
+
+EVEN = numbers(film())
+
+
+@pytest.mark.parametrize("key", [40_000, 400_000])
+def test_a_shot_between_keyframes_is_looked_at_however_large_these_are(key: int) -> None:
+    assert sorted({*numbers(film({75: 38_000, 105: 38_000}, key)), *EVEN}) == sorted([*EVEN, 75, 105])
+
+
+def test_a_picture_right_after_a_keyframe_is_looked_at_in_its_place() -> None:
+    decoys = {at + 1: 38_000 for at in range(0, 360, 60)}
+    looked_at = numbers(film(decoys))
+    assert set(decoys) <= set(looked_at)
+    assert len(looked_at) <= len(EVEN) + 1
+    assert all(after - before <= 60 for before, after in pairwise(looked_at))
+
+
+def test_flashes_are_one_new_picture() -> None:
+    looked_at = numbers(film(dict.fromkeys(range(71, 110, 2), 30_000)))
+    assert any(number in range(71, 110, 2) for number in looked_at)
+
+
+def test_frames_that_are_a_little_larger_are_none() -> None:
+    assert numbers(film(dict.fromkeys(range(7, 360, 31), 2200))) == EVEN
+    assert numbers(film(inter=30_000, large=dict.fromkeys(range(7, 360, 31), 34000))) == EVEN
+
+
+def test_where_every_frame_is_larger_than_keyframes_there_are_more_looks() -> None:
+    samples = film(inter=60_000)
+    assert all(after - before <= 30 for before, after in pairwise(numbers(samples)))
+
+
+def test_unknown_sizes_tell_nothing() -> None:
+    assert numbers([sample._replace(size_bytes=0) for sample in film()]) == EVEN
+
+
+def test_high_scrutiny_leaves_no_second_out_and_draws_among_what_is_decoded_anyway() -> None:
+    looked_at = numbers(film(), CLOSELY)
+    assert all(after - before <= 30 for before, after in pairwise(looked_at))
+    drawn = {tuple(set(numbers(film(), Look(Scrutiny.HIGH, bytes([seed]) * 32))) - {*looked_at}) for seed in range(20)}
+    assert len(drawn) > 10
+    assert all(number % 60 < 30 for numbers in drawn for number in numbers)
+
+
+def test_high_scrutiny_looks_behind_keyframes_where_these_alone_would_do() -> None:
+    dense = [sample._replace(size_bytes=1000) for sample in regular(361, 1 / 30, 30)]
+    assert {number + 1 for number in range(0, 330, 30)} <= set(numbers(dense, CLOSELY))
+
+
+def test_a_share_of_videos_is_drawn() -> None:
+    seeds = [number.to_bytes(32, "big") for number in range(4000)]
+    assert 150 < sum(is_drawn(seed, 0.05) for seed in seeds) < 250
+    assert not is_drawn(b"", 1.0)
+    assert all(is_drawn(seed, 1.0) for seed in seeds)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_what_is_drawn_comes_to_the_rest(number: int) -> None:
+    seed = random.Random(number).randbytes(32)
+    always = SamplingConfig(8, random_share=1.0)
+    looked_at = numbers(film(), Look(seed=seed), always)
+    rest = numbers(film(), Look(seed=seed), SamplingConfig(8, random_share=0.0))
+    assert set(rest) <= set(looked_at)
+    assert len(rest) <= len(EVEN)
+    assert len(looked_at) <= len(rest) + 1
+    assert looked_at == numbers(film(), Look(seed=seed), always)
+
+
+def test_seeds_differ_in_where_they_begin_among_dense_keyframes() -> None:
+    dense = [sample._replace(size_bytes=1000) for sample in regular(361, 1 / 30, 15)]
+    plans = {tuple(numbers(dense, Look(seed=bytes([number]) * 32))) for number in range(20)}
+    assert len(plans) > 2
+    assert max(map(len, plans)) <= len(numbers(dense)) + 1
+
+
+@pytest.mark.parametrize("at_s", [0.0, 0.5, 4.0, 5.97, 11.9])
+def test_around_a_sighting_frames_on_both_sides_tell_how_long_it_lasted(at_s: float) -> None:
+    plan = plan_sampling(film(), CONFIG, Look(near=((0, at_s),)))
+    assert plan is not None
+    offsets = [round(pick.time_s - at_s, 3) for pick in plan.picks]
+    assert 2 <= len(offsets) <= 6
+    assert all(0 < abs(offset) <= 1.13 for offset in offsets)
+    assert any(0.35 <= abs(offset) <= 0.65 for offset in offsets)
+
+
+def test_sightings_of_other_tracks_are_not_looked_at_and_many_are_bounded() -> None:
+    assert numbers(film(), Look(near=((1, 3.0),))) == []
+    everywhere = tuple((0, at / 3) for at in range(36))
+    assert len(numbers(film(), Look(near=everywhere))) <= 32
+
+
+def test_the_only_frame_is_looked_at_again_where_nothing_is_around_it() -> None:
+    assert numbers([Sample(1.0, True, size_bytes=9)], Look(near=((0, 1.0),))) == [0]
+
+
+def test_only_sound_keyframes_are_believed_and_the_first_packet() -> None:
+    look = Look(sound_keyframes=((0, 4.0), (1, 6.0)))
+    assert [at for at, sample in enumerate(believed(film(), look, 0)) if sample.is_keyframe] == [0, 120]
+    assert [at for at, sample in enumerate(believed(film(), look, 1)) if sample.is_keyframe] == [0, 180]
+    assert believed(film(), PLAIN_LOOK, 0) == film()
+
+
+def test_windows_of_one_long_group_are_paid_for_once() -> None:
+    """A minute with one keyframe is looked at as densely as any other video."""
+    samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
+    plan = plan_sampling(samples, CONFIG)
+    assert plan is not None
+    assert longest_gap_s(0.0, [pick.time_s for pick in plan.picks], plan.last_s) <= 2.0 + 1e-6
+    assert len(plan_windows(plan.picks, CONFIG)) == 4
+
+
+@pytest.mark.parametrize("number", range(200))
+@pytest.mark.parametrize("scrutiny", Scrutiny)
+def test_whatever_is_added_keeps_to_the_limits_and_leaves_no_longer_gap(number: int, scrutiny: Scrutiny) -> None:
+    rng = random.Random(number)
+    seed = rng.randbytes(32)
+    timeline = random_timeline(number)
+    sized = [sample._replace(size_bytes=rng.choice([200, 900, 30_000])) for sample in timeline.samples]
+    config = SamplingConfig(
+        8, 2.0, rng.choice([3, 16, 64]), rng.choice([60, 400, 2000]), high_max_frames=80, random_share=1.0
+    )
+    look = Look(scrutiny, seed)
+    plan = plan_sampling(sized, config, look)
+    bare = plan_sampling([sample._replace(size_bytes=0) for sample in sized], config, Look(scrutiny))
+    if plan is None or bare is None:
+        assert plan is bare
+        return
+    assert plan == plan_sampling(sized, config, look)
+    bounds = config.under(look)
+    assert len(plan.picks) <= bounds.max_frames
+    assert len(plan.picks) <= 1 or CostLimit(sized, bounds).affords(plan.picks)
+    assert all(sized[pick.sample].displayed and sized[pick.sample].time_s == pick.time_s for pick in plan.picks)
+    assert all(before.time_s < after.time_s for before, after in pairwise(plan.picks))
+    reach_s = max(bounds.max_gap_s, gap_of(bare.picks, timeline.shown_s))
+    assert gap_of(plan.picks, timeline.shown_s) <= reach_s + 1e-5
+
+
+def gap_of(picks: tuple[Pick, ...], shown_s: list[float]) -> float:
+    return longest_gap_s(shown_s[0], [pick.time_s for pick in picks], shown_s[-1])
