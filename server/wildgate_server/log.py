@@ -1,4 +1,8 @@
-"""The log, on standard error: each event is one line of bounded length, whatever callers send."""
+"""The log, on standard error: each event is one line of bounded length, and of each kind there are so many in a minute.
+
+Callers, and the hosts behind their URIs, decide what goes wrong here and how often; what is written must not be up to
+them.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from collections.abc import Callable
 from time import monotonic
 
 import structlog
-from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict
 
-__all__ = ["TracebackLimit", "bounded", "configure_log"]
+__all__ = ["LineLimit", "TracebackLimit", "bounded", "configure_log"]
 
 _MOST_TRACEBACKS = 5  # of one kind of event, in
+_MOST_LINES = 120  # of one kind of event, in
 _PERIOD_S = 60.0
 _LONGEST_VALUE = 500
 _LONGEST_TRACEBACK = 20_000
@@ -23,33 +27,58 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # a new lin
 
 def configure_log(level: str) -> None:
     """Has events of this level and above written; of what libraries log (asyncio, grpc), warnings and errors."""
-    chain: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        TracebackLimit(),
-        structlog.processors.format_exc_info,
-        bounded,
-    ]
-    renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
     structlog.configure(
-        processors=[*chain, renderer],
+        processors=[
+            LineLimit(),
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            TracebackLimit(),
+            structlog.processors.format_exc_info,
+            bounded,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        ProcessorFormatter(foreign_pre_chain=chain, processors=[ProcessorFormatter.remove_processors_meta, renderer])
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()])
 
 
-class TracebackLimit:
-    """A processor that keeps five tracebacks a minute of each kind of event; of other errors, type and message.
+class _Libraries(logging.Handler):
+    """Has what libraries log written as events of ours are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+class LineLimit:
+    """A processor that drops what exceeds 120 lines a minute of one kind of event; the next line kept counts those.
 
     The kind is the event's name, or the library's logger: callers cannot make more of them.
     """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lines: dict[str, tuple[float, int]] = {}  # when the period of a kind began, and how many it has had
+
+    def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
+        """The event, with `left_out` where others were. Raises structlog.DropEvent."""
+        kind, now = _kind_of(event), self._clock()
+        began, lines = self._lines.get(kind, (now, 0))
+        if now - began >= _PERIOD_S:
+            if lines > _MOST_LINES:
+                event["left_out"] = lines - _MOST_LINES
+            began, lines = now, 0
+        self._lines[kind] = began, lines + 1
+        if lines >= _MOST_LINES:
+            raise structlog.DropEvent
+        return event
+
+
+class TracebackLimit:
+    """A processor that keeps five tracebacks a minute of each kind of event; of other errors, type and message."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -59,9 +88,7 @@ class TracebackLimit:
         """The event, without its traceback where there have been enough."""
         if not (error := _error_of(event.get("exc_info"))):
             return event
-        record = event.get("_record")
-        kind = record.name if record else str(event.get("event"))
-        now = self._clock()
+        kind, now = _kind_of(event), self._clock()
         began, kept = self._kept.get(kind, (now, 0))
         if now - began >= _PERIOD_S:
             began, kept = now, 0
@@ -75,13 +102,17 @@ class TracebackLimit:
 def bounded(logger: object, method: str, event: EventDict) -> EventDict:
     """A processor that cuts long values, and replaces control characters in them."""
     for key, value in event.items():
-        if isinstance(value, int | float | None) or key.startswith("_"):
+        if isinstance(value, int | float | None):
             continue
         text, most = str(value), _LONGEST_TRACEBACK if key == "exception" else _LONGEST_VALUE
         if len(text) > most:
             text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
         event[key] = _CONTROL.sub("?", text)
     return event
+
+
+def _kind_of(event: EventDict) -> str:
+    return str(event.get("logger") or event.get("event"))
 
 
 def _error_of(exc_info: object) -> BaseException | None:

@@ -49,6 +49,10 @@ def sample_or_misbehave(
     match content:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
+        case b"babble":
+            print("babble", flush=True)
+            os.write(2, b"babble")
+            return _nothing_sampled()
         case b"exit":
             os._exit(3)
         case b"killed":

@@ -8,6 +8,7 @@ closed.
 from __future__ import annotations
 
 import ctypes
+import os
 import pickle
 import resource
 import signal
@@ -56,10 +57,22 @@ def serve(channel: int) -> None:
             orders: WorkerOrders = pickle.load(messages)
             resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory, orders.max_memory))
             gateway.sendall(READY)
+            _fall_silent()
             while True:
                 gateway.sendall(_answer(pickle.load(messages), orders))
         except (EOFError, ConnectionError):
             return
+
+
+def _fall_silent() -> None:
+    """From now on nothing that is printed here gets anywhere: videos and libraries must not write into the log.
+
+    What goes wrong is in the reply. Before, standard error is the gateway's, so that a failing start says why.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _answer(request: tuple[object, Look], orders: WorkerOrders) -> bytes:

@@ -6,6 +6,7 @@ Semantics: RFC 9110; of ranges, 14; of interim responses, 15.2.
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse, UnknownProtocol, parse_headers
 from typing import cast
@@ -23,7 +24,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HAS_CONTENT = frozenset({200, 203, 206})
 _NOT_FOUND = frozenset({404, 410})
 _REFUSED = frozenset({401, 407, 451})  # whatever is asked for; other refusals, 403 too, may be of the range alone
-_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)})
+_TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}  # what a host cannot do, ranges maybe
 _READ_BYTES = 256 << 10
 _MOST_INTERIM = 8
 _CONTENT_RANGE = re.compile(r"bytes[ =:] ?(\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
@@ -137,12 +138,23 @@ class Connection(HTTPConnection):
 
     def ask(self, target: str, span: ByteRange | None) -> Response:
         """The head of the response to a request for a range, or for all."""
-        fields = {"Accept-Encoding": "identity", "User-Agent": "wildgate"}
+        fields = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "wildgate",
+        }  # some refuse without the first
         if span is not None:
             fields["Range"] = f"bytes={span.start}-{span.end - 1}"
         self.request("GET", target, headers=fields)
         self._response = cast(Response, self.getresponse())
         return self._response
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the host has closed it meanwhile, or says what nobody asked."""
+        waits = select.poll()
+        waits.register(self._wire, select.POLLIN)
+        return bool(waits.poll(0))
 
     def end(self) -> None:
         """Closes the connection, and what may be left of its last response."""

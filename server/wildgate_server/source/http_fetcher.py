@@ -145,12 +145,16 @@ class HttpFetcher(PartFetcher):
                 connection.end()
 
     def _idle_connection(self, url: HttpUrl) -> Connection | None:
-        with self._lock:
-            for connection in self._idle:
-                if connection.origin == (url.scheme, url.host, url.port):
-                    self._idle.remove(connection)
-                    return connection
-        return None
+        """One to the URL's host that can be asked again."""
+        while True:
+            with self._lock:
+                found = next((idle for idle in self._idle if idle.origin == (url.scheme, url.host, url.port)), None)
+                if found is None:
+                    return None
+                self._idle.remove(found)
+            if not found.is_left:
+                return found
+            found.end()
 
 
 def _version_of(response: Response) -> tuple[str | None, str | None]:

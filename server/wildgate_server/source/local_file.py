@@ -40,18 +40,26 @@ class VideoFile(VideoSource):
         """
         try:
             file = self.path.open("rb")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UriNotFound("there is no file at the URI", field="uri") from None
+        except PermissionError:
+            raise UriNotFound("this server may not read the file at the URI", field="uri") from None
         except OSError as error:
             raise _unreadable(error) from None
         with file:
-            size = os.fstat(file.fileno()).st_size
+            size, _ = version = _version_of(file)
             if size > max_bytes:
                 raise VideoTooLarge.past("max_bytes", max_bytes, size)
-            yield ByteSource(size, partial(_fetched, file), _BOUNDS)
+            yield ByteSource(size, partial(_fetched, file, version), _BOUNDS)
 
 
-def _fetched(file: BinaryIO, spans: Sequence[ByteRange]) -> list[bytes]:
+def _version_of(file: BinaryIO) -> tuple[int, int]:
+    """Size and time of the last change, in nanoseconds."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _fetched(file: BinaryIO, version: tuple[int, int], spans: Sequence[ByteRange]) -> list[bytes]:
     """By read, not from a mapping: a file that is cut short meanwhile is an error then, not a crash."""
     contents: list[bytes] = []
     try:
@@ -60,8 +68,8 @@ def _fetched(file: BinaryIO, spans: Sequence[ByteRange]) -> list[bytes]:
             contents.append(file.read(len(span)))
     except OSError as error:
         raise _unreadable(error) from None
-    if any(len(content) < len(span) for content, span in zip(contents, spans, strict=True)):
-        raise FetchFailed("the file was cut short while it was read", field="uri")
+    if _version_of(file) != version or sum(map(len, contents)) < sum(map(len, spans)):
+        raise FetchFailed("the file changed while it was read", field="uri", retry_after_s=1.0)
     return contents
 
 

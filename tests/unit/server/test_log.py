@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 
-from wildgate_server.log import TracebackLimit, bounded
+from wildgate_server.log import LineLimit, TracebackLimit, bounded
 
 FLOOD = """
 import logging, structlog
@@ -53,6 +54,23 @@ def test_tracebacks_are_kept_again_after_a_minute() -> None:
     assert kept("another")
     now = 61.0
     assert kept("surprise")
+
+
+def test_lines_beyond_a_rate_are_counted_in_the_next_one() -> None:
+    now = 0.0
+    limit = LineLimit(lambda: now)
+
+    def left_out(event: str, **fields: object) -> object:
+        try:
+            return limit(None, "warning", {"event": event, **fields}).get("left_out", 0)
+        except structlog.DropEvent:
+            return "all"
+
+    assert [left_out("crashed") for _ in range(130)] == [0] * 120 + ["all"] * 10
+    assert [left_out(f"made up {number}", logger="grpc") for number in range(121)][-1] == "all"
+    assert left_out("another") == 0
+    now = 60.0
+    assert [left_out("crashed") for _ in range(2)] == [10, 0]
 
 
 def test_what_is_no_error_passes() -> None:

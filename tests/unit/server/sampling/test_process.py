@@ -111,6 +111,13 @@ async def test_a_death_at_work(process: SamplingProcess, death: bytes, error: ty
     assert not process.lives
 
 
+async def test_what_a_worker_prints_is_not_the_gateway_s(
+    process: SamplingProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert await process.sample(told(b"babble"), TIMEOUT_S)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("nonsense", [b"silence", b"garbage", b"overlong", b"pickle"])
 async def test_a_process_that_answers_nonsense_is_ended(process: SamplingProcess, nonsense: bytes) -> None:
     with pytest.raises(CorruptVideo, match="crashed"):
