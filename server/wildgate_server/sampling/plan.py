@@ -105,7 +105,7 @@ def _looked_at(
             denser = _evenly(timeline, replace(config, max_gap_s=_UNTOLD_GAP_S), look, limit)
             if timeline.gaps_s(denser) < timeline.gaps_s(picks):
                 picks = denser
-        picks = _with_new_pictures(picks, sizes.unseen(picks), timeline, config, limit)
+        picks = _with_new_pictures(picks, sizes.unseen(picks, config.max_gap_s), timeline, config, limit)
     if look.scrutiny >= Scrutiny.HIGH:
         picks = _added(picks, _beside(picks, timeline, look.seed, config.frames_per_window), config, limit)
     elif is_drawn(look.seed, config.random_share):
