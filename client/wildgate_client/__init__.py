@@ -15,6 +15,7 @@ from wildgate_client._verdict import (
     LabelVerdict,
     StageTiming,
     TimeSpan,
+    TrackCoverage,
     Verdict,
     VideoInfo,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "StreamItem",
     "StreamResult",
     "TimeSpan",
+    "TrackCoverage",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",

@@ -18,6 +18,7 @@ __all__ = [
     "LabelVerdict",
     "StageTiming",
     "TimeSpan",
+    "TrackCoverage",
     "Verdict",
     "VideoInfo",
 ]
@@ -53,7 +54,8 @@ class LabelVerdict:
     """A label that calls for an action, its highest score and when it was seen.
 
     `cites_appendix` is "I", "II", "III", a listing such as "I/II", or "" where the taxon is not listed.
-    `frames` counts the looked-at frames with the label at or above its REVIEW threshold.
+    `frames` counts the looked-at frames of video track `track` with the label at or above its REVIEW threshold;
+    `seconds` is for how long it was shown, as far as these vouch for it.
     """
 
     label: str
@@ -64,11 +66,13 @@ class LabelVerdict:
     cites_appendix: str
     frames: int
     spans: tuple[TimeSpan, ...]
+    seconds: float
+    track: int
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """In the displayed (turned) frame: fractions of its width and height, origin at the top left."""
+    """In the frame as viewers see it (mirrored, stretched, turned): fractions of width and height from the top left."""
 
     x1: float
     y1: float
@@ -84,14 +88,32 @@ class Detection:
     score: float
     time_s: float
     box: Box
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackCoverage:
+    """Which part of one video track was looked at; `track` is its place among the file's streams.
+
+    `unsound_frames` were chosen and do not count as looked at: the decoder does not vouch for their pictures.
+    """
+
+    track: int
+    frames_looked_at: int
+    first_frame_s: float
+    last_frame_s: float
+    longest_gap_s: float
+    looked_at_s: tuple[float, ...]
+    unsound_frames: int
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Which part of the video was looked at.
+    """Which part of the video was looked at: of the track that players show, where `tracks` does not name others.
 
     `longest_gap_s` is measured from the first to the last frame of the video. If it exceeds `max_gap_s`, the server's
-    frame budget was too small for this video.
+    frame budget was too small for this video. `second_look` says that something was seen that called for more frames
+    around it. `tracks` has each track of a video with several.
     """
 
     frames_looked_at: int
@@ -100,15 +122,20 @@ class Coverage:
     longest_gap_s: float
     max_gap_s: float
     looked_at_s: tuple[float, ...]
+    unsound_frames: int
+    second_look: bool
+    tracks: tuple[TrackCoverage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """The video as it was given, in FFmpeg's terms.
 
-    `width` and `height` are those of the stored picture, before it is turned by `rotation` degrees counter-clockwise
-    for display. `content_bytes` is the size of the media file, `clip_bytes` what was passed on to the detector, and
-    `read_bytes`, in `read_requests` requests, what was read of the file: by URI, only what is needed.
+    `width` and `height` are those of the stored picture. For display it is flipped left to right where `mirrored`, then
+    turned by `rotation` degrees counter-clockwise; `pixel_aspect_numerator` to `pixel_aspect_denominator` is the shape
+    of a stored pixel. `tracks` is how many video tracks were looked at. `content_bytes` is the size of the media file,
+    `clip_bytes` what was passed on to the detector, and `read_bytes`, in `read_requests` requests, what was read of
+    the file: by URI, only what is needed.
     """
 
     format: str
@@ -116,6 +143,10 @@ class VideoInfo:
     width: int
     height: int
     rotation: int
+    mirrored: bool
+    pixel_aspect_numerator: int
+    pixel_aspect_denominator: int
+    tracks: int
     content_bytes: int
     clip_bytes: int
     read_bytes: int

@@ -13,6 +13,7 @@ from wildgate_client._verdict import (
     LabelVerdict,
     StageTiming,
     TimeSpan,
+    TrackCoverage,
     Verdict,
     VideoInfo,
 )
@@ -47,7 +48,7 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
         action=_ACTIONS.get(message.action, Action.UNSPECIFIED),
         labels=tuple(_label_from(label) for label in message.labels),
         detections=tuple(
-            Detection(d.label, d.score, d.time_s, Box(d.box.x1, d.box.y1, d.box.x2, d.box.y2))
+            Detection(d.label, d.score, d.time_s, Box(d.box.x1, d.box.y1, d.box.x2, d.box.y2), d.track)
             for d in message.detections
         ),
         coverage=Coverage(
@@ -57,6 +58,20 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
             longest_gap_s=coverage.longest_gap_s,
             max_gap_s=coverage.max_gap_s,
             looked_at_s=tuple(coverage.looked_at_s),
+            unsound_frames=coverage.unsound_frames,
+            second_look=coverage.second_look,
+            tracks=tuple(
+                TrackCoverage(
+                    track=track.track,
+                    frames_looked_at=track.frames_looked_at,
+                    first_frame_s=track.first_frame_s,
+                    last_frame_s=track.last_frame_s,
+                    longest_gap_s=track.longest_gap_s,
+                    looked_at_s=tuple(track.looked_at_s),
+                    unsound_frames=track.unsound_frames,
+                )
+                for track in coverage.tracks
+            ),
         ),
         video=VideoInfo(
             format=video.format,
@@ -64,6 +79,10 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
             width=video.width,
             height=video.height,
             rotation=video.rotation,
+            mirrored=video.mirrored,
+            pixel_aspect_numerator=video.pixel_aspect_numerator,
+            pixel_aspect_denominator=video.pixel_aspect_denominator,
+            tracks=video.tracks,
             content_bytes=video.content_bytes,
             clip_bytes=video.clip_bytes,
             read_bytes=video.read_bytes,
@@ -88,4 +107,6 @@ def _label_from(label: scoring_pb2.LabelVerdict) -> LabelVerdict:
         cites_appendix=label.cites_appendix,
         frames=label.frames,
         spans=tuple(TimeSpan(span.start_s, span.end_s) for span in label.spans),
+        seconds=label.seconds,
+        track=label.track,
     )

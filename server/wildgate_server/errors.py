@@ -145,11 +145,11 @@ class UriNotAllowed(WildgateError, status=Status.PERMISSION_DENIED, reason="URI_
 
 
 class UriNotFound(WildgateError, status=Status.NOT_FOUND, reason="FETCH_FAILED"):
-    """Nothing lies at the URI."""
+    """Nothing that can be read lies at the URI; trying again gives the same answer."""
 
 
 class FetchFailed(WildgateError, status=Status.UNAVAILABLE, reason="FETCH_FAILED"):
-    """The URI could not be read this time."""
+    """The URI could not be read this time; trying again may help."""
 
 
 class VerdictNotCached(WildgateError, status=Status.NOT_FOUND, reason="VERDICT_NOT_CACHED"):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 
-import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.gateway import run_gateway
+from wildgate_server.log import configure_log
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
 from wildgate_server.repository.manifest import ManifestError
@@ -22,8 +21,6 @@ from wildgate_server.repository.yaml_document import faults
 from wildgate_server.settings import ServerSettings
 
 __all__ = ["serve_command"]
-
-_log = structlog.get_logger()
 
 _USAGE = 2
 
@@ -41,7 +38,7 @@ def serve_command(args: list[str]) -> int:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate serve: {message}", file=sys.stderr)
         return _USAGE
-    _configure_log(settings.log_level)
+    configure_log(settings.log_level)
     keep_freed_memory()
     try:
         return asyncio.run(_serve(settings))
@@ -83,18 +80,3 @@ async def _serve(settings: ServerSettings) -> int:
         if stop.is_set():
             return 0  # stopped while it started
         raise
-
-
-def _configure_log(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

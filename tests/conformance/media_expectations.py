@@ -97,8 +97,10 @@ def _refusal_mismatches(expected: ExpectedRefusal, result: StreamResult) -> list
 
 def _video_mismatches(expected: ExpectedVideo, verdict: Verdict) -> list[str]:
     video = verdict.video
+    # FFmpeg's angle is that of the upper edge, which points the other way in a picture that is mirrored first.
+    angle = (video.rotation + 180 * video.mirrored) % 360
     pairs = {
-        "rotation": (video.rotation, expected.rotation % 360),
+        "rotation": (angle, expected.rotation % 360),
         "codec": (_codec(video.codec), _codec(expected.codec)),
     }
     return [f"{name} is {got}, should be {want}" for name, (got, want) in pairs.items() if got != want]

@@ -70,6 +70,8 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
                 cites_appendix="I",
                 frames=2,
                 spans=[scoring_pb2.TimeSpan(start_s=1.0, end_s=3.0)],
+                seconds=2.0,
+                track=1,
             )
         ],
         detections=[
@@ -78,6 +80,7 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
                 score=0.75,
                 time_s=1.0,
                 box=scoring_pb2.Box(x1=0.25, y1=0.25, x2=0.75, y2=0.75),
+                track=1,
             )
         ],
         coverage=scoring_pb2.Coverage(
@@ -87,6 +90,19 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
             longest_gap_s=2.0,
             max_gap_s=2.0,
             looked_at_s=[0.0, 1.0, 3.0],
+            unsound_frames=1,
+            second_look=True,
+            tracks=[
+                scoring_pb2.TrackCoverage(
+                    track=1,
+                    frames_looked_at=3,
+                    first_frame_s=0.0,
+                    last_frame_s=4.0,
+                    longest_gap_s=2.0,
+                    looked_at_s=[0.0, 1.0, 3.0],
+                    unsound_frames=1,
+                )
+            ],
         ),
         video=scoring_pb2.VideoInfo(
             format="mov,mp4",
@@ -94,6 +110,10 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
             width=320,
             height=240,
             rotation=90,
+            mirrored=True,
+            pixel_aspect_numerator=4,
+            pixel_aspect_denominator=3,
+            tracks=2,
             content_bytes=1000,
             clip_bytes=100,
             read_bytes=300,

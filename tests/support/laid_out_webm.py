@@ -32,9 +32,17 @@ def void(content: bytes) -> bytes:
     return with_size(b"\xec", content)
 
 
-def webm_of(parts: Sequence[bytes], cues: Sequence[tuple[int, int, int | None]], side: int) -> bytes:
-    """A VP8 file of these parts, with cues: a time in ms, a place among the parts, and one in the cluster's data."""
+def webm_of(
+    parts: Sequence[bytes], cues: Sequence[tuple[int, int, int | None]], side: int, shown: tuple[int, int] | None = None
+) -> bytes:
+    """A VP8 file of these parts, with cues: a time in ms, a place among the parts, and one in the cluster's data.
+
+    `shown` is the size at which its square pictures are to be shown.
+    """
     size = with_size(b"\xb0", number(side)) + with_size(b"\xba", number(side))
+    size += b"".join(
+        with_size(b"\x54" + kind, number(s)) for kind, s in zip((b"\xb0", b"\xba"), shown or (), strict=False)
+    )
     track = b"".join(
         (
             with_size(b"\xd7", b"\1"),

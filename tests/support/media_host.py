@@ -57,8 +57,11 @@ class Handler(BaseHTTPRequestHandler):
         if not self.host.misbehave(number, self):
             self.answer()
 
-    def answer(self, **changes: str) -> None:
-        """The file, or the range of it that was asked for; `changes` are other values of header fields."""
+    def answer(self, cut: int = 0, **changes: str | None) -> None:
+        """The file, or the range of it that was asked for, less the last `cut` bytes, though they are promised.
+
+        `changes` are other values of header fields.
+        """
         content = self.host.content
         asked = RANGE.fullmatch(self.headers.get("Range") or "")
         fields = {"ETag": self.host.etag}
@@ -68,9 +71,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.say(416, b"", **{"Content-Range": f"bytes */{len(content)}"})
                 return
             fields["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-            self.say(206, content[first : last + 1], **{**fields, **changes})
+            body = content[first : last + 1]
+            self.say(206, body[: len(body) - cut], **{"Content-Length": str(len(body)), **fields, **changes})
         else:
-            self.say(200, content, **{**fields, **changes})
+            self.say(200, content[: len(content) - cut], **{"Content-Length": str(len(content)), **fields, **changes})
 
     def say(self, status: int, body: bytes, **fields: str | None) -> None:
         fields = {"Content-Length": str(len(body)), **{name.replace("_", "-"): to for name, to in fields.items()}}

@@ -10,11 +10,16 @@ import struct
 _ONE = 0x10000
 
 
-def turned(mp4: bytes, rotation: int) -> bytes:
-    """The video with a display matrix that turns it by `rotation` degrees counter-clockwise."""
+def matrix_of(rotation: int, mirrored: bool = False) -> tuple[int, ...]:
+    """The display matrix that mirrors on request, and then turns by `rotation` degrees counter-clockwise."""
     cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation]
-    matrix = (cos * _ONE, -sin * _ONE, 0, sin * _ONE, cos * _ONE, 0, 0, 0, 1 << 30)
-    return _with_matrix(mp4, matrix)
+    x = -_ONE if mirrored else _ONE
+    return (cos * x, -sin * x, 0, sin * _ONE, cos * _ONE, 0, 0, 0, 1 << 30)
+
+
+def turned(mp4: bytes, rotation: int, mirrored: bool = False) -> bytes:
+    """The video with the display matrix that mirrors and turns it so."""
+    return _with_matrix(mp4, matrix_of(rotation, mirrored))
 
 
 def flattened(mp4: bytes) -> bytes:

@@ -24,6 +24,8 @@ def label(name: str, *spans: tuple[float, float], action: Action = Action.BLOCK)
         cites_appendix="",
         frames=len(spans),
         spans=tuple(TimeSpan(*span) for span in spans),
+        seconds=1.0,
+        track=0,
     )
 
 

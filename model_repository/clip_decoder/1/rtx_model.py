@@ -201,7 +201,7 @@ class TritonPythonModel:
         except Exception as error:
             return error
         if outputs["SOUND"].any():
-            pb_utils.Logger.log_warn(f"clip_decoder: decoded on the CPU what DALI could not: {dali_error}")
+            pb_utils.Logger.log_warn(f"clip_decoder: decoded on the CPU what DALI could not: {str(dali_error)[:200]!r}")
         return {name: TensorCPU(tensor, "") for name, tensor in outputs.items()}
 
 

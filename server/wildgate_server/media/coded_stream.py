@@ -5,12 +5,13 @@ Untrusted bytes: whatever is missing, cut short or unusual becomes "unknown" (No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from av.video.codeccontext import VideoCodecContext
 
-from wildgate_server.media.nal_units import H264_SPS, avcc_units, hvcc_units, nal_units, only_parameter_set
+from wildgate_server.media.nal_syntax import NAL_SYNTAX, NalSyntax
+from wildgate_server.media.nal_units import hvcc_units, nal_units, only_parameter_set
 from wildgate_server.media.picture_headers import Packet, ParameterSet, Vp9Header
 from wildgate_server.media.sampled_video import UNKNOWN_CODING, Coding
 
@@ -29,55 +30,6 @@ _PIXEL_FORMATS = {
     "yuv420p10le": ("4:2:0", 10),
     "yuv422p10le": ("4:2:2", 10),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _NalSyntax:
-    """Where a codec's NAL units have what (ITU-T H.264, 7.3.1 and table 7-1; H.265, 7.3.1.2 and table 7-1).
-
-    `length_at` is where `avcC` or `hvcC` has the size of the units' lengths. In both codecs the first bit of a slice
-    after its unit's header says whether a picture begins: it is the code of first_mb_in_slice = 0, or
-    first_slice_segment_in_pic_flag.
-    """
-
-    length_at: int
-    record_units: Callable[[bytes], list[bytes] | None]
-    header_bytes: int
-    kind_shift: int
-    kind_mask: int
-    slices: frozenset[int]
-    resets: frozenset[int]
-    parameter_sets: frozenset[int]
-
-    def kind(self, unit: bytes) -> int:
-        """The type of a unit."""
-        return unit[0] >> self.kind_shift & self.kind_mask
-
-    def begins_picture(self, slice_unit: bytes) -> bool:
-        """Whether a slice is the first of its picture."""
-        return slice_unit[self.header_bytes : self.header_bytes + 1] >= b"\x80"
-
-
-_H264 = _NalSyntax(
-    length_at=4,
-    record_units=avcc_units,
-    header_bytes=1,
-    kind_shift=0,
-    kind_mask=31,
-    slices=frozenset({1, 2, 5}),
-    resets=frozenset({5}),
-    parameter_sets=frozenset({H264_SPS, 8}),
-)
-_HEVC = _NalSyntax(
-    length_at=21,
-    record_units=hvcc_units,
-    header_bytes=2,
-    kind_shift=1,
-    kind_mask=63,
-    slices=frozenset(range(32)),
-    resets=frozenset({19, 20}),
-    parameter_sets=frozenset({32, _HEVC_SPS, 34}),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +70,9 @@ class DeclaredStream:
             return Coding(delay=delay)
         return replace(read(list(packets)), delay=delay)
 
-    def _of_units(self, packets: Sequence[tuple[bool, Packet]], syntax: _NalSyntax) -> Coding:
+    def _of_units(self, packets: Sequence[tuple[bool, Packet]], syntax: NalSyntax) -> Coding:
         """What the units of all packets tell; `steady` if the container has every parameter set among them."""
-        is_record = self.extradata[:1] == b"\1" and len(self.extradata) > syntax.length_at
-        length_size = (self.extradata[syntax.length_at] & 3) + 1 if is_record else None
-        known = syntax.record_units(self.extradata) if is_record else nal_units(self.extradata, None)
+        length_size, known = syntax.length_size(self.extradata), syntax.header_units(self.extradata)
         if known is None:
             return UNKNOWN_CODING
         known_units = frozenset(known)
@@ -145,7 +95,7 @@ class DeclaredStream:
         parameters = None if unit is None else ParameterSet.of(unit)
         if parameters is None:
             return UNKNOWN_CODING
-        coding = self._of_units(packets, _H264)
+        coding = self._of_units(packets, NAL_SYNTAX["h264"])
         said = parameters.full_range
         return replace(
             coding,
@@ -163,12 +113,15 @@ class DeclaredStream:
         # FFmpeg has read the parameter sets of an `hvcC` record; for Annex B it has not, and all stays unknown.
         if self.extradata[:1] != b"\1" or len(self.extradata) < 23 or self.pixel_format is None:
             return UNKNOWN_CODING
-        if sum(_HEVC.kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit) != 1:
+        if (
+            sum(NAL_SYNTAX["hevc"].kind(unit) == _HEVC_SPS for unit in set(hvcc_units(self.extradata) or ()) if unit)
+            != 1
+        ):
             return UNKNOWN_CODING  # Which one is in force, only the pictures tell.
         chroma, bit_depth = _PIXEL_FORMATS.get(self.pixel_format, (None, None))
         progressive, interlaced = bool(self.extradata[6] & 0x80), bool(self.extradata[6] & 0x40)
         return replace(
-            self._of_units(packets, _HEVC),
+            self._of_units(packets, NAL_SYNTAX["hevc"]),
             chroma=chroma,
             bit_depth=bit_depth,
             interlaced=None if progressive == interlaced else interlaced,

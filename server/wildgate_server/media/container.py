@@ -6,9 +6,8 @@ Nothing here decodes, and nothing is opened but the bytes that are given.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from fractions import Fraction
 from typing import BinaryIO, cast
 
 import av
@@ -19,8 +18,10 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from wildgate_server.media.file_view import FileView, IndexView, is_iso_media
-from wildgate_server.media.keyframe_check import FROM_THE_START, keyframe_check
+from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
+from wildgate_server.media.keyframe_check import keyframe_check
+from wildgate_server.media.packet_samples import samples_of, without_empty_ends
+from wildgate_server.media.parameter_sets import missing_parameter_sets
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.media.sampled_video import VideoLimits
 from wildgate_server.media.video import Entry, IndexedTrack, Reading, Video, VideoPacket, out_of_memory
@@ -47,10 +48,17 @@ _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
 
 @contextmanager
-def open_video(source: BinaryIO | FileView, limits: VideoLimits, is_cut_short: bool = False) -> Iterator[list[Video]]:
+def open_video(
+    source: BinaryIO | FileView,
+    limits: VideoLimits,
+    is_cut_short: bool = False,
+    is_fragmented: Callable[[], bool] = lambda: False,
+) -> Iterator[list[Video]]:
     """Opens the video tracks of a media file and reads their packets; `is_cut_short` where it is known to go on.
 
     The track that a player shows by default comes first; one without any frame is left out.
+
+    `is_fragmented` tells whether a file that has been read is made of ISO media fragments.
 
     Raises NotAVideo, NoVideoStream, CorruptVideo, UnsupportedCodec or VideoTooLarge.
     """
@@ -65,7 +73,7 @@ def open_video(source: BinaryIO | FileView, limits: VideoLimits, is_cut_short: b
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)
         videos = [
-            _video(container, stream, packets[stream.index], is_whole and not is_cut_short)
+            _video(stream, packets[stream.index], is_whole and not is_cut_short, is_fragmented)
             for stream in streams
             if packets[stream.index]
         ]
@@ -74,19 +82,27 @@ def open_video(source: BinaryIO | FileView, limits: VideoLimits, is_cut_short: b
         yield videos
 
 
-def _video(container: InputContainer, stream: VideoStream, packets: list[VideoPacket], is_whole: bool) -> Video:
+def _video(stream: VideoStream, packets: list[VideoPacket], is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
     entries = _entries(packets, stream)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
-    from_the_start = stream.codec_context.codec.canonical_name in FROM_THE_START
     for entry, end in zip(entries, ends, strict=True):
         is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
         for place, packet in enumerate(packets[entry.start : end]):
-            if from_the_start:
-                packet.is_keyframe = not place
-            elif packet.is_keyframe and is_keyframe(memoryview(packet)) is False:
+            if is_keyframe is None:
+                packet.is_keyframe = not place  # where nothing tells, only decoding from the start is sure to be right
+            elif packet.is_keyframe and not is_keyframe(memoryview(packet)):
                 packet.is_keyframe = False
-    end_s = None if is_whole else _declared_end_s(container, stream)
-    return Video(stream, _samples(packets, stream), dict(enumerate(packets)), end_s, entries)
+    samples = without_empty_ends(
+        samples_of(packets, stream, is_fragmented), stream.codec_context, lambda place: memoryview(packets[place])
+    )
+    codec = stream.codec_context.codec.canonical_name
+    for entry, end in zip(entries, ends, strict=True):
+        for place, sets in missing_parameter_sets(codec, entry.extradata, packets[entry.start : end]).items():
+            whole = cast(VideoPacket, Packet(sets + bytes(packets[entry.start + place])))
+            whole.is_keyframe = True
+            packets[entry.start + place] = whole
+    end_s = None if is_whole else _declared_end_s(cast(InputContainer, stream.container), stream)
+    return Video(stream, samples, dict(enumerate(packets)), end_s, entries)
 
 
 @contextmanager
@@ -107,7 +123,7 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
                 raise UnfitIndex("the palette comes but once, with the packet that probing takes")
             ranges: list[list[ByteRange]] = [[] for _ in streams]
             samples = [
-                _samples(_without_bytes(container, stream, view, spans), stream)
+                _indexed(file, _without_bytes(container, stream, view, spans), stream, spans)
                 for stream, spans in zip(streams, ranges, strict=True)
             ]
         except MemoryError:
@@ -129,6 +145,18 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
         yield Reading(tracks, with_packets)
 
 
+def _indexed(
+    file: ByteSource, packets: Iterator[VideoPacket], stream: VideoStream, spans: Sequence[ByteRange]
+) -> Sequence[Sample]:
+    """The samples of a track by its index; `spans` is where packets lie, once these have been gone through."""
+
+    def packet_at(place: int) -> bytes | None:
+        return file.at_hand(spans[place]) if file.has(spans[place]) else None
+
+    samples = samples_of(packets, stream, lambda: is_fragmented(file))
+    return without_empty_ends(samples, stream.codec_context, packet_at)
+
+
 def _with_bytes(
     stream: VideoStream, samples: Sequence[Sample], places: Sequence[int], contents: Iterator[memoryview]
 ) -> Video:
@@ -137,7 +165,7 @@ def _with_bytes(
     packets: dict[int, VideoPacket] = {}
     for place in places:
         content = next(contents)
-        if samples[place].is_keyframe and not is_keyframe(content):
+        if samples[place].is_keyframe and not (is_keyframe and is_keyframe(content)):
             raise UnfitIndex("what the index calls a keyframe is not one, or cannot be told from one")
         packets[place] = packet = cast(VideoPacket, Packet(cast(bytes, content)))  # any buffer will do
         packet.is_keyframe = samples[place].is_keyframe
@@ -268,22 +296,6 @@ def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | N
     if container.duration is not None and container.format.name.split(",")[0] in _SAY_HOW_LONG:
         return (max(container.start_time or 0, 0) + container.duration) / av.time_base
     return None
-
-
-def _samples(packets: Iterable[VideoPacket], stream: VideoStream) -> list[Sample]:
-    """The samples that packets are; one without a time has that of the one before. Raises CorruptVideo for none."""
-    tick = stream.time_base or Fraction(1, 1000)
-    numerator, denominator = tick.numerator, tick.denominator
-    samples: list[Sample] = []
-    time_s = 0.0
-    for packet in packets:
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            time_s = stamp * numerator / denominator  # rounded once: 2.9, not 2.9000000000000004
-        samples.append(Sample(time_s, packet.is_keyframe, not packet.is_discard, packet.size))
-    if not samples:
-        raise CorruptVideo("the video stream holds no frames", field="source")
-    return samples
 
 
 def _ffmpeg_reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
-__all__ = ["FileView", "IndexView", "is_iso_media"]
+__all__ = ["FileView", "IndexView", "is_fragmented", "is_iso_media"]
 
 _LARGEST_READ_AHEAD = 8 << 20
 _LARGEST_INDEX = 16 << 20  # a larger box is fetched as far as it is read
@@ -37,6 +37,7 @@ class FileView:
         self._source = source
         self._at = 0
         self._read_ahead = source.step_bytes
+        self._failed = False
 
     def tell(self) -> int:
         """The place of the next read."""
@@ -49,10 +50,19 @@ class FileView:
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """The next bytes; nothing once reading has failed.
+
+        FFmpeg goes on after a failure, and PyAV prints the traceback of a second one before it raises the first.
+        """
         end = self._source.size if size < 0 else min(self._at + size, self._source.size)
         start, self._at = self._at, max(self._at, end)
-        return self._bytes(ByteRange(start, end)) if start < end else b""
+        if self._failed or start >= end:
+            return b""
+        try:
+            return self._bytes(ByteRange(start, end))
+        except BaseException:
+            self._failed = True
+            raise
 
     def _bytes(self, span: ByteRange) -> bytes:
         if not self._source.has(span):
@@ -65,6 +75,22 @@ class FileView:
 def is_iso_media(source: ByteSource) -> bool:
     """Whether a file begins as ISO media do."""
     return source.ahead(0, 8)[4:] in _FIRST_BOXES
+
+
+def is_fragmented(source: ByteSource) -> bool:
+    """Whether an ISO media file has fragments (`moof`), as far as its boxes follow each other."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at + 16 > source.size:
+            break
+        header = source.ahead(at, 16)
+        size, kind = _HEADER.unpack(header[:8])
+        if kind == b"moof":
+            return True
+        if (size := _LARGE.unpack(header[8:])[0] if size == 1 else size) < 8:
+            break
+        at += size
+    return False
 
 
 class IndexView(FileView):

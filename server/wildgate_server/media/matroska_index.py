@@ -28,7 +28,7 @@ _LONGEST_TIME = 1 << 20
 _FIRST_TAIL = 32 << 10
 _LONGEST_TAIL = 4 << 20
 _MOST_PLACES = 1 << 18  # in tails, that are looked at for whether an element begins there
-_HEADER_BYTES = 12
+_HEADER_BYTES = 24  # of a cluster, with its time
 _WORTH_IT = 1 << 20  # of smaller files much is read anyway
 
 
@@ -84,6 +84,9 @@ class MatroskaIndex:
         clusters = self._clusters_from(place)
         if not {cue.cluster for cue in self._cues} <= clusters.keys():
             raise UnfitIndex("a cue leads to no cluster of the segment")
+        times = [self._time_of(cluster) for cluster in clusters.values()]
+        if times != sorted(times):
+            raise UnfitIndex("the clock falls back")
         self._fetch_beginnings([first_cue])
         _, first = next(self._blocks(clusters[place]), (None, None))
         if first is None or self._time_of(clusters[place]) + first.ticks != first_cue.ticks:

@@ -1,4 +1,4 @@
-"""The headers of coded pictures, read bit by bit: H.264 parameter sets and VP9 frame headers.
+"""The headers of coded pictures, read bit by bit: H.264 parameter sets, VP9 frame headers, and whose type says I.
 
 Untrusted bytes: whatever is missing, cut short or unusual gives None, never an error.
 """
@@ -6,9 +6,18 @@ Untrusted bytes: whatever is missing, cut short or unusual gives None, never an 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
-__all__ = ["Packet", "ParameterSet", "Vp9Header"]
+__all__ = [
+    "Packet",
+    "ParameterSet",
+    "Vp9Header",
+    "is_h263_keyframe",
+    "is_h264_intra_slice",
+    "is_sorenson_keyframe",
+    "is_wmv3_keyframe",
+]
 
 Packet: TypeAlias = "bytes | memoryview"
 
@@ -49,7 +58,8 @@ class _Bits:
 class ParameterSet:
     """An H.264 sequence parameter set; sizes in pixels of the shown picture.
 
-    `matrix`, `transfer` and `full_range` are None where it does not say them.
+    `transfer`, `matrix`, `full_range` and `pixel_aspect`, width to height of a pixel, are None where it does not say
+    them.
     """
 
     width: int
@@ -60,6 +70,7 @@ class ParameterSet:
     transfer: int | None
     matrix: int | None
     full_range: bool | None
+    pixel_aspect: Fraction | None
 
     @classmethod
     def of(cls, unit: bytes) -> ParameterSet | None:
@@ -97,9 +108,9 @@ class ParameterSet:
         if bits.flag():
             width -= across * (bits.golomb() + bits.golomb())
             height -= down * (bits.golomb() + bits.golomb())
-        transfer, matrix, full_range = _signal(bits) if bits.flag() else (None, None, None)
+        signal = _signal(bits) if bits.flag() else (None, None, None, None)
         chroma = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}.get(chroma_format, "unknown")
-        return cls(width, height, chroma, bit_depth, interlaced, transfer, matrix, full_range)
+        return cls(width, height, chroma, bit_depth, interlaced, *signal)
 
 
 def _skip_scaling_lists(bits: _Bits, count: int) -> None:
@@ -128,20 +139,31 @@ def _skip_picture_order(bits: _Bits) -> None:
             bits.golomb()
 
 
-def _signal(bits: _Bits) -> tuple[int | None, int | None, bool | None]:
-    """Transfer, matrix and range of the video usability information."""
-    if bits.flag() and bits.take(8) == 255:  # aspect ratio
-        bits.take(32)
+# aspect_ratio_idc, ITU-T H.264, table E-1, from 1 on
+_ASPECTS = ["1/1", "12/11", "10/11", "16/11", "40/33", "24/11", "20/11", "32/11", "80/33", "18/11", "15/11", "64/33"]
+_ASPECTS += ["160/99", "4/3", "3/2", "2/1"]
+_EXTENDED_SAR = 255
+
+
+def _signal(bits: _Bits) -> tuple[int | None, int | None, bool | None, Fraction | None]:
+    """Transfer, matrix, range and pixel aspect ratio of the video usability information."""
+    aspect: Fraction | None = None
+    if bits.flag():
+        if (code := bits.take(8)) == _EXTENDED_SAR:
+            width, height = bits.take(16), bits.take(16)
+            aspect = Fraction(width, height) if width and height else None
+        elif 1 <= code <= len(_ASPECTS):
+            aspect = Fraction(_ASPECTS[code - 1])
     if bits.flag():  # overscan
         bits.flag()
     if not bits.flag():
-        return None, None, None
+        return None, None, None, aspect
     bits.take(3)
     full_range = bits.flag()
     if not bits.flag():
-        return None, None, full_range
+        return None, None, full_range, aspect
     bits.take(8)
-    return bits.take(8), bits.take(8), full_range
+    return bits.take(8), bits.take(8), full_range, aspect
 
 
 # VP9 bitstream specification, 7.2.2: color_space, as MatrixCoefficients of H.273.
@@ -213,3 +235,55 @@ def _is_superframe(packet: Packet) -> bool:
     marker = packet[-1]
     size = 2 + ((marker & 7) + 1) * ((marker >> 3 & 3) + 1)
     return len(packet) >= size and packet[-size] == marker
+
+
+def is_h264_intra_slice(unit: bytes) -> bool:
+    """Whether a slice, given as its NAL unit's beginning, is predicted from no other picture (ITU-T H.264, 7.3.3)."""
+    bits = _Bits(unit[1:24].replace(b"\0\0\3", b"\0\0"))
+    try:
+        bits.golomb()  # first_mb_in_slice
+        return bits.golomb() % 5 in (2, 4)  # I and SI, table 7-6
+    except ValueError:
+        return False
+
+
+def is_h263_keyframe(packet: Packet) -> bool:
+    """Whether the picture type of an H.263 packet is I (ITU-T H.263, 5.1.3 and 5.1.4)."""
+    bits = _Bits(bytes(packet[:16]))
+    try:
+        bits.take(35)  # start code, temporal reference, and five bits of PTYPE
+        if bits.take(3) != 7:
+            return not bits.flag()
+        if bits.take(3) == 1:  # UFEP: OPPTYPE follows
+            bits.take(18)
+        return bits.take(3) == 0
+    except ValueError:
+        return False
+
+
+def is_sorenson_keyframe(packet: Packet) -> bool:
+    """Whether the picture type of a Sorenson H.263 packet is I (Adobe's SWF specification, H263VIDEOPACKET)."""
+    bits = _Bits(bytes(packet[:16]))
+    try:
+        bits.take(30)  # start code, version, temporal reference
+        bits.take({0: 16, 1: 32}.get(bits.take(3), 0))  # a size of its own
+        return bits.take(2) == 0
+    except ValueError:
+        return False
+
+
+def is_wmv3_keyframe(packet: Packet, extradata: bytes) -> bool:
+    """Whether the picture type of a packet of VC-1's simple and main profiles is I (SMPTE 421M, 7.1.1 and annex J)."""
+    sequence, bits = _Bits(extradata[:4]), _Bits(bytes(packet[:4]))
+    try:
+        sequence.take(24)
+        range_reduced, most_b_frames, _, interpolated = (
+            sequence.flag(),
+            sequence.take(3),
+            sequence.take(2),
+            sequence.flag(),
+        )
+        bits.take(interpolated + 2 + range_reduced)
+        return not bits.flag() and (not most_b_frames or bits.flag())
+    except ValueError:
+        return False

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from wildgate_server.media.container import open_by_index, open_excerpt, open_video
-from wildgate_server.media.file_view import FileView
+from wildgate_server.media.file_view import FileView, is_fragmented, is_iso_media
 from wildgate_server.media.matroska_head import is_cut_short, is_matroska
 from wildgate_server.media.matroska_index import MatroskaIndex
 from wildgate_server.media.sample import UnfitIndex
@@ -66,7 +66,8 @@ def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_e
 
 @contextmanager
 def _whole(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
-    with open_video(FileView(file), limits, is_cut_short=is_matroska(file) and is_cut_short(file)) as videos:
+    is_short = is_matroska(file) and is_cut_short(file)
+    with open_video(FileView(file), limits, is_short, lambda: is_iso_media(file) and is_fragmented(file)) as videos:
         tracks = [IndexedTrack(video.samples, video.declared_end_s, video.stream.index) for video in videos]
         yield Reading(tracks, lambda needed: nullcontext(videos))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
@@ -25,7 +26,10 @@ _FIRST_PROBE = 86 * _PACKET
 _LONGEST_HEAD = 1 << 20
 _MOST_PROBES = 12
 _REORDERED_FRAMES = 17
+_REORDERED_TICKS = _TICKS_PER_S  # by which a frame may be shown after one that is decoded later
 _WORTH_IT = 1 << 20  # smaller files are read whole
+# How unevenly a video's bytes may be spread before it is looked at more closely, and into how many parts it falls then.
+_UNEVEN, _UNEVEN_PARTS = 1.5, 6
 
 
 def is_transport_stream(source: ByteSource) -> bool:
@@ -56,6 +60,7 @@ class TransportStreamIndex:
         self._probe = _FIRST_PROBE
         self._tables, self._pid = self._read_tables()
         self._first_ticks: int | None = None
+        self._seen: dict[int, int] = {}  # times, in ticks, by places
         here = next(iter(self._units_from(0, self._end)), None)
         if here is None or not here.is_keyframe:
             raise UnfitIndex("the video does not begin with a keyframe, or does not say so")
@@ -66,6 +71,7 @@ class TransportStreamIndex:
         while last_ticks - here.ticks > reach:
             here = self._next_keyframe(here, here.ticks + reach, tail)
             keyframes.append(here)
+        self._check_clock(reach, last_ticks - keyframes[0].ticks)
         self._keyframes = keyframes
         self.samples = [Sample(unit.ticks / _TICKS_PER_S, True) for unit in keyframes]
         if last_ticks > here.ticks:
@@ -129,6 +135,22 @@ class TransportStreamIndex:
             grown = max(length * 5 // 4, length * (_REORDERED_FRAMES + 1) // max(len(units), 1))
             length = grown // _PACKET * _PACKET
 
+    def _check_clock(self, reach: int, duration: int) -> None:
+        """Raises UnfitIndex where the clock falls back, as that of joined recordings does.
+
+        Searching has seen times all over the file. Where it has left out much more than what is shown in `reach`, as
+        the file's size and `duration` in ticks have it, there may be more than it has found: one more look at each.
+        """
+        longest = int(self._end * (_UNEVEN * reach / max(duration, _UNEVEN_PARTS * reach)))
+        for before, after in pairwise((*sorted(self._seen), self._end)):
+            for place in range(before + longest, after - longest // 2, longest):
+                self._units_from(place // _PACKET * _PACKET, after)
+        highest = self._first_ticks or 0
+        for _, ticks in sorted(self._seen.items()):
+            highest = max(highest, ticks)
+            if ticks < highest - _REORDERED_TICKS:
+                raise UnfitIndex("the clock falls back")
+
     def _units_from(self, place: int, end: int) -> list[_Unit]:
         """The frames that begin within one probe, the first from `place` on in which any does."""
         while place < end:
@@ -152,6 +174,7 @@ class TransportStreamIndex:
             stamp = packet[pes + 9 : pes + 14]
             ticks = (stamp[0] >> 1 & 7) << 30 | stamp[1] << 22 | stamp[2] >> 1 << 15 | stamp[3] << 7 | stamp[4] >> 1
             units.append(_Unit(at, self._unwrapped(ticks), bool(has_field and packet[4] and packet[5] & 0x40)))
+            self._seen[at] = units[-1].ticks
         return units
 
     def _unwrapped(self, ticks: int) -> int:

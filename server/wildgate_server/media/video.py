@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
-from math import atan2, degrees, hypot
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -22,8 +20,9 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import UnsupportedCodec
 from wildgate_server.media.coded_stream import DeclaredStream
+from wildgate_server.media.display import display_of
 from wildgate_server.media.sample import Sample
-from wildgate_server.media.sampled_video import BT709, UNKNOWN_CODING, Coding
+from wildgate_server.media.sampled_video import BT709, UNKNOWN_CODING, Coding, Display
 
 __all__ = ["Clip", "Entry", "IndexedTrack", "Reading", "Video", "VideoPacket", "out_of_memory"]
 
@@ -77,15 +76,14 @@ def out_of_memory() -> MemoryError:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A media file that holds only some packets of a video, and how its picture is to be turned.
+    """A media file that holds only some packets of a video, and how its picture is to be shown.
 
-    `rank` is each frame's place in presentation order, by its place among the video's samples. `rotation` is FFmpeg's
-    display rotation modulo 360: degrees counter-clockwise, a multiple of 90.
+    `rank` is each frame's place in presentation order, by its place among the video's samples.
     """
 
     data: bytes
     rank: Mapping[int, int]
-    rotation: int
+    display: Display
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ class Video:
                 data = self._mux(places, rank, kind)
                 if (kind.exact or delicate) and not self._is_carried(places, data, kind):
                     continue
-                return Clip(_marked(data, coding), rank, _rotation(data) if kind.name in ("mp4", "mov") else 0)
+                return Clip(_marked(data, coding), rank, display_of(self.stream, data, kind.name))
             except MemoryError:
                 raise out_of_memory() from None
             except (ValueError, av.error.FFmpegError):
@@ -279,34 +277,3 @@ def _marked(clip: bytes, coding: Coding) -> bytes:
     if coding.matrix != BT709 or clip[4:8] != b"ftyp":
         return clip
     return clip[: _MINOR_VERSION.start] + _BT709_MARK + clip[_MINOR_VERSION.stop :]
-
-
-def _rotation(clip: bytes) -> int:
-    """The display rotation that FFmpeg carried from the video into the clip's track header.
-
-    PyAV shows a stream's display matrix only on decoded frames; the clip's own `tkhd` box has it without decoding.
-    Matrix: ISO/IEC 14496-12, 8.3.2; the angle as FFmpeg's av_display_rotation_get() computes it.
-    """
-    track = memoryview(clip)
-    for kind in (b"moov", b"trak", b"tkhd"):
-        track = _child(track, kind)
-    a, b, _, c, d = struct.unpack_from(">5i", track, 52 if track[0] else 40)
-    across, down = hypot(a, c), hypot(b, d)
-    if not across or not down:
-        return 0
-    return round(-degrees(atan2(b / down, a / across)) / 90) * 90 % 360
-
-
-def _child(box: memoryview, kind: bytes) -> memoryview:
-    """The payload of the first box of this kind inside `box`."""
-    at = 0
-    while at + 8 <= len(box):
-        size, name = struct.unpack_from(">I4s", box, at)
-        header = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", box, at + 8)
-            header = 16
-        if name == kind:
-            return box[at + header : at + size]
-        at += max(size, header)
-    raise ValueError(f"the clip has no {kind!r} box")

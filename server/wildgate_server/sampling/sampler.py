@@ -19,7 +19,6 @@ from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import (
     UNKNOWN_CODING,
     ClipWindow,
-    Display,
     SampledTrack,
     SampledVideo,
     VideoLimits,
@@ -126,7 +125,7 @@ def _sampled_track(
         profile=video.profile,
         width=video.width,
         height=video.height,
-        display=Display(rotation=clips[-1].rotation),
+        display=clips[-1].display,
         first_s=plan.first_s,
         last_s=last_s,
         windows=tuple(

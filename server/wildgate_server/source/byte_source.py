@@ -9,9 +9,9 @@ from operator import attrgetter
 from time import perf_counter
 from typing import TypeAlias
 
-from wildgate_server.errors import VideoTooLarge, WildgateError
+from wildgate_server.errors import FetchFailed, VideoTooLarge, WildgateError
 
-__all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "merged"]
+__all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "Whole", "merged"]
 
 _start_of = attrgetter("start")
 
@@ -40,8 +40,15 @@ class ReadingBounds:
     max_requests: int
 
 
-Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes]]
-"""Reads ranges from where the file lies. Raises FetchFailed, UriNotFound or VideoTooLarge."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All of a file, fetched anew where its parts cannot be relied on."""
+
+    content: bytes
+
+
+Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes] | Whole]
+"""Reads ranges from where the file lies, or all of it. Raises FetchFailed, UriNotFound or VideoTooLarge."""
 
 
 class ByteSource:
@@ -126,6 +133,9 @@ class ByteSource:
         started = perf_counter()
         try:
             contents = self._fetch(spans)
+            if isinstance(contents, Whole):
+                self._keep_whole(contents.content)
+                return
         except WildgateError as failure:
             self._failure = failure  # FFmpeg may take a failed read for the end of the file, and go on elsewhere
             raise
@@ -140,6 +150,15 @@ class ByteSource:
         self._spans.insert(at, span)
         self._parts.insert(at, memoryview(content))
         self.read_bytes += len(content)
+
+    def _keep_whole(self, content: bytes) -> None:
+        """Goes on with the whole file, of which what was read so far has to be a part: never a mixture of two."""
+        self.read_requests += 1
+        self.read_bytes += len(content)
+        known = zip(self._spans, self._parts, strict=True)
+        if len(content) != self.size or any(content[span.start : span.end] != part for span, part in known):
+            raise FetchFailed("the file changed while it was read", field="uri", retry_after_s=1.0)
+        self._spans, self._parts = [ByteRange(0, self.size)], [memoryview(content)]
 
     def _within(self, span: ByteRange) -> list[tuple[ByteRange, memoryview]]:
         """What is kept of a range, ascending."""

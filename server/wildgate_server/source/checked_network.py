@@ -12,11 +12,24 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 
+from wildgate_server.errors import UriNotFound
 from wildgate_server.source.fetching import FetchConfig, TransientFailure
 from wildgate_server.source.public_address import reachable_addresses
 from wildgate_server.source.remote_uri import HttpUrl
 
 __all__ = ["CheckedNetwork", "tls_context"]
+
+# OpenSSL's words for a host that does not speak TLS, or no version and no name that a client could ask for.
+_NO_TLS = frozenset(
+    {
+        "HTTP_REQUEST",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "TLSV1_UNRECOGNIZED_NAME",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
 
 
 @lru_cache(maxsize=1)
@@ -37,11 +50,12 @@ class CheckedNetwork:
     def connected(self, url: HttpUrl) -> socket.socket:
         """A connection to the first address of the URL's host that answers, with TLS for https.
 
-        Raises UriNotAllowed, FetchFailed and TransientFailure.
+        Raises UriNotAllowed, FetchFailed and TransientFailure, and UriNotFound where there is no such host, or none
+        that can prove its name.
         """
         *others, last = reachable_addresses(url.host, url.port, self._config.private_networks, self._config.ports)
         for address in others:
-            with suppress(TransientFailure):
+            with suppress(TransientFailure, UriNotFound):
                 return self._connected(address, url)
         return self._connected(last, url)
 
@@ -75,6 +89,10 @@ class CheckedNetwork:
                 wire.do_handshake()  # type: ignore[attr-defined]
         except OSError as error:
             self.close(wire)
+            if isinstance(error, ssl.SSLError) and (
+                isinstance(error, ssl.SSLCertVerificationError) or error.reason in _NO_TLS
+            ):
+                raise UriNotFound("the host does not prove its name by TLS", field="uri") from None
             raise TransientFailure.unanswered(error) from None
         return wire
 

@@ -9,7 +9,7 @@ from wildgate_server.source.byte_source import ByteRange, ReadingBounds
 from wildgate_server.source.public_address import Network
 from wildgate_server.source.remote_uri import DEFAULT_PORTS, Scheme
 
-__all__ = ["FetchConfig", "PartFetcher", "TransientFailure"]
+__all__ = ["FetchConfig", "PartFetcher", "PartsUnfit", "TransientFailure"]
 
 _BOUNDS = ReadingBounds(step_bytes=48 << 10, max_gap_bytes=32 << 10, max_requests=64)
 
@@ -44,10 +44,14 @@ class TransientFailure(Exception):
         return cls(f"the host does not answer: {getattr(error, 'strerror', None) or type(error).__name__}")
 
 
+class PartsUnfit(Exception):
+    """Parts of the object are not to be had, or not surely of one object: it has to be read whole. For this package."""
+
+
 class PartFetcher(Protocol):
     """Reads one object, from several threads at once.
 
-    Both raise TransientFailure, UriNotFound, UriNotAllowed and FetchFailed.
+    All raise TransientFailure, UriNotFound, UriNotAllowed and FetchFailed; all but `whole` raise PartsUnfit.
     """
 
     def beginning(self, length: int, max_bytes: int) -> tuple[bytes, int]:
@@ -58,6 +62,9 @@ class PartFetcher(Protocol):
 
     def part(self, span: ByteRange) -> bytes:
         """The bytes of a range, of the same object that `beginning` found."""
+
+    def whole(self, max_bytes: int) -> bytes:
+        """All of what lies there now, asked for without a range. Raises VideoTooLarge past `max_bytes`."""
 
     def close(self) -> None:
         """Ends what is under way, if that does not end by itself."""

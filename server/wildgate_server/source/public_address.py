@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
-from wildgate_server.errors import FetchFailed, UriNotAllowed
+from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound
 
 __all__ = ["Network", "check_host", "reachable_addresses"]
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _MOST_ADDRESSES = 4
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 _ALL_PORTS = range(1 << 16)
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
@@ -33,12 +34,18 @@ def reachable_addresses(host: str, port: int, private_networks: Sequence[Network
     """The addresses of `host`, a name or an address, that may be connected to: just these, never the name again.
 
     Any port will do in `private_networks`, one of `ports` elsewhere. Raises UriNotAllowed when there is no such
-    address, FetchFailed when the name cannot be resolved.
+    address, UriNotFound when there is no such name, FetchFailed when it cannot be resolved now.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):
-        raise FetchFailed("the host's name cannot be resolved", metadata={"host": host}, field="uri") from None
+    except UnicodeError:
+        raise _no_such_host(host) from None
+    except socket.gaierror as error:
+        if error.errno in _NO_SUCH_NAME:
+            raise _no_such_host(host) from None
+        raise FetchFailed(
+            "the host's name cannot be resolved now", metadata={"host": host}, field="uri", retry_after_s=1.0
+        ) from None
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
     open_ports = {address: _open_ports(ip_address(address), private_networks, ports) for address in addresses}
     allowed = [address for address in addresses if port in (open_ports[address] or ())]
@@ -88,6 +95,10 @@ def _open_ports(
 
 def _port_not_allowed(port: int) -> UriNotAllowed:
     return UriNotAllowed(f"port {port} is not allowed here", metadata={"port": str(port)}, field="uri")
+
+
+def _no_such_host(host: str) -> UriNotFound:
+    return UriNotFound("there is no host of that name", metadata={"host": host}, field="uri")
 
 
 def _not_public(host: str) -> UriNotAllowed:

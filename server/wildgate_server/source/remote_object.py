@@ -11,14 +11,15 @@ from time import monotonic, perf_counter, sleep
 from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed
-from wildgate_server.source.byte_source import ByteRange, ByteSource
-from wildgate_server.source.fetching import FetchConfig, PartFetcher, TransientFailure
+from wildgate_server.source.byte_source import ByteRange, ByteSource, Whole
+from wildgate_server.source.fetching import FetchConfig, PartFetcher, PartsUnfit, TransientFailure
 from wildgate_server.source.remote_uri import BucketUri, HttpUrl
 from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["RemoteObject"]
 
 _FIRST_PAUSE_S = 0.1
+_RETRY_AFTER_S = 1.0  # what callers are told, once all attempts have failed
 
 Result = TypeVar("Result")
 
@@ -48,9 +49,9 @@ class RemoteObject(VideoSource):
         Raises VideoTooLarge past `max_bytes`, UriNotAllowed, UriNotFound and FetchFailed.
         """
         started = perf_counter()
-        reader = _RetryingReader(_fetcher(self.place, self.config), self.config)
+        reader = _RetryingReader(_fetcher(self.place, self.config), self.config, max_bytes)
         try:
-            head, size = reader.begin(max_bytes)
+            head, size = reader.begin()
             source = ByteSource(size, reader.fetch, self.config.bounds, head)
             source.waited_s = perf_counter() - started
             yield source
@@ -61,20 +62,31 @@ class RemoteObject(VideoSource):
 class _RetryingReader:
     """Has several requests under way, retries those that fail for the moment, and gives up at a deadline."""
 
-    def __init__(self, fetcher: PartFetcher, config: FetchConfig) -> None:
+    def __init__(self, fetcher: PartFetcher, config: FetchConfig, max_bytes: int) -> None:
         self._fetcher = fetcher
+        self._max_bytes = max_bytes
         self._config = config
         self._deadline = monotonic() + config.timeout_s
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
-    def begin(self, max_bytes: int) -> tuple[bytes, int]:
-        """The beginning of the object, and its size."""
+    def begin(self) -> tuple[bytes, int]:
+        """The beginning of the object, or all of it, and its size."""
         step_bytes = self._config.bounds.step_bytes
-        return self._all_of([lambda: self._fetcher.beginning(step_bytes, max_bytes)])[0]
+        try:
+            return self._all_of([lambda: self._fetcher.beginning(step_bytes, self._max_bytes)])[0]
+        except PartsUnfit:
+            content = self._whole()
+            return content, len(content)
 
-    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes]:
-        """The bytes of each range."""
-        return self._all_of([lambda span=span: self._fetcher.part(span) for span in spans])  # type: ignore[misc]
+    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes] | Whole:
+        """The bytes of each range, or all where the ranges cannot be relied on."""
+        try:
+            return self._all_of([lambda span=span: self._fetcher.part(span) for span in spans])  # type: ignore[misc]
+        except PartsUnfit:
+            return Whole(self._whole())
+
+    def _whole(self) -> bytes:
+        return self._all_of([lambda: self._fetcher.whole(self._max_bytes)])[0]
 
     def close(self) -> None:
         """Ends what is under way; waits for nothing."""
@@ -87,6 +99,9 @@ class _RetryingReader:
             return [future.result(max(self._deadline - monotonic(), 0.0)) for future in futures]
         except TooLate:
             raise self._too_late() from None
+        finally:
+            for future in futures:
+                future.cancel()  # after a failure; the others are done
 
     def _tried(self, request: Callable[[], Result]) -> Result:
         pause_s = _FIRST_PAUSE_S
@@ -97,13 +112,17 @@ class _RetryingReader:
                 if monotonic() >= self._deadline:
                     raise self._too_late() from None
                 if attempt == self._config.attempts or monotonic() + pause_s > self._deadline:
-                    raise FetchFailed(str(failure), field="uri") from None
+                    raise FetchFailed(str(failure), field="uri", retry_after_s=_RETRY_AFTER_S) from None
             sleep(pause_s)
             pause_s *= 2
         raise AssertionError("attempts is at least 1")
 
     def _too_late(self) -> FetchFailed:
-        return FetchFailed(f"reading the video took longer than {self._config.timeout_s:g} s", field="uri")
+        return FetchFailed(
+            f"reading the video took longer than {self._config.timeout_s:g} s",
+            field="uri",
+            retry_after_s=_RETRY_AFTER_S,
+        )
 
 
 def _fetcher(place: HttpUrl | BucketUri, config: FetchConfig) -> PartFetcher:

@@ -9,12 +9,16 @@ from urllib.parse import quote, urlsplit
 
 from wildgate_server.errors import InvalidRequest
 
-__all__ = ["DEFAULT_PORTS", "BucketUri", "HttpUrl", "Scheme"]
+__all__ = ["DEFAULT_PORTS", "MAX_QUOTED", "PRINTABLE", "BucketUri", "HttpUrl", "Scheme"]
 
 Scheme: TypeAlias = Literal["http", "https"]
 
+MAX_QUOTED = 80
+"""Characters of a URI's part that a message may quote."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_LONGEST_HOST = 253  # characters (RFC 1035, 2.3.4)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -37,16 +41,18 @@ class HttpUrl:
             host = host if host.isascii() else host.encode("idna").decode()
             port = parts.port
         except ValueError as error:
-            raise InvalidRequest(f"uri is malformed: {error}", field="uri") from None
+            raise InvalidRequest(f"uri is malformed: {str(error)[:MAX_QUOTED]}", field="uri") from None
         if not host:
             raise InvalidRequest("uri is malformed: it names no host", field="uri")
+        if len(host) > _LONGEST_HOST:
+            raise InvalidRequest("uri is malformed: its host's name is too long", field="uri")
         if parts.username is not None or parts.password is not None:
             raise InvalidRequest("uri is malformed: it names a user", field="uri")
         if any(character <= " " or character == "\x7f" for character in text):
             raise InvalidRequest("uri is malformed: it has spaces or control characters", field="uri")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         port = DEFAULT_PORTS.get(parts.scheme, 0) if port is None else port
-        return cls(text, parts.scheme, host, port, quote(target, safe=_PRINTABLE))
+        return cls(text, parts.scheme, host, port, quote(target, safe=PRINTABLE))
 
 
 @dataclass(frozen=True, slots=True)

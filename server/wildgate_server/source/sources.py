@@ -11,7 +11,7 @@ from wildgate_server.source.content import Content
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.public_address import check_host
 from wildgate_server.source.remote_object import RemoteObject
-from wildgate_server.source.remote_uri import BucketUri, HttpUrl
+from wildgate_server.source.remote_uri import MAX_QUOTED, BucketUri, HttpUrl
 from wildgate_server.source.source_settings import SourceSettings
 
 __all__ = ["Sources"]
@@ -45,7 +45,7 @@ class Sources:
         try:
             parts = urlsplit(uri)
         except ValueError as error:
-            raise InvalidRequest(f"uri is malformed: {error}", field="uri") from None
+            raise InvalidRequest(f"uri is malformed: {str(error)[:MAX_QUOTED]}", field="uri") from None
         if parts.scheme == "file":
             return self._file(parts)
         if parts.scheme in self._fetching.schemes:
@@ -54,7 +54,8 @@ class Sources:
             return RemoteObject(url, self._fetching)
         if parts.scheme in ("s3", "gs"):
             return self._object(uri)
-        raise _not_allowed(f"scheme {parts.scheme or '(none)'!r} is not allowed here", parts.scheme)
+        scheme = parts.scheme[:MAX_QUOTED]
+        raise _not_allowed(f"scheme {scheme or '(none)'!r} is not allowed here", scheme)
 
     def _object(self, uri: str) -> RemoteObject:
         place = BucketUri.parsed(uri)

@@ -9,8 +9,8 @@ from verdicts import TIGER_VERDICT
 
 from wildgate_client import InvalidVideo, StreamResult
 
-# What a full decode of the video in the fake's verdict would find.
-EXPECTED = ExpectedVideo(frames=100, first_s=0.0, last_s=4.0, rotation=-270, codec="h264")
+# What a full decode of the video in the fake's verdict would find; it is mirrored, then turned by 90 degrees.
+EXPECTED = ExpectedVideo(frames=100, first_s=0.0, last_s=4.0, rotation=-90, codec="h264")
 REFUSED = ExpectedRefusal(("NOT_A_VIDEO", "CORRUPT_VIDEO"))
 
 
@@ -31,7 +31,7 @@ def test_a_right_answer_has_no_mismatches():
 @pytest.mark.parametrize(
     ("change", "mismatch"),
     [
-        ({"rotation": 0}, "rotation is 90, should be 0"),
+        ({"rotation": 0}, "rotation is 270, should be 0"),
         ({"codec": "hevc"}, "codec is h264, should be hevc"),
         ({"frames": 2}, "looked at 3 frames, the video has 2"),
         ({"last_s": 2.9}, "looked at 3 s, outside of 0 to 2.9 s"),

@@ -11,7 +11,7 @@ from media_expectations import ExpectedRefusal, ExpectedVideo, load_expectations
 from run_conformance import Settings, check_all
 
 # What a full decode of the video in the fake's verdict would find.
-EXPECTED = ExpectedVideo(frames=100, first_s=0.0, last_s=4.0, rotation=-270, codec="h264")
+EXPECTED = ExpectedVideo(frames=100, first_s=0.0, last_s=4.0, rotation=-90, codec="h264")
 FIELDS = {"expect": "scored", **dataclasses.asdict(EXPECTED), "keyframes": 2, "pix_fmt": "yuv420p"}
 
 

@@ -109,7 +109,7 @@ def test_a_missed_objective_is_the_exit_status_and_refusals_are_told_apart(tmp_p
     with fake_server("--refuse-share", "0.3", "--fail-share", "0.3", "--hold-s", "0.002") as target:
         done = run(
             *(*LOCUST, "--host", target, "--headless", "--only-summary", "--users", "6", "--spawn-rate", "6"),
-            *("--run-time", "2s", "--rate-per-user", "0", "--failure-pause-s", "0.01", "--exclude-tags", "repeated"),
+            *("--run-time", "5s", "--rate-per-user", "0", "--failure-pause-s", "0.01", "--exclude-tags", "repeated"),
             *("--uri-base", "ftp://nowhere/", "--objectives", objectives(tmp_path, ROOMY)),
             *("--summary", str(tmp_path / "summary.json")),
         )

@@ -19,7 +19,7 @@ from clips import ClipSpec, make_clip
 
 from wildgate_server.errors import CorruptVideo, NotAVideo, NoVideoStream
 from wildgate_server.media.container import open_video
-from wildgate_server.media.sampled_video import VideoLimits
+from wildgate_server.media.sampled_video import Display, VideoLimits
 
 LIMITS = VideoLimits(max_bytes=1 << 26, max_pixels=1 << 22, max_seconds=600.0)
 
@@ -108,7 +108,7 @@ def test_a_codec_that_mp4_does_not_take_goes_into_another_format() -> None:
     content = make_clip(ClipSpec(codec="libvpx", container="webm", width=160, height=96, options={"b": "1M"}))
     with open_video(io.BytesIO(content), LIMITS) as [video]:
         clip = video.clip([0])
-    assert clip.rotation == 0
+    assert clip.display == Display()
     with av.open(io.BytesIO(clip.data)) as container:
         assert container.format.name.startswith("matroska")
         assert sum(1 for _ in container.decode(video=0)) == 1
@@ -120,13 +120,13 @@ def test_rotation_is_that_of_the_display_matrix(h264: bytes, rotation: int) -> N
     with av.open(io.BytesIO(content)) as container:
         assert next(container.decode(video=0)).rotation % 360 == rotation, "as FFmpeg reads the matrix"
     with open_video(io.BytesIO(content), LIMITS) as [video]:
-        assert video.clip([0]).rotation == rotation
-        assert video.clip([10]).rotation == rotation
+        assert video.clip([0]).display.rotation == rotation
+        assert video.clip([10]).display.rotation == rotation
 
 
 def test_a_degenerate_display_matrix_turns_nothing(h264: bytes) -> None:
     with open_video(io.BytesIO(mp4_boxes.flattened(h264)), LIMITS) as [video]:
-        assert video.clip([0]).rotation == 0
+        assert video.clip([0]).display.rotation == 0
 
 
 def test_what_an_edit_list_cuts_away_is_not_displayed(h264: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +15,7 @@ import av
 import av.error
 import numpy as np
 import pytest
-from clips import ClipSpec, make_clip
+from clips import ClipSpec, cut_clip, make_clip
 from full_decode import clip_frames, frames_by_time
 from laid_out_mp4 import LaidOut, box
 from laid_out_webm import block, cluster, packets_of, void, webm_of
@@ -232,6 +234,54 @@ def test_cues_that_lead_past_what_is_played_are_not_followed(tmp_path: Path) -> 
     clip = video.windows[0].clip
     assert all(real[at] in clip for at in (0, 2, 4, 6))
     assert not any(frame in clip for frame in decoy)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda packet: struct.pack(">I", len(packet) + 100) + packet[4:],
+        lambda packet: packet + struct.pack(">I", 500) + b"\x01",
+        lambda packet: bytes(4) + packet,
+        lambda packet: struct.pack(">I", 3) + b"\x06\x80\x80",
+        lambda packet: packet[:4] + bytes([packet[4] | 0x80]) + packet[5:],
+    ],
+    ids=["a unit that is too long", "a second one that is", "an empty unit", "no slice", "the forbidden bit"],
+)
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+@pytest.mark.parametrize("places", [range(50, 60), range(11, 60), [59]], ids=str)
+def test_packets_without_a_picture_do_not_lengthen_a_video(
+    spoilt: Callable[[bytes], bytes], container: str, places: Sequence[int]
+) -> None:
+    laid_out = LaidOut.of(film(interval=10))
+    for place in places:
+        packet, is_keyframe, entry = laid_out.samples[place]
+        laid_out.samples[place] = (spoilt(packet), is_keyframe, entry)
+    content = laid_out.file() if container == "mp4" else cut_clip(laid_out.file(), lambda *_: True)
+    shown_s = shown_by_a_decoder(content)
+    [track] = sample(content).tracks
+    assert (track.first_s, track.last_s) == (shown_s[0], shown_s[-1])
+    assert set(looked_at(track)) <= set(shown_s)
+
+
+def shown_by_a_decoder(content: bytes) -> list[float]:
+    shown_s = []
+    with av.open(io.BytesIO(content)) as container:
+        for packet in container.demux(video=0):
+            with suppress(av.error.InvalidDataError):
+                shown_s += [round(frame.time, 6) for frame in packet.decode()]
+    return sorted(shown_s)
+
+
+def test_clusters_whose_clock_falls_back_are_all_looked_at(tmp_path: Path) -> None:
+    """The cues name what comes before and after them."""
+    first, hidden, last = (grey_frames(level, 4) for level in (220, 40, 220))
+    times = [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]
+    parts = [cluster(at * 1000, block(frame)) for at, frame in zip(times, first + hidden + last, strict=True)]
+    places = [sum(map(len, parts[:at])) for at in range(len(parts))]
+    cues = [(times[at] * 1000, places[at], None) for at in range(len(parts)) if not 4 <= at < 8]
+    video = sample_written(webm_of(parts, cues, SIDE), tmp_path)
+    assert video.tracks[0].last_s == 11.0
+    assert len(looked_at(video)) >= 5
 
 
 def test_cues_that_lead_into_a_frame_are_not_followed(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from ipaddress import ip_network
@@ -18,7 +20,7 @@ from checkout import MEDIA
 from clips import ClipSpec, make_clip
 from media_host import Handler, MediaHost, serving
 
-from wildgate_server.errors import FetchFailed, InvalidVideo, WildgateError
+from wildgate_server.errors import InvalidVideo, UriNotFound, WildgateError
 from wildgate_server.media.reading import WAYS_TO_READ
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
@@ -161,16 +163,45 @@ def test_a_host_without_ranges_gives_the_same_result() -> None:
     assert video.content_digest.startswith("blake3-sampled:"), "as of what is read in parts elsewhere"
 
 
+def by_node(number: int, handler: Handler) -> bool:
+    handler.answer(ETag=f'"{number}"')
+    return True
+
+
+def refusing_ranges(number: int, handler: Handler) -> bool:
+    if is_range := "Range" in handler.headers:
+        handler.say(403, b"")
+    return is_range
+
+
+def compressing(number: int, handler: Handler) -> bool:
+    handler.say(200, gzip.compress(handler.host.content), Content_Encoding="gzip")
+    return True
+
+
+@pytest.mark.parametrize("misbehave", [by_node, refusing_ranges, compressing])
+@pytest.mark.parametrize("name", ["index last", "matroska"])
+def test_a_host_of_its_own_ways_gives_the_same_result(name: str, misbehave: Callable[[int, Handler], bool]) -> None:
+    content = in_format(name)
+    with serving(MediaHost(content, misbehave=misbehave)) as host:
+        video = sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), CONFIG, LIMITS)
+    assert same(video, sampled_whole(content))
+    assert video.read_bytes < 2 * len(content)
+
+
 @pytest.mark.parametrize("answers", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_host_that_fails_halfway_does_not_make_a_shorter_video(name: str, answers: int) -> None:
+def test_a_host_that_fails_halfway_does_not_make_a_shorter_video(
+    name: str, answers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     def fail(number: int, handler: Handler) -> bool:
         if number >= answers:
             handler.say(403, b"")
         return number >= answers
 
-    with serving(MediaHost(in_format(name), misbehave=fail)) as host, pytest.raises(FetchFailed, match="403"):
+    with serving(MediaHost(in_format(name), misbehave=fail)) as host, pytest.raises(UriNotFound, match="403"):
         sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), CONFIG, LIMITS)
+    assert capfd.readouterr() == ("", ""), "nor does it say so again and again"
 
 
 def test_what_was_read_in_parts_has_a_digest_of_its_own(tmp_path: Path) -> None:
@@ -271,6 +302,12 @@ def test_time_stamps_that_begin_anew(start_s: int, tmp_path: Path) -> None:
     assert video.default_track.last_s - video.default_track.first_s == pytest.approx(14.967, abs=0.01)
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_joined_transport_streams_are_read_whole(times: int, tmp_path: Path) -> None:
+    [track] = sampled_in_parts(times * in_format("transport stream"), tmp_path).tracks
+    assert track.last_s - track.first_s == pytest.approx(times * 15 - 1 / 30, abs=0.01)
+
+
 def outcome(source: OpenableVideo, max_gap_s: float) -> SampledVideo | str:
     try:
         return sample_video(source, SamplingConfig(8, max_gap_s), LIMITS)
@@ -314,7 +351,7 @@ def described(reading: Reading) -> tuple[object, ...]:
     with reading.open([keyframes]) as [video]:
         clip = video.clip(keyframes)
         coding = video.coding([keyframes])
-        return video.codec, video.profile, video.width, video.height, coding, clip.rotation, clip.data
+        return video.codec, video.profile, video.width, video.height, coding, clip.display, clip.data
 
 
 @pytest.fixture(scope="module", params=FORMATS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -123,11 +124,25 @@ def test_an_object_past_the_limit_is_not_read(bucket: MediaHost) -> None:
     assert len(bucket.asked) == 1
 
 
-def test_an_object_that_changes_meanwhile(bucket: MediaHost) -> None:
+@pytest.mark.parametrize("change", [b"more", b""])
+def test_an_object_that_changes_meanwhile_is_read_whole_and_compared(bucket: MediaHost, change: bytes) -> None:
     with at("s3://videos/video").opened(1 << 20) as source:
         bucket.etag = '"2"'
-        with pytest.raises(FetchFailed, match="changed"):
-            source.read(SPANS)
+        bucket.content = CONTENT + change
+        if change:
+            with pytest.raises(FetchFailed, match="changed"):
+                source.read(SPANS)
+        else:
+            assert [bytes(part) for part in source.read(SPANS)] == [CONTENT[span.start : span.end] for span in SPANS]
+    assert bucket.ranges[-1] is None
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_an_object_that_is_kept_encoded(scheme: str, bucket: MediaHost) -> None:
+    bucket.content = gzip.compress(CONTENT)
+    bucket.misbehave = lambda number, handler: handler.answer(**LAST_MODIFIED, Content_Encoding="gzip") or True
+    with at(f"{scheme}://videos/video").opened(1 << 20) as source:
+        assert source.content == CONTENT
 
 
 def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
@@ -146,6 +161,45 @@ def test_an_error_that_passes_is_tried_again(bucket: MediaHost) -> None:
 
 def test_credentials_that_are_refused(bucket: MediaHost) -> None:
     bucket.misbehave = lambda number, handler: handler.say(403, b"<Error><Code>AccessDenied</Code></Error>") or True
-    with pytest.raises(FetchFailed, match="credentials"), at("s3://videos/video").opened(1 << 20):
+    with pytest.raises(UriNotFound, match="credentials"), at("s3://videos/video").opened(1 << 20):
         pass
     assert len(bucket.asked) == 1
+
+
+def to_ranges(answer: Callable[[Handler], None]) -> Callable[[int, Handler], bool]:
+    def misbehave(number: int, handler: Handler) -> bool:
+        answer(handler) if "Range" in handler.headers else handler.answer(**LAST_MODIFIED)
+        return True
+
+    return misbehave
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda handler: handler.say(200, CONTENT, ETag='"1"', **LAST_MODIFIED),
+        lambda handler: handler.say(400, b"no"),
+        lambda handler: handler.say(416, b"no"),
+        lambda handler: handler.answer(Content_Range=None, **LAST_MODIFIED),
+        lambda handler: handler.answer(Content_Range="bytes 0-999/*", **LAST_MODIFIED),
+        lambda handler: handler.answer(Content_Range="bytes 5-1004/100000", **LAST_MODIFIED),
+    ],
+    ids=["200", "400", "416", "no place", "no size", "another place"],
+)
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_a_bucket_without_ranges_is_asked_for_the_whole_object(
+    answer: Callable[[Handler], None], scheme: str, bucket: MediaHost
+) -> None:
+    bucket.misbehave = to_ranges(answer)
+    with at(f"{scheme}://videos/video").opened(1 << 20) as source:
+        assert source.content == CONTENT
+    assert bucket.ranges == ["bytes=0-999", None]
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 451])
+def test_a_refusal_of_a_bucket_is_final(status: int, bucket: MediaHost) -> None:
+    bucket.misbehave = lambda number, handler: handler.say(status, b"<Error/>") or True
+    with pytest.raises(UriNotFound) as refusal, at("s3://videos/video").opened(1 << 20):
+        pass
+    assert refusal.value.metadata == {"http_status": str(status)}
+    assert len(bucket.asked) == (2 if status == 400 else 1)

@@ -80,7 +80,7 @@ def test_only_what_is_asked_for_is_read() -> None:
     assert host.connections <= 3, "the first is used again"
 
 
-@pytest.mark.parametrize(("content", "serves_ranges"), [(b"short", True), (b"", True), (CONTENT, False)])
+@pytest.mark.parametrize(("content", "serves_ranges"), [(b"short", True), (b"", False), (CONTENT, False)])
 def test_a_file_shorter_than_a_step_or_without_ranges_takes_one_request(content: bytes, serves_ranges: bool) -> None:
     with serving(MediaHost(content, serves_ranges)) as host, at(host.uri).opened(MAX_BYTES) as source:
         assert source.size == len(content)
@@ -107,12 +107,12 @@ def test_chunks_without_a_length() -> None:
     ("status", "fields", "begins", "error", "max_bytes"),
     [
         (200, {}, b"", VideoTooLarge, MAX_BYTES),
-        (200, {"Transfer-Encoding": "chunked"}, b"-5\r\n", FetchFailed, 1000),
+        (200, {"Transfer-Encoding": "chunked"}, b"-5\r\n", UriNotFound, 1000),
         (
             206,
             {"Transfer-Encoding": "chunked", "Content-Range": "bytes 0-999/200000"},
             b"-5\r\n",
-            FetchFailed,
+            UriNotFound,
             MAX_BYTES,
         ),
     ],
@@ -155,7 +155,7 @@ TRANSIENT = {
     "too many": lambda handler: handler.say(429, b""),
     "reset": Handler.reset,
     "silence": lambda handler: time.sleep(1.5),
-    "cut short": lambda handler: (handler.answer(Content_Length="10000000"), handler.reset()),
+    "cut short": lambda handler: (handler.answer(cut=500), handler.reset()),
     "no http": lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n"),
 }
 
@@ -175,63 +175,6 @@ def test_what_does_not_pass_is_given_up(failure: str) -> None:
         return True
 
     assert refused(always)[1] == HERE.attempts
-
-
-@pytest.mark.parametrize("status", [404, 410, 400, 401, 403, 451])
-def test_a_refusal_is_told_and_not_tried_again(status: int) -> None:
-    nothing_there = status in (404, 410)
-    say = once(0, lambda handler: handler.say(status, b""))
-    error, requests = refused(say, UriNotFound if nothing_there else FetchFailed)
-    assert error.metadata == ({} if nothing_there else {"http_status": str(status)})
-    assert requests == 1
-
-
-def grown(handler: Handler) -> None:
-    handler.host.content = CONTENT + b"more"
-    handler.answer()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda handler: handler.answer(ETag='"2"'),
-        grown,
-        lambda handler: handler.say(200, CONTENT),
-        lambda handler: handler.say(416, b"", Content_Range="bytes */10"),
-        lambda handler: handler.say(302, b"", Location="/other"),
-    ],
-    ids=["another tag", "another size", "no ranges any more", "shorter", "moved"],
-)
-def test_a_file_that_changes_meanwhile(change: object) -> None:
-    refused(once(2, change), match="changed")
-
-
-@pytest.mark.parametrize("number", [0, 2])
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"Content_Range": "bytes 5-1004/200000"},
-        {"Content_Range": "bytes 0-999/*"},
-        {"Content_Range": "bytes nonsense"},
-        {"Content_Range": None},
-        {"Content_Encoding": "gzip"},
-    ],
-    ids=str,
-)
-def test_other_bytes_than_were_asked_for(number: int, fields: dict[str, str | None]) -> None:
-    fields = {name.replace("_", "-"): value for name, value in fields.items()}
-    _, requests = refused(once(number, lambda handler: handler.answer(**fields)))
-    assert requests <= 4, "nor tried again"
-
-
-@pytest.mark.parametrize("number", [0, 2])
-def test_a_longer_body_than_promised(number: int) -> None:
-    def longer(handler: Handler) -> None:
-        first, last = (0, 999) if number == 0 else map(int, handler.headers["Range"][6:].split("-"))
-        body = CONTENT[first : last + 1] + b"more"
-        handler.say(206, body, ETag='"1"', Content_Range=f"bytes {first}-{last}/{len(CONTENT)}")
-
-    refused(once(number, longer), match="another range")
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -365,7 +308,7 @@ def test_a_loop_of_redirects_ends() -> None:
         handler.say(301, b"", Location="/video")
         return True
 
-    assert refused(loop, match="redirect")[1] <= 5
+    assert refused(loop, UriNotFound, "redirect")[1] <= 5
 
 
 @pytest.mark.parametrize(
@@ -377,13 +320,13 @@ def test_a_loop_of_redirects_ends() -> None:
         ("file:///etc/passwd", UriNotAllowed),
         ("https://127.0.0.1/", UriNotAllowed),  # not among the schemes
         ("gopher://127.0.0.1/", UriNotAllowed),
-        ("http://user@127.0.0.1/", FetchFailed),
-        ("http://:80/", FetchFailed),
-        ("http://[", FetchFailed),
-        ("//[x]/", FetchFailed),
-        ("http://a:99999/", FetchFailed),
+        ("http://user@127.0.0.1/", UriNotFound),
+        ("http://:80/", UriNotFound),
+        ("http://[", UriNotFound),
+        ("//[x]/", UriNotFound),
+        ("http://a:99999/", UriNotFound),
         ("http://93.184.215.14:22/", UriNotAllowed),
-        (None, FetchFailed),
+        (None, UriNotFound),
     ],
 )
 def test_a_redirect_is_checked_as_the_uri_was(location: str | None, error: type[WildgateError]) -> None:
@@ -422,9 +365,10 @@ def test_the_next_address_is_tried_where_one_does_not_answer(monkeypatch: pytest
 def test_nobody_there_and_a_name_that_does_not_exist() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    for uri, told in ((f"http://127.0.0.1:{port}/video", "does not answer"), ("http://no-such-host.invalid/", "name")):
-        with pytest.raises(FetchFailed, match=told):
-            read_spans(uri)
+    with pytest.raises(FetchFailed, match="does not answer"):
+        read_spans(f"http://127.0.0.1:{port}/video")
+    with pytest.raises((UriNotFound, FetchFailed), match="name"):  # the second where no name can be resolved
+        read_spans("http://no-such-host.invalid/")
 
 
 @pytest.fixture
@@ -448,8 +392,13 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 def test_a_certificate_is_checked_against_the_name_though_an_address_is_connected_to(certificate: Path) -> None:
     with serving(MediaHost(CONTENT), certificate) as host:
         assert right(read_spans(f"https://localhost:{host.port}/video"))
-        with pytest.raises(FetchFailed, match="does not answer"):
+        with pytest.raises(UriNotFound, match="name"):
             read_spans(f"https://127.0.0.1:{host.port}/video")
+
+
+def test_a_host_that_does_not_speak_tls(certificate: Path) -> None:
+    with serving(MediaHost(CONTENT)) as host, pytest.raises(UriNotFound, match="TLS"):
+        read_spans(f"https://localhost:{host.port}/video")
 
 
 def test_near_parts_are_read_as_one_and_the_number_of_requests_is_bounded() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_network
 
 import pytest
 
-from wildgate_server.errors import FetchFailed, UriNotAllowed
+from wildgate_server.errors import FetchFailed, UriNotAllowed, UriNotFound, WildgateError
 from wildgate_server.source.public_address import check_host, reachable_addresses
 
 PORTS = (80, 443)
@@ -92,7 +93,23 @@ def test_an_odd_spelling_is_the_address_it_stands_for() -> None:
             reachable_addresses(host, 80, (), PORTS)
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "a..b"])
-def test_a_name_that_leads_nowhere(host: str) -> None:
-    with pytest.raises(FetchFailed, match="name"):
+@pytest.mark.parametrize("host", ["x" * 70, "a..b"])
+def test_a_name_that_cannot_be_one(host: str) -> None:
+    with pytest.raises(UriNotFound, match="name"):
         reachable_addresses(host, 80, (), PORTS)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "retry_after_s"),
+    [(socket.EAI_NONAME, UriNotFound, None), (socket.EAI_AGAIN, FetchFailed, 1.0), (socket.EAI_FAIL, FetchFailed, 1.0)],
+)
+def test_a_name_that_leads_nowhere(
+    number: int, error: type[WildgateError], retry_after_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(number, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(error, match="name") as failure:
+        reachable_addresses("host.example", 80, (), PORTS)
+    assert failure.value.retry_after_s == retry_after_s

@@ -201,3 +201,31 @@ def test_without_roots_file_uris_are_off(root: Path) -> None:
 def test_odd_uris_are_refused_as_any_other(sources: Sources, uri: str) -> None:
     with pytest.raises(WildgateError):
         sources.of_uri(uri)
+
+
+LONG = "a\n\x1b[31m" * 1000
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        LONG,
+        f"{'a' * 8000}://host/",
+        f"http://{'a' * 8000}/",
+        f"http://{'é' * 8000}/",
+        f"http://host:{'9' * 8000}/",
+        f"http://[{'a' * 8000}]/",
+        f"http://host/{LONG}",
+        f"http://{LONG}/",
+        f"http://a\u2100{'b' * 8000}/",
+        f"s3://{'b' * 8000}/{LONG}",
+        f"file:///{LONG}",
+    ],
+    ids=range(11),
+)
+def test_a_long_uri_is_refused_in_few_words(sources: Sources, uri: str) -> None:
+    with pytest.raises(WildgateError) as refusal:
+        sources.of_uri(uri)
+    told = [refusal.value.message, *refusal.value.metadata.values()]
+    assert all(len(text) <= 300 for text in told)
+    assert all(text.isprintable() for text in told)

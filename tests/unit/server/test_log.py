@@ -1,0 +1,74 @@
+"""What gets into the log, and how much of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from wildgate_server.log import TracebackLimit, bounded
+
+FLOOD = """
+import logging, structlog
+from wildgate_server.log import configure_log
+configure_log("info")
+uri = "http://host/" + "\\n\\r\\x1b[31m" + "a" * 8000
+for number in range(50):
+    try:
+        raise ValueError(uri)
+    except ValueError as error:
+        structlog.get_logger().error("surprise", exc_info=error)
+        structlog.get_logger().exception("failed", uri=uri)
+        logging.getLogger("asyncio").error(f"number {number}: {uri}", exc_info=error)
+logging.getLogger("asyncio").info("unimportant")
+"""
+
+
+def test_a_flood_of_failures_is_short_lines_and_few_tracebacks() -> None:
+    done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True, check=True)
+    assert not done.stdout
+    lines = done.stderr.split("\n")[:-1]
+    assert len(lines) == 150
+    assert all(line.isprintable() for line in lines)
+    traced = [line for line in lines if "Traceback" in line]
+    assert len(traced) == 15, "five of each of three kinds"
+    assert max(map(len, set(lines) - set(traced))) < 1500
+    assert max(map(len, traced)) < 25_000
+    assert sum("ValueError" in line for line in lines) == 150
+
+
+def failed(event: str) -> dict[str, object]:
+    return {"event": event, "exc_info": ValueError("no")}
+
+
+def test_tracebacks_are_kept_again_after_a_minute() -> None:
+    now = 0.0
+    limit = TracebackLimit(lambda: now)
+
+    def kept(event: str) -> bool:
+        return "exc_info" in limit(None, "error", failed(event))
+
+    assert [kept("surprise") for _ in range(7)] == [True] * 5 + [False] * 2
+    assert kept("another")
+    now = 61.0
+    assert kept("surprise")
+
+
+def test_what_is_no_error_passes() -> None:
+    limit = TracebackLimit()
+    for event in ({"event": "ready"}, {"event": "ready", "exc_info": False}):
+        for _ in range(10):
+            assert limit(None, "info", dict(event)) == event
+
+
+@pytest.mark.parametrize(("value", "logged"), [(1, 1), (0.5, 0.5), (None, None), (True, True), ("a\tb", "a?b")])
+def test_short_values_stay_as_they_are(value: object, logged: object) -> None:
+    assert bounded(None, "info", {"event": value}) == {"event": logged}
+
+
+def test_of_a_long_value_both_ends_are_logged() -> None:
+    told = bounded(None, "info", {"event": "begin" + "x" * 10_000 + "end"})["event"]
+    assert told.startswith("begin")
+    assert told.endswith("end")
+    assert len(told) < 510
