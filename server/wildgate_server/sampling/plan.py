@@ -105,7 +105,9 @@ def _looked_at(
             denser = _evenly(timeline, replace(config, max_gap_s=_UNTOLD_GAP_S), look, limit)
             if timeline.gaps_s(denser) < timeline.gaps_s(picks):
                 picks = denser
-        picks = _with_new_pictures(picks, sizes.unseen(picks), timeline, config, limit)
+        # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
+        shown = picks if look.scrutiny < Scrutiny.HIGH else [pick for pick in picks if pick.sample == pick.keyframe]
+        picks = _with_new_pictures(picks, sizes.unseen(shown, config.max_gap_s), timeline, config, limit)
     if look.scrutiny >= Scrutiny.HIGH:
         picks = _added(picks, _beside(picks, timeline, look.seed, config.frames_per_window), config, limit)
     elif is_drawn(look.seed, config.random_share):

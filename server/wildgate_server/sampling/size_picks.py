@@ -31,7 +31,7 @@ _AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25
 _FEW_PER_S = 0.34
 _UNTELLING = 1.2  # of a keyframe: where most frames are this large, sizes tell nothing
 _TOGETHER_S = 0.35  # new pictures this close are one, as after a cut that an encoder takes several frames for
-_FEWEST = 2  # of these frames are looked at, and one more for each second of the video
+_FEWEST = 2  # of these frames are looked at, and two more for each `max_gap_s` of the video
 _SHORTEST_S = 0.2  # a stretch worth looking at
 
 
@@ -71,7 +71,7 @@ class Sizes:
         """Whether a new picture would stand out: false where most frames are larger than keyframes."""
         return not self._keyframe or self._usual < _UNTELLING * self._keyframe
 
-    def unseen(self, picks: Sequence[Pick]) -> list[Pick]:
+    def unseen(self, picks: Sequence[Pick], max_gap_s: float) -> list[Pick]:
         """A frame for each new picture that no pick shows before the next one, those that stand out most first."""
         found = self._new_pictures()
         looked_at_s = [pick.time_s for pick in picks]
@@ -85,7 +85,7 @@ class Sizes:
             place = self._timeline.place_of(picture.sample)
             if not is_seen and place is not None and end_s - picture.first_s >= _SHORTEST_S:
                 unseen.append((-picture.rise, self._timeline.pick(place)))
-        most = _FEWEST + int(self._timeline.duration_s)
+        most = _FEWEST + int(2 * self._timeline.duration_s / max_gap_s)
         return [pick for _, pick in sorted(unseen)[:most]]
 
     def _new_pictures(self) -> list[_NewPicture]:
