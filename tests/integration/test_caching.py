@@ -175,7 +175,7 @@ async def test_an_edited_policy_counts_even_under_its_old_version(make_settings:
     async with reloadable(make_settings, policy) as (gateway, client):
         lenient = await client.score(video(9))
         assert (lenient.action, (await client.score(video(9))).cached) == (Action.REVIEW, True)
-        policy.write_text(POLICY.replace("score: 0.45, frames: 2", "score: 0.02, frames: 1"))
+        policy.write_text(POLICY.replace("score: 0.45, seconds: 1", "score: 0.02, seconds: 0"))
         gateway.reload()
         strict = await client.score(video(9))
         assert (strict.action, strict.cached) == (Action.BLOCK, False)

@@ -29,13 +29,13 @@ labels:
     group: live_animal
     taxon: Testudo hermanni
     cites_appendix: II
-    review: {{score: 0.02, frames: 1}}
-    block: {{score: 0.45, frames: 2}}
+    review: {{score: 0.02, seconds: 0}}
+    block: {{score: 0.45, seconds: 1}}
   {OTHER_LABEL}:
     group: product
     taxon: Manis
     cites_appendix: I
-    review: {{score: 0.5, frames: 1}}
+    review: {{score: 0.5, seconds: 0}}
 """
 
 _GRAPH = """

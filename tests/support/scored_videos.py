@@ -6,10 +6,11 @@ from typing import Any
 
 from releases_under_test import releases
 
-from wildgate_server.inference.detections import Detection
+from wildgate_server.inference.detections import Detection, Letterbox
 from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.inference.observation import SeenTrack, SeenWindow
 from wildgate_server.media.sampled_video import ClipWindow, Display, SampledTrack, SampledVideo
-from wildgate_server.policy import Judgement, Policy, Sighting
+from wildgate_server.policy import Judgement, Policy, ShownFrame, Sighting, View
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
 
@@ -21,14 +22,14 @@ POLICY = Policy.model_validate(
                 "group": "product",
                 "taxon": "Rhinocerotidae",
                 "cites_appendix": "I/II",
-                "review": {"score": 0.4, "frames": 1},
-                "block": {"score": 0.6, "frames": 2},
+                "review": {"score": 0.4, "seconds": 0},
+                "block": {"score": 0.6, "seconds": 1.5},
             },
             "live_bear": {
                 "group": "live_animal",
                 "taxon": "Ursidae",
                 "cites_appendix": "I/II",
-                "review": {"score": 0.4, "frames": 1},
+                "review": {"score": 0.4, "seconds": 0},
             },
         },
     }
@@ -71,15 +72,22 @@ def judgement() -> Judgement:
         Sighting("rhino_horn", 0.75, 2.0),
         Sighting("rhino_horn", 0.625, 3.5),
     ]
-    return POLICY.judge(sightings, LOOKED_AT_S)
+    return POLICY.judge(sightings, View(0.0, 4.25, tuple(map(ShownFrame, LOOKED_AT_S))))
+
+
+def seen_track() -> SeenTrack:
+    """All of the sampled video, with a horn in the second of three frames."""
+    track = sampled_video().default_track
+    [window] = track.windows
+    letterbox = Letterbox.of(240, 320, 320)
+    horn = Detection("rhino_horn", 0.75, 2.0, (0.125, 0.25, 0.5, 1.0))
+    return SeenTrack(track, (SeenWindow(window, (letterbox,) * 3, (horn,)),))
 
 
 def scored_video(**changes: Any) -> ScoredVideo:
     fields = {
         "video": sampled_video(),
-        "looked_at_s": LOOKED_AT_S,
-        "longest_gap_s": 2.0,
-        "detections": (Detection("rhino_horn", 0.75, 2.0, (0.125, 0.25, 0.5, 1.0)),),
+        "tracks": (seen_track(),),
         "judgement": judgement(),
         "policy": POLICY,
         "release": releases(1).serving,

@@ -19,8 +19,8 @@ from wildgate_server.settings import ServerSettings
 POLICY = """
 version: test
 labels:
-  live_bear: {group: live_animal, taxon: Ursidae, cites_appendix: I, review: {score: 0.5, frames: 1}}
-  rhino_horn: {group: product, taxon: Rhinocerotidae, cites_appendix: I, review: {score: 0.5, frames: 1}}
+  live_bear: {group: live_animal, taxon: Ursidae, cites_appendix: I, review: {score: 0.5, seconds: 0}}
+  rhino_horn: {group: product, taxon: Rhinocerotidae, cites_appendix: I, review: {score: 0.5, seconds: 0}}
 """
 NOBODY = "127.0.0.1:1"
 

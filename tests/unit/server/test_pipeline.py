@@ -34,8 +34,10 @@ from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import Policy
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.canary import on_trial
+from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.sampling_settings import SamplingSettings
-from wildgate_server.scoring import ScoredVideo
+from wildgate_server.sampling.secret import SamplingSecret
+from wildgate_server.scoring import Resample, ScoredVideo
 from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
@@ -55,6 +57,7 @@ class FakeScorer:
     releases: Releases = field(default_factory=lambda: releases(1))
     policy: Policy = POLICY
     sampled: list[object] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     scored: list[float] = field(default_factory=list)
     cancelled: int = 0
     error: Exception | None = None
@@ -64,8 +67,9 @@ class FakeScorer:
     def __post_init__(self) -> None:
         self.scoring.set()
 
-    async def sample(self, source: VideoSource) -> SampledVideo:
+    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
         self.sampled.append(source)
+        self.looks.append(look)
         if source.kind == "content":
             size = len(source.content)
             return sampled_video(
@@ -74,7 +78,9 @@ class FakeScorer:
         reads = len(self.sampled)
         return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
 
-    async def score(self, video: SampledVideo, *, deadline: float, max_evidence_frames: int = 0) -> ScoredVideo:
+    async def score(
+        self, video: SampledVideo, *, deadline: float, resample: Resample, max_evidence_frames: int = 0
+    ) -> ScoredVideo:
         self.scored.append(deadline)
         try:
             await self.scoring.wait()
@@ -104,9 +110,16 @@ class Parts:
             sources=Sources(settings),
             cache=VerdictCache([MemoryStore(100, 1 << 20)], 3600, self.metrics) if cached else None,
             basis=VerdictBasis(
-                manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=settings
+                manifest=manifest(),
+                decoders={},
+                profile="cpu",
+                sampling=SamplingSettings(),
+                source=settings,
+                secret="s",
             ),
             sampling=self.scorer,
+            secret=SamplingSecret(bytes(16)),
+            random_share=0.0,
             scorer=self.scorer,
             encode=partial(encoded_verdict, max_gap_s=2.5),
             metrics=self.metrics,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import cycle
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +19,17 @@ from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused,
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
-from wildgate_server.media.sampled_video import ClipWindow, Display
+from wildgate_server.media.sampled_video import ClipWindow, Display, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action
+from wildgate_server.sampling.look import Places
 from wildgate_server.scoring import ScoredVideo, Scorer
 from wildgate_server.stages import Stage
 from wildgate_server.triton.client import ClipRow
 
 WINDOWS = (
-    ClipWindow(b"first", (0, 2, 5, 9), (0.0, 1.0, 2.0, 3.0), 10),
-    ClipWindow(b"second", (0, 4, 4, 4), (3.5, 4.25), 5),
+    ClipWindow(b"first", (0, 2, 5, 9), (0.0, 1.0, 2.0, 3.0), 10, (1.0, 1.0, 1.0, 0.5)),
+    ClipWindow(b"second", (0, 4, 4, 4), (3.5, 4.25), 5, (0.75, 1.0)),
 )
 
 
@@ -54,7 +56,7 @@ class Parts:
             canary_patience_s=1.0,
         )
 
-    async def score(self, patience_s: float = 60.0, **options: int) -> ScoredVideo:
+    async def score(self, patience_s: float = 60.0, **options: Any) -> ScoredVideo:
         return await self.scorer.score(self.video, deadline=monotonic() + patience_s, **options)
 
     def counted(self, name: str) -> dict[tuple[str, ...], float]:
@@ -85,9 +87,11 @@ async def test_all_windows_make_one_verdict(parts: Parts) -> None:
         ClipRow(b"second", (0, 4, 4, 4), Display(90)),
     ]
     assert parts.triton.asked == {"video_scorer": 2}
-    assert scored.looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
-    assert scored.longest_gap_s == 1.0
-    assert [(found.label, found.time_s) for found in scored.detections] == [("rhino_horn", 2.0), ("rhino_horn", 4.25)]
+    assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
+    assert [(found.label, found.time_s) for found in scored.tracks[0].detections] == [
+        ("rhino_horn", 2.0),
+        ("rhino_horn", 4.25),
+    ]
     assert scored.judgement.action is Action.BLOCK
     assert scored.judgement.labels[0].spans_s == ((2.0, 2.0), (4.25, 4.25))
     assert (scored.release.model_version, scored.policy) == ("m/1", POLICY)
@@ -97,13 +101,95 @@ async def test_all_windows_make_one_verdict(parts: Parts) -> None:
 async def test_boxes_are_those_of_the_displayed_frame(parts: Parts) -> None:
     """The decoder says that it is upright: 240 of 320 pixels wide, so the whole square is cut to it."""
     scored = await parts.score()
-    assert {found.box for found in scored.detections} == {(0.0, 0.0, 1.0, 1.0)}
+    assert {found.box for found in scored.tracks[0].detections} == {(0.0, 0.0, 1.0, 1.0)}
 
 
 async def test_stages_are_timed(parts: Parts) -> None:
     scored = await parts.score()
     assert set(scored.timings) == {Stage.QUEUE, Stage.INFER, Stage.POLICY, Stage.EVIDENCE}
     assert all(duration_ms >= 0 for duration_ms in scored.timings.values())
+
+
+class Resampled:
+    """A second sampling: what it is asked for, and what it gives."""
+
+    def __init__(self, *windows: ClipWindow, error: Exception | None = None) -> None:
+        self.asked: list[tuple[object, object]] = []
+        self.windows = windows
+        self.error = error
+
+    async def __call__(self, sound: Places | None, near: Places) -> SampledVideo:
+        self.asked.append((sound, near))
+        if self.error:
+            raise self.error
+        return sampled_video(windows=self.windows, display=Display(90))
+
+
+AROUND = ClipWindow(b"around", (0, 1, 2, 3), (3.75, 4.0, 4.5, 4.75), 4, (0.25,) * 4)
+
+
+class TestASecondLook:
+    async def test_nothing_is_asked_for_where_the_verdict_is_certain(self, parts: Parts) -> None:
+        resample = Resampled(AROUND)
+        scored = await parts.score(resample=resample)
+        assert (scored.judgement.action, resample.asked) == (Action.BLOCK, [])
+        assert (scored.second_look, scored.looked_again) == (False, False)
+
+    @pytest.mark.parametrize(
+        ("seen_around", "action"), [((0, 1, 2, 3), Action.BLOCK), ((), Action.REVIEW)], ids=["confirmed", "disputed"]
+    )
+    async def test_more_frames_around_a_sighting_decide(
+        self, parts: Parts, seen_around: tuple[int, ...], action: Action
+    ) -> None:
+        parts.triton.horns = {(b"second", 4), *((b"around", index) for index in seen_around)}
+        resample = Resampled(AROUND)
+        scored = await parts.score(resample=resample)
+        assert resample.asked == [(None, ((0, 4.25),))]
+        assert scored.judgement.action is action
+        assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 3.75, 4.0, 4.25, 4.5, 4.75)
+        assert (scored.second_look, scored.looked_again) == (True, True)
+        assert Stage.SECOND_LOOK in scored.timings
+        assert parts.counted("wildgate_looks_again_total") == {("doubtful",): 1}
+
+    async def test_a_frame_that_is_looked_at_twice_counts_once(self, parts: Parts) -> None:
+        parts.triton.horns = {(b"second", 4), (b"again", 0)}
+        again = ClipWindow(b"again", (0, 0, 0, 0), (4.25,), 1, (1.0,))
+        scored = await parts.score(resample=Resampled(again))
+        assert [found.time_s for found in scored.tracks[0].detections] == [4.25]
+        assert scored.judgement.labels[0].frames == 1
+
+    async def test_where_nothing_more_can_be_looked_at_the_first_look_stands(self, parts: Parts) -> None:
+        parts.triton.horns = {(b"second", 4)}
+        scored = await parts.score(resample=Resampled(error=CorruptVideo("no frame")))
+        assert (scored.judgement.action, scored.second_look) == (Action.REVIEW, False)
+
+
+class TestUnsoundPictures:
+    BETTER = ClipWindow(b"better", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4, (1.0,) * 4)
+
+    async def test_they_are_asked_for_once_more_from_keyframes_that_are_sound(self, parts: Parts) -> None:
+        parts.triton.bad = {(b"first", 5), (b"first", 9)}
+        resample = Resampled(self.BETTER, WINDOWS[1])
+        scored = await parts.score(resample=resample)
+        assert resample.asked[0] == (((0, 0.0), (0, 1.0), (0, 3.5), (0, 4.25)), ())
+        assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
+        assert (scored.tracks[0].unsound_s, scored.looked_again) == ((), True)
+
+    async def test_what_was_seen_first_stays_where_that_is_no_better(self, parts: Parts) -> None:
+        parts.triton.bad = {(b"first", 9)}
+        scored = await parts.score(resample=Resampled(WINDOWS[1]))
+        assert scored.tracks[0].unsound_s == (3.0,)
+        assert scored.looked_again is False
+
+    async def test_a_video_of_which_nothing_was_sound_gets_a_second_chance(self, parts: Parts) -> None:
+        parts.triton.refused = {b"first", b"second"}
+        resample = Resampled(self.BETTER)
+        scored = await parts.score(resample=resample)
+        assert resample.asked[0] == ((), ())
+        assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0)
+        parts.triton.refused |= {b"better"}
+        with pytest.raises(CorruptVideo):
+            await parts.score(resample=resample)
 
 
 async def test_evidence_on_request(parts: Parts) -> None:
@@ -114,9 +200,9 @@ async def test_evidence_on_request(parts: Parts) -> None:
 async def test_a_frame_that_cannot_be_decoded_costs_only_itself(parts: Parts) -> None:
     parts.triton.bad = {(b"first", 2)}
     scored = await parts.score()
-    assert scored.looked_at_s == (0.0, 2.0, 3.0, 3.5, 4.25)
-    assert scored.longest_gap_s == 2.0, "coverage tells the truth"
-    assert [found.time_s for found in scored.detections] == [2.0, 4.25]
+    assert scored.tracks[0].looked_at_s == (0.0, 2.0, 3.0, 3.5, 4.25)
+    assert scored.tracks[0].unsound_s == (1.0,)
+    assert [found.time_s for found in scored.tracks[0].detections] == [2.0, 4.25]
     assert scored.judgement.action is Action.BLOCK
 
 
@@ -162,7 +248,7 @@ async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
     scored = await parts.score()
     assert parts.triton.asked == {"video_scorer": 4}, "all windows were asked for again"
     assert scored.release.model_version == "m/1"
-    assert {found.score for found in scored.detections} == {0.75}
+    assert {found.score for found in scored.tracks[0].detections} == {0.75}
 
 
 async def test_versions_that_keep_taking_turns_are_given_up(parts: Parts) -> None:
@@ -192,7 +278,7 @@ class TestOnTrial:
         with capture_logs() as logs:
             scored = await parts.score()
         assert scored.release.model_version == "m/2"
-        assert {found.score for found in scored.detections} == {0.375}
+        assert {found.score for found in scored.tracks[0].detections} == {0.375}
         assert parts.triton.asked == {"video_scorer": 2, "video_scorer_canary": 2}
         assert parts.counted("wildgate_canary_verdicts_total") == {("m/1", "m/2", "block", "allow"): 1}
         assert parts.counted("wildgate_canary_label_differences_total") == {("m/1", "m/2", "rhino_horn"): 1}

@@ -22,6 +22,7 @@ from wildgate_server.errors import InternalError, NotAVideo, UriNotAllowed, Verd
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer
+from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.stages import Stage
 
@@ -35,6 +36,7 @@ class Call:
     source: bytes | str
     deadline: float
     max_evidence_frames: int
+    scrutiny: Scrutiny = Scrutiny.NORMAL
 
 
 @dataclass
@@ -48,7 +50,7 @@ class FakePipeline:
     most_inside: int = 0
     cancelled: int = 0
 
-    async def score_digest(self, digest: str, *, max_evidence_frames: int = 0) -> Answer:
+    async def score_digest(self, digest: str, *, max_evidence_frames: int, scrutiny: Scrutiny) -> Answer:
         if digest != "blake3:known":
             raise VerdictNotCached("not here", field="content_digest")
         verdict = pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}")

@@ -147,11 +147,11 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_the_redis_s_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WILDGATE_CACHE__REDIS_URL", "redis://user:secret@host")
+    monkeypatch.setenv("WILDGATE_CACHE__REDIS_URL", "redis://user:hidden@host")
     settings = parsed()
     assert settings.cache.redis_url is not None
-    assert settings.cache.redis_url.get_secret_value() == "redis://user:secret@host"
-    assert "secret" not in repr(settings) + settings.model_dump_json()
+    assert settings.cache.redis_url.get_secret_value() == "redis://user:hidden@host"
+    assert "hidden" not in repr(settings) + settings.model_dump_json()
 
 
 DEFAULTS = [field.default for field in ServerSettings.model_fields.values()]

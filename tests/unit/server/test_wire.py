@@ -38,6 +38,7 @@ def test_a_verdict_carries_everything() -> None:
         cites_appendix="I/II",
         frames=2,
         spans=[pb.TimeSpan(start_s=2.0, end_s=3.5)],
+        seconds=1.5,
     )
     bear = pb.LabelVerdict(
         label="live_bear",

@@ -26,6 +26,7 @@ def key(subject: str = "blake3:00", release: Release = RELEASE, policy: Policy =
         "profile": "cpu",
         "sampling": SamplingSettings(workers=1),
         "source": SourceSettings(),
+        "secret": "s",
         **parts,
     }
     return VerdictBasis(**given).key(subject, release, policy)
@@ -46,7 +47,7 @@ def test_a_policy_that_was_edited_without_a_new_version_is_another(tmp_path: Pat
     text = """
 version: same
 labels:
-  rhino_horn: {{group: product, taxon: Rhinocerotidae, cites_appendix: I, review: {{score: {score}, frames: 1}}}}
+  rhino_horn: {{group: product, taxon: Rhinocerotidae, cites_appendix: I, review: {{score: {score}, seconds: 0}}}}
 """
     policies = []
     for number, score in enumerate((0.5, 0.6, 0.5)):
@@ -92,6 +93,10 @@ def test_settings_without_effect_do_not() -> None:
 def test_limits_count_because_they_refuse_videos() -> None:
     assert key(source=SourceSettings(max_seconds=10)) != key()
     assert key(source=SourceSettings(max_bytes=10)) != key()
+
+
+def test_the_secret_that_frames_are_drawn_with_counts() -> None:
+    assert key(secret="another") != key()
 
 
 def test_the_profile_and_the_manifest_count() -> None:
@@ -145,7 +150,12 @@ def test_parts_cannot_run_into_each_other() -> None:
 def test_what_is_no_longer_in_force_is_not_taken_for_what_is() -> None:
     """Fingerprints are remembered by object; a new policy at an old one's place in memory must not get its key."""
     basis = VerdictBasis(
-        manifest=manifest(), decoders={}, profile="cpu", sampling=SamplingSettings(), source=SourceSettings()
+        manifest=manifest(),
+        decoders={},
+        profile="cpu",
+        sampling=SamplingSettings(),
+        source=SourceSettings(),
+        secret="s",
     )
     keys = {
         basis.key("blake3:00", RELEASE, POLICY.model_copy(update={"version": str(number)})) for number in range(200)

@@ -188,7 +188,7 @@ def test_a_late_first_keyframe_does_not_hide_the_start() -> None:
     """Frames from the keyframe that an edit list cuts away are shown long before the next keyframe."""
     samples = [key(-1.0, displayed=False), *(inter(at * 0.5) for at in range(8)), key(4.0), inter(4.5)]
     plan = plan_of(samples, config(2.0))
-    assert plan.picks[0] == Pick(0.0, keyframe=0, sample=1)
+    assert plan.picks[0] == Pick(0.0, keyframe=0, sample=1, shown_s=0.5)
     assert plan.first_s == 0.0
     assert [pick.time_s for pick in plan.picks] == [0.0, 2.0, 4.0]
 
