@@ -113,6 +113,8 @@ def _looked_at(
     elif is_drawn(look.seed, config.random_share):
         anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
         picks = _added(picks, [anywhere], config, limit)
+    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
+        picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     return picks
 
 

@@ -13,7 +13,7 @@ from clips import ClipSpec, make_clip
 from media_host import RANGE, Handler, MediaHost, serving
 
 from wildgate_server.errors import FetchFailed, UriNotFound
-from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.media.sampled_video import ClipWindow, SampledVideo, VideoLimits
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.source.byte_source import ReadingBounds
@@ -65,6 +65,10 @@ def film(container: str) -> bytes:
     return make_clip(spec)
 
 
+def without_durations(video: SampledVideo) -> list[list[ClipWindow]]:
+    return [[replace(window, shown_s=()) for window in track.windows] for track in video.tracks]
+
+
 def sampled(host: MediaHost) -> SampledVideo:
     costs = {"content_digest": "", "read_bytes": 0, "read_requests": 0, "read_ms": 0.0, "sample_ms": 0.0}
     return replace(sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), SamplingConfig(8), LIMITS), **costs)
@@ -85,7 +89,8 @@ def test_samples_are_those_of_a_good_host(container: str, name: str, later: bool
         assert len(good.asked) > 1
         assert None not in good.ranges
     with serving(MediaHost(film(container), misbehave=misbehave)) as host:
-        assert sampled(host) == expected
+        # Where it must be read whole, it is known how long each frame is shown, too.
+        assert without_durations(sampled(host)) == without_durations(expected)
         assert host.ranges.count(None) <= 1
 
 
