@@ -84,9 +84,10 @@ class Gateway:
             metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
         )
-        secret = SamplingSecret.of(settings.sampling.secret_file)
-        if settings.cache.redis_url and settings.sampling.secret_file is None:
-            _log.warning("sampling_secret_not_shared", hint="set sampling.secret_file: nothing in Redis is found again")
+        shared = settings.cache.redis_url is not None
+        secret = SamplingSecret.of(settings.sampling.secret_file, shared=shared)
+        if shared and settings.sampling.secret_file is None:
+            _log.warning("no_frames_are_drawn", hint="set sampling.secret_file, the same for all that share the cache")
         self.pipeline = ScoringPipeline(
             sources=Sources(settings.source),
             cache=cache,

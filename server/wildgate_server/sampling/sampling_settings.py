@@ -39,7 +39,8 @@ class SamplingSettings(ConfigSection):
     """Share of videos of which a frame more is looked at that nobody can foretell; such a video costs twice as much."""
     secret_file: Path | None = None
     """A file with the secret, 16 bytes or more, that the random choice is drawn with; a fleet shares it, so that equal
-    videos have equal verdicts. Without one every process makes its own when it starts."""
+    videos have equal verdicts. Without one a process makes its own when it starts, and draws
+    nothing where it shares a cache."""
     max_clip_mb: int = Field(64, ge=1)
     """Megabytes sent to Triton per video, at most."""
     max_tracks: int = Field(8, ge=1)

@@ -16,20 +16,21 @@ _LEAST_BYTES = 16
 
 
 class SamplingSecret:
-    """What seeds are made with. `fingerprint` tells one secret from another without giving it away."""
+    """What seeds are made with; an empty one makes none. `fingerprint` tells secrets apart and gives nothing away."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.fingerprint = blake3(key, derive_key_context="wildgate 2026-11-28 fingerprint of a secret").hexdigest()
 
     @classmethod
-    def of(cls, file: Path | None) -> SamplingSecret:
-        """The secret in `file`, white space around it aside; without a file, one of this process alone.
+    def of(cls, file: Path | None, *, shared: bool) -> SamplingSecret:
+        """The secret in `file`, white space around it aside.
 
+        Without a file it is one of this process alone; where verdicts are `shared` with others, none at all.
         Raises SettingsConflict for a file that cannot be read or holds too little.
         """
         if file is None:
-            return cls(secrets.token_bytes(32))
+            return cls(b"" if shared else secrets.token_bytes(32))
         try:
             key = file.read_bytes().strip()
         except OSError as error:
@@ -41,5 +42,7 @@ class SamplingSecret:
         return cls(key)
 
     def seed(self, content_digest: str) -> bytes:
-        """What the random choice of frames is drawn from for this content: HMAC-SHA256, 32 bytes."""
+        """What random choices are drawn from: HMAC-SHA256 of the digest, 32 bytes; empty without a secret."""
+        if not self._key:
+            return b""
         return hmac.digest(self._key, content_digest.encode(), "sha256")
