@@ -16,7 +16,7 @@ from wildgate_client._retry import Clock, RetryPolicy, with_retry
 from wildgate_client._source import Content, Source, StreamItem, check_size, read_source
 from wildgate_client._status import error_from_rpc
 from wildgate_client._stream import StreamResult, run_stream
-from wildgate_client._verdict import Verdict
+from wildgate_client._verdict import Scrutiny, Verdict
 from wildgate_client._wire import digest_request, score_request, verdict_from
 from wildgate_client.errors import InvalidRequest, UnexpectedAnswer, VerdictNotCached
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
@@ -106,11 +106,13 @@ class ScoringClient:
         deadline_s: float | None = None,
         max_evidence_frames: int = 0,
         digest_first: bool = False,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
     ) -> Verdict:
         """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
 
         `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
-        were looked at come back as JPEG. Raises a `ScoringError`; cancelling the caller cancels the call in the server.
+        were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. Raises a
+        `ScoringError`; cancelling the caller cancels the call in the server.
 
         With `digest_first` the server is asked first whether it holds a verdict on this content, and the bytes are sent
         only if it does not, or is too old to know digests: worth it where many videos are sent more than once. It needs
@@ -123,22 +125,30 @@ class ScoringClient:
             ends_s = self._clock.now_s() + within_s
             digest = await asyncio.to_thread(_bounded_digest, source, self._options.max_content_bytes)
             try:
-                return await self.score_digest(digest, video_id=video_id, deadline_s=ends_s - self._clock.now_s())
+                return await self.score_digest(
+                    digest, video_id=video_id, deadline_s=ends_s - self._clock.now_s(), scrutiny=scrutiny
+                )
             except (VerdictNotCached, InvalidRequest):  # to an older server, a digest is a request without a source
                 within_s = ends_s - self._clock.now_s()
         sent = await read_source(source, max_content_bytes=self._options.max_content_bytes)
-        return await self._call(score_request(video_id, sent, max_evidence_frames=max_evidence_frames), within_s)
+        request = score_request(video_id, sent, max_evidence_frames=max_evidence_frames, scrutiny=scrutiny)
+        return await self._call(request, within_s)
 
     async def score_digest(
-        self, content_digest: str, *, video_id: str = "", deadline_s: float | None = None
+        self,
+        content_digest: str,
+        *,
+        video_id: str = "",
+        deadline_s: float | None = None,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
     ) -> Verdict:
         """The verdict that the server's cache holds on the content with this digest, "blake3:<hex>".
 
         Nothing of the video is sent. Raises `VerdictNotCached` if the server has none made by its present model and
-        policy: send the video then. Otherwise raises what `score` does.
+        policy with this scrutiny: send the video then. Otherwise raises what `score` does.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
-        return await self._call(digest_request(video_id, content_digest), within_s)
+        return await self._call(digest_request(video_id, content_digest, scrutiny), within_s)
 
     async def _call(self, request: scoring_pb2.ScoreRequest, deadline_s: float) -> Verdict:
         stub = self._stub()
@@ -163,6 +173,7 @@ class ScoringClient:
         *,
         deadline_s: float | None = None,
         max_evidence_frames: int = 0,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
     ) -> AsyncGenerator[StreamResult, None]:
         """Scores many videos over one call; results come as they finish, in any order.
 
@@ -180,7 +191,7 @@ class ScoringClient:
         async def request_for(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
             sent = await read_source(item.source, max_content_bytes=self._options.max_content_bytes)
             return scoring_pb2.ScoreStreamRequest(
-                request=score_request(item.video_id, sent, max_evidence_frames=max_evidence_frames)
+                request=score_request(item.video_id, sent, max_evidence_frames=max_evidence_frames, scrutiny=scrutiny)
             )
 
         results = run_stream(call, items, request_for, in_flight=self._options.stream_in_flight)

@@ -16,6 +16,7 @@ __all__ = [
     "EvidenceFrame",
     "LabelGroup",
     "LabelVerdict",
+    "Scrutiny",
     "StageTiming",
     "TimeSpan",
     "TrackCoverage",
@@ -31,6 +32,13 @@ class Action(enum.StrEnum):
     ALLOW = "ALLOW"
     REVIEW = "REVIEW"
     BLOCK = "BLOCK"
+
+
+class Scrutiny(enum.StrEnum):
+    """How closely to look at a video: HIGH costs several times as much, for accounts and uploads that you distrust."""
+
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
 
 
 class LabelGroup(enum.StrEnum):

@@ -11,6 +11,7 @@ from wildgate_client._verdict import (
     EvidenceFrame,
     LabelGroup,
     LabelVerdict,
+    Scrutiny,
     StageTiming,
     TimeSpan,
     TrackCoverage,
@@ -23,16 +24,24 @@ __all__ = ["digest_request", "score_request", "verdict_from"]
 
 _ACTIONS = {scoring_pb2.Action.Value(f"ACTION_{action}"): action for action in Action}
 _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group in LabelGroup}
+# Unspecified is NORMAL, also to servers that know nothing of it.
+_SCRUTINIES = {Scrutiny.NORMAL: scoring_pb2.SCRUTINY_UNSPECIFIED, Scrutiny.HIGH: scoring_pb2.SCRUTINY_HIGH}
 
 
-def digest_request(video_id: str, content_digest: str) -> scoring_pb2.ScoreRequest:
+def digest_request(video_id: str, content_digest: str, scrutiny: Scrutiny) -> scoring_pb2.ScoreRequest:
     """The request for the verdict that the server's cache may hold on this content."""
-    return scoring_pb2.ScoreRequest(video_id=video_id, content_digest=content_digest)
+    return scoring_pb2.ScoreRequest(
+        video_id=video_id, content_digest=content_digest, scrutiny=_SCRUTINIES[Scrutiny(scrutiny)]
+    )
 
 
-def score_request(video_id: str, source: Content | Uri, *, max_evidence_frames: int) -> scoring_pb2.ScoreRequest:
+def score_request(
+    video_id: str, source: Content | Uri, *, max_evidence_frames: int, scrutiny: Scrutiny
+) -> scoring_pb2.ScoreRequest:
     """The request for one video."""
-    request = scoring_pb2.ScoreRequest(video_id=video_id, max_evidence_frames=max_evidence_frames)
+    request = scoring_pb2.ScoreRequest(
+        video_id=video_id, max_evidence_frames=max_evidence_frames, scrutiny=_SCRUTINIES[Scrutiny(scrutiny)]
+    )
     match source:
         case Content():
             request.content = source.data

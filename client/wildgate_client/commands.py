@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from wildgate_client import ClientOptions, ScoringClient, StreamResult
+from wildgate_client import ClientOptions, ScoringClient, Scrutiny, StreamResult
 from wildgate_client.annotate import Annotator, without_evidence
 from wildgate_client.json_lines import json_line
 from wildgate_client.other_commands import GROUP, add_other_commands
@@ -85,6 +85,10 @@ def score(
             help="Ask by digest, and send a file only where that has no verdict yet. --annotate switches it off.",
         ),
     ] = False,
+    scrutiny: Annotated[
+        Scrutiny,
+        typer.Option(case_sensitive=False, help="How closely to look; HIGH costs several times as much."),
+    ] = Scrutiny.NORMAL,
 ) -> None:
     """Score videos. Exits 0 when all were scored, 1 when some were not."""
     options = ScoreOptions(
@@ -92,6 +96,7 @@ def score(
         deadline_s=deadline_s,
         max_evidence_frames=EVIDENCE_FRAMES if annotate else 0,
         digest_first=digest_first,
+        scrutiny=scrutiny,
     )
     try:
         annotator = Annotator(annotate) if annotate else None

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildgate_client import ScoringClient, ScoringError, Source, StreamItem, StreamResult, Uri
+from wildgate_client import ScoringClient, ScoringError, Scrutiny, Source, StreamItem, StreamResult, Uri
 
 __all__ = ["ScoreOptions", "score_files", "source_of"]
 
@@ -25,6 +25,7 @@ class ScoreOptions:
     deadline_s: float = 60.0
     max_evidence_frames: int = 0
     digest_first: bool = False
+    scrutiny: Scrutiny = Scrutiny.NORMAL
 
 
 def source_of(name: str) -> Source:
@@ -59,6 +60,7 @@ async def _score_one(client: ScoringClient, item: StreamItem, options: ScoreOpti
             deadline_s=options.deadline_s,
             max_evidence_frames=options.max_evidence_frames,
             digest_first=options.digest_first,
+            scrutiny=options.scrutiny,
         )
     except ScoringError as error:
         return StreamResult(item.video_id, error=error)

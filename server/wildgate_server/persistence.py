@@ -14,8 +14,9 @@ __all__ = ["ShownFrame", "lasts", "seconds_seen", "undisputed"]
 
 # Viewers see what is gone for less than this as if it stayed; a detector, too, loses things in single frames.
 _FLICKER_S = 0.5
-# What is looked at within so many seconds of a sighting can confirm or dispute it; a second look stays within.
-_AROUND_S = 1.0
+# What is looked at within so many seconds of a sighting can dispute it. A second look has frames within; a first look
+# seldom does, so that what cannot be looked at a second time counts.
+_AROUND_S = 0.65
 _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 
 

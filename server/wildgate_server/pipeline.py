@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
@@ -24,7 +24,7 @@ from blake3 import blake3
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
-from wildgate_server.errors import DeadlineExceeded, InvalidRequest, VerdictNotCached
+from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
@@ -217,8 +217,8 @@ class ScoringPipeline:
         look = self._look(first.content_digest, scrutiny)
         if look != PLAIN_LOOK:
             closer = await self._sample_as(sampled, look)
-            both = f"{first.content_digest} {closer.content_digest}"
-            sampled.video = replace(closer, content_digest=f"{SAMPLED}{blake3(both.encode()).hexdigest()}")
+            both = _joined_digest([first.content_digest, closer.content_digest])
+            sampled.video = replace(closer, content_digest=both)
         return sampled
 
     def _look(self, digest: str, scrutiny: Scrutiny) -> Look:
@@ -243,22 +243,30 @@ class ScoringPipeline:
     async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
         """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on.
 
-        What identifies a file that was read in parts does not cover what a further look read of it.
+        A verdict on a file that was read in parts, and then in more, is kept under nothing: whoever samples it anew
+        finds only the first of them.
         """
+        digest = sampled.video.content_digest
+        parts = [digest]
 
         async def resample(sound: Places | None, near: Places) -> SampledVideo:
             kept = sampled.look, sampled.video, sampled.timings
-            look = replace(sampled.look, near=near, sound_keyframes=sound)
-            video = await self._sample_as(sampled, look)
-            sampled.look, sampled.video, sampled.timings = kept
-            return video
+            video = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
+            sampled.look, sampled.video, sampled.timings = kept  # the time is the second look's
+            if video.content_bytes != sampled.video.content_bytes:
+                raise FetchFailed("the file was changed while it was looked at", field="source", retry_after_s=1.0)
+            parts.append(video.content_digest)
+            return replace(video, content_digest=digest)  # by which it is on trial, or not
 
         scored = await self._scorer.score(
             sampled.video, deadline=deadline, resample=resample, max_evidence_frames=max_evidence_frames
         )
+        is_whole = sampled.source.content_digest is not None
+        if scored.looked_again and not is_whole:
+            scored = replace(scored, video=replace(scored.video, content_digest=_joined_digest(parts)))
         verdict = self._encode(scored)
-        if self._cache and (sampled.source.content_digest or not scored.looked_again):
-            subject = f"{sampled.video.content_digest} {sampled.scrutiny.name}"
+        if self._cache and (is_whole or not scored.looked_again):
+            subject = f"{digest} {sampled.scrutiny.name}"
             await self._cache.keep(self._basis.key(subject, scored.release, scored.policy), verdict)
         return Answer(verdict, scored.timings, evidence=scored.evidence)
 
@@ -304,6 +312,11 @@ class _Sampled:
         self.read = ReadCost(
             before.read_bytes + video.read_bytes, before.read_requests + video.read_requests, video.content_bytes
         )
+
+
+def _joined_digest(parts: Sequence[str]) -> str:
+    """What identifies a file that was sampled several times: by all that was read of it."""
+    return f"{SAMPLED}{blake3(' '.join(parts).encode()).hexdigest()}"
 
 
 def _finished(answer: Answer, started: float) -> Answer:

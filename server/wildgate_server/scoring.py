@@ -167,10 +167,9 @@ class Scorer:
         except InvalidVideo:  # nothing more can be looked at
             return None
         by_version = {each.release.version: each for each in more}
-        seen = [opinion.observation for opinion in opinions]
-        if any(each.release.version not in by_version for each in seen):
-            return None  # another version came into force meanwhile: a verdict is that of one
-        return [each.and_(by_version[each.release.version]) for each in seen]
+        seen = [opinion.observation for opinion in opinions if opinion.observation.release.version in by_version]
+        # None where another version came into force meanwhile: a verdict is that of one.
+        return [each.and_(by_version[each.release.version]) for each in seen] or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""

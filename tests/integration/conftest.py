@@ -49,7 +49,8 @@ def make_settings(patch_triton: EmbeddedTriton, patch_models: Path, policy_file:
     def make(**sections: dict) -> ServerSettings:
         defaults: dict[str, dict] = {
             "endpoint": {"address": "127.0.0.1:0"},
-            "sampling": {"workers": 1, "timeout_s": 60},
+            # No frames are drawn: which ones are looked at is known.
+            "sampling": {"workers": 1, "timeout_s": 60, "random_share": 0.0},
             "backend": {"target": patch_triton.endpoints.grpc, "model_repository": patch_models},
             "cache": {"max_entries": 0},  # the same clips are sent again and again, and each time to be scored
         }

@@ -9,6 +9,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from time import monotonic
 from typing import Any
 
@@ -44,10 +45,11 @@ async def evidence_frames(
     Raises what that raises.
     """
     wanted = _best_times(seen.detections, max_frames)
-    evidence = []
+    evidence: dict[tuple[int, float], EvidenceFrame] = {}
     for shown, seen_window in ((track, window) for track in seen.tracks for window in track.windows):
         window = seen_window.window
-        places = [at for at, time_s in enumerate(window.times_s) if (shown.track.number, time_s) in wanted]
+        number = shown.track.number
+        places = [at for at, time_s in enumerate(window.times_s) if (number, time_s) in wanted - {*evidence}]
         if not places:
             continue
         row = ClipRow(window.clip, window.frame_index, shown.track.display)
@@ -55,8 +57,9 @@ async def evidence_frames(
         for at in places:
             if letterbox := seen_window.letterboxes[at]:
                 jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(decoded[at]))
-                evidence.append(EvidenceFrame(window.times_s[at], jpeg))
-    return tuple(evidence)
+                evidence[number, window.times_s[at]] = EvidenceFrame(window.times_s[at], jpeg)
+    # A second look has windows of its own, at times between those of the first.
+    return tuple(sorted(evidence.values(), key=attrgetter("time_s")))
 
 
 def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, float]]:

@@ -64,7 +64,7 @@ class SeenTrack:
     @property
     def unsound_s(self) -> tuple[float, ...]:
         """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
-        return tuple(frame.time_s for frame, letterbox in self._places() if not letterbox)
+        return tuple(sorted({frame.time_s for frame, _ in self._places()} - {*self.looked_at_s}))
 
     @property
     def damaged_s(self) -> tuple[float, ...]:

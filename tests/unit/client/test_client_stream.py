@@ -15,12 +15,14 @@ from wildgate_client import (
     InvalidVideo,
     Overloaded,
     ScoringClient,
+    Scrutiny,
     SourceUnreadable,
     StreamItem,
     StreamResult,
     Unavailable,
     UnexpectedAnswer,
 )
+from wildgate_proto.v1 import scoring_pb2
 
 
 def items(count: int) -> list[StreamItem]:
@@ -42,6 +44,12 @@ async def test_a_failed_item_is_typed_and_the_others_come(target: str):
     assert sum(result.verdict is not None for result in results.values()) == 40
     with pytest.raises(InvalidVideo, match="NOT_A_VIDEO"):
         results["v4"].unwrap()
+
+
+async def test_scrutiny_is_asked_for_with_every_item(gateway: FakeGateway, target: str):
+    async with ScoringClient(target) as client:
+        _ = [result async for result in client.score_stream(items(2), scrutiny=Scrutiny.HIGH)]
+    assert [request.scrutiny for request in gateway.requests] == [scoring_pb2.SCRUTINY_HIGH] * 2
 
 
 async def test_an_overloaded_item_is_left_to_the_caller_to_send_again(gateway: FakeGateway, target: str):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from verdicts import with_evidence
 
 from wildgate_client.commands import app
+from wildgate_proto.v1 import scoring_pb2
 
 
 def run(*arguments: str | Path) -> Result:
@@ -92,6 +93,21 @@ def test_digest_first_sends_only_what_the_server_does_not_know(gateway: FakeGate
     gateway.requests.clear()
     assert run(*arguments).exit_code == 0
     assert [bool(request.content) for request in gateway.requests] == [False]
+
+
+@pytest.mark.parametrize(
+    ("options", "scrutiny"),
+    [((), scoring_pb2.SCRUTINY_UNSPECIFIED), (("--scrutiny", "high"), scoring_pb2.SCRUTINY_HIGH)],
+)
+def test_scrutiny_is_asked_for(
+    gateway: FakeGateway, command_target: str, good: Path, options: tuple[str, ...], scrutiny: int
+):
+    assert run("score", "--server", command_target, "--digest-first", *options, good).exit_code == 0
+    assert [request.scrutiny for request in gateway.requests] == [scrutiny] * 2, "by digest and by content"
+
+
+def test_an_unknown_scrutiny_is_a_usage_error(command_target: str, good: Path):
+    assert run("score", "--server", command_target, "--scrutiny", "extreme", good).exit_code == 2
 
 
 def test_annotate_writes_frames(gateway: FakeGateway, command_target: str, good: Path, tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -23,18 +23,19 @@ from wildgate_server.errors import (
     BackendUnavailable,
     CorruptVideo,
     DeadlineExceeded,
+    FetchFailed,
     InvalidRequest,
     NotAVideo,
     VerdictNotCached,
 )
 from wildgate_server.inference.evidence import EvidenceFrame
-from wildgate_server.media.sampled_video import SampledVideo
+from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import Policy
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.canary import on_trial
-from wildgate_server.sampling.look import PLAIN_LOOK, Look
+from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.scoring import Resample, ScoredVideo
@@ -47,12 +48,17 @@ from wildgate_server.wire import encoded_verdict, verdict_of
 PATIENCE_S = 30.0
 VIDEO = b"a video"
 DIGEST = f"blake3:{blake3(VIDEO).hexdigest()}"
+SECRET = SamplingSecret(bytes(16))
 SAMPLED_DIGEST = "blake3-sampled:" + "5" * 64
 
 
 @dataclass
 class FakeScorer:
-    """Scores with the release that serves, or the one on trial; waits while it is held, fails while it has an error."""
+    """Scores with the release that serves, or the one on trial; waits while it is held, fails while it has an error.
+
+    Where there is something to look at a second time, `near` it, it does; each sampling of a file has a digest, and
+    reads the file, of its own.
+    """
 
     releases: Releases = field(default_factory=lambda: releases(1))
     policy: Policy = POLICY
@@ -63,6 +69,7 @@ class FakeScorer:
     error: Exception | None = None
     scoring: asyncio.Event = field(default_factory=asyncio.Event)
     file_digest: str = SAMPLED_DIGEST
+    near: Places = ()
 
     def __post_init__(self) -> None:
         self.scoring.set()
@@ -76,7 +83,8 @@ class FakeScorer:
                 content_digest=source.content_digest, content_bytes=size, read_bytes=size, read_requests=0
             )
         reads = len(self.sampled)
-        return sampled_video(content_digest=self.file_digest, read_bytes=100 * reads, read_requests=reads)
+        digest = self.file_digest if look == PLAIN_LOOK else f"{SAMPLED}{blake3(repr(look).encode()).hexdigest()}"
+        return sampled_video(content_digest=digest, read_bytes=100 * reads, read_requests=reads)
 
     async def score(
         self, video: SampledVideo, *, deadline: float, resample: Resample, max_evidence_frames: int = 0
@@ -89,6 +97,8 @@ class FakeScorer:
             raise
         if self.error:
             raise self.error
+        if self.near:
+            video = replace(video, content_digest=(await resample(None, self.near)).content_digest)
         canary = self.releases.rollout.canary
         trial = canary and on_trial(video.content_digest, canary.share)
         return scored_video(
@@ -97,11 +107,13 @@ class FakeScorer:
             release=self.releases.by_version[canary.version] if canary and trial else self.releases.serving,
             evidence=(EvidenceFrame(2.0, b"jpeg"),) * max_evidence_frames,
             timings={Stage.INFER: 30.0},
+            second_look=bool(self.near),
+            looked_again=bool(self.near),
         )
 
 
 class Parts:
-    def __init__(self, root: Path, *, cached: bool = True) -> None:
+    def __init__(self, root: Path, *, cached: bool = True, random_share: float = 0.0, sampling: Any = None) -> None:
         self.root = root
         self.scorer = FakeScorer()
         self.metrics = Metrics()
@@ -117,25 +129,29 @@ class Parts:
                 source=settings,
                 secret="s",
             ),
-            sampling=self.scorer,
-            secret=SamplingSecret(bytes(16)),
-            random_share=0.0,
+            sampling=sampling or self.scorer,
+            secret=SECRET,
+            random_share=random_share,
             scorer=self.scorer,
             encode=partial(encoded_verdict, max_gap_s=2.5),
             metrics=self.metrics,
         )
 
-    async def content(self, content: bytes = VIDEO, patience_s: float = PATIENCE_S, evidence: int = 0) -> pb.Verdict:
-        scoring = self.pipeline.score_content(content, deadline=monotonic() + patience_s, max_evidence_frames=evidence)
+    async def content(
+        self, content: bytes = VIDEO, patience_s: float = PATIENCE_S, evidence: int = 0, **options: Any
+    ) -> pb.Verdict:
+        scoring = self.pipeline.score_content(
+            content, deadline=monotonic() + patience_s, max_evidence_frames=evidence, **options
+        )
         del content
         return verdict_of(await scoring)
 
-    async def uri(self, uri: str = "a.mp4", patience_s: float = PATIENCE_S) -> pb.Verdict:
+    async def uri(self, uri: str = "a.mp4", patience_s: float = PATIENCE_S, **options: Any) -> pb.Verdict:
         uri = uri if "://" in uri else f"file://{self.root}/{uri}"
-        return verdict_of(await self.pipeline.score_uri(uri, deadline=monotonic() + patience_s))
+        return verdict_of(await self.pipeline.score_uri(uri, deadline=monotonic() + patience_s, **options))
 
-    async def digest(self, digest: str = DIGEST, evidence: int = 0) -> pb.Verdict:
-        return verdict_of(await self.pipeline.score_digest(digest, max_evidence_frames=evidence))
+    async def digest(self, digest: str = DIGEST, evidence: int = 0, **options: Any) -> pb.Verdict:
+        return verdict_of(await self.pipeline.score_digest(digest, max_evidence_frames=evidence, **options))
 
     def by(self, way: str) -> Callable[..., Coroutine[Any, Any, pb.Verdict]]:
         return {"content": self.content, "uri": self.uri}[way]
@@ -478,3 +494,86 @@ class TestUri:
         assert parts.metric("wildgate_source_read_bytes_total", kind=kind) == 100
         assert parts.metric("wildgate_source_file_bytes_total", kind=kind) == 1000
         assert parts.metric("wildgate_source_read_requests_total", kind=kind) == 1
+
+
+HIGH = Scrutiny.HIGH
+
+
+class TestScrutiny:
+    @BY
+    async def test_each_has_verdicts_of_its_own(self, parts: Parts, by: str) -> None:
+        score = parts.by(by)
+        verdicts = [await score(), await score(scrutiny=HIGH), await score(scrutiny=HIGH), await score()]
+        assert [verdict.cached for verdict in verdicts] == [False, False, True, True]
+
+    async def test_a_closer_look_is_not_shared_with_who_wants_less(self, parts: Parts) -> None:
+        tasks = await parts.begun(parts.content(), parts.content(scrutiny=HIGH), scored=2)
+        parts.scorer.scoring.set()
+        await asyncio.gather(*tasks)
+        assert sorted(look.scrutiny for look in parts.scorer.looks) == [Scrutiny.NORMAL, HIGH]
+
+    async def test_a_digest_alone_finds_what_was_looked_at_as_closely(self, parts: Parts) -> None:
+        await parts.content()
+        with pytest.raises(VerdictNotCached):
+            await parts.digest(scrutiny=HIGH)
+        await parts.content(scrutiny=HIGH)
+        assert (await parts.digest(scrutiny=HIGH)).cached
+
+
+class TestDrawnFrames:
+    async def test_content_is_sampled_once_with_its_seed(self, parts: Parts) -> None:
+        await parts.content()
+        assert parts.scorer.looks == [Look(seed=SECRET.seed(DIGEST))]
+
+    @pytest.mark.parametrize(("share", "scrutiny"), [(1.0, Scrutiny.NORMAL), (0.0, HIGH)])
+    async def test_a_file_is_sampled_again_with_the_seed_of_what_it_holds(
+        self, tmp_path: Path, share: float, scrutiny: Scrutiny
+    ) -> None:
+        (tmp_path / "a.mp4").touch()
+        parts = Parts(tmp_path, random_share=share)
+        first, second = [await parts.uri(scrutiny=scrutiny) for _ in range(2)]
+        closer = Look(scrutiny, SECRET.seed(SAMPLED_DIGEST))
+        assert parts.scorer.looks == [PLAIN_LOOK, closer] * 2
+        assert (first.cached, second.cached) == (False, True)
+        assert first.content_digest == second.content_digest
+        assert first.content_digest.startswith(SAMPLED)
+        assert first.content_digest != SAMPLED_DIGEST, "it rests on both samplings"
+        assert reads(first) == (300, 3), "of both samplings"
+
+    async def test_a_file_that_is_not_drawn_is_sampled_once(self, parts: Parts) -> None:
+        await parts.uri()
+        assert parts.scorer.looks == [PLAIN_LOOK]
+
+
+class TestASecondLook:
+    NEAR = ((0, 2.0),)
+
+    async def test_it_is_as_close_as_the_first(self, parts: Parts) -> None:
+        parts.scorer.near = self.NEAR
+        verdict = await parts.content(scrutiny=HIGH)
+        seed = SECRET.seed(DIGEST)
+        assert parts.scorer.looks == [Look(HIGH, seed), Look(HIGH, seed, near=self.NEAR)]
+        assert (verdict.coverage.second_look, verdict.content_digest) == (True, DIGEST)
+        assert (await parts.content(scrutiny=HIGH)).cached
+
+    async def test_a_file_s_verdict_that_rests_on_more_than_identifies_it_is_not_kept(self, parts: Parts) -> None:
+        parts.scorer.near = self.NEAR
+        first, second = await parts.uri(), await parts.uri()
+        assert (first.cached, second.cached) == (False, False)
+        assert first.content_digest == second.content_digest != SAMPLED_DIGEST
+        assert reads(first) == (300, 3)
+
+    async def test_a_file_that_was_changed_meanwhile_is_to_be_asked_for_again(self, parts: Parts) -> None:
+        parts.scorer.near = self.NEAR
+        sizes = iter([1000, 1001])
+        sample = parts.scorer.sample
+
+        class Changing:
+            async def sample(self, source: VideoSource, look: Look) -> SampledVideo:
+                return replace(await sample(source, look), content_bytes=next(sizes))
+
+        parts = Parts(parts.root, sampling=Changing())
+        parts.scorer.near = self.NEAR
+        with pytest.raises(FetchFailed, match="changed while it was looked at") as refusal:
+            await parts.uri()
+        assert refusal.value.retry_after_s

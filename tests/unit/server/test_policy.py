@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 import yaml
 
 from wildgate_server.policy import (
-    UNLOOKED,
     Action,
+    Doubt,
     Judgement,
     LabelGroup,
     Policy,
@@ -21,9 +22,8 @@ from wildgate_server.policy import (
     load_policy,
 )
 
-TIMES_S = [0.0, 1.0, 2.0, 3.0, 4.0]
-VIEW = View(0.0, 4.0, tuple(ShownFrame(time_s, 0.04) for time_s in TIMES_S))
-"""Looked at every second, of a video of 25 frames a second."""
+TIMES_S = [0.0, 2.0, 4.0, 6.0, 8.0]
+FRAME_S = 0.04
 
 
 def rule(
@@ -38,102 +38,96 @@ def rule(
     return {**fields, **({"block": block} if block else {}), **changes}
 
 
-def policy(**labels: dict[str, Any]) -> Policy:
-    return Policy.model_validate({"version": "7", "labels": labels})
+def policy(unlooked: dict[str, Any] | None = None, **labels: dict[str, Any]) -> Policy:
+    return Policy.model_validate({"version": "7", "unlooked": unlooked, "labels": labels})
 
 
-def seen(label: str, *scores: float) -> list[Sighting]:
+def seen(label: str, *scores: float, times_s: Sequence[float] = TIMES_S) -> list[Sighting]:
     """One sighting in each looked-at frame; a score of 0 is none."""
-    return [Sighting(label, score, time_s) for score, time_s in zip(scores, TIMES_S, strict=False) if score]
+    return [Sighting(label, score, time_s) for score, time_s in zip(scores, times_s, strict=False) if score]
 
 
-def judged(rules: Policy, sightings: list[Sighting], *frames: tuple[float, float]) -> Judgement:
-    """By frames of a video, each with its time and for how long it is shown; by default those of VIEW."""
-    view = View(frames[0][0], sum(frames[-1]), tuple(ShownFrame(*frame) for frame in frames)) if frames else VIEW
-    return rules.judge(sightings, view)
+def view(*times_s: float, shown_s: float = FRAME_S, last_s: float = 8.0) -> View:
+    return View(0.0, last_s, tuple(ShownFrame(time_s, shown_s) for time_s in times_s))
 
 
-HORN = policy(horn=rule(0.4, 1, {"score": 0.6, "seconds": 1}))
+VIEW = view(*TIMES_S)
+AROUND = view(3.5, 3.75, 4.0, 4.25, 4.5)
+HORN = policy(horn=rule(0.4, 1.5, {"score": 0.6, "seconds": 1.5}))
+
+
+@pytest.mark.parametrize(
+    ("scores", "action", "certain"),
+    [
+        ((), "ALLOW", "ALLOW"),
+        ((0.39, 0.39, 0.39), "ALLOW", "ALLOW"),
+        ((0.4, 0.4), "REVIEW", "REVIEW"),
+        ((0.6, 0.6), "BLOCK", "BLOCK"),
+        ((0.6, 0.59, 0.7), "BLOCK", "REVIEW"),
+        ((0.9,), "BLOCK", "ALLOW"),
+        ((0.9, 0.4), "BLOCK", "REVIEW"),
+    ],
+)
+def test_a_threshold_is_reached_for_long_enough_or_undisputed(
+    scores: tuple[float, ...], action: str, certain: str
+) -> None:
+    judged = HORN.judge(seen("horn", *scores), VIEW)
+    assert (judged.action.name, judged.certain.name) == (action, certain)
 
 
 @pytest.mark.parametrize(
     ("scores", "action"),
     [
-        ((), Action.ALLOW),
-        ((0.9,), Action.ALLOW),
-        ((0.39, 0.39, 0.39), Action.ALLOW),
-        ((0.4, 0.4), Action.REVIEW),
-        ((0.9, 0.4), Action.REVIEW),
-        ((0.0, 0.4, 0.0, 0.4), Action.ALLOW),
-        ((0.6, 0.6), Action.BLOCK),
-        ((0.6, 0.59, 0.7, 0.7), Action.BLOCK),
+        ((0.0, 0.0, 0.9, 0.0, 0.0), "ALLOW"),
+        ((0.0, 0.9, 0.9, 0.0, 0.0), "ALLOW"),
+        ((0.0, 0.9, 0.9, 0.9, 0.0), "BLOCK"),
+        ((0.9, 0.0, 0.9, 0.0, 0.9), "BLOCK"),
+        ((0.9, 0.9, 0.0, 0.0, 0.0), "ALLOW"),
+        ((0.9, 0.9, 0.9, 0.0, 0.0), "BLOCK"),
     ],
 )
-def test_neighbours_that_show_it_vouch_for_the_time_between_them(scores: tuple[float, ...], action: Action) -> None:
-    assert judged(HORN, seen("horn", *scores)).action is action
+def test_frames_around_a_sighting_confirm_or_dispute_it(scores: tuple[float, ...], action: str) -> None:
+    short = policy(horn=rule(0.6, 0.4, {"score": 0.6, "seconds": 0.4}))
+    assert short.judge(seen("horn", *scores, times_s=[3.5, 3.75, 4.0, 4.25, 4.5]), AROUND).action.name == action
 
 
-def test_a_frame_counts_for_as_long_as_it_is_shown() -> None:
-    slide = [Sighting("horn", 0.9, 4.0)]
-    assert judged(HORN, slide, (0.0, 4.0), (4.0, 4.0), (8.0, 4.0)).action is Action.BLOCK
-    assert judged(HORN, slide, (0.0, 4.0), (4.0, 0.5), (4.5, 4.0)).action is Action.ALLOW
+@pytest.mark.parametrize("starts_s", [at / 100 for at in range(0, 100, 7)])
+def test_a_shot_of_one_second_counts_wherever_the_first_look_falls_in_it(starts_s: float) -> None:
+    shipped = load_policy()
+    sighting_s = 10.0
+    times_s = [sighting_s + offset_s for offset_s in (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)]
+    shows = [sighting_s - starts_s <= time_s < sighting_s - starts_s + 1.0 for time_s in times_s]
+    horns = [Sighting("rhino_horn", 0.9, time_s) for time_s, here in zip(times_s, shows, strict=True) if here]
+    assert shipped.judge(horns, view(*times_s, shown_s=1 / 30)).action is Action.BLOCK
+
+
+def test_a_slide_counts_for_as_long_as_it_stands() -> None:
+    slides = view(0.0, 4.0, shown_s=4.0)
+    judged = HORN.judge(seen("horn", 0.9), slides)
+    assert (judged.action, judged.certain, judged.doubts) == (Action.BLOCK, Action.BLOCK, ())
+    assert judged.labels[0].seconds == 4.0
 
 
 def test_what_is_seen_here_and_there_adds_up() -> None:
+    frames = view(0.0, 1.0, 2.0, 3.0, 4.0, shown_s=0.5, last_s=4.0)
     flashes = [Sighting("horn", 0.9, time_s) for time_s in (0.0, 2.0, 4.0)]
-    frames = [(time_s, 0.5) for time_s in (0.0, 1.0, 2.0, 3.0, 4.0)]
-    assert judged(HORN, flashes, *frames).action is Action.BLOCK
-    assert judged(HORN, flashes[:1], *frames).action is Action.ALLOW
+    assert [HORN.judge(flashes[:count], frames).certain for count in (2, 3)] == [Action.ALLOW, Action.BLOCK]
 
 
-def test_a_video_too_short_for_it_must_show_it_throughout() -> None:
-    assert judged(HORN, [Sighting("horn", 0.9, 0.0)], (0.0, 0.0)).action is Action.BLOCK
-    assert judged(HORN, [Sighting("horn", 0.9, 0.0)], (0.0, 0.3), (0.3, 0.3)).action is Action.ALLOW
-    both = [Sighting("horn", 0.9, 0.0), Sighting("horn", 0.9, 0.3)]
-    assert judged(HORN, both, (0.0, 0.3), (0.3, 0.3)).action is Action.BLOCK
-
-
-def test_what_was_not_seen_for_long_enough_is_doubtful_until_more_is_looked_at() -> None:
-    once = judged(HORN, seen("horn", 0.0, 0.9))
-    assert (once.action, once.certain) == (Action.ALLOW, Action.ALLOW)
-    assert [(doubt.action, doubt.score, doubt.time_s) for doubt in once.doubts] == [(Action.BLOCK, 0.9, 1.0)]
-    assert judged(HORN, seen("horn", 0.9, 0.9)).doubts == (), "it cannot get graver"
-    reviewed = judged(HORN, seen("horn", 0.5, 0.5, 0.0, 0.9))
-    assert (reviewed.action, [doubt.time_s for doubt in reviewed.doubts]) == (Action.REVIEW, [3.0])
-
-
-def test_the_gravest_of_the_tracks_counts() -> None:
-    both = Judgement.of_tracks([judged(HORN, seen("horn", 0.9)), judged(HORN, seen("horn", 0.6, 0.6))])
-    assert (both.action, both.doubts) == (Action.BLOCK, ())
-    harmless = Judgement.of_tracks([judged(HORN, []), judged(HORN, seen("horn", 0.9))])
-    assert (harmless.action, len(harmless.doubts)) == (Action.ALLOW, 1)
-
-
-@pytest.mark.parametrize(
-    ("limit", "frames", "spans"),
-    [
-        ({"seconds": 5}, ((0.0, 0.0), (4.0, 0.0), (10.0, 0.0)), [(4.0, 10.0)]),
-        ({"seconds": 5}, ((0.0, 0.0), (4.0, 2.0), (10.0, 0.0)), []),
-        ({"seconds": 5, "share": 0.5}, ((0.0, 0.0), (4.0, 0.0), (12.0, 0.0)), [(4.0, 12.0)]),
-        ({"seconds": 5, "share": 0.7}, ((0.0, 0.0), (4.0, 0.0), (12.0, 0.0)), []),
-    ],
-)
-def test_a_stretch_that_nobody_looked_at_is_an_answer(
-    limit: dict[str, float], frames: tuple[tuple[float, float], ...], spans: list[tuple[float, float]]
-) -> None:
-    rules = Policy.model_validate({"version": "7", "labels": {"horn": rule()}, "unlooked": limit})
-    found = judged(rules, [], *frames)
-    assert [list(label.spans_s) for label in found.labels] == ([spans] if spans else [])
-    assert found.action is (Action.REVIEW if spans else Action.ALLOW)
-    assert {label.label for label in found.labels} <= {UNLOOKED}
+def test_a_video_with_nothing_more_to_look_at_needs_all_there_is() -> None:
+    assert HORN.judge(seen("horn", 0.9), view(0.0, shown_s=0.0, last_s=0.0)).action is Action.BLOCK
+    short = view(0.0, 0.2, 0.4, shown_s=0.2, last_s=0.4)
+    all_of_it, most_of_it = ([Sighting("horn", 0.9, at / 5) for at in range(count)] for count in (3, 2))
+    assert HORN.judge(all_of_it, short).action is Action.BLOCK
+    assert HORN.judge(most_of_it, short).action is Action.ALLOW
 
 
 def test_many_sightings_in_one_frame_are_one_frame() -> None:
-    crowd = [Sighting("horn", score, 2.0) for score in (0.5, 0.9, 0.7)]
-    assert judged(HORN, crowd).action is Action.ALLOW
-    found = judged(HORN, [*crowd, Sighting("horn", 0.45, 3.0)])
-    assert found.action is Action.REVIEW
-    assert (found.labels[0].score, found.labels[0].frames) == (0.9, 2)
+    crowd = [Sighting("horn", score, 4.0) for score in (0.5, 0.9, 0.7)]
+    assert HORN.judge(crowd, AROUND).action is Action.ALLOW
+    judged = HORN.judge([*crowd, Sighting("horn", 0.45, 6.0)], VIEW)
+    assert (judged.labels[0].score, judged.labels[0].frames) == (0.9, 2)
+    assert judged.labels[0].seconds == pytest.approx(2.0 + FRAME_S)
 
 
 def test_without_a_block_threshold_nothing_blocks() -> None:
@@ -144,10 +138,10 @@ def test_without_a_block_threshold_nothing_blocks() -> None:
     ("scores", "spans"),
     [
         ((0.5,), [(0.0, 0.0)]),
-        ((0.5, 0.5, 0.5, 0.5, 0.5), [(0.0, 4.0)]),
-        ((0.5, 0.0, 0.5, 0.5), [(0.0, 0.0), (2.0, 3.0)]),
-        ((0.5, 0.3, 0.5), [(0.0, 0.0), (2.0, 2.0)]),
-        ((0.0, 0.0, 0.0, 0.0, 0.5), [(4.0, 4.0)]),
+        ((0.5, 0.5, 0.5, 0.5, 0.5), [(0.0, 8.0)]),
+        ((0.5, 0.0, 0.5, 0.5), [(0.0, 0.0), (4.0, 6.0)]),
+        ((0.5, 0.3, 0.5), [(0.0, 0.0), (4.0, 4.0)]),
+        ((0.0, 0.0, 0.0, 0.0, 0.5), [(8.0, 8.0)]),
     ],
 )
 def test_spans_are_stretches_of_looked_at_frames(scores: tuple[float, ...], spans: list[tuple[float, float]]) -> None:
@@ -156,9 +150,10 @@ def test_spans_are_stretches_of_looked_at_frames(scores: tuple[float, ...], span
     assert label.frames == sum(score >= 0.4 for score in scores)
 
 
-def test_spans_and_frames_count_at_the_review_threshold_also_when_blocking() -> None:
+def test_spans_frames_and_seconds_count_at_the_review_threshold_also_when_blocking() -> None:
     (label,) = HORN.judge(seen("horn", 0.4, 0.6, 0.6, 0.4), VIEW).labels
-    assert (label.action, label.frames, label.spans_s) == (Action.BLOCK, 4, ((0.0, 3.0),))
+    assert (label.action, label.frames, label.spans_s) == (Action.BLOCK, 4, ((0.0, 6.0),))
+    assert label.seconds == pytest.approx(6.0 + FRAME_S)
 
 
 def test_the_gravest_action_comes_first_then_the_highest_score() -> None:
@@ -169,6 +164,70 @@ def test_the_gravest_action_comes_first_then_the_highest_score() -> None:
     judged = rules.judge([sighting for label, score in scores.items() for sighting in seen(label, score)], VIEW)
     assert judged.action is Action.BLOCK
     assert [label.label for label in judged.labels] == ["horn", "bear", "ape", "owl"]
+
+
+class TestDoubts:
+    """What a second look is for."""
+
+    def test_a_sighting_that_was_not_shown_for_long_enough(self) -> None:
+        [doubt] = HORN.judge(seen("horn", 0.0, 0.7), VIEW).doubts
+        assert doubt == Doubt(Action.BLOCK, 0.7, 0, 2.0)
+
+    def test_one_that_calls_for_less_than_is_certain_is_none(self) -> None:
+        both = policy(horn=rule(0.4, 1.5, {"score": 0.6, "seconds": 1.5}), bear=rule(0.4, 1.5))
+        horns = seen("horn", 0.7, 0.7)
+        assert both.judge([*horns, *seen("bear", 0.0, 0.0, 0.0, 0.9)], VIEW).doubts == ()
+        assert both.judge(seen("bear", 0.0, 0.0, 0.0, 0.9), VIEW).doubts != ()
+
+    def test_where_review_is_certain_only_what_may_block_is_in_doubt(self) -> None:
+        doubts = HORN.judge(seen("horn", 0.5, 0.5, 0.0, 0.8), VIEW).doubts
+        assert [(doubt.action, doubt.time_s) for doubt in doubts] == [(Action.BLOCK, 6.0)]
+
+    def test_nothing_seen_is_no_doubt(self) -> None:
+        assert HORN.judge(seen("horn", 0.3, 0.3), VIEW).doubts == ()
+
+    def test_another_track_may_settle_it(self) -> None:
+        doubtful, certain = HORN.judge(seen("horn", 0.7), VIEW), HORN.judge(seen("horn", 0.7, 0.7), VIEW)
+        assert Judgement.of_tracks([doubtful, certain]).doubts == ()
+        assert Judgement.of_tracks([doubtful, HORN.judge([], VIEW)]).doubts == doubtful.doubts
+
+
+class TestUnlooked:
+    RULES = policy({"seconds": 6, "share": 0.04}, bear=rule())
+
+    @pytest.mark.parametrize(
+        ("times_s", "shown_s", "last_s", "spans"),
+        [
+            ((0.0, 6.0, 12.0), 0.0, 18.0, []),
+            ((0.0, 6.1), 0.0, 6.1, [(0.0, 6.1)]),
+            ((7.0,), 0.0, 7.0, [(0.0, 7.0)]),
+            ((0.0,), 0.0, 60.0, [(0.0, 60.0)]),
+            ((), 0.0, 60.0, [(0.0, 60.0)]),
+            ((0.0, 30.0), 30.0, 60.0, []),
+            ((0.0, 30.0), 20.0, 60.0, [(20.0, 30.0), (50.0, 60.0)]),
+        ],
+    )
+    def test_a_long_stretch_calls_for_review(
+        self, times_s: tuple[float, ...], shown_s: float, last_s: float, spans: list[tuple[float, float]]
+    ) -> None:
+        judged = self.RULES.judge([], view(*times_s, shown_s=shown_s, last_s=last_s))
+        assert judged.action is (Action.REVIEW if spans else Action.ALLOW)
+        assert [span for label in judged.labels for span in label.spans_s] == [pytest.approx(span) for span in spans]
+        for label in judged.labels:
+            assert (label.label, label.rule, label.frames) == ("unlooked", None, 0)
+            assert label.seconds == pytest.approx(sum(end_s - start_s for start_s, end_s in spans))
+
+    def test_a_long_video_that_is_looked_at_evenly_is_left_alone(self) -> None:
+        even = [600 / 32 * at for at in range(33)]
+        assert self.RULES.judge([], view(*even, last_s=600.0)).action is Action.ALLOW
+        assert load_policy().judge([], view(*even, last_s=600.0)).action is Action.ALLOW
+        del even[10]
+        assert self.RULES.judge([], view(*even, last_s=600.0)).action is Action.REVIEW
+
+    def test_it_may_block_or_call_for_nothing(self) -> None:
+        unseen = view(last_s=10.0)
+        assert policy({"seconds": 6, "action": "BLOCK"}, bear=rule()).judge([], unseen).action is Action.BLOCK
+        assert policy(bear=rule()).judge([], unseen).action is Action.ALLOW
 
 
 def test_labels_without_a_rule_are_named() -> None:
@@ -193,7 +252,7 @@ def loaded(tmp_path: Path, content: object) -> Policy:
 
 
 def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
-    content = {"version": "1", "labels": {"horn": rule(0.4, 1, {"score": 0.6, "seconds": 1})}}
+    content = {"version": "1", "labels": {"horn": rule(0.4, 1.5, {"score": 0.6, "seconds": 1.5})}}
     assert loaded(tmp_path, content).labels == HORN.labels
 
 
@@ -203,11 +262,9 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
         ({"review": {"score": 0, "seconds": 1}}, r"labels\.horn\.review\.score: .*greater than 0 \(is 0\)"),
         ({"review": {"score": 1.5, "seconds": 1}}, r"labels\.horn\.review\.score: .* \(is 1\.5\)"),
         ({"review": {"score": 0.5, "seconds": -1}}, r"labels\.horn\.review\.seconds: .* \(is -1\)"),
-        (
-            {"review": {"score": 0.5, "frames": 2}},
-            r"labels\.horn\.review: .*frames are not counted any more: give seconds",
-        ),
+        ({"review": {"score": 0.5, "seconds": float("nan")}}, r"labels\.horn\.review\.seconds: .* \(is nan\)"),
         ({"review": {"score": 0.5}}, r"labels\.horn\.review\.seconds: Field required$"),
+        ({"review": {"score": 0.5, "frames": 2}}, r"labels\.horn\.review: .*give seconds.* \(is .*frames.*2"),
         ({"review": {"score": "high", "seconds": 1}}, r"labels\.horn\.review\.score: .* \(is 'high'\)"),
         ({"block": {"score": 0.3, "seconds": 1}}, r"block\.score 0\.3 is below review\.score 0\.4"),
         ({"group": "plant"}, r"labels\.horn\.group: .* \(is 'plant'\)"),
@@ -221,6 +278,24 @@ def test_a_broken_rule_is_named_with_its_value(tmp_path: Path, changes: dict[str
     with pytest.raises(PolicyError, match=complaint) as refusal:
         loaded(tmp_path, {"version": "1", "labels": {"horn": rule() | changes}})
     assert str(tmp_path / "policy.yaml") in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("unlooked", "complaint"),
+    [
+        ({"seconds": 0}, r"unlooked\.seconds: .* \(is 0\)"),
+        ({"seconds": 6, "share": 2}, r"unlooked\.share: .* \(is 2\)"),
+        ({"seconds": 6, "action": "ALLOW"}, r"unlooked\.action: .* \(is 'ALLOW'\)"),
+    ],
+)
+def test_a_broken_rule_for_what_is_unlooked_is_named(tmp_path: Path, unlooked: Any, complaint: str) -> None:
+    with pytest.raises(PolicyError, match=complaint):
+        loaded(tmp_path, {"version": "1", "unlooked": unlooked, "labels": {"horn": rule()}})
+
+
+def test_no_label_may_be_called_what_is_unlooked(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"labels: .*unlooked is what verdicts call"):
+        loaded(tmp_path, {"version": "1", "labels": {"unlooked": rule()}})
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:

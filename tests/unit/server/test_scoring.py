@@ -158,10 +158,24 @@ class TestASecondLook:
         assert [found.time_s for found in scored.tracks[0].detections] == [4.25]
         assert scored.judgement.labels[0].frames == 1
 
-    async def test_where_nothing_more_can_be_looked_at_the_first_look_stands(self, parts: Parts) -> None:
-        parts.triton.horns = {(b"second", 4)}
+    @pytest.mark.parametrize(
+        ("horn", "action"), [((b"second", 4), Action.BLOCK), ((b"first", 9), Action.REVIEW)], ids=["alone", "disputed"]
+    )
+    async def test_where_nothing_more_can_be_looked_at_what_nothing_disputes_counts(
+        self, parts: Parts, horn: tuple[bytes, int], action: Action
+    ) -> None:
+        parts.triton.horns = {horn}  # at 4.25 s, and at 3.0 s, half a second before a frame without
         scored = await parts.score(resample=Resampled(error=CorruptVideo("no frame")))
-        assert (scored.judgement.action, scored.second_look) == (Action.REVIEW, False)
+        assert (scored.judgement.action, scored.second_look) == (action, False)
+
+    async def test_both_versions_see_the_same_frames(self, parts: Parts) -> None:
+        parts.router.switch(releases(1, canary=2, share=1))
+        parts.triton.horns = {(b"second", 4), (b"around", 1)}
+        resample = Resampled(AROUND)
+        scored = await parts.score(resample=resample)
+        assert parts.triton.asked == {"video_scorer": 3, "video_scorer_canary": 3}
+        assert (scored.release.model_version, len(resample.asked), scored.second_look) == ("m/2", 1, True)
+        assert 4.75 in scored.tracks[0].looked_at_s
 
 
 class TestUnsoundPictures:

@@ -211,11 +211,27 @@ async def test_a_full_server_refuses_at_once() -> None:
 async def test_bad_requests_are_refused_before_any_work() -> None:
     async with serving() as served:
         beyond = [video(b"x", max_evidence_frames=count) for count in (-1, 65)]
-        for request in (pb.ScoreRequest(), *beyond):
+        unknown = pb.ScoreRequest.FromString(video(b"x").SerializeToString() + b"\x30\x07")  # field 6, 7
+        for request in (pb.ScoreRequest(), *beyond, unknown):
             assert reason(await refusal(served.stub.Score(request))) == "INVALID_REQUEST"
         assert served.pipeline.calls == []
         assert served.admission.in_flight == 0
         await served.stub.Score(video(b"x", max_evidence_frames=64))
+
+
+@pytest.mark.parametrize(
+    ("asked", "scrutiny"),
+    [
+        (pb.SCRUTINY_UNSPECIFIED, Scrutiny.NORMAL),
+        (pb.SCRUTINY_NORMAL, Scrutiny.NORMAL),
+        (pb.SCRUTINY_HIGH, Scrutiny.HIGH),
+    ],
+)
+async def test_scrutiny_is_normal_unless_more_is_asked_for(asked: int, scrutiny: Scrutiny) -> None:
+    async with serving() as served:
+        await served.stub.Score(video(b"x", scrutiny=asked))
+        await served.stub.Score(pb.ScoreRequest(uri="https://host/a", scrutiny=asked))
+        assert [call.scrutiny for call in served.pipeline.calls] == [scrutiny] * 2
 
 
 async def test_errors_and_surprises_of_scoring() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from scored_videos import scored_video
+from scored_videos import scored_video, seen_track
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
 from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.inference.observation import SeenTrack
 from wildgate_server.pipeline import Answer, ReadCost
-from wildgate_server.policy import Action, Judgement, LabelGroup
+from wildgate_server.policy import Action, Judgement, LabelGroup, LabelJudgement
 from wildgate_server.stages import Stage
 from wildgate_server.wire import encoded_verdict, status_of, verdict_of
 
@@ -81,6 +83,33 @@ def test_a_verdict_carries_everything() -> None:
         model_version="m/1",
         policy_version="p1",
         content_digest="blake3:00",
+    )
+
+
+def test_of_several_tracks_each_has_its_coverage() -> None:
+    default = seen_track()
+    [window] = default.windows
+    other = SeenTrack(replace(default.track, number=2, last_s=9.0), (replace(window, letterboxes=(None,) * 3),))
+    scored = scored_video(tracks=(default, other), second_look=True)
+    coverage = pb.Verdict.FromString(encoded_verdict(scored, max_gap_s=2.5)).coverage
+    assert (coverage.frames_looked_at, coverage.longest_gap_s, coverage.second_look) == (3, 2.0, True)
+    assert [(track.track, track.frames_looked_at, track.unsound_frames) for track in coverage.tracks] == [
+        (0, 3, 0),
+        (2, 0, 3),
+    ]
+    assert coverage.tracks[1].longest_gap_s == 9.0
+
+
+def test_what_was_not_looked_at_is_a_label_of_no_group() -> None:
+    unlooked = LabelJudgement("unlooked", None, Action.REVIEW, 0.0, 0, 8.0, ((1.0, 9.0),), 2)
+    judgement = Judgement(Action.REVIEW, (unlooked,))
+    [label] = pb.Verdict.FromString(encoded_verdict(scored_video(judgement=judgement), max_gap_s=2.5)).labels
+    assert label == pb.LabelVerdict(
+        label="unlooked",
+        action=pb.ACTION_REVIEW,
+        seconds=8.0,
+        track=2,
+        spans=[pb.TimeSpan(start_s=1.0, end_s=9.0)],
     )
 
 

@@ -125,8 +125,9 @@ async def test_windows_that_share_a_clip_are_asked_for_together(triton: Scripted
     first = ClipWindow(b"long", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 8)
     second = replace(first, frame_index=(4, 5, 6, 7), times_s=(4.0, 5.0, 6.0, 7.0))
     triton.horns, triton.bad = {(b"long", 6)}, {(b"long", 3)}
+    last = replace(GOOD, times_s=(8.0, 9.0, 10.0, 11.0))
     async with observing(triton) as observer:
-        observation = await observer.observe(sampled_video(windows=(first, second, GOOD)), monotonic() + 60)
+        observation = await observer.observe(sampled_video(windows=(first, second, last)), monotonic() + 60)
     assert triton.batches == [("video_scorer", [b"long", b"long"]), ("video_scorer", [b"good"])]
     assert [found.time_s for found in observation.detections] == [6.0]
     assert observation.tracks[0].unsound_s == (3.0,)
