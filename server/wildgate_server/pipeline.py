@@ -211,16 +211,21 @@ class ScoringPipeline:
         """
         sampled = _Sampled(source, scrutiny)
         if source.content_digest:
-            sampled.seed = self._secret.seed(source.content_digest)
-            await self._sample_as(sampled, Look(scrutiny, sampled.seed))
+            await self._sample_as(sampled, self._look(source.content_digest, scrutiny))
             return sampled
         first = await self._sample_as(sampled, PLAIN_LOOK)
-        sampled.seed = self._secret.seed(first.content_digest)
-        if scrutiny > Scrutiny.NORMAL or is_drawn(sampled.seed, self._random_share):
-            closer = await self._sample_as(sampled, Look(scrutiny, sampled.seed))
+        look = self._look(first.content_digest, scrutiny)
+        if look != PLAIN_LOOK:
+            closer = await self._sample_as(sampled, look)
             both = _joined_digest([first.content_digest, closer.content_digest])
             sampled.video = replace(closer, content_digest=both)
         return sampled
+
+    def _look(self, digest: str, scrutiny: Scrutiny) -> Look:
+        """How to look at what this digest identifies: as others are looked at, unless it is drawn or distrusted."""
+        seed = self._secret.seed(digest)
+        drawn = scrutiny > Scrutiny.NORMAL or is_drawn(seed, self._random_share)
+        return Look(scrutiny, seed if drawn else b"")
 
     async def _sample_as(self, sampled: _Sampled, look: Look) -> SampledVideo:
         started = monotonic()
@@ -232,7 +237,7 @@ class ScoringPipeline:
             read_bytes=video.read_bytes,
             read_requests=video.read_requests,
         )
-        sampled.add(video, taken_ms)
+        sampled.add(look, video, taken_ms)
         return video
 
     async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
@@ -245,10 +250,9 @@ class ScoringPipeline:
         parts = [digest]
 
         async def resample(sound: Places | None, near: Places) -> SampledVideo:
-            kept = sampled.video, sampled.timings
-            look = Look(sampled.scrutiny, sampled.seed, near=near, sound_keyframes=sound)
-            video = await self._sample_as(sampled, look)
-            sampled.video, sampled.timings = kept  # the time is the second look's
+            kept = sampled.look, sampled.video, sampled.timings
+            video = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
+            sampled.look, sampled.video, sampled.timings = kept  # the time is the second look's
             if video.content_bytes != sampled.video.content_bytes:
                 raise FetchFailed("the file was changed while it was looked at", field="source", retry_after_s=1.0)
             parts.append(video.content_digest)
@@ -292,13 +296,14 @@ class _Sampled:
 
     source: VideoSource
     scrutiny: Scrutiny
-    seed: bytes = b""
+    look: Look = PLAIN_LOOK
     video: SampledVideo = field(init=False, repr=False)
     timings: Timings = field(default_factory=dict)
     read: ReadCost | None = None
 
-    def add(self, video: SampledVideo, taken_ms: float) -> None:
+    def add(self, look: Look, video: SampledVideo, taken_ms: float) -> None:
         """Counts one more sampling, which took `taken_ms` in all."""
+        self.look = look
         waited_ms = max(taken_ms - video.read_ms - video.sample_ms, 0.0)
         spent = {Stage.READ: video.read_ms, Stage.SAMPLE: video.sample_ms, Stage.HANDOVER: waited_ms}
         self.video = video

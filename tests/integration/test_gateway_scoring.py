@@ -34,7 +34,7 @@ async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnder
     content = make_clip(BRIGHTENING)
     verdict = await gateway.client.score(Content(content), video_id="a")
 
-    assert verdict.action is Action.REVIEW  # only the last of the looked-at frames is bright enough to block
+    assert verdict.action is Action.REVIEW
     [label] = verdict.labels
     assert (label.label, label.action, label.group) == (LABEL, Action.REVIEW, LabelGroup.LIVE_ANIMAL)
     assert (label.taxon, label.cites_appendix) == ("Testudo hermanni", "II")
@@ -78,15 +78,13 @@ async def test_boxes_are_in_the_displayed_frame(
         assert (found.box.x1, found.box.y1, found.box.x2, found.box.y2) == pytest.approx(patch, abs=EDGE)
 
 
-@pytest.mark.parametrize(("bright_frames", "action"), [(1, Action.REVIEW), (2, Action.BLOCK)])
-async def test_bright_enough_in_enough_frames_blocks(
-    gateway: GatewayUnderTest, bright_frames: int, action: Action
-) -> None:
-    # From frame 16 on a picture reaches the policy's 0.45.
+@pytest.mark.parametrize(("bright_frames", "action"), [(0, Action.REVIEW), (1, Action.BLOCK)])
+async def test_what_is_bright_enough_blocks(gateway: GatewayUnderTest, bright_frames: int, action: Action) -> None:
+    # From frame 21 on a picture reaches the policy's 0.5.
     apart = tuple(2.5 * number for number in range(8))
-    spec = ClipSpec(times_s=apart, first_frame=8 + bright_frames, keyframe_interval=1)
+    spec = ClipSpec(times_s=apart, first_frame=13 + bright_frames, keyframe_interval=1)
     verdict = await gateway.client.score(Content(make_clip(spec)))
-    assert [found.score >= 0.45 for found in verdict.detections] == [number >= 8 - bright_frames for number in range(8)]
+    assert [found.score >= 0.5 for found in verdict.detections] == [number >= 8 - bright_frames for number in range(8)]
     assert verdict.action is action
 
 
@@ -187,7 +185,7 @@ async def test_a_file_below_the_allowed_root_scores_as_its_content_does(
     assert by_uri.content_digest.startswith("blake3-sampled:")
     assert as_content.content_digest.startswith("blake3:")
     assert as_content.video.read_requests == 0
-    assert 0 < by_uri.video.clip_bytes < by_uri.video.read_bytes < len(content) / 2
+    assert 0 < by_uri.video.clip_bytes < by_uri.video.read_bytes < len(content)
     assert by_uri.video.read_requests > 1
     video = replace(by_uri.video, read_bytes=as_content.video.read_bytes, read_requests=0)
     known_alike = replace(by_uri, content_digest=as_content.content_digest, video=video)

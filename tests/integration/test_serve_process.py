@@ -255,7 +255,7 @@ async def test_a_version_that_is_not_as_published_is_named(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (POLICY.replace("score: 0.45", "score: 1.45"), ["labels.yellow_patch.block.score", "1.45"]),
+        (POLICY.replace("score: 0.5", "score: 1.45"), ["labels.yellow_patch.block.score", "1.45"]),
         (POLICY, ["elephant_tusk"]),  # it is another detector's
     ],
     ids=["broken", "of another detector"],

@@ -30,7 +30,7 @@ labels:
     taxon: Testudo hermanni
     cites_appendix: II
     review: {{score: 0.02, seconds: 0}}
-    block: {{score: 0.45, seconds: 1}}
+    block: {{score: 0.5, seconds: 0}}
   {OTHER_LABEL}:
     group: product
     taxon: Manis

@@ -51,6 +51,8 @@ def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_e
     gaps = (after.time_s - before.time_s for before, after in pairwise(samples))
     if any(gap > max_gap_s + _ROUNDING_S for gap in gaps) or not all(sample.is_keyframe for sample in samples[:-1]):
         raise UnfitIndex("frames between keyframes are needed")
+    if samples[-1].time_s - samples[0].time_s <= max_gap_s:
+        raise UnfitIndex("one keyframe is too little to look at")
 
     @contextmanager
     def with_packets(needed: Sequence[Sequence[int]]) -> Iterator[list[Video]]:

@@ -46,7 +46,7 @@ def test_without_a_gpu_it_ends_at_once_with_one_sentence(tmp_path: Path, capsys:
 def test_a_clip_is_eight_keyframes_to_the_sampler(
     tmp_path: Path, model_repository: Path, kind: str, codec: str
 ) -> None:
-    tiny = replace(KINDS[kind], width=128, height=72, bit_rate=60_000)
+    tiny = replace(KINDS[kind], width=128, height=72, bit_rate=250_000)
     first, second = composed(tmp_path, [tiny, replace(tiny, seed=1)])
     assert first.read_bytes() != second.read_bytes()
     with av.open(str(first)) as container:
