@@ -49,7 +49,8 @@ async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnder
     assert (video.format, video.codec, video.width, video.height) == ("mov", "h264", 320, 240)
     assert video.content_bytes == len(content)
     assert 0 < video.clip_bytes < len(content)
-    assert {timing.stage for timing in verdict.timings} == set(Stage) - {Stage.CACHE, Stage.SHARED}  # there is no cache
+    unused = {Stage.CACHE, Stage.SHARED, Stage.SECOND_LOOK}
+    assert {timing.stage for timing in verdict.timings} == set(Stage) - unused
 
 
 async def test_scores_and_boxes_belong_to_their_frames(gateway: GatewayUnderTest) -> None:

@@ -521,9 +521,11 @@ class TestScrutiny:
 
 
 class TestDrawnFrames:
-    async def test_content_is_sampled_once_with_its_seed(self, parts: Parts) -> None:
-        await parts.content()
-        assert parts.scorer.looks == [Look(seed=SECRET.seed(DIGEST))]
+    async def test_content_that_is_drawn_is_sampled_once_with_its_seed(self, tmp_path: Path) -> None:
+        for share, seed in ((0.0, b""), (1.0, SECRET.seed(DIGEST))):
+            parts = Parts(tmp_path, random_share=share)
+            await parts.content()
+            assert parts.scorer.looks == [Look(seed=seed)]
 
     @pytest.mark.parametrize(("share", "scrutiny"), [(1.0, Scrutiny.NORMAL), (0.0, HIGH)])
     async def test_a_file_is_sampled_again_with_the_seed_of_what_it_holds(
