@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from time import monotonic
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo
@@ -17,7 +19,7 @@ from wildgate_server.policy import Judgement, Policy, Sighting, View
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
 from wildgate_server.sampling.look import Places
-from wildgate_server.sampling.plan import longest_gap_s
+from wildgate_server.sampling.timeline import gaps_s
 from wildgate_server.stages import Stage, Timings
 
 __all__ = ["Resample", "ScoredVideo", "Scorer"]
@@ -92,22 +94,23 @@ class Scorer:
         began = monotonic()
         looked_s = 0.0
         with self._router.held() as releases:
-            seen, sound = await self._look_soundly(video, releases, deadline, resample)
-            if sound is not video:
+            seen, video, believed = await self._look_soundly(video, releases, deadline, resample)
+            if believed is not None:
                 looked_s += monotonic() - began - seen[0].infer_ms / 1e3
             # One policy per verdict: the one in force now, which knows the labels of every release that may answer.
             policy = self.policy
             judging = monotonic()
             opinions = [Opinion(each, _judge(policy, each)) for each in seen]
             judged_s = monotonic() - judging
-            more = await self._second_look(opinions, releases, deadline, resample) if resample else None
+            again = partial(resample, believed) if resample else None
+            more = await self._second_look(opinions, releases, deadline, again) if again else None
             if more:
                 looked_s += monotonic() - judging - judged_s
                 judging = monotonic()
                 opinions = [Opinion(each, _judge(policy, each)) for each in more]
                 judged_s += monotonic() - judging
         if len(opinions) > 1:
-            compare(opinions[0], opinions[1], sound.content_digest, self._metrics)
+            compare(opinions[0], opinions[1], video.content_digest, self._metrics)
         observation, judgement = opinions[0].observation, opinions[0].judgement
         making = monotonic()
         evidence = await evidence_frames(self._frames, observation, max_evidence_frames, deadline)
@@ -120,7 +123,7 @@ class Scorer:
         if looked_s:
             timings[Stage.SECOND_LOOK] = looked_s * 1e3
         return ScoredVideo(
-            video=sound,
+            video=video,
             tracks=observation.tracks,
             judgement=judgement,
             policy=policy,
@@ -128,13 +131,16 @@ class Scorer:
             evidence=evidence,
             timings=timings,
             second_look=more is not None,
-            looked_again=more is not None or sound is not video,
+            looked_again=more is not None or believed is not None,
         )
 
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
-    ) -> tuple[list[Observation], SampledVideo]:
-        """What is seen of the video, or of it as sampled once more where that leaves shorter gaps."""
+    ) -> tuple[list[Observation], SampledVideo, Places | None]:
+        """What is seen of the video, or of it as sampled once more where that leaves shorter gaps, and which.
+
+        With it the keyframes that alone are believed then, as in `Look`.
+        """
         seen: list[Observation] = []
         refused: CorruptVideo | None = None
         try:
@@ -144,16 +150,21 @@ class Scorer:
         if resample and (not seen or seen[0].unsound):
             self._metrics.looked_again("unsound")
             with suppress(InvalidVideo):
-                again = await resample(seen[0].sound if seen else (), ())
+                believed = seen[0].sound if seen else ()
+                again = await resample(believed, ())
                 observations = await self._look(again, releases, deadline)
-                if not seen or _longest_gap_s(observations[0]) < _longest_gap_s(seen[0]):
-                    return observations, replace(again, content_digest=video.content_digest)
+                if not seen or _gaps_s(observations[0]) < _gaps_s(seen[0]):
+                    return observations, replace(again, content_digest=video.content_digest), believed
         if refused:
             raise refused
-        return seen, video
+        return seen, video, None
 
     async def _second_look(
-        self, opinions: Sequence[Opinion], releases: Releases, deadline: float, resample: Resample
+        self,
+        opinions: Sequence[Opinion],
+        releases: Releases,
+        deadline: float,
+        around: Callable[[Places], Awaitable[SampledVideo]],
     ) -> list[Observation] | None:
         """What is seen with more frames around sightings that may call for a graver action; None if there are none."""
         doubts = [doubt for opinion in opinions for doubt in opinion.judgement.doubts]
@@ -163,7 +174,7 @@ class Scorer:
         strongest = sorted(doubts, key=lambda doubt: (-doubt.action, -doubt.score, doubt.track, doubt.time_s))
         near = tuple(dict.fromkeys((doubt.track, doubt.time_s) for doubt in strongest))[:_MOST_DOUBTS]
         try:
-            more = await self._look(await resample(None, near), releases, deadline)
+            more = await self._look(await around(near), releases, deadline)
         except InvalidVideo:  # nothing more can be looked at
             return None
         by_version = {each.release.version: each for each in more}
@@ -198,5 +209,7 @@ def _judge_track(policy: Policy, seen: SeenTrack) -> Judgement:
     return policy.judge(sightings, View(seen.track.first_s, seen.track.last_s, seen.frames, seen.track.number))
 
 
-def _longest_gap_s(observation: Observation) -> float:
-    return max(longest_gap_s(seen.track.first_s, seen.looked_at_s, seen.track.last_s) for seen in observation.tracks)
+def _gaps_s(observation: Observation) -> list[float]:
+    """The stretches of all tracks without a looked-at frame, the longest first: one that stays hides no shorter one."""
+    by_track = (gaps_s(seen.track.first_s, seen.looked_at_s, seen.track.last_s) for seen in observation.tracks)
+    return sorted(chain.from_iterable(by_track), reverse=True)

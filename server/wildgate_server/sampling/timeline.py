@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.sampling_config import SamplingConfig
 
-__all__ = ["ROUNDING_S", "Pick", "Timeline", "longest_gap_s"]
+__all__ = ["ROUNDING_S", "Pick", "Timeline", "gaps_s", "longest_gap_s"]
 
 ROUNDING_S = 1e-6
 """Presentation times are rationals rounded to floats."""
@@ -33,10 +33,11 @@ def longest_gap_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -
 
     `looked_at_s` is ascending and lies within; with none the whole video is the gap.
     """
-    return round(max(_gaps_s(first_s, looked_at_s, last_s)), 6)
+    return round(max(gaps_s(first_s, looked_at_s, last_s)), 6)
 
 
-def _gaps_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> Iterator[float]:
+def gaps_s(first_s: float, looked_at_s: Sequence[float], last_s: float) -> Iterator[float]:
+    """The stretches without a looked-at frame between `first_s` and `last_s`, in seconds, in time order."""
     return (after - before for before, after in pairwise((first_s, *looked_at_s, last_s)))
 
 
@@ -86,7 +87,7 @@ class Timeline:
 
     def gaps_s(self, picks: Sequence[Pick]) -> list[float]:
         """The stretches without a looked-at frame that picks leave, the longest first."""
-        return sorted(_gaps_s(self.times[0], [pick.time_s for pick in picks], self.times[-1]), reverse=True)
+        return sorted(gaps_s(self.times[0], [pick.time_s for pick in picks], self.times[-1]), reverse=True)
 
     def cover(
         self, max_gap_s: float, config: SamplingConfig, between_s: float = 0.0, start: int | None = None

@@ -195,6 +195,23 @@ class TestUnsoundPictures:
         assert scored.tracks[0].unsound_s == (3.0,)
         assert scored.looked_again is False
 
+    async def test_they_count_where_a_longer_gap_stays(self, parts: Parts) -> None:
+        late = ClipWindow(b"late", (0, 4, 4, 4), (3.5, 9.0), 5, (0.75, 1.0))
+        parts.video = sampled_video(windows=(WINDOWS[0], late))
+        parts.triton.bad = {(b"first", 5)}
+        parts.triton.horns = {(b"better", 2)}
+        scored = await parts.score(resample=Resampled(self.BETTER, late))
+        assert (scored.tracks[0].unsound_s, scored.judgement.action) == ((), Action.BLOCK)
+
+    async def test_a_second_look_at_them_believes_the_same_keyframes(self, parts: Parts) -> None:
+        parts.triton.bad = {(b"first", 5)}
+        parts.triton.horns = {(b"better", 0)}
+        brief = ClipWindow(b"better", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4, (0.1, 1.0, 1.0, 1.0))
+        resample = Resampled(brief, WINDOWS[1])
+        await parts.score(resample=resample)
+        sound = ((0, 0.0), (0, 1.0), (0, 3.0), (0, 3.5), (0, 4.25))
+        assert resample.asked == [(sound, ()), (sound, ((0, 0.0),))]
+
     async def test_a_video_of_which_nothing_was_sound_gets_a_second_chance(self, parts: Parts) -> None:
         parts.triton.refused = {b"first", b"second"}
         resample = Resampled(self.BETTER)
