@@ -68,7 +68,7 @@ def samples_of(packets: Iterable[VideoPacket], stream: VideoStream, is_fragmente
         reorder=MOST_REORDERED if stream.codec_context.codec.canonical_name in _REORDERING else 0,
     )
     rate = _frame_rate(stream)
-    if len(facts) == 1 or (has_clock and not has_stopped(clock, rate)):
+    if len(facts) == 1 or (has_clock and not _indexed_at_one_time(stream) and not has_stopped(clock, rate)):
         times = times_by_clock(clock, rate)
     elif isinstance(packets, Sequence):
         times = times_at_rate(presentation_order(packets, stream), rate)
@@ -103,6 +103,12 @@ def without_empty_ends(
     order = sorted((place for place, sample in enumerate(samples) if sample.displayed), key=time_of)
     empty = {*takewhile(is_empty, order), *takewhile(is_empty, reversed(order))}
     return [sample._replace(displayed=False) if at in empty else sample for at, sample in enumerate(samples)]
+
+
+def _indexed_at_one_time(stream: VideoStream) -> bool:
+    """Whether the index of ISO media has all frames at one time, whatever FFmpeg's parsers make of that."""
+    entries = [*stream.index_entries] if stream.container.format.name.startswith("mov") else []
+    return len(entries) > 1 and entries[0].timestamp == entries[-1].timestamp  # which ascend
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:

@@ -68,6 +68,17 @@ def test_frames_that_are_only_listed_as_keyframes_are_not_taken_for_them(codec: 
     assert lying.windows[0].coded_frames > len(looked_at(truth)), "frames between keyframes come with what they need"
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_frames_that_all_last_no_time_are_shown_at_a_rate(codec: str) -> None:
+    """FFmpeg's parser of MPEG-4 would have each of them last as long as the video is said to be."""
+    mp4 = bytearray(film(codec))
+    (count,) = struct.unpack_from(">I", mp4, at := mp4.index(b"stts") + 8)
+    for entry in range(count):
+        struct.pack_into(">I", mp4, at + 8 + 8 * entry, 0)
+    track = sample(bytes(mp4)).default_track
+    assert 2.0 < track.last_s - track.first_s < 6.0
+
+
 def test_frames_before_the_only_keyframe_that_is_listed_are_of_the_video() -> None:
     truth = sample(film())
     lying = sample(with_sync_samples(film(), 60))
