@@ -68,7 +68,8 @@ def samples_of(packets: Iterable[VideoPacket], stream: VideoStream, is_fragmente
         reorder=MOST_REORDERED if stream.codec_context.codec.canonical_name in _REORDERING else 0,
     )
     rate = _frame_rate(stream)
-    if len(facts) == 1 or (has_clock and not _indexed_at_one_time(stream) and not has_stopped(clock, rate)):
+    stopped = has_stopped(clock, rate) or (len(facts) >= rate and _indexed_at_one_time(stream))  # a second or more
+    if len(facts) == 1 or (has_clock and not stopped):
         times = times_by_clock(clock, rate)
     elif isinstance(packets, Sequence):
         times = times_at_rate(presentation_order(packets, stream), rate)
