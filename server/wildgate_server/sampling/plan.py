@@ -104,6 +104,8 @@ def _looked_at(
     """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
     closely = look.scrutiny >= Scrutiny.HIGH
     picks = _evenly(timeline, config, look, limit)
+    if closely:
+        picks = _added(picks, _toward_end(picks, timeline, config.max_gap_s), config, limit)
     if any(sample.size_bytes for sample in samples if not sample.is_keyframe):
         sizes = Sizes(samples, timeline, codec)
         if not sizes.tell and config.max_gap_s > _UNTOLD_GAP_S:
@@ -113,7 +115,8 @@ def _looked_at(
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
-        picks = _if_cheap(picks, partial(_inside, picks, timeline, _INSIDE_S), config, limit)
+        inside_s = _CLOSER_S if closely else _INSIDE_S
+        picks = _if_cheap(picks, partial(_inside, picks, timeline, inside_s), config, limit)
         picks = _if_cheap(picks, partial(_beside, picks, timeline), config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
@@ -221,22 +224,28 @@ def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int)
 
 
 def _beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
-    """The frames before the last ones of runs, for what flashes."""
-    ends = {pick.keyframe: pick for pick in sorted(picks, key=lambda pick: pick.sample)}.values()
-    places = [timeline.place_of(pick.sample) for pick in ends if pick.sample != pick.keyframe]
-    return [timeline.pick(place - 1) for place in places if place][:most]
+    """The frames before the last ones of runs, for what flashes, unless another look in the run is an odd number of
+    frames away."""
+    places: dict[int, list[int]] = {}
+    for pick in picks:
+        if pick.sample != pick.keyframe and (place := timeline.place_of(pick.sample)):
+            places.setdefault(pick.keyframe, []).append(place)
+    ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
+    return [timeline.pick(end - 1) for end in ends][:most]
+
+
+def _toward_end(picks: Sequence[Pick], timeline: Timeline, max_gap_s: float) -> list[Pick]:
+    """A frame of what is shown after the last look, where that is longer than a gap: so may a last picture be shown."""
+    last = timeline.pick(len(timeline.times) - 1)
+    end_s = last.time_s + last.shown_s
+    if end_s - picks[-1].time_s <= max_gap_s + ROUNDING_S:
+        return []
+    return [*map(timeline.pick, timeline.near((picks[-1].time_s + end_s) / 2, end_s)[:1])]
 
 
 def _closer(picks: list[Pick], timeline: Timeline, look: Look, config: SamplingConfig, limit: CostLimit) -> list[Pick]:
-    """With what high scrutiny adds: the end, more of what is decoded anyway, and frames behind keyframes.
-
-    Those cost least where keyframes alone are looked at. Of what is decoded the seed draws one more.
-    """
-    last = timeline.pick(len(timeline.times) - 1)
-    if last.time_s + last.shown_s - picks[-1].time_s > config.max_gap_s + ROUNDING_S:
-        middle = timeline.near((picks[-1].time_s + last.time_s + last.shown_s) / 2, last.time_s)
-        picks = _added(picks, map(timeline.pick, middle[:1]), config, limit)
-    picks = _added(picks, _inside(picks, timeline, _CLOSER_S, config.max_frames - len(picks)), config, limit)
+    """With what high scrutiny adds: of what is decoded one that the seed draws, and frames behind keyframes, which cost
+    least where these alone are looked at."""
     runs = [pick for pick in picks if pick.sample != pick.keyframe]
     if runs and look.seed:
         run = runs[draw(look.seed, "run", len(runs))]
