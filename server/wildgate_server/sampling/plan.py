@@ -104,6 +104,8 @@ def _looked_at(
     """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
     closely = look.scrutiny >= Scrutiny.HIGH
     picks = _evenly(timeline, config, look, limit)
+    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
+        picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     if closely:
         picks = _added(picks, _toward_end(picks, timeline, config.max_gap_s), config, limit)
     if any(sample.size_bytes for sample in samples if not sample.is_keyframe):
@@ -123,8 +125,6 @@ def _looked_at(
     elif is_drawn(look.seed, config.random_share):
         anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
         picks = _added(picks, [anywhere], config, limit)
-    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
-        picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     return picks
 
 
@@ -191,10 +191,11 @@ def _if_cheap(
 ) -> list[Pick]:
     """With all frames of `more`, which takes how many, if that costs little; else with what windows have room for."""
     spare = -len(picks) % config.frames_per_window
-    merged = _added(picks, more(config.max_frames - len(picks)), config, limit)
-    if limit.cost(merged) <= _LITTLE * limit.cost(picks):
-        return merged
-    return _added(picks, more(spare), config, limit) if spare else picks
+    for most in (config.max_frames - len(picks), spare):
+        merged = _merged(picks, more(most))
+        if limit.cost(merged) <= _LITTLE * limit.cost(picks) and limit.affords(merged):
+            return merged
+    return picks
 
 
 def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) -> list[Pick]:
@@ -291,8 +292,12 @@ def _added(picks: list[Pick], more: Iterable[Pick], config: SamplingConfig, limi
     taken = {pick.time_s for pick in picks}
     fresh = [pick for pick in more if pick.time_s not in taken][: max(config.max_frames - len(picks), 0)]
     while fresh:
-        merged = sorted({pick.time_s: pick for pick in (*fresh, *picks)}.values())
+        merged = _merged(picks, fresh)
         if limit.affords(merged):
             return merged
         del fresh[len(fresh) // 2 :]
     return picks
+
+
+def _merged(picks: Sequence[Pick], more: Sequence[Pick]) -> list[Pick]:
+    return sorted({pick.time_s: pick for pick in (*more, *picks)}.values())

@@ -30,7 +30,7 @@ from wildgate_server.sampling.timeline import Pick, Timeline
 __all__ = ["Sizes"]
 
 _AROUND = 20  # frames before, and after, that one is held against
-_SMALL, _STANDS_OUT = 0.15, 3.0  # of a keyframe, of the quartile around it: a new picture, if such are few
+_SMALL, _STANDS_OUT = 0.08, 4.5  # of a keyframe, of the quartile around it: a new picture, if such are few
 _LARGE, _RISES = 0.3, 2.5
 _AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25  # likewise if such are few
 _FEW_PER_S = 0.34

@@ -82,7 +82,7 @@ def plan_tracks(
     costs = {number: plan.cost(tracks[number]) for number, plan in found.items()}
     if _Cost(*map(sum, zip(*costs.values(), strict=True))).share_of(left) <= 1:
         return plans
-    cheapest_first = sorted(found, key=lambda number: costs[number].share_of(left))
+    cheapest_first = sorted(found, key=lambda number: (costs[number].share_of(left), costs[number]))
     for place, number in enumerate(cheapest_first):
         frames, decoded, size = (max(1, part // (len(found) - place)) for part in left)
         share = replace(config, max_frames=frames, max_decoded_frames=decoded, max_clip_bytes=size)
