@@ -201,8 +201,8 @@ def _if_cheap(
 def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) -> list[Pick]:
     """Frames of the runs that are decoded anyway, so many that none of a run is farther than a step from the next.
 
-    If these are more than `most`, the step is longer. They are an odd number of frames before the last one of the run:
-    where every second frame shows something else, both are looked at.
+    If these are more than `most`, the step is longer. Where steps are short, they are an odd number of frames before
+    the last one of the run: if every second frame shows something else, both are looked at.
     """
     inside: list[Pick] = []
     for before, pick in zip([None, *picks], picks, strict=False):
@@ -216,7 +216,9 @@ def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int)
         parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
         for part in range(follows, parts):
             place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
-            each = timeline.pick(place if part == 0 or (end - place) % 2 else max(place - 1, start))
+            each = timeline.pick(
+                place if part == 0 or step_s >= _INSIDE_S or (end - place) % 2 else max(place - 1, start)
+            )
             if each.keyframe == pick.keyframe and each.sample < pick.sample:
                 inside.append(each)
     if len(inside) <= most or step_s > timeline.duration_s:
