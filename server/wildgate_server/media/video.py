@@ -57,7 +57,7 @@ _CLIP_FORMATS = (
     _ClipFormat("apng"),
     _ClipFormat("nut", _NUT_OPTIONS, exact=True, named=True),
 )
-_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/model.py`
+_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/decoding.py`
 _CLIP_TICK = Fraction(1, 1000)
 _CLIP_FRAME_TICKS = 40
 
