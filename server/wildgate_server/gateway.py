@@ -227,7 +227,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
     backend = settings.backend
     if backend.profile == "gpu" and backend.target is None:
         raise SettingsConflict(
-            "backend.profile gpu wants an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
+            "backend.profile gpu needs an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
         )
     manifest = load_manifest(backend.model_repository)
     releases = load_serving_release(backend.model_repository, manifest)

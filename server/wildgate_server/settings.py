@@ -68,7 +68,7 @@ class ServerSettings(BaseSettings):
         if file is None:
             return init_settings, env_settings
         if not Path(file).is_file():
-            raise SettingsError(f"{_CONFIG_VARIABLE}: no file lies at {file}")
+            raise SettingsError(f"{_CONFIG_VARIABLE}: there is no file {file}")
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
     endpoint: EndpointSettings = EndpointSettings()

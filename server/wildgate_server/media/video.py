@@ -167,7 +167,7 @@ class Video:
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
-            f"no clip format takes codec {self.codec}",
+            f"no clip container can carry codec {self.codec}",
             metadata={"codec": self.codec, "profile": self.profile},
             field="source",
         )

@@ -86,7 +86,7 @@ def test_a_file_lies_between_environment_and_defaults(monkeypatch: pytest.Monkey
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WILDGATE_CONFIG", "/nowhere/wildgate.yaml")
     assert serve_command([]) == 2
-    assert "WILDGATE_CONFIG: no file lies at /nowhere/wildgate.yaml" in capsys.readouterr().err
+    assert "WILDGATE_CONFIG: there is no file /nowhere/wildgate.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
