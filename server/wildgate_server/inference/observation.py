@@ -161,13 +161,15 @@ class Observer:
             if len(versions := {row.version for row in rows}) <= 1:
                 break
         else:
-            raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
+            raise BackendUnavailable(
+                f"the versions {sorted(versions)} of the detector answer in turn", retry_after_s=1.0
+            )
         tracks = tuple(
             SeenTrack(inquiry.track, tuple(seen for seen, _ in answers))
             for inquiry, answers in zip(inquiries, by_track, strict=True)
         )
         if not any(seen.looked_at_s for seen in tracks):
-            raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
+            raise CorruptVideo("none of the chosen frames can be decoded", field="source")
         return Observation(
             release=self._router.release(versions.pop()),
             tracks=tracks,
@@ -208,7 +210,7 @@ class _Inquiry:
         except RowRefused as refusal:
             if refusal.unsupported and self.required:
                 raise UnsupportedCodec(
-                    f"the detector's decoder does not know codec {self.track.codec}",
+                    f"there is no decoder for codec {self.track.codec}",
                     metadata={"codec": self.track.codec, "profile": self.track.profile},
                     field="source",
                 ) from None

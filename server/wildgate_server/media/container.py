@@ -68,7 +68,7 @@ def open_video(
     except MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise NotAVideo(f"no media container that can be read: {_ffmpeg_reason(error)}", field="source") from None
+        raise NotAVideo(f"not a media file that can be read: {_ffmpeg_reason(error)}", field="source") from None
     with container:
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)

@@ -57,7 +57,7 @@ _CLIP_FORMATS = (
     _ClipFormat("apng"),
     _ClipFormat("nut", _NUT_OPTIONS, exact=True, named=True),
 )
-_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/model.py`
+_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/decoding.py`
 _CLIP_TICK = Fraction(1, 1000)
 _CLIP_FRAME_TICKS = 40
 
@@ -167,7 +167,7 @@ class Video:
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
-            f"no clip format takes codec {self.codec}",
+            f"no clip container can carry codec {self.codec}",
             metadata={"codec": self.codec, "profile": self.profile},
             field="source",
         )

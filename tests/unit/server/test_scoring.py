@@ -293,7 +293,7 @@ async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
 async def test_versions_that_keep_taking_turns_are_given_up(parts: Parts) -> None:
     parts.router.expect(releases(2))
     parts.triton.answers = cycle([1, 2])
-    with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector take turns") as refusal:
+    with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector answer in turn") as refusal:
         await parts.score()
     assert refusal.value.retry_after_s
     assert parts.triton.asked == {"video_scorer": 6}
