@@ -117,9 +117,10 @@ def _looked_at(
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
-        apart_s = CLOSELY_APART_S if closely else APART_S
-        picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
-        picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
+        if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
+            apart_s = CLOSELY_APART_S if closely else APART_S
+            picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
+            picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
     elif is_drawn(look.seed, config.random_share):
