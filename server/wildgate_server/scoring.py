@@ -170,7 +170,7 @@ class Scorer:
         by_version = {each.release.version: each for each in more}
         seen = [opinion.observation for opinion in opinions if opinion.observation.release.version in by_version]
         # None where another version has come into force in between: a verdict is that of one version.
-        return [each.and_(by_version[each.release.version]) for each in seen] or None
+        return [each.joined_with(by_version[each.release.version]) for each in seen] or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""

@@ -71,7 +71,7 @@ class SeenTrack:
         """When the looked-at frames are shown that are damaged in the file itself, in seconds."""
         return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
-    def and_(self, more: SeenTrack) -> SeenTrack:
+    def joined_with(self, more: SeenTrack) -> SeenTrack:
         """With what a second look at the same track saw; frames that were looked at before count once."""
         known = {*self.looked_at_s}
         fresh = [
@@ -114,10 +114,12 @@ class Observation:
         """The looked-at frames: each its track's number and its time in seconds."""
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
 
-    def and_(self, more: Observation) -> Observation:
+    def joined_with(self, more: Observation) -> Observation:
         """With what the same release saw at a second look."""
         again = {seen.track.number: seen for seen in more.tracks}
-        tracks = (seen.and_(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks)
+        tracks = (
+            seen.joined_with(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks
+        )
         return replace(self, tracks=tuple(tracks))
 
 
