@@ -127,9 +127,10 @@ class Scorer:
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
     ) -> tuple[list[Observation], SampledVideo, Places | None]:
-        """What is seen in the video, and the video: as it was sampled, or once more where that leaves shorter gaps.
+        """What is seen in the video, and in it as sampled once more where that leaves shorter gaps.
 
-        In the second case also the keyframes that alone are believed from then on, as in `Look`.
+        Also the video as it was sampled last and, in the second case, the keyframes that alone are believed from then
+        on, as in `Look`.
         """
         seen: list[Observation] = []
         refused: CorruptVideo | None = None
@@ -142,9 +143,10 @@ class Scorer:
             with suppress(InvalidVideo):
                 believed = seen[0].sound if seen else ()
                 again = await resample(believed, ())
-                observations = await self._look(again, releases, deadline)
-                if not seen or _gaps_s(observations[0]) < _gaps_s(seen[0]):
-                    return observations, replace(again, content_digest=video.content_digest), believed
+                more = await self._look(again, releases, deadline)
+                merged = _merged(seen, more, Observation.repaired_by) if seen else more
+                if merged and (not seen or _gaps_s(merged[0]) < _gaps_s(seen[0])):
+                    return merged, replace(again, content_digest=video.content_digest), believed
         if refused:
             raise refused
         return seen, video, None
@@ -167,10 +169,7 @@ class Scorer:
             more = await self._look(await around(near), releases, deadline)
         except InvalidVideo:  # nothing more can be looked at
             return None
-        by_version = {each.release.version: each for each in more}
-        seen = [opinion.observation for opinion in opinions if opinion.observation.release.version in by_version]
-        # None where another version has come into force in between: a verdict is that of one version.
-        return [each.joined_with(by_version[each.release.version]) for each in seen] or None
+        return _merged([opinion.observation for opinion in opinions], more, Observation.joined_with) or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""
@@ -188,6 +187,16 @@ class Scorer:
             if isinstance(answer, Exception):
                 self.metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
+
+
+def _merged(
+    seen: Sequence[Observation],
+    more: Sequence[Observation],
+    merge: Callable[[Observation, Observation], Observation],
+) -> list[Observation]:
+    """What each version saw in both; none of one that came into force meanwhile: a verdict is that of one."""
+    by_version = {each.release.version: each for each in more}
+    return [merge(each, by_version[each.release.version]) for each in seen if each.release.version in by_version]
 
 
 def _judge(policy: Policy, observation: Observation) -> Judgement:

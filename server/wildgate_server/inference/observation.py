@@ -29,13 +29,21 @@ _T = TypeVar("_T")
 class SeenWindow:
     """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
 
-    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them.
+    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them. `superseded`:
+    what of it is not sound was asked for in another way.
     """
 
     window: ClipWindow
     letterboxes: tuple[Letterbox | None, ...]
     detections: tuple[Detection, ...]
     damaged_s: tuple[float, ...] = ()
+    superseded: bool = False
+
+    @property
+    def places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
+        """The frames that were to be looked at."""
+        shown_s = self.window.shown_s or (0.0,) * len(self.window.times_s)
+        return zip(map(ShownFrame, self.window.times_s, shown_s), self.letterboxes, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class SeenTrack:
     @property
     def frames(self) -> tuple[ShownFrame, ...]:
         """The looked-at frames, ascending: those that are sound, or damaged for players, too."""
-        shown = {frame.time_s: frame for frame, letterbox in self._places() if letterbox}
+        shown = {frame.time_s: frame for seen in self.windows for frame, letterbox in seen.places if letterbox}
         return tuple(shown[time_s] for time_s in sorted(shown))
 
     @property
@@ -64,7 +72,8 @@ class SeenTrack:
     @property
     def unsound_s(self) -> tuple[float, ...]:
         """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
-        return tuple(sorted({frame.time_s for frame, _ in self._places()} - {*self.looked_at_s}))
+        asked = {frame.time_s for seen in self.windows if not seen.superseded for frame, _ in seen.places}
+        return tuple(sorted(asked - {*self.looked_at_s}))
 
     @property
     def damaged_s(self) -> tuple[float, ...]:
@@ -72,7 +81,7 @@ class SeenTrack:
         return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
     def joined_with(self, more: SeenTrack) -> SeenTrack:
-        """With what a second look at the same track saw; frames that were looked at before count once."""
+        """With what another look at the same track saw; frames that were looked at in both count once."""
         known = {*self.looked_at_s}
         fresh = [
             replace(seen, detections=tuple(found for found in seen.detections if found.time_s not in known))
@@ -80,10 +89,9 @@ class SeenTrack:
         ]
         return SeenTrack(self.track, (*self.windows, *fresh))
 
-    def _places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
-        for seen in self.windows:
-            shown_s = seen.window.shown_s or (0.0,) * len(seen.window.times_s)
-            yield from zip(map(ShownFrame, seen.window.times_s, shown_s), seen.letterboxes, strict=True)
+    def superseded(self) -> SeenTrack:
+        """The same, where what is not sound was asked for in another way."""
+        return SeenTrack(self.track, tuple(replace(seen, superseded=True) for seen in self.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +123,16 @@ class Observation:
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
 
     def joined_with(self, more: Observation) -> Observation:
-        """With what the same release saw at a second look."""
+        """With what the same release saw at another look."""
         again = {seen.track.number: seen for seen in more.tracks}
         tracks = (
             seen.joined_with(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks
         )
         return replace(self, tracks=tuple(tracks))
+
+    def repaired_by(self, more: Observation) -> Observation:
+        """With what the same release saw where this is not sound."""
+        return replace(self, tracks=tuple(seen.superseded() for seen in self.tracks)).joined_with(more)
 
 
 class Observer:

@@ -141,7 +141,10 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             parts = zip(streams, samples, needed, strict=True)
             return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
-        tracks = [IndexedTrack(known, number=stream.index) for known, stream in zip(samples, streams, strict=True)]
+        tracks = [
+            IndexedTrack(known, number=stream.index, codec=stream.codec_context.codec.canonical_name)
+            for known, stream in zip(samples, streams, strict=True)
+        ]
         yield Reading(tracks, with_packets)
 
 

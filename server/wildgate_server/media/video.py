@@ -227,13 +227,15 @@ class IndexedTrack:
     """A video track's samples, in decode order, and its number among the file's streams.
 
     `declared_end_s` is when a track that cannot be read to its end says that it ends, in seconds, if it does.
-    `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown.
+    `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown. `codec` is
+    FFmpeg's name, empty where only keyframes are known.
     """
 
     samples: Sequence[Sample]
     declared_end_s: float | None = None
     number: int = 0
     keyframes_only: bool = False
+    codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
