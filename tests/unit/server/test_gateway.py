@@ -88,11 +88,6 @@ async def test_a_redis_without_its_client_is_named_with_its_remedy(
         await started(configured)
 
 
-async def test_a_missing_model_repository_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsConflict, match=r"there is no directory .*/none; .* --model-repository"):
-        await started(settings(tmp_path / "none", tmp_path))
-
-
 async def test_profile_gpu_wants_an_external_triton(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsConflict, match=r"backend\.profile gpu needs an external Triton"):
         await started(settings(repository, tmp_path, profile="gpu"))
