@@ -168,7 +168,7 @@ class Scorer:
             more = await self._look(await around(near), releases, deadline)
         except InvalidVideo:  # nothing more can be looked at
             return None
-        return _merged([opinion.observation for opinion in opinions], more, Observation.and_) or None
+        return _merged([opinion.observation for opinion in opinions], more, Observation.joined_with) or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""
