@@ -94,8 +94,7 @@ class Sizes:
             return []
         looked_at_s = [pick.time_s for pick in picks]
         unseen: list[tuple[float, Pick]] = []
-        for picture, following in pairwise([*self._new, None]):
-            assert picture is not None
+        for picture, following in zip(self._new, [*self._new[1:], None], strict=False):
             end_s = following.first_s if following else self._timeline.times[-1]
             key = bisect_left(self._key_times, picture.last_s)
             end_s = min([end_s, *self._key_times[key : key + 1]])

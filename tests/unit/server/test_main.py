@@ -21,7 +21,7 @@ def _logging_as_before() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (["--model-repository", "no/such/place"], ["no/such/place", "cannot be read"]),
+        (["--model-repository", "no/such/place"], ["no/such/place", "start in a checkout"]),
         (["--backend.profile", "rtx"], ["model.rtx", "wildgate-build engine", "--target rtx"]),
     ],
     ids=["repository", "engine"],
