@@ -17,13 +17,16 @@ _SPARSER = 1.2  # by how much they are farther apart where these are too many
 def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) -> list[Pick]:
     """Frames of the runs that are decoded anyway, so many that none of a run is farther than a step from the next.
 
-    If these are more than `most`, the step is longer. Where steps are short, they are an odd number of frames before
-    the last one of the run: if every second frame shows something else, both are looked at.
+    If these are more than `most`, the step is longer. Where steps are short and most runs end an even number of frames
+    behind their keyframes, these frames are an odd one behind, and the other way round: if every second frame shows
+    something else, both are looked at.
     """
     found: list[Pick] = []
-    for before, pick in zip([None, *picks], picks, strict=False):
-        start, end = timeline.place_of(pick.keyframe), timeline.place_of(pick.sample)
-        if start is None or end is None or pick.sample == pick.keyframe:
+    ends = [(timeline.place_of(pick.keyframe), timeline.place_of(pick.sample)) for pick in picks]
+    lengths = [end - start for start, end in ends if start is not None and end is not None and end > start]
+    usual = 2 * sum(length % 2 for length in lengths) > len(lengths)
+    for before, pick, (start, _) in zip([None, *picks], picks, ends, strict=False):
+        if start is None or pick.sample == pick.keyframe:
             continue
         start_s = timeline.times[start]
         follows = before is not None and before.time_s > start_s - step_s / 2
@@ -32,9 +35,8 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
         parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
         for part in range(follows, parts):
             place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
-            each = timeline.pick(
-                place if part == 0 or step_s >= APART_S or (end - place) % 2 else max(place - 1, start)
-            )
+            is_usual = (place - start) % 2 == usual and part > 0 and step_s < APART_S
+            each = timeline.pick(max(place - is_usual, start))
             if each.keyframe == pick.keyframe and each.sample < pick.sample:
                 found.append(each)
     if len(found) <= most or step_s > timeline.duration_s:

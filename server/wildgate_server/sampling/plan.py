@@ -39,7 +39,7 @@ _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look 
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
 _UNTOLD_GAP_S = 1.0  # where sizes tell nothing
 _RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
-_LITTLE = 1.1  # what may be added for the sake of shorter shots, as a multiple of what a video costs
+_LITTLE = 1.16  # what may be added for the sake of shorter shots, as a multiple of what a video costs
 _AROUND_S = (0.25, -0.25, 0.5, -0.5)  # of a sighting, the most telling first
 _STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
 _MOST_AROUND = 32  # frames, for all sightings together
@@ -117,9 +117,10 @@ def _looked_at(
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
-        apart_s = CLOSELY_APART_S if closely else APART_S
-        picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
-        picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
+        if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
+            apart_s = CLOSELY_APART_S if closely else APART_S
+            picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
+            picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
     elif is_drawn(look.seed, config.random_share):

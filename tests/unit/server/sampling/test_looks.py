@@ -237,3 +237,8 @@ def sized(samples: list[Sample], codec: str) -> list[int]:
     plan = plan_sampling(samples, CONFIG, codec=codec)
     assert plan is not None
     return [pick.sample for pick in plan.picks]
+
+
+def test_where_keyframes_fail_only_gaps_are_closed() -> None:
+    samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
+    assert numbers(samples, Look(sound_keyframes=())) == numbers([each._replace(size_bytes=0) for each in samples])
