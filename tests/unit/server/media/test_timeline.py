@@ -93,6 +93,14 @@ def test_frames_of_one_moment_are_shown_one_after_the_other_if_there_are_too_man
     assert times_by_clock(whole_seconds, RATE) == whole_seconds.seconds()
 
 
+def test_frames_of_which_each_comes_right_after_the_other_share_a_moment_too() -> None:
+    crowd = [(36_000 + 50 * at, True) for at in range(100)]
+    runs_out = clock_of([[(at * 3600, True) for at in range(10)] + crowd], decoded=True)
+    assert times_by_clock(runs_out, RATE) == pytest.approx([at / 25 for at in range(110)])
+    high_speed = clock_of([[(at * 50, True) for at in range(4000)]], decoded=True)
+    assert times_by_clock(high_speed, RATE) == high_speed.seconds()
+
+
 def test_a_clock_has_stopped_where_all_frames_of_a_second_are_decoded_at_once() -> None:
     order = [0, 2, 1] * 10
     assert has_stopped(Clock(TICK, order, [5] * 30, [True] * 30, [True] * 30, 16), RATE)
