@@ -111,7 +111,8 @@ def needed(samples: Sequence[Sample], window: Sequence[Pick]) -> list[int]:
     """
     places: set[int] = set()
     for pick in window:
-        start_s = samples[pick.keyframe].time_s
+        # A clock out of order may show the frame itself before the keyframe.
+        start_s = min(samples[pick.keyframe].time_s, pick.time_s)
         run = range(pick.keyframe, pick.sample + 1)
         places.update(at for at in run if samples[at].time_s >= start_s)
     return sorted(places)

@@ -77,3 +77,13 @@ def test_all_tracks_together_cost_what_one_video_may(seed: int) -> None:
     assert sum(cost.frames for cost in costs) <= config.max_frames
     assert sum(cost.decoded for cost in costs) <= config.max_decoded_frames
     assert sum(cost.size for cost in costs) <= config.max_clip_bytes
+
+
+def test_what_is_looked_at_is_decoded_even_where_it_is_shown_before_its_keyframe() -> None:
+    times = [(10.0, True), (11.0, False), (20.0, True), (5.0, False), (21.0, False)]
+    samples = [Sample(time_s, is_keyframe, True, 100) for time_s, is_keyframe in times]
+    [plan] = plan_tracks([samples], SamplingConfig(8))
+    assert plan is not None
+    picked = {pick.sample for window in plan.windows for pick in window}
+    assert 3 in picked
+    assert picked <= {*plan.needed()}
