@@ -6,10 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from time import monotonic
 
 import structlog
 
+from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.admission import Admission
+from wildgate_server.blocking import Blocking
+from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
+from wildgate_server.blocks.entries import fingerprint_message
+from wildgate_server.blocks.follower import BlockState
+from wildgate_server.blocks.setup import KnownBlocks, known_blocks
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
@@ -38,9 +45,12 @@ from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
-from wildgate_server.wire import encoded_verdict
+from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "Gateway", "run_gateway"]
+
+BLOCKS_HEALTH = "wildgate.blocks"
+"""What the health service calls the list of blocks: SERVING while it is as its service has it."""
 
 _log = structlog.get_logger()
 
@@ -60,6 +70,7 @@ class Gateway:
         backend: Backend,
         metrics: Metrics,
         cache: VerdictCache | None,
+        blocks: KnownBlocks | None,
         backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
@@ -69,6 +80,7 @@ class Gateway:
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._drain_s = settings.endpoint.drain_s
+        self._max_deadline_s = settings.admission.max_deadline_s
         self._triton = triton
         self._admission = Admission(settings.admission)
         self.router = ReleaseRouter(settings.batch, triton.detect, releases)
@@ -85,6 +97,23 @@ class Gateway:
             canary_patience_s=settings.backend.canary_patience_s,
         )
         shared = settings.cache.redis_url is not None
+        self.blocking: Blocking | None = None
+        self.block_service: BlockService | ForwardingBlockService | None = None
+        if blocks:
+            self.blocking = Blocking(
+                blocks.list,
+                state=lambda: blocks.state,
+                policy=lambda: self._scorer.policy,
+                kept_fingerprint=kept_fingerprint,
+                blocked_verdict=encoded_blocked_verdict,
+                metrics=metrics,
+            )
+            target = settings.blocks.target
+            self.block_service = (
+                ForwardingBlockService(target, self._fingerprinted)
+                if target
+                else BlockService(blocks.list, self._fingerprinted)
+            )
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=shared)
         if shared and settings.sampling.secret_file is None:
             _log.warning("no_frames_are_drawn", hint="set sampling.secret_file, the same for all that share the cache")
@@ -105,11 +134,14 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            blocking=self.blocking,
         )
-        self.readiness = Readiness((SERVICE_NAME,), self._ready)
+        details = {BLOCKS_HEALTH: lambda: blocks.state is BlockState.CURRENT} if blocks else {}
+        self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
         self.server = grpc_server(
             ScoringService(self.pipeline, self._admission, metrics, settings.admission),
             self.readiness,
+            blocks=self.block_service,
             max_in_flight=settings.admission.max_in_flight,
             max_video_bytes=settings.source.max_bytes,
         )
@@ -136,6 +168,12 @@ class Gateway:
             async with asyncio.timeout(self._drain_s):
                 await self._admission.drained()
         await self.server.stop(_ANSWERING_S)
+
+    async def _fingerprinted(self, content: bytes) -> pb.Block:
+        """What an entry for a video holds of it."""
+        with self._admission.admit(len(content)):
+            fingerprint = await self.pipeline.fingerprint(content, monotonic() + self._max_deadline_s)
+        return pb.Block(fingerprint=fingerprint_message(fingerprint)) if fingerprint else pb.Block()
 
     async def _ready(self) -> bool:
         serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
@@ -204,14 +242,27 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             triton = TritonClient(settings.backend.target, profile=profile)
             backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
-        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache, backend_ended)
+        blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
+        gateway = Gateway(
+            settings, manifest, releases, sampling, triton, backend, metrics, cache, blocks, backend_ended
+        )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
+        if gateway.blocking:
+            stack.push_async_callback(asyncio.to_thread, gateway.blocking.close)
+        if isinstance(gateway.block_service, ForwardingBlockService):
+            stack.push_async_callback(gateway.block_service.close)
         await warming_up
         if settings.endpoint.metrics:
             stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
+        if blocks and blocks.follower:
+            following = asyncio.create_task(gateway.readiness.depend_on(blocks.follower.run, "blocks"), name="blocks")
+            stack.push_async_callback(_cancelled, following)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.blocks.wait_s):
+                    await blocks.follower.caught_up.wait()
         await gateway.readiness.update()
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()

@@ -3,10 +3,12 @@
     receive    `service`      a request comes over gRPC, its content apart from its message
     admit      `admission`    it gets a place, or is refused at once
     identify   `source/`      content by its digest, before anything else; what lies at a URI once it is sampled
+    refuse     `blocking`     an exact copy of a blocked video, before anything else is done
     look up    `caching/`     an equal video is answered from the cache, or with the scoring that is under way
     sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
+    recognise  `blocking`     its fingerprint, new or kept with a verdict, is looked for on the list of blocks
     answer     `wire`         the verdict, and what this request's own way was like
 
 `service` does the first two and the last, `ScoringPipeline` all between them; `scoring` has look and judge.
@@ -21,6 +23,8 @@ from time import monotonic
 
 from blake3 import blake3
 
+from wildgate_server.blocking import Blocking, Findings
+from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
@@ -57,6 +61,7 @@ class Answer:
 
     `verdict` is encoded once, when it is made: the same bytes are kept, and answer all who ask about equal videos.
     `timings` are milliseconds. `read` is None where the verdict itself says what reading took.
+    `blocks` is what the list of blocks says, None where there is none; with `explained` the answer has the fingerprint.
     """
 
     verdict: bytes = field(repr=False)
@@ -64,13 +69,16 @@ class Answer:
     cached: bool = False
     evidence: tuple[EvidenceFrame, ...] = field(default=(), repr=False)
     read: ReadCost | None = None
+    blocks: Findings | None = None
+    explained: bool = False
 
 
 class ScoringPipeline:
     """Takes a video that has a place from its source to its answer.
 
     Without a cache every video is scored by itself. `encode` makes a verdict what is kept and answered. `secret` makes
-    the seeds that frames are drawn with, in a `random_share` of the videos.
+    the seeds that frames are drawn with, in a `random_share` of the videos. `blocking` asks the list of blocks, if
+    there is one.
     """
 
     def __init__(
@@ -85,7 +93,9 @@ class ScoringPipeline:
         scorer: Scorer,
         encode: Callable[[ScoredVideo], bytes],
         metrics: Metrics,
+        blocking: Blocking | None = None,
     ) -> None:
+        self._blocking = blocking
         self._sources = sources
         self._cache = cache
         self._basis = basis
@@ -114,6 +124,7 @@ class ScoringPipeline:
         deadline: float,
         max_evidence_frames: int = 0,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
+        explain: bool = False,
     ) -> Answer:
         """The verdict on a media file, before `deadline` (monotonic seconds).
 
@@ -122,9 +133,12 @@ class ScoringPipeline:
         started = monotonic()
         source = await self._sources.of_content(content).identified()
         digest, read = source.key, ReadCost(len(content))
+        if blocked := await self._exact(digest, content):
+            return _finished(replace(blocked, timings={Stage.BLOCKS: _ms_since(started)}, read=read), started)
         del content
-        if self._cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
+        if self._cache is None or max_evidence_frames or explain:
+            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            return _finished(answer, started)
 
         if known := await self._look_up(digest, scrutiny):
             return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=read), started)
@@ -139,7 +153,13 @@ class ScoringPipeline:
         return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
 
     async def score_uri(
-        self, uri: str, *, deadline: float, max_evidence_frames: int = 0, scrutiny: Scrutiny = Scrutiny.NORMAL
+        self,
+        uri: str,
+        *,
+        deadline: float,
+        max_evidence_frames: int = 0,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
+        explain: bool = False,
     ) -> Answer:
         """The verdict on what lies at a URI. It is known once it is sampled: decoding and detecting may be saved.
 
@@ -148,8 +168,9 @@ class ScoringPipeline:
         """
         started = monotonic()
         source = self._sources.of_uri(uri)
-        if self._cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
+        if self._cache is None or max_evidence_frames or explain:
+            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            return _finished(answer, started)
 
         # Which videos are on trial shows only when they are sampled: what began under another rollout is not joined.
         subject = f"{self._scorer.releases.rollout!r} {source.key}"
@@ -168,6 +189,8 @@ class ScoringPipeline:
         checked_digest(digest)
         if max_evidence_frames:
             raise InvalidRequest("evidence frames need the video, not its digest alone", field="max_evidence_frames")
+        if blocked := await self._exact(digest):
+            return _finished(replace(blocked, timings={Stage.BLOCKS: _ms_since(started)}, read=ReadCost(0)), started)
         known = await self._look_up(digest, scrutiny)
         if known is None:
             raise VerdictNotCached("no verdict on this content is kept here", field="content_digest")
@@ -178,6 +201,8 @@ class ScoringPipeline:
         sampled = await self._sample(source, scrutiny)
         looking = monotonic()
         digest = sampled.video.content_digest
+        if blocked := await self._exact(digest):
+            return replace(blocked, timings=sampled.timings, read=sampled.read)
         answer = await self._look_up(digest, scrutiny)
         looked_up = monotonic()
         timings = {**sampled.timings, Stage.CACHE: (looked_up - looking) * 1e3}
@@ -189,10 +214,17 @@ class ScoringPipeline:
         return replace(answer, timings={**answer.timings, **timings}, read=sampled.read)
 
     async def _sample_and_score(
-        self, source: VideoSource, scrutiny: Scrutiny, deadline: float, max_evidence_frames: int = 0
+        self,
+        source: VideoSource,
+        scrutiny: Scrutiny,
+        deadline: float,
+        max_evidence_frames: int = 0,
+        *,
+        explain: bool = False,
     ) -> Answer:
         sampled = await self._sample(source, scrutiny)
-        answer = await self._score(sampled, deadline, max_evidence_frames)
+        answer = None if source.content_digest else await self._exact(sampled.video.content_digest)
+        answer = answer or await self._score(sampled, deadline, max_evidence_frames, explain=explain)
         read = None if source.content_digest else sampled.read
         return replace(answer, timings={**sampled.timings, **answer.timings}, read=read)
 
@@ -201,7 +233,19 @@ class ScoringPipeline:
         if self._cache is None or self._trial_of(digest) is not None:
             return None
         verdict = await self._cache.find(self._key(digest, scrutiny))
-        return None if verdict is None else Answer(verdict, {}, cached=True)
+        if verdict is None:
+            return None
+        blocks = None
+        if self._blocking:  # now: what was blocked since the verdict was made counts
+            blocks = await self._blocking.compare_kept(digest, verdict)
+            if blocks is None:
+                return None  # its pictures have to be compared
+        return Answer(verdict, {}, cached=True, blocks=blocks)
+
+    async def _exact(self, digest: str, content: bytes = b"") -> Answer | None:
+        """The answer about a file that is blocked itself."""
+        blocked = await self._blocking.exact(digest, content) if self._blocking else None
+        return Answer(blocked[0], {}, blocks=blocked[1]) if blocked else None
 
     async def _sample(self, source: VideoSource, scrutiny: Scrutiny) -> _Sampled:
         """The video, sampled as the scrutiny asks and, where it is drawn, with frames that nobody foretells.
@@ -240,7 +284,9 @@ class ScoringPipeline:
         sampled.add(look, video, taken_ms)
         return video
 
-    async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
+    async def _score(
+        self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0, *, explain: bool = False
+    ) -> Answer:
         """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on.
 
         A verdict on a file that was read in parts, and then in more, is kept under nothing: whoever samples it anew
@@ -268,7 +314,22 @@ class ScoringPipeline:
         if self._cache and (is_whole or not scored.looked_again):
             subject = f"{digest} {sampled.scrutiny.name}"
             await self._cache.keep(self._basis.key(subject, scored.release, scored.policy), verdict)
-        return Answer(verdict, scored.timings, evidence=scored.evidence)
+        blocks, timings = None, scored.timings
+        if self._blocking:
+            asking = monotonic()
+            pictures = partial(self._scorer.pictures, scored, deadline=deadline)
+            blocks = await self._blocking.compare(digest, scored.fingerprint, pictures, explain=explain)
+            timings = {**timings, Stage.BLOCKS: _ms_since(asking)}
+        return Answer(verdict, timings, evidence=scored.evidence, blocks=blocks, explained=explain)
+
+    async def fingerprint(self, content: bytes, deadline: float) -> VideoFingerprint | None:
+        """The fingerprint of a media file that is looked at closely; None where the models make none.
+
+        Raises what `score_content` does.
+        """
+        source = await self._sources.of_content(content).identified()
+        sampled = await self._sample(source, Scrutiny.HIGH)
+        return (await self._scorer.score(sampled.video, deadline=deadline)).fingerprint
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer as that of one that waited for it."""

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from wildgate_server.admission import AdmissionSettings
+from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.inference.batcher import BatchSettings
@@ -50,6 +51,7 @@ class ServerSettings(BaseSettings):
             "backend.target": "triton",
             "backend.model-repository": "model-repository",
             "source.file-roots": "file-root",
+            "blocks.directory": "blocks",
         },
         use_attribute_docstrings=True,
     )
@@ -78,6 +80,7 @@ class ServerSettings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
     backend: BackendSettings = BackendSettings()
+    blocks: BlocksSettings = BlocksSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")

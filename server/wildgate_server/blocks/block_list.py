@@ -102,6 +102,7 @@ class BlockList:
         self._changing = ThreadPoolExecutor(1, "blocks")
         self._tidying = ThreadPoolExecutor(1, "blocks-tidy")
         self._tidy: asyncio.Task[None] | None = None
+        self._one_tidies = asyncio.Lock()
         self._moving = Lock()  # held while places change, and while one is read
         self.changed = asyncio.Event()
         """Set, and replaced by another, with each change."""
@@ -232,28 +233,32 @@ class BlockList:
         """
         loop = asyncio.get_running_loop()
         aside = partial(loop.run_in_executor, self._tidying)
-        for kind in (self._full, self._regions):
-            await aside(kind.merge, self._places)
-        places, state = _copied(self._places), self._state
-        known = len(places)
-        stand = np.flatnonzero(places != _GONE)
-        if known - len(stand) < max(_COMPACT_FROM, len(stand)):
-            return
-        begun = await aside(self._log.begin_compaction, places[stand].tolist())
+        async with self._one_tidies:
+            for kind in (self._full, self._regions):
+                await aside(kind.merge, self._places)
+            # Between two changes, so that what is in these places is all there is before that end of the file.
+            places, in_file, until, state = await loop.run_in_executor(
+                self._changing, lambda: (_copied(self._places), self._in_file, self._log.size_bytes, self._state)
+            )
+            stand = np.flatnonzero(places != _GONE)
+            if in_file - len(stand) < max(_COMPACT_FROM, len(stand)):
+                return
+            begun = await aside(self._log.begin_compaction, places[stand].tolist(), until)
 
-        def finish() -> None:
-            if self._state is not state:
-                return  # it has become another list
-            with self._moving:
-                moved = self._log.finish_compaction(begun)
-                now = _copied(self._places).copy()
-                still = now[stand] != _GONE
-                now[known:][now[known:] != _GONE] += moved
-                now[stand[still]] = np.array(begun.places, np.int64)[still]
-                self._places = array("q", now.tobytes())
-            _log.info("blocks_compacted", records=len(stand), dropped=known - len(stand), bytes=self.log_bytes)
+            def finish() -> None:
+                if self._state is not state:
+                    return  # it has become another list
+                with self._moving:
+                    moved = self._log.finish_compaction(begun)
+                    now, known = _copied(self._places).copy(), len(places)
+                    still = now[stand] != _GONE
+                    now[known:][now[known:] != _GONE] += moved
+                    now[stand[still]] = np.array(begun.places, np.int64)[still]
+                    self._places = array("q", now.tobytes())
+                    self._in_file -= in_file - len(stand)
+                _log.info("blocks_compacted", kept=len(stand), dropped=in_file - len(stand), bytes=self.log_bytes)
 
-        await self._run(finish)
+            await self._run(finish)
 
     async def _run(self, change: Callable[[], _T]) -> _T:
         try:
@@ -270,7 +275,7 @@ class BlockList:
         self._ids: dict[str, int] = {}
         self._digests: dict[bytes, tuple[int, ...]] = {}
         self._full, self._regions = _Hashes(), _Hashes()
-        self._entries = self._sha256_alone = self._position = 0
+        self._entries = self._sha256_alone = self._position = self._in_file = 0
 
     def _load(self) -> None:
         loading = self._log.load()
@@ -290,6 +295,7 @@ class BlockList:
     def _apply(self, places: Sequence[int], records: Sequence[pb.BlockRecord]) -> None:
         full: list[tuple[int, int, bytes]] = []
         regions: list[tuple[int, int, bytes]] = []
+        self._in_file += len(records)
         for place, record in zip(places, records, strict=True):
             number = len(self._places)
             self._retire(record.put.id or record.removed.id)

@@ -143,9 +143,12 @@ class BlockLog:
             pass
         raise BlockLogError(f"{self._file} is damaged at byte {place}")
 
-    def begin_compaction(self, places: Sequence[int]) -> Compaction:
-        """Copies the records at these places into a new file; records may be added meanwhile. Raises OSError."""
-        until, copied, end = self._end, list[int](), _HEADER_BYTES
+    def begin_compaction(self, places: Sequence[int], until: int) -> Compaction:
+        """Copies the records at these places into a new file: all that count of those before `until`, once the end.
+
+        Records may be added meanwhile. Raises OSError.
+        """
+        copied, end = list[int](), _HEADER_BYTES
         file = self._started(bytes.fromhex(self.list_id), ".compact")
         batch: list[bytes] = []
         size = 0
@@ -175,7 +178,9 @@ class BlockLog:
         return moved
 
     def restart(self, list_id: str) -> None:
-        """Begins anew, as an empty copy of another list. Raises OSError."""
+        """Begins anew, as an empty copy of another list; what was there is kept beside. Raises OSError."""
+        if self._end > _HEADER_BYTES:
+            os.replace(self._file, self._file.with_suffix(".old"))
         self._put_in_place(self._started(bytes.fromhex(list_id), ".new"))
         self.list_id, self._end = list_id, _HEADER_BYTES
 
