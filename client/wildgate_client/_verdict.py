@@ -202,8 +202,8 @@ class BlockMatch:
     """An entry of the list of blocks that the video is, or resembles, and how that was found.
 
     `kind` is EXACT (the same file), FRAMES (enough frames are near), CONFIRMED (pictures were compared, with `inliers`
-    points in common) or CANDIDATE (it resembles it, and there was nothing to compare). `share` of the frames that can match
-    do; `original` is where they are in the blocked video.
+    points in common) or CANDIDATE (it resembles it, and there was nothing to compare). `share` of the frames
+    that can match do; `original` is where they are in the blocked video.
     """
 
     block_id: str

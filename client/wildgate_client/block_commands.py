@@ -25,7 +25,7 @@ from wildgate_client._blocks import Block, BlocksClient
 from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._retry import RetryPolicy
 from wildgate_client._verdict import MatchedFrame, Verdict
-from wildgate_client.block_files import FORMATS, BadLine, read_blocks, write_blocks
+from wildgate_client.block_files import BLOCK_FORMATS, BadLine, read_blocks, write_blocks
 from wildgate_client.errors import ScoringError
 from wildgate_client.other_commands import BLOCKS_GROUP, add_other_commands
 
@@ -37,7 +37,7 @@ _HEIGHT_PX = 240
 
 blocks_app = typer.Typer(help="The list of blocked videos.", no_args_is_help=True, pretty_exceptions_enable=False)
 Server = Annotated[str, typer.Option(help="Gateway or block service, HOST:PORT.")]
-Form = Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")]
+Form = Annotated[str, typer.Option("--format", help=f"One of {', '.join(BLOCK_FORMATS)}.")]
 _SERVER: Final = "localhost:8100"
 
 
@@ -193,8 +193,8 @@ async def _set_enabled(server: str, block_id: str, *, enabled: bool) -> None:
 
 
 def _checked(form: str) -> None:
-    if form not in FORMATS:
-        raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    if form not in BLOCK_FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(BLOCK_FORMATS)}", param_hint="--format")
 
 
 def _user() -> str:

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from wildgate_client._blocks import Block, Fingerprint, FrameFingerprint
 
-__all__ = ["FORMATS", "BadLine", "read_blocks", "write_blocks"]
+__all__ = ["BLOCK_FORMATS", "BadLine", "read_blocks", "write_blocks"]
 
 _COLUMNS = ("id", "pdq", "quality", "time_s", "digest", "label", "reason", "source")
 _HASH_BYTES = 32
@@ -35,18 +35,19 @@ class BadLine(ValueError):
 
 def read_blocks(file: TextIO, form: str, source: str = "") -> Iterator[Block]:
     """The entries in a file; those without a source of their own get `source`. Raises BadLine."""
-    number = 0
+    read = 0
     try:
         if form == "csv":
             lines: Iterator[Line] = csv.DictReader(file, strict=True)
         else:
             lines = _json_lines(file)
-        for number, block in enumerate(_READ[form](lines), 1):
+        for block in _READ[form](lines):
+            read += 1
             if block.digests or block.fingerprint:
                 yield block if block.source else replace(block, source=source)
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise BadLine(f"after entry {number}: {missing}") from error
+        raise BadLine(f"after entry {read}: {missing}") from error
 
 
 def write_blocks(blocks: Iterable[Block], file: TextIO, form: str) -> Iterator[Block]:
@@ -99,7 +100,9 @@ def _from_csv(lines: Iterable[Line]) -> Iterator[Block]:
             id=block_id if isinstance(block_id, str) else "",
             digests=tuple(dict.fromkeys(line["digest"] for line in group if line.get("digest"))),
             fingerprint=Fingerprint(frames) if frames else None,
-            **{name: first.get(name) or "" for name in ("label", "reason", "source")},
+            label=first.get("label") or "",
+            reason=first.get("reason") or "",
+            source=first.get("source") or "",
         )
 
 
@@ -203,5 +206,5 @@ _WRITTEN: Mapping[str, Callable[[Block], Iterator[Line]]] = {
     "hma": _to_hma,
     "threatexchange": _to_threatexchange,
 }
-FORMATS = tuple(_READ)
+BLOCK_FORMATS = tuple(_READ)
 """By name."""

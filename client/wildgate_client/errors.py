@@ -9,7 +9,8 @@ ScoringError               status                          reason
  ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
  ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
- ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE, SHUTTING_DOWN, FETCH_FAILED
+ ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
+ │                                                         SHUTTING_DOWN, FETCH_FAILED
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API

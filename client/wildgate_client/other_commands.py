@@ -23,7 +23,8 @@ _KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
     GROUP: {
         "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
         "capacity": (
-            "Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options.",
+            "Nodes, bandwidth and cost for a demand, from measured results; "
+            "`wildgate capacity --help` lists its options.",
             "wildgate-perf",
         ),
     },
@@ -36,7 +37,7 @@ _USAGE = 2
 
 
 def add_other_commands(app: typer.Typer, installed: metadata.EntryPoints, group: str = GROUP) -> None:
-    """Adds the `installed` commands of a group to `app`; known ones that are missing are hidden, and say what to install."""
+    """Adds a group's `installed` commands to `app`; known ones that are missing are hidden, and say what to install."""
     known = _KNOWN[group]
     for name in [*known, *sorted(installed.names - known.keys())]:
         found = installed.select(name=name)
