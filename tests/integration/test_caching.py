@@ -215,7 +215,8 @@ class TestRedis:
             first = await here.client.score(video(11))
             await until(lambda: keys_in(redis) == 1, "the verdict in Redis")
             second = await there.client.score(video(11))
-            assert (first.cached, second.cached) == (False, True)
+            lookups = samples(there.metrics, "wildgate_cache_lookups_total")
+            assert (first.cached, second.cached) == (False, True), lookups
             assert alike(first) == alike(second)
             assert (await there.client.score_digest(first.content_digest)).cached
             assert [looked_up(there, tier, "hit") for tier in ("redis", "memory")] == [1, 1], "kept there as well"
