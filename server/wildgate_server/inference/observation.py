@@ -8,6 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeAlias, TypeVar
 
+from wildgate_server.blocks.fingerprint import (
+    FrameFingerprint,
+    VideoFingerprint,
+    read_fingerprint,
+    without_repeats,
+)
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.inference.batcher import RowResult
 from wildgate_server.inference.detections import Detection, Letterbox, read_detections
@@ -29,13 +35,15 @@ _T = TypeVar("_T")
 class SeenWindow:
     """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
 
-    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them.
+    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them. `fingerprints`
+    are those of all sound frames.
     """
 
     window: ClipWindow
     letterboxes: tuple[Letterbox | None, ...]
     detections: tuple[Detection, ...]
     damaged_s: tuple[float, ...] = ()
+    fingerprints: tuple[FrameFingerprint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,13 @@ class Observation:
     def sound(self) -> tuple[tuple[int, float], ...]:
         """The looked-at frames: each its track's number and its time in seconds."""
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
+
+    @property
+    def fingerprint(self) -> VideoFingerprint:
+        """What the video is recognised by, of all its tracks; as long as the longest of them."""
+        windows = (window for seen in self.tracks for window in seen.windows)
+        frames = without_repeats(frame for window in windows for frame in window.fingerprints)
+        return VideoFingerprint(frames, max(seen.track.last_s - seen.track.first_s for seen in self.tracks))
 
     def and_(self, more: Observation) -> Observation:
         """With what the same release saw at a second look."""
@@ -220,7 +235,14 @@ class _Inquiry:
         detections = read_detections(row.detections, window.times_s, labels, letterboxes, self.track.number)
         sounds = zip(window.times_s, row.sound.tolist(), strict=False)
         damaged_s = tuple(time_s for time_s, sound in sounds if sound == DAMAGED)
-        return SeenWindow(window, letterboxes, tuple(detections), damaged_s)
+        fingerprints = tuple(
+            read_fingerprint(hashes, qualities, time_s, self.track.number)
+            for hashes, qualities, time_s, letterbox in zip(
+                row.fingerprint, row.fingerprint_quality, window.times_s, letterboxes, strict=False
+            )
+            if letterbox
+        )
+        return SeenWindow(window, letterboxes, tuple(detections), damaged_s, fingerprints)
 
 
 async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:
