@@ -12,7 +12,8 @@ from pathlib import Path
 
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.cores import available_cores
-from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, read_detections
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.policy import Judgement, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny

@@ -16,8 +16,9 @@ from wildgate_server.blocks.fingerprint import (
 )
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.inference.batcher import RowResult
-from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, SampledVideo
 from wildgate_server.persistence import ShownFrame
 from wildgate_server.repository.manifest import ModelManifest

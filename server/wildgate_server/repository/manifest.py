@@ -18,7 +18,7 @@ __all__ = ["HASHES_PER_FRAME", "MANIFEST_NAME", "ManifestError", "ModelManifest"
 MANIFEST_NAME = "manifest.yaml"
 
 HASHES_PER_FRAME = 18
-"""What `frame_fingerprint` makes of a picture: nine hashes (of all of it, and of regions) without its borders, and, where
+"""What `frame_fingerprint` makes of a picture: nine hashes (of all of it and of regions) without its borders, and, if
 it has any, nine with them. Its graph is written so."""
 
 
