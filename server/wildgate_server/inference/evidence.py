@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from time import monotonic
@@ -21,7 +21,7 @@ from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.observation import Observation
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "Frames", "evidence_frames", "looked_at_pictures"]
+__all__ = ["EvidenceFrame", "Frames", "evidence_frames"]
 
 _JPEG_QUALITY = 90
 
@@ -44,37 +44,22 @@ async def evidence_frames(
     `frames(decoder, rows, timeout_s)` returns UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
     Raises what that raises.
     """
-    pictures = await looked_at_pictures(frames, seen, _best_times(seen.detections, max_frames), deadline)
-    jpegs = {shown: await asyncio.to_thread(_jpeg, picture) for shown, picture in pictures.items()}
-    # A second look has windows of its own, at times between those of the first.
-    evidence = (EvidenceFrame(time_s, jpeg) for (_, time_s), jpeg in jpegs.items())
-    return tuple(sorted(evidence, key=attrgetter("time_s")))
-
-
-async def looked_at_pictures(
-    frames: Frames, seen: Observation, wanted: Collection[tuple[int, float]], deadline: float
-) -> dict[tuple[int, float], npt.NDArray[np.uint8]]:
-    """The displayed pictures, RGB [height, width, 3], of the looked-at frames `wanted`, by track and time in seconds.
-
-    Those that are not sound are left out. Raises as `evidence_frames` does.
-    """
-    pictures: dict[tuple[int, float], npt.NDArray[np.uint8]] = {}
+    wanted = _best_times(seen.detections, max_frames)
+    evidence: dict[tuple[int, float], EvidenceFrame] = {}
     for shown, seen_window in ((track, window) for track in seen.tracks for window in track.windows):
         window = seen_window.window
         number = shown.track.number
-        places = [
-            at
-            for at, time_s in enumerate(window.times_s)
-            if (number, time_s) in wanted and (number, time_s) not in pictures
-        ]
+        places = [at for at, time_s in enumerate(window.times_s) if (number, time_s) in wanted - {*evidence}]
         if not places:
             continue
         row = ClipRow(window.clip, window.frame_index, shown.track.display)
         [decoded] = await frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
         for at in places:
             if letterbox := seen_window.letterboxes[at]:
-                pictures[number, window.times_s[at]] = letterbox.crop(decoded[at])
-    return pictures
+                jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(decoded[at]))
+                evidence[number, window.times_s[at]] = EvidenceFrame(window.times_s[at], jpeg)
+    # A second look has windows of its own, at times between those of the first.
+    return tuple(sorted(evidence.values(), key=attrgetter("time_s")))
 
 
 def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, float]]:
