@@ -9,7 +9,7 @@ MEDIA ?= media
 PROTOS := proto/wildgate_proto/v1/scoring.proto proto/wildgate_proto/v1/blocks.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench bench-peers perf evasion evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -50,7 +50,10 @@ proto: setup ## Regenerates the committed gRPC stubs
 configs: setup ## Renders Triton's configs from the model manifest
 	$(BIN)/python -m wildgate_server.repository.model_configs --write model_repository
 
-check-generated: proto configs ## Fails when committed stubs or configs differ from what is generated
+fingerprint: setup ## Generates the graphs that make fingerprints of frames
+	$(BIN)/python -m wildgate_build.fingerprint model_repository
+
+check-generated: proto configs fingerprint ## Fails when committed stubs, configs or graphs differ from what is generated
 	git diff --exit-code -- proto model_repository
 
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json

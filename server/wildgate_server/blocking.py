@@ -8,22 +8,28 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Protocol
 
+import structlog
 from cachetools import LRUCache
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.confirmation import CandidateFrame, confirm
 from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.follower import BlockState
+from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.blocks.matching import MatchedFrame, Resemblance, resemblances
-from wildgate_server.inference.evidence import Picture, jpeg_of
+from wildgate_server.blocks.original import BrokenOriginal, Original
+from wildgate_server.inference.evidence import jpeg_of
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Action, BlockRules, Policy
 from wildgate_server.source.content import CONTENT_DIGEST
 
 __all__ = ["BlockMatch", "Blocking", "Findings", "MatchKind", "MatchPictures", "Pictures"]
 
+_log = structlog.get_logger()
+
+_NOT_COMPARED = -1
 _COMPARED_FRAMES = 8  # of a video, with an entry that it resembles
 _REMEMBERED = 10_000  # comparisons of pictures
 _HASH_ASIDE_BYTES = 64 << 10
@@ -31,19 +37,6 @@ _HASH_ASIDE_BYTES = 64 << 10
 Shown = tuple[int, float]
 """A looked-at frame: its track's number and its time in seconds."""
 Pictures = Callable[[Collection[Shown]], Awaitable[Mapping[Shown, Picture]]]
-
-
-class Confirmation(Protocol):
-    """What comparing pictures came to: the most points that two have in common."""
-
-    @property
-    def inliers(self) -> int:
-        """Points."""
-        ...
-
-
-Confirm = Callable[[Sequence[Picture], bytes], Confirmation]
-"""Compares pictures of a video with an entry's descriptors."""
 
 
 class MatchKind(Enum):
@@ -90,8 +83,7 @@ class Blocking:
     """Asks the list of blocks.
 
     `state` tells how well it is known, `policy` is the one in force. `kept_fingerprint` reads the fingerprint in a kept
-    verdict, `blocked_verdict` makes the verdict on an exact copy with this digest. `confirm` compares pictures; without
-    it, nothing that only resembles a blocked video is more than that.
+    verdict, `blocked_verdict` makes the verdict on an exact copy with this digest.
     """
 
     def __init__(
@@ -103,7 +95,6 @@ class Blocking:
         kept_fingerprint: Callable[[bytes], VideoFingerprint | None],
         blocked_verdict: Callable[[str, Policy], bytes],
         metrics: Metrics,
-        confirm: Confirm | None = None,
     ) -> None:
         self._blocks = blocks
         self._state = state
@@ -111,7 +102,6 @@ class Blocking:
         self._kept_fingerprint = kept_fingerprint
         self._blocked_verdict = blocked_verdict
         self._metrics = metrics
-        self._confirm = confirm
         self._inliers: LRUCache[tuple[object, ...], int] = LRUCache(_REMEMBERED)
         # Apart from where pictures are compared and files read: what others wait for is short here.
         self._looking = ThreadPoolExecutor(2, "block-lookup")
@@ -133,8 +123,10 @@ class Blocking:
         return self._blocked_verdict(digest, self._policy()), findings
 
     async def compare_kept(self, digest: str, verdict: bytes) -> Findings | None:
-        """What the list says now of a video with a kept verdict; None where its pictures have to be compared."""
-        return await self.compare(digest, self._kept_fingerprint(verdict), None)
+        """What the list says now of a video with a kept verdict; None where it has to be looked at again."""
+        fingerprint = self._kept_fingerprint(verdict)
+        # Of one without a fingerprint nothing could be said: it is scored anew.
+        return await self.compare(digest, fingerprint, None) if fingerprint else None
 
     async def compare(
         self, digest: str, video: VideoFingerprint | None, pictures: Pictures | None, *, explain: bool = False
@@ -168,7 +160,7 @@ class Blocking:
         match = BlockMatch(found.block, MatchKind.FRAMES, Action.BLOCK, found.frames, found.share)
         if found.enough:
             return match
-        if not found.block.descriptors or self._confirm is None:
+        if not found.block.descriptors:
             return replace(match, kind=MatchKind.CANDIDATE, action=Action[rules.resembling])
         key = (digest, self._blocks.list_id, found.number, found.frames)
         inliers = self._inliers.get(key)
@@ -177,13 +169,28 @@ class Blocking:
                 return None
             nearest = sorted(found.frames, key=lambda frame: (frame.regional, frame.distance))[:_COMPARED_FRAMES]
             shown = await pictures([(frame.track, frame.time_s) for frame in nearest])
-            compared = await asyncio.to_thread(self._confirm, list(shown.values()), found.block.descriptors)
-            inliers = self._inliers[key] = compared.inliers
+            candidates = [
+                CandidateFrame(frame.track, frame.time_s, shown[frame.track, frame.time_s], frame.original_s)
+                for frame in nearest
+                if (frame.track, frame.time_s) in shown
+            ]
+            inliers = await asyncio.to_thread(_points_in_common, candidates, found.block)
+            self._inliers[key] = inliers
+        if inliers == _NOT_COMPARED:
+            return replace(match, kind=MatchKind.CANDIDATE, action=Action[rules.resembling])
         action = Action.BLOCK if inliers >= rules.inliers else Action.ALLOW
         return replace(match, kind=MatchKind.CONFIRMED, action=action, inliers=inliers)
 
     def _findings(self, matches: Sequence[BlockMatch], *, compared: bool) -> Findings:
         return Findings(tuple(matches), self._state(), self._blocks.position, compared)
+
+
+def _points_in_common(candidates: Sequence[CandidateFrame], block: pb.Block) -> int:
+    try:
+        return confirm(candidates, Original.decode(block.descriptors)).points
+    except BrokenOriginal as error:  # of another version, or not made by wildgate: there is nothing to compare with
+        _log.warning("descriptors_not_read", block=block.id, error=str(error))
+        return _NOT_COMPARED
 
 
 async def _explained(match: BlockMatch, pictures: Pictures) -> BlockMatch:

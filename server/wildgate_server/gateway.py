@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from time import monotonic
 
 import structlog
 
-from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.admission import Admission
 from wildgate_server.blocking import Blocking
 from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
-from wildgate_server.blocks.entries import fingerprint_message
+from wildgate_server.blocks.confirmed_entries import ConfirmedEntries
+from wildgate_server.blocks.dense import dense_config
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.setup import KnownBlocks, known_blocks
 from wildgate_server.caching.setup import verdict_cache
@@ -66,6 +65,7 @@ class Gateway:
         manifest: ModelManifest,
         releases: Releases,
         sampling: SamplingPool,
+        dense_sampling: SamplingPool,
         triton: TritonClient,
         backend: Backend,
         metrics: Metrics,
@@ -80,7 +80,6 @@ class Gateway:
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._drain_s = settings.endpoint.drain_s
-        self._max_deadline_s = settings.admission.max_deadline_s
         self._triton = triton
         self._admission = Admission(settings.admission)
         self.router = ReleaseRouter(settings.batch, triton.detect, releases)
@@ -108,11 +107,17 @@ class Gateway:
                 blocked_verdict=encoded_blocked_verdict,
                 metrics=metrics,
             )
+            entries = ConfirmedEntries(
+                sources=Sources(settings.source),
+                admission=self._admission,
+                sampling=dense_sampling,
+                triton=triton,
+                needs_cpu_decoder=self._scorer.needs_cpu_decoder,
+                deadline_s=settings.admission.max_deadline_s,
+            )
             target = settings.blocks.target
             self.block_service = (
-                ForwardingBlockService(target, self._fingerprinted)
-                if target
-                else BlockService(blocks.list, self._fingerprinted)
+                ForwardingBlockService(target, entries.entry) if target else BlockService(blocks.list, entries.entry)
             )
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=shared)
         if shared and settings.sampling.secret_file is None:
@@ -169,12 +174,6 @@ class Gateway:
                 await self._admission.drained()
         await self.server.stop(_ANSWERING_S)
 
-    async def _fingerprinted(self, content: bytes) -> pb.Block:
-        """What an entry for a video holds of it."""
-        with self._admission.admit(len(content)):
-            fingerprint = await self.pipeline.fingerprint(content, monotonic() + self._max_deadline_s)
-        return pb.Block(fingerprint=fingerprint_message(fingerprint)) if fingerprint else pb.Block()
-
     async def _ready(self) -> bool:
         serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
         asked = ensembles(serving, self._settings.profile)
@@ -223,6 +222,8 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
+        dense_sampling = _dense_sampling_pool(settings, manifest)
+        stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
         watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
@@ -244,7 +245,17 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         await stack.enter_async_context(triton)
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         gateway = Gateway(
-            settings, manifest, releases, sampling, triton, backend, metrics, cache, blocks, backend_ended
+            settings,
+            manifest,
+            releases,
+            sampling,
+            dense_sampling,
+            triton,
+            backend,
+            metrics,
+            cache,
+            blocks,
+            backend_ended,
         )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
@@ -295,6 +306,14 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> Samplin
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     return SamplingPool(settings.sampling, config, limits)
+
+
+def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
+    """For confirmed videos; its worker starts with the first of them."""
+    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
+    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
+    few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
+    return SamplingPool(few, dense_config(config), limits)
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:

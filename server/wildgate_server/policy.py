@@ -114,7 +114,7 @@ class BlockRules(_Section):
     frames: Annotated[int, Field(ge=1)] = 2
     share: Annotated[float, Field(ge=0, le=1)] = 0.2
     regional: RegionRule = RegionRule()
-    inliers: Annotated[int, Field(ge=4)] = 15
+    inliers: Annotated[int, Field(ge=4, le=15)] = 15  # comparing ends at 15
     resembling: Literal["ALLOW", "REVIEW", "BLOCK"] = "REVIEW"
 
 

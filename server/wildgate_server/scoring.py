@@ -12,7 +12,7 @@ from time import monotonic
 from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.errors import CorruptVideo, InvalidVideo
-from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames, looked_at_pictures
+from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames, pictures_of
 from wildgate_server.inference.observation import Observation, Observer, SeenTrack
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import SampledTrack, SampledVideo
@@ -139,7 +139,7 @@ class Scorer:
 
         Raises BackendUnavailable, DeadlineExceeded.
         """
-        return await looked_at_pictures(self.frames, scored, wanted, deadline)
+        return await pictures_of(self.frames, scored.decoder, scored.tracks, wanted, deadline)
 
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None

@@ -7,9 +7,10 @@ from typing import Any
 from releases_under_test import releases
 
 from wildgate_server.blocks.fingerprint import FrameFingerprint, VideoFingerprint
-from wildgate_server.inference.detections import Detection, Letterbox
+from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.inference.observation import SeenTrack, SeenWindow
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.media.sampled_video import ClipWindow, Display, SampledTrack, SampledVideo
 from wildgate_server.policy import Judgement, Policy, ShownFrame, Sighting, View
 from wildgate_server.scoring import ScoredVideo

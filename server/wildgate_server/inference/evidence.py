@@ -11,22 +11,20 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.observation import Observation, SeenTrack
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "Frames", "Picture", "evidence_frames", "jpeg_of", "pictures_of"]
+__all__ = ["EvidenceFrame", "Frames", "evidence_frames", "jpeg_of", "pictures_of"]
 
 _JPEG_QUALITY = 90
 
-Picture = npt.NDArray[Any]
-"""UINT8 RGB [height, width, 3]."""
 Frames = Callable[[str, Sequence[ClipRow], float], Awaitable[npt.NDArray[np.uint8]]]
 
 
