@@ -60,3 +60,14 @@ def block(
     """An entry as the service has checked it."""
     message = fingerprint_message(fingerprint) if fingerprint else None
     return pb.Block(id=block_id, fingerprint=message, digests=digests, **{"added_ms": 1, **fields})
+
+
+def scenery(seed: int) -> np.ndarray:
+    """A picture with much in it, RGB [240, 320, 3], another one by each seed."""
+    random = np.random.default_rng(seed)
+    picture = np.full((240, 320, 3), 90, np.uint8)
+    for _ in range(150):
+        left, top = int(random.integers(0, 300)), int(random.integers(0, 220))
+        width, height = (int(side) for side in random.integers(6, 60, 2))
+        picture[top : top + height, left : left + width] = random.integers(0, 256, 3)
+    return picture

@@ -128,7 +128,9 @@ class BlockList:
         await asyncio.to_thread(self._tidying.shutdown)
         self._log.close()
 
-    def __len__(self) -> int:
+    @property
+    def entries(self) -> int:
+        """Entries on the list, in force or not."""
         return self._entries
 
     @property

@@ -96,7 +96,7 @@ class BlockService(BlockServiceServicer):
         return pb.ListBlocksResponse(
             blocks=[_light(record.put) for record in records[:size]],
             next_page_token=str(records[size - 1].position) if len(records) > size else "",
-            total=len(self._blocks),
+            total=self._blocks.entries,
         )
 
     async def Follow(self, request: pb.FollowRequest, context: Context) -> None:

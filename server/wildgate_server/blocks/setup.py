@@ -37,7 +37,7 @@ async def known_blocks(settings: BlocksSettings, metrics: Metrics) -> AsyncItera
     try:
         known = KnownBlocks(blocks, BlockFollower(settings, blocks) if settings.target else None)
         gauge = metrics.gauge
-        gauge("wildgate_blocks_entries", "Entries of the list of blocks.", lambda: len(blocks))
+        gauge("wildgate_blocks_entries", "Entries of the list of blocks.", lambda: blocks.entries)
         gauge("wildgate_blocks_hashes", "Hashes that videos are compared with.", lambda: blocks.hashes)
         gauge("wildgate_blocks_bytes", "Memory that these take.", lambda: blocks.size_bytes)
         gauge("wildgate_blocks_log_bytes", "What the list takes on disk.", lambda: blocks.log_bytes)

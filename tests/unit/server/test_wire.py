@@ -8,11 +8,12 @@ from typing import TypeVar
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from scored_videos import POLICY, scored_video, seen_track
+from scored_videos import FINGERPRINT, POLICY, scored_video, seen_track
 
 from wildgate_proto.v1 import blocks_pb2 as block_pb
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.blocking import BlockMatch, Findings, MatchKind, MatchPictures
+from wildgate_server.blocks.entries import fingerprint_message
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.matching import MatchedFrame
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
@@ -93,6 +94,7 @@ def test_a_verdict_carries_everything() -> None:
         model_version="m/1",
         policy_version="p1",
         content_digest="blake3:00",
+        fingerprint=fingerprint_message(FINGERPRINT),
     )
 
 
