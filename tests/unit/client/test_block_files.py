@@ -58,21 +58,14 @@ def test_content_of_a_bank_is_read_and_what_is_switched_off_stays_off() -> None:
 def test_threat_updates_are_read_unless_they_are_withdrawn_or_harmless() -> None:
     def update(number: int, **changes: object) -> dict[str, object]:
         opinion = {"status": "MALICIOUS", "tags": {"data": [{"text": "ivory"}]}}
-        return {
-            "id": str(number),
-            "type": "HASH_PDQ",
-            "indicator": PDQ,
-            "should_delete": False,
-            "descriptors": {"data": [opinion]},
-            **changes,
-        }
+        line = {"id": str(number), "type": "HASH_PDQ", "indicator": PDQ, "descriptors": {"data": [opinion]}}
+        return {**line, "should_delete": False, **changes}
 
-    harmless = {"data": [{"status": "NON_MALICIOUS", "tags": []}]}
     updates = [
         update(1),
         update(2, type="HASH_SHA256", indicator="AB" * 32),
         update(3, should_delete=True),
-        update(4, descriptors=harmless),
+        update(4, descriptors={"data": [{"status": "NON_MALICIOUS", "tags": []}]}),
         update(5, type="URI", indicator="https://a"),
     ]
     blocks = read(json.dumps({"data": updates, "paging": {}}), "threatexchange")

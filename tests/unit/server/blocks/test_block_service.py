@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -97,9 +98,7 @@ async def test_what_is_added_can_be_got_listed_changed_and_removed(client: Block
     assert (second, added.position) == ("mine", 2)
     got = await client.get(first)
     assert got.added_ms > 0
-    assert got == Block(
-        **{**{name: getattr(entry, name) for name in entry.__slots__}, "id": first, "added_ms": got.added_ms}
-    )
+    assert got == replace(entry, id=first, added_ms=got.added_ms)
     assert [(each.id, each.fingerprint) async for each in client.list()] == [(first, None), ("mine", None)]
     assert (await client.update("mine", enabled=False)).disabled
     assert not (await client.update("mine", enabled=True, expires_ms=1)).disabled
