@@ -12,7 +12,7 @@ from wildgate_server.errors import RowRefused
 from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused, DetectionBatch
 
 HORN = 1  # its class index
-K = 18  # hashes of a frame
+K = 27  # hashes of a frame
 
 
 class ScriptedTriton:

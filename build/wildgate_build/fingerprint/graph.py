@@ -33,8 +33,9 @@ GRID: Final = 64
 _PARTS: Final = ((0, GRID), (0, 42), (GRID - 42, GRID))
 """Along each axis: the whole, and two thirds from either end. All with all make the hashes, the full picture first."""
 _REGIONS: Final = len(_PARTS) ** 2
-HASHES: Final = 2 * _REGIONS
-"""K, as `HASHES_PER_FRAME` tells the rest of wildgate: those of the picture without borders, and with them."""
+HASHES: Final = 3 * _REGIONS
+"""K, as `HASHES_PER_FRAME` tells the rest of wildgate: those of the picture without borders, with them, and without
+what is blurred around it."""
 
 _FREQUENCIES: Final = 16
 _BITS: Final = _FREQUENCIES**2
@@ -43,9 +44,11 @@ _LUMINANCE: Final = (43, 85, 16)
 which add two products of a byte each in 16 bits, do not overflow."""
 _LEVEL: Final = 2.0 * sum(_LUMINANCE)
 """A grey level in the sum of two neighbours."""
-_BORDER_LEVELS: Final = 8.0
+_BORDER_LEVELS: Final = 5.0
 """A line of pixels is border where none differs from their mean by more grey levels, in all frames. What compression
-leaves of a bar is 1 to 5."""
+leaves of a bar is 1 to 3."""
+_SHARP_LEVELS: Final = 1.0
+"""A line is more than a blur where its second differences are larger on average. A blurred fill's are 0.1 to 0.5."""
 _LEAST_SHARE: Final = 0.2
 """What is left of a side without borders, at least; otherwise the picture is a plain one, and all of it is taken."""
 
@@ -62,27 +65,16 @@ def fingerprint_graph(frames: int, side: int, *, integers: bool = True) -> Model
     g = Nodes()
     luma = _luminance(g, frames, side, integers=integers)
     across, down, seen = _letterbox(g, frames, side)
-    trimmed = _without_borders(g, luma, across, down, seen, frames, side)
+    trimmed, sharp = _without_borders(g, luma, across, down, seen, frames, side)
     whole = (_flat(g, across), _flat(g, down))
     squares = g("Reshape", luma, g.shape(-1, side, side // 2))
-    hashes, qualities = _hashes(g, squares, trimmed, seen, frames, side)
-
-    # Whether borders were cut off any of them: only then does the whole picture have hashes of its own.
-    moved = [
-        g("Abs", g("Sub", *edges))
-        for one, other in zip(whole, trimmed, strict=True)
-        for edges in ((one.start, other.start), (one.end, other.end))
-    ]
-    differs = g.flag("Greater", g("Sum", *moved), g.constant(0.5))
-    with_borders, without = g.branch(), g.branch()
-    others, of_others = _hashes(with_borders, squares, whole, seen, frames, side)
-    differs3 = with_borders("Cast", with_borders("Reshape", differs, g.shape(-1, frames, 1)), to=TensorProto.INT32)
-    of_others = with_borders("Mul", of_others, differs3)
-    none = [without("Mul", hashes, g.constant(0, np.uint8)), without("Mul", qualities, g.constant(0, np.int32))]
-    any_differs = g("Squeeze", g("Cast", g("ReduceMax", differs, keepdims=0), to=TensorProto.BOOL))
-    more = g.either(any_differs, (with_borders, [others, of_others]), (without, none))
-    for name, parts in (("FINGERPRINT", (hashes, more[0])), ("FINGERPRINT_QUALITY", (qualities, more[1]))):
-        g("Concat", *parts, output=name, axis=2)
+    hashes, qualities = zip(
+        _hashes(g, squares, trimmed, seen, frames, side),
+        *(_others(g, squares, extents, trimmed, seen, frames, side) for extents in (whole, sharp)),
+        strict=True,
+    )
+    g("Concat", *hashes, output="FINGERPRINT", axis=2)
+    g("Concat", *qualities, output="FINGERPRINT_QUALITY", axis=2)
     graph = helper.make_graph(
         g.nodes,
         "frame_fingerprint",
@@ -157,8 +149,11 @@ def _letterbox(g: Nodes, frames: int, side: int) -> tuple[_Extent, _Extent, str]
 
 def _without_borders(
     g: Nodes, luma: str, across: _Extent, down: _Extent, seen: str, frames: int, side: int
-) -> tuple[_Extent, _Extent]:
-    """The extents [b * F, 1] without the borders that all frames of a window share."""
+) -> tuple[tuple[_Extent, _Extent], tuple[_Extent, _Extent]]:
+    """The extents [b * F, 1], across and down, without the borders that all frames of a window share.
+
+    And those without what is blurred, too: uploaders fill bars with the picture itself, enlarged and blurred.
+    """
     seen4 = g("Reshape", seen, g.shape(-1, frames, 1, 1))
     unseen4 = g("Mul", g("Sub", g.constant(1), seen4), g.constant(255 * _LEVEL))
     each = g.shape(*[1] * frames)
@@ -181,16 +176,20 @@ def _without_borders(
     rows = brightest, darkest
     columns = tuple(g("Transpose", picture, perm=[0, 2, 1]) for picture in rows)
     single, pairs = _Cells(side, 1), _Cells(side // 2, 2)
-    new_high = _trimmed(g, rows, high, wide, single, pairs)
-    new_wide = _trimmed(g, columns, wide, new_high, pairs, single)
-    new_high = _trimmed(g, rows, new_high, new_wide, single, pairs)
-    cut = []
-    for own, old, new in ((across, wide, new_wide), (down, high, new_high)):
-        # Each edge moves by what is border there, in pictures that lie where all do.
-        start = g("Add", own.start, g("Sub", new.start, old.start))
-        end = g("Sub", own.end, g("Sub", old.end, new.end))
-        cut.append(_flat(g, _Extent(start, end)))
-    return cut[0], cut[1]
+    new_high = _cut(g, _varied(g, rows, wide, pairs), high, single)
+    new_wide = _cut(g, _varied(g, columns, new_high, single), wide, pairs)
+    new_high = _cut(g, _varied(g, rows, new_wide, pairs), new_high, single)
+    sharp_high = _cut(g, _sharp(g, brightest, new_wide, pairs), new_high, single)
+    sharp_wide = _cut(g, _sharp(g, columns[0], sharp_high, single), new_wide, pairs)
+
+    def own(axis: _Extent, before: _Extent, after: _Extent) -> _Extent:
+        """Of each picture: each edge moves by what is border there, in pictures that lie where all do."""
+        start = g("Add", axis.start, g("Sub", after.start, before.start))
+        end = g("Sub", axis.end, g("Sub", before.end, after.end))
+        return _flat(g, _Extent(start, end))
+
+    trimmed = own(across, wide, new_wide), own(down, high, new_high)
+    return trimmed, (own(across, wide, sharp_wide), own(down, high, sharp_high))
 
 
 def _flat(g: Nodes, extent: _Extent) -> _Extent:
@@ -198,12 +197,10 @@ def _flat(g: Nodes, extent: _Extent) -> _Extent:
     return _Extent(*(g("Reshape", edge, g.shape(-1, 1)) for edge in (extent.start, extent.end)))
 
 
-def _trimmed(
-    g: Nodes, lines: tuple[str, ...], along: _Extent, within: _Extent, cells: _Cells, others: _Cells
-) -> _Extent:
-    """The extent `along` an axis without uniform lines at either end; a line is looked at `within` the other axis'.
+def _varied(g: Nodes, lines: tuple[str, ...], within: _Extent, others: _Cells) -> str:
+    """1 for the lines that are not uniform `within` the other axis' extent, [b, lines].
 
-    `lines` [b, cells, others] are the brightest and the darkest of all frames.
+    `lines` [b, lines, others] are the brightest and the darkest of all frames.
     """
     brightest, darkest = lines
     inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
@@ -211,8 +208,27 @@ def _trimmed(
     middle = g("Div", g("MatMul", g("Add", brightest, darkest), inside), g("Max", twice, g.constant(1)))
     apart = g("Max", g("Sub", brightest, middle), g("Sub", middle, darkest))
     apart = g("ReduceMax", g("Mul", apart, g("Transpose", inside, perm=[0, 2, 1])), axes=[2], keepdims=0)
-    varied = g.flag("Greater", apart, g.constant(_BORDER_LEVELS * _LEVEL))
-    picture = g("Mul", varied, _inside(g, along, cells))
+    return g.flag("Greater", apart, g.constant(_BORDER_LEVELS * _LEVEL))
+
+
+def _sharp(g: Nodes, lines: str, within: _Extent, others: _Cells) -> str:
+    """1 for the lines that are more than a blur `within` the other axis' extent, by their second differences."""
+    inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
+
+    def from_(start: int, tensor: str, axis: int) -> str:
+        return g("Slice", tensor, g.shape(start), g.shape(start + others.count - 2), g.shape(axis))
+
+    sides = g("Add", from_(0, lines, 2), from_(2, lines, 2))
+    bent = g("Abs", g("Sub", sides, g("Mul", from_(1, lines, 2), g.constant(2))))
+    inner = g("Mul", from_(0, inside, 1), from_(2, inside, 1))
+    count = g("ReduceSum", inner, g.shape(1, 2), keepdims=0)
+    most = g("Mul", g("Reshape", count, g.shape(-1, 1)), g.constant(_SHARP_LEVELS * _LEVEL))
+    return g.flag("Greater", g("Squeeze", g("MatMul", bent, inner), g.shape(2)), most)
+
+
+def _cut(g: Nodes, kept: str, along: _Extent, cells: _Cells) -> _Extent:
+    """From the first to the last line that is `kept`, [b, lines]; the extent as it was if too little would be left."""
+    picture = g("Mul", kept, _inside(g, along, cells))
     starts = np.arange(cells.count)[None] * cells.pixels
     elsewhere = g("Mul", g("Sub", g.constant(1), picture), g.constant(cells.count * cells.pixels))
     start = g("ReduceMin", g("Add", g("Mul", g.constant(starts), picture), elsewhere), axes=[1], keepdims=1)
@@ -266,6 +282,35 @@ def _hashes(
     rows, columns = _tents(g, down, _Cells(side, 1)), _tents(g, across, _Cells(side // 2, 2))
     grid = g("MatMul", g("MatMul", rows, squares), g("Transpose", columns, perm=[0, 2, 1]))
     return _bits(g, grid, frames), _quality(g, grid, seen, frames)
+
+
+def _others(
+    g: Nodes,
+    squares: str,
+    extents: tuple[_Extent, _Extent],
+    known: tuple[_Extent, _Extent],
+    seen: str,
+    frames: int,
+    side: int,
+) -> tuple[str, str]:
+    """As `_hashes`, with a quality of 0 where the extents are those `known`; nothing is done if all are."""
+    moved = [
+        g("Abs", g("Sub", *edges))
+        for one, other in zip(extents, known, strict=True)
+        for edges in ((one.start, other.start), (one.end, other.end))
+    ]
+    differs = g.flag("Greater", g("Sum", *moved), g.constant(0.5))
+    any_differs = g("Squeeze", g("Cast", g("ReduceMax", differs, keepdims=0), to=TensorProto.BOOL))
+    then, otherwise = g.branch(), g.branch()
+    hashes, quality = _hashes(then, squares, extents, seen, frames, side)
+    own = then("Cast", then("Reshape", differs, g.shape(-1, frames, 1)), to=TensorProto.INT32)
+    rows = otherwise("Shape", seen, start=0, end=1)
+    nothing = [
+        otherwise("Expand", g.constant(0, kind), otherwise("Concat", rows, g.shape(frames, *dims), axis=0))
+        for kind, dims in ((np.uint8, (_REGIONS, _BITS // 8)), (np.int32, (_REGIONS,)))
+    ]
+    found = g.either(any_differs, (then, [hashes, then("Mul", quality, own)]), (otherwise, nothing))
+    return found[0], found[1]
 
 
 def _bits(g: Nodes, grid: str, frames: int) -> str:

@@ -283,6 +283,8 @@ class BlockList:
         loading = self._log.load()
         while some := list(islice(loading, _LOADED_AT_ONCE)):
             self._apply(*zip(*some, strict=True))
+        for kind in (self._full, self._regions):
+            kind.merge(self._places)
 
     def _change(self, records: Sequence[pb.BlockRecord]) -> int:
         for position, record in enumerate(records, self._position + 1):

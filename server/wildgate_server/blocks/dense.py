@@ -127,9 +127,9 @@ async def _look(
             box.crop(made[0, place])[:] = _changed(box.crop(frames[0, place]), mirrored, crop)
         hashes, quality = await triton.fingerprint(made, sizes, max(deadline - monotonic(), 0.001))
         for place in there:
-            one = read_fingerprint(hashes[0, place], quality[0, place], window.times_s[place], track.number)
-            # The regions of the whole picture find crops, too.
-            found[place].append(replace(one, hashes=one.hashes[:1]) if crop else one)
+            found[place].append(
+                read_fingerprint(hashes[0, place], quality[0, place], window.times_s[place], track.number)
+            )
     return [
         _SeenFrame(track.number, window.times_s[place], boxes[place].crop(frames[0, place]), tuple(found[place]))
         for place in there

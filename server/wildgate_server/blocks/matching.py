@@ -17,7 +17,7 @@ from wildgate_server.policy import BlockRules
 __all__ = ["MatchedFrame", "Resemblance", "resemblances"]
 
 _MOST_ENTRIES = 8  # that an answer tells of, those with the most frames
-_REGIONAL_FRAMES = 8  # of a video whose regions are asked about: each has some eighteen
+_REGIONAL_FRAMES = 6  # of a video whose regions are asked about: each has some eighteen
 
 
 @dataclass(frozen=True, slots=True)

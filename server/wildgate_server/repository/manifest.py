@@ -17,9 +17,9 @@ __all__ = ["HASHES_PER_FRAME", "MANIFEST_NAME", "ManifestError", "ModelManifest"
 
 MANIFEST_NAME = "manifest.yaml"
 
-HASHES_PER_FRAME = 18
-"""What `frame_fingerprint` makes of a picture: nine hashes (of all of it and of regions) without its borders, and, if
-it has any, nine with them. Its graph is written so."""
+HASHES_PER_FRAME = 27
+"""What `frame_fingerprint` makes of a picture: nine hashes (of all of it and of regions) without its borders; where it
+has any, nine with them; where it lies in a blur, nine without that. Its graph is written so."""
 
 
 class ManifestError(ValueError):

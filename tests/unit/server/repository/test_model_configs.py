@@ -92,7 +92,7 @@ def test_shapes_come_from_the_manifest(profile: str) -> None:
     assert list(scorer.output[1:3]) == told, "what the decoder tells about its frames is passed on"
     assert list(scorer.output[3:]) == list(fingerprints.output)
     assert [list(tensor.dims) for tensor in fingerprints.input] == [[4, 96, 96, 3], [4, 2]]
-    assert [list(tensor.dims) for tensor in fingerprints.output] == [[4, 18, 32], [4, 18]]
+    assert [list(tensor.dims) for tensor in fingerprints.output] == [[4, 27, 32], [4, 27]]
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
