@@ -28,7 +28,7 @@ demo: setup ## Starts a real server, scores the sample clips, compares with thei
 	$(BIN)/python demo/run_demo.py
 
 serve: setup ## Runs the server in the foreground with an embedded Triton
-	$(BIN)/wildgate serve
+	$(BIN)/wildgate serve --blocks out/blocks
 
 test: setup ## Runs all tests, on as many cores as there are, up to four
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal

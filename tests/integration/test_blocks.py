@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from blocked_videos import scenery
 from checkout import ROOT
 from clips import ClipSpec, make_clip
 from gateway_under_test import NO_RETRY, PATIENCE_S, GatewayUnderTest, MakeSettings, free_address, running, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
 
 from wildgate_client import Action, Block, BlocksClient, Content, ScoringError
 from wildgate_server.gateway import BLOCKS_HEALTH
@@ -184,3 +187,63 @@ async def test_a_gateway_by_itself_keeps_its_list_and_one_without_a_directory_ha
                     await blocks.add_video(ORIGINAL, Block())
     async with running(make_settings()) as gateway:
         assert (await gateway.client.score(REENCODED)).block_check.state == "UNSPECIFIED"
+
+
+async def test_the_command_line_changes_and_exchanges_the_list(tmp_path: Path) -> None:
+    service = ServiceProcess(tmp_path / "list")
+    await service.start()
+
+    async def blocks(*arguments: str, status: int = 0) -> str:
+        command = [sys.executable, "-m", "wildgate_client.cli", "blocks", *arguments, "--server", service.address]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+        return done.stdout + done.stderr
+
+    try:
+        entry = (await blocks("add", "--digest", "sha256:" + "ab" * 32, "--label", "horn")).strip()
+        listed = json.loads(await blocks("list"))
+        assert (listed["id"], listed["label"], listed["disabled"]) == (entry, "horn", False)
+        await blocks("disable", entry)
+        assert json.loads(await blocks("list"))["disabled"]
+        (tmp_path / "theirs.csv").write_text(f"id,pdq,label\nx,{'0f' * 32},tusk\nx,{'f0' * 32},tusk\n")
+        assert await blocks("import", str(tmp_path / "theirs.csv"), "--format", "csv") == "1 entries\n"
+        assert await blocks("export", str(tmp_path / "all.jsonl")) == "2 entries\n"
+        second = json.loads((tmp_path / "all.jsonl").read_text().splitlines()[1])
+        assert (second["source"], [frame["pdq"] for frame in second["frames"]]) == (
+            "theirs.csv",
+            ["0f" * 32, "f0" * 32],
+        )
+        (tmp_path / "video.mp4").write_bytes(ORIGINAL.data)
+        assert "decodes no videos" in await blocks("add", str(tmp_path / "video.mp4"), status=1)
+        assert "not on the list: y" in await blocks("remove", entry, "y", status=1)
+        await blocks("import", str(tmp_path / "theirs.csv"), "--format", "xml", status=2)
+        await service.kill()
+        assert "UNAVAILABLE" in await blocks("list", status=1)
+    finally:
+        await service.kill()
+
+
+async def test_check_explains_a_match_with_both_pictures(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "original.mp4").write_bytes(ORIGINAL.data)
+    (tmp_path / "disguise.mp4").write_bytes(REENCODED.data)
+    async with running(make_settings(blocks={"directory": tmp_path / "list"})) as gateway:
+
+        async def blocks(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "wildgate_client.cli", "blocks", *arguments, "--server", gateway.address]
+            return await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, cwd=ROOT, check=False
+            )
+
+        picture = tmp_path / "match.jpg"
+        before = await blocks("check", str(tmp_path / "disguise.mp4"), "--picture", str(picture))
+        assert (before.returncode, picture.exists()) == (0, False), before.stderr
+        await blocks("add", str(tmp_path / "original.mp4"), "--label", "horn")
+        after = await blocks("check", str(tmp_path / "disguise.mp4"), "--picture", str(picture))
+        assert after.returncode == 1, after.stderr
+        assert "BLOCK FRAMES" in after.stdout
+        assert "of 256 bits apart" in after.stdout
+        with Image.open(picture) as sheet:
+            left, right = (
+                np.asarray(sheet.resize((200, 100)).crop(half)) for half in ((0, 0, 100, 100), (100, 0, 200, 100))
+            )
+        assert np.abs(left.astype(int) - right).mean() < 20, "the two are of one scene"
