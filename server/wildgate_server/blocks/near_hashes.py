@@ -27,7 +27,7 @@ Codes = npt.NDArray[np.uint8]
 """Hashes: UINT8 [N, HASH_BYTES]."""
 Numbers = npt.NDArray[np.int64]
 
-_SMALL = 1 << 18  # hashes from which on longer parts are faster
+_SMALL = 1 << 17  # hashes from which on longer parts are faster
 _TAIL = 1024  # hashes that are compared one by one before they become a segment
 _MERGE_BELOW = 8  # a segment is merged with the one before it unless that is so many times as large
 
@@ -112,36 +112,42 @@ class NearHashes:
 
 
 class _Segment:
-    """Hashes sorted by each of their parts: `_order[part][_starts[part][value] : _starts[part][value + 1]]` have it."""
+    """Hashes sorted by each of their parts, one part after the other in `_order`.
+
+    `_order[_starts[at] : _starts[at + 1]]` are the places of those that have a value in a part, `at` being the value and
+    `_firsts[part]`.
+    """
 
     def __init__(self, codes: Codes, numbers: Numbers) -> None:
         self.codes, self.numbers = codes, numbers
         self._bits, parts = (16, 16) if len(codes) <= _SMALL else (21, 12)
+        values = 1 << self._bits
         self._masks = np.array([0, *(1 << bit for bit in range(self._bits))])
-        self._order = np.empty((parts, len(codes)), np.uint32)
-        self._starts = np.zeros((parts, (1 << self._bits) + 1), np.uint32)
+        self._firsts = np.arange(parts) * values
+        self._order = np.empty(parts * len(codes), np.uint32)
+        self._starts = np.zeros(parts * values + 1, np.uint32)
         for part in range(parts):
-            values = self._values(codes, part)
-            self._order[part] = np.argsort(values.astype(np.uint16) if self._bits == 16 else values, kind="stable")
-            np.cumsum(np.bincount(values, minlength=1 << self._bits), out=self._starts[part, 1:])
+            of_part = self._values(codes, part)
+            sortable = of_part.astype(np.uint16) if self._bits == 16 else of_part
+            self._order[part * len(codes) :][: len(codes)] = np.argsort(sortable, kind="stable")
+            self._starts[1 + part * values :][:values] = np.bincount(of_part, minlength=values)
+        np.cumsum(self._starts, out=self._starts)
 
     @property
     def size_bytes(self) -> int:
         return self.codes.nbytes + self.numbers.nbytes + self._order.nbytes + self._starts.nbytes
 
     def search(self, codes: Codes, distance: int) -> Neighbours:
-        candidates = []
-        for part, (order, starts) in enumerate(zip(self._order, self._starts, strict=True)):
-            asked = (self._values(codes, part)[:, None] ^ self._masks).ravel()
-            first = starts[asked].astype(np.int64)
-            lengths = starts[asked + 1] - first
-            total = int(lengths.sum())
-            ends = np.cumsum(lengths)
-            places = np.repeat(first - (ends - lengths), lengths) + np.arange(total)
-            queries = np.repeat(np.arange(len(asked)) // len(self._masks), lengths)
-            candidates.append(queries * len(self.codes) + order[places])
+        values = np.stack([self._values(codes, part) for part in range(len(self._firsts))], axis=1)
+        asked = ((values[:, :, None] ^ self._masks) + self._firsts[:, None]).ravel()
+        first = self._starts[asked].astype(np.int64)
+        lengths = self._starts[asked + 1] - first
+        ends = np.cumsum(lengths)
+        places = np.repeat(first - (ends - lengths), lengths) + np.arange(lengths.sum())
+        queries = np.repeat(np.arange(len(codes)), lengths.reshape(len(codes), -1).sum(axis=1))
         # A hash that shares several parts is compared once.
-        queries, places = np.divmod(np.unique(np.concatenate(candidates)), max(len(self.codes), 1))
+        pairs = np.unique(queries * len(self.codes) + self._order[places])
+        queries, places = np.divmod(pairs, max(len(self.codes), 1))
         bits = _bits_that_differ(codes[queries], self.codes[places])
         near = bits <= distance
         return Neighbours(queries[near], self.numbers[places[near]], bits[near])
@@ -150,8 +156,8 @@ class _Segment:
         """A part of each hash: `_bits` from bit `part * _bits` on."""
         first, shift = divmod(part * self._bits, 8)
         window = np.zeros(len(codes), np.int64)
-        for byte in range(4):  # they hold 21 bits wherever these begin
-            window = window << 8 | (codes[:, first + byte] if first + byte < HASH_BYTES else 0)
+        for byte in range(first, first + 4):  # they hold 21 bits wherever these begin
+            window = window << 8 | (codes[:, byte] if byte < HASH_BYTES else 0)
         return window >> (32 - shift - self._bits) & ((1 << self._bits) - 1)
 
 
