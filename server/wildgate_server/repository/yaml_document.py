@@ -27,7 +27,7 @@ def read_document(file: Path, kind: type[Document], error: type[Exception]) -> D
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"{file}: cannot be read: {cause}") from cause
+        raise error(f"{file}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     except yaml.YAMLError as cause:
         raise error(f"{file}: is not YAML: {cause}") from cause
     try:
@@ -42,5 +42,5 @@ def faults(error: ValidationError) -> list[str]:
     for fault in error.errors(include_url=False):
         field = ".".join(str(part) for part in fault["loc"]) or "the document"
         value = "" if fault["type"] == "missing" else f" (is {fault['input']!r})"
-        lines.append(f"{field}: {fault['msg']}{value}")
+        lines.append(f"{field}: {fault['msg'].removeprefix('Value error, ')}{value}")
     return lines

@@ -207,7 +207,7 @@ def test_a_file_is_sampled_as_its_bytes_are(tmp_path: Path) -> None:
     [
         ("no such file", UriNotFound, "no file"),
         (".", FetchFailed, "directory"),
-        ("empty", NotAVideo, "no media"),
+        ("empty", NotAVideo, "not a media file"),
     ],
 )
 def test_missing_and_empty_files_and_directories_are_refused(
