@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-import av
 from rich.console import Console
 
 from wildgate_perf.machine_facts import machine_facts
@@ -31,8 +30,19 @@ from wildgate_perf.server_parts import ConfirmedVideo, WildgateError, available_
 from wildgate_perf.server_process import MODEL_REPOSITORY
 
 _ROOT = Path(__file__).resolve().parents[3]
-_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".ts", ".mov")
-_LEAST_S = 1.5
+_MEDIA = (
+    "avi_sample.avi",
+    "mp4_bbb_800x640_768kbps_30fps_vp9.mp4",
+    "mp4_trim_optimization_failure.mp4",
+    "mp4_sample_with_increasing_timestamps_320w_240h_5s.mp4",
+    "hls_cea608_sd-hls0000000000.ts",
+    "vp9_bear-vp9.webm",
+    "mp4_sample_sef_slow_motion.mp4",
+    "mp4_sample_portrait.mp4",
+    "dash_captions_h265_fragmented_captions_h265.mp4",
+    "mp4_postroll-5s.mp4",
+)
+"""Of the shared media, one file of each recording that shows anything."""
 _MISSED = 1
 
 
@@ -75,20 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sources(media: Path) -> list[Path]:
-    """Videos long enough to be disguised; of files in `media` that begin alike (those of one recording) the longest."""
-    found = [file for file in sorted((_ROOT / "samples").iterdir()) if file.suffix in _SUFFIXES]
-    longest: dict[bytes, tuple[float, Path]] = {}
-    for file in sorted(media.iterdir()) if media.is_dir() else []:
-        if file.suffix not in _SUFFIXES:
-            continue
-        try:
-            footage = Footage.of(file)
-        except (av.FFmpegError, IndexError, ValueError, OverflowError):
-            continue  # there are broken files among them, on purpose
-        if footage.seconds >= _LEAST_S:
-            first = footage.frames[len(footage.frames) // 2][::16, ::16].tobytes()
-            longest[first] = max(longest.get(first, (0.0, file)), (footage.seconds, file))
-    return found + [file for _, file in longest.values()]
+    samples = (file for file in sorted((_ROOT / "samples").iterdir()) if file.suffix in (".mp4", ".webm"))
+    return [*samples, *(media / name for name in _MEDIA if (media / name).is_file())]
 
 
 _here: list[Looker] = []
