@@ -1,6 +1,6 @@
 """The async client of wildgate: typed verdicts, typed errors, one deadline, bounded retry."""
 
-from wildgate_client._blocks import AddedBlocks, Block, BlocksClient, Fingerprint, FrameFingerprint
+from wildgate_client._blocks import AddedBlocks, Block, BlocksClient
 from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy
@@ -14,6 +14,8 @@ from wildgate_client._verdict import (
     Coverage,
     Detection,
     EvidenceFrame,
+    Fingerprint,
+    FrameFingerprint,
     LabelGroup,
     LabelVerdict,
     MatchedFrame,

@@ -14,31 +14,15 @@ from wildgate_client._client import ClientOptions
 from wildgate_client._retry import Clock, with_retry
 from wildgate_client._source import Content, Source, read_source
 from wildgate_client._status import error_from_rpc
+from wildgate_client._verdict import Fingerprint
+from wildgate_client._wire import fingerprint_from
 from wildgate_client.errors import InvalidRequest
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 
-__all__ = ["AddedBlocks", "Block", "BlocksClient", "Fingerprint", "FrameFingerprint", "fingerprint_from"]
+__all__ = ["AddedBlocks", "Block", "BlocksClient"]
 
 _BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class FrameFingerprint:
-    """PDQ hashes of a frame, 32 bytes each: of the full picture, then of regions; `quality` is PDQ's, 0 to 100."""
-
-    time_s: float
-    quality: int
-    hashes: tuple[bytes, ...]
-    track: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What a video is recognised by."""
-
-    frames: tuple[FrameFingerprint, ...]
-    duration_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +170,6 @@ def block_from(message: pb.Block) -> Block:
         fingerprint=fingerprint_from(message.fingerprint) if message.HasField("fingerprint") else None,
         **{name: getattr(message, name) for name in _PLAIN},
     )
-
-
-def fingerprint_from(message: pb.Fingerprint) -> Fingerprint:
-    """The fingerprint in the client's own types."""
-    frames = (FrameFingerprint(each.time_s, each.quality, tuple(each.hashes), each.track) for each in message.frames)
-    return Fingerprint(tuple(frames), message.duration_s)
 
 
 def _message(block: Block) -> pb.Block:

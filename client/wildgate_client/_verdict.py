@@ -16,6 +16,8 @@ __all__ = [
     "Coverage",
     "Detection",
     "EvidenceFrame",
+    "Fingerprint",
+    "FrameFingerprint",
     "LabelGroup",
     "LabelVerdict",
     "MatchedFrame",
@@ -181,6 +183,24 @@ class EvidenceFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameFingerprint:
+    """PDQ hashes of a frame, 32 bytes each: of the full picture, then of regions; `quality` is PDQ's, 0 to 100."""
+
+    time_s: float
+    quality: int
+    hashes: tuple[bytes, ...]
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a video is recognised by."""
+
+    frames: tuple[FrameFingerprint, ...]
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MatchedFrame:
     """A frame of the video and the one of the blocked video that it is near: `distance` of 256 bits apart.
 
@@ -239,6 +259,7 @@ class Verdict:
     "blake3:<hex>" of the video's bytes or, if the server read only parts of the video, "blake3-sampled:<hex>" of all
     that the verdict rests on; `cached` says whether the verdict came from the server's cache. `block_matches` are the
     blocked videos that this one is or resembles, gravest action first; an exact copy of one is not looked at.
+    `fingerprint` is there where `explain_blocks` asked for it.
     """
 
     action: Action
@@ -254,3 +275,4 @@ class Verdict:
     evidence: tuple[EvidenceFrame, ...]
     block_matches: tuple[BlockMatch, ...] = ()
     block_check: BlockCheck = BlockCheck()
+    fingerprint: Fingerprint | None = field(default=None, repr=False)

@@ -13,6 +13,8 @@ from wildgate_client._verdict import (
     Coverage,
     Detection,
     EvidenceFrame,
+    Fingerprint,
+    FrameFingerprint,
     LabelGroup,
     LabelVerdict,
     MatchedFrame,
@@ -23,9 +25,9 @@ from wildgate_client._verdict import (
     Verdict,
     VideoInfo,
 )
-from wildgate_proto.v1 import scoring_pb2
+from wildgate_proto.v1 import blocks_pb2, scoring_pb2
 
-__all__ = ["digest_request", "score_request", "verdict_from"]
+__all__ = ["digest_request", "fingerprint_from", "score_request", "verdict_from"]
 
 _ACTIONS = {scoring_pb2.Action.Value(f"ACTION_{action}"): action for action in Action}
 _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group in LabelGroup}
@@ -122,7 +124,14 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
             message.block_check.position,
             message.block_check.frames_compared,
         ),
+        fingerprint=fingerprint_from(message.fingerprint) if message.HasField("fingerprint") else None,
     )
+
+
+def fingerprint_from(message: blocks_pb2.Fingerprint) -> Fingerprint:
+    """The fingerprint in the client's own types."""
+    frames = (FrameFingerprint(each.time_s, each.quality, tuple(each.hashes), each.track) for each in message.frames)
+    return Fingerprint(tuple(frames), message.duration_s)
 
 
 def _match_from(match: scoring_pb2.BlockMatch) -> BlockMatch:

@@ -18,7 +18,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, TextIO
 
-from wildgate_client._blocks import Block, Fingerprint, FrameFingerprint
+from wildgate_client._blocks import Block
+from wildgate_client._verdict import Fingerprint, FrameFingerprint
 
 __all__ = ["BLOCK_FORMATS", "BadLine", "read_blocks", "write_blocks"]
 

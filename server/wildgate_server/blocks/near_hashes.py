@@ -114,8 +114,8 @@ class NearHashes:
 class _Segment:
     """Hashes sorted by each of their parts, one part after the other in `_order`.
 
-    `_order[_starts[at] : _starts[at + 1]]` are the places of those that have a value in a part, `at` being the value and
-    `_firsts[part]`.
+    `_order[_starts[at] : _starts[at + 1]]` are the places of those that have a value in a part, `at` being that value
+    and `_firsts[part]`.
     """
 
     def __init__(self, codes: Codes, numbers: Numbers) -> None:
