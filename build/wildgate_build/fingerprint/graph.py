@@ -47,8 +47,10 @@ _LEVEL: Final = 2.0 * sum(_LUMINANCE)
 _BORDER_LEVELS: Final = 5.0
 """A line of pixels is border where none differs from their mean by more grey levels, in all frames. What compression
 leaves of a bar is 1 to 3."""
-_SHARP_LEVELS: Final = 1.0
-"""A line is more than a blur where its second differences are larger on average. A blurred fill's are 0.1 to 0.5."""
+_SHARP_LEVELS, _SHARP_SHARE = 5.0, 0.02
+"""A line is more than a blur where this share of its second differences is larger. In a blurred fill few are."""
+_LEAST_FILL: Final = 0.08
+"""Of a side, that a blurred fill takes at either end, at least."""
 _LEAST_SHARE: Final = 0.2
 """What is left of a side without borders, at least; otherwise the picture is a plain one, and all of it is taken."""
 
@@ -179,8 +181,8 @@ def _without_borders(
     new_high = _cut(g, _varied(g, rows, wide, pairs), high, single)
     new_wide = _cut(g, _varied(g, columns, new_high, single), wide, pairs)
     new_high = _cut(g, _varied(g, rows, new_wide, pairs), new_high, single)
-    sharp_high = _cut(g, _sharp(g, brightest, new_wide, pairs), new_high, single)
-    sharp_wide = _cut(g, _sharp(g, columns[0], sharp_high, single), new_wide, pairs)
+    sharp_high = _alike(g, new_high, _cut(g, _sharp(g, brightest, new_wide, pairs), new_high, single))
+    sharp_wide = _alike(g, new_wide, _cut(g, _sharp(g, columns[0], sharp_high, single), new_wide, pairs))
 
     def own(axis: _Extent, before: _Extent, after: _Extent) -> _Extent:
         """Of each picture: each edge moves by what is border there, in pictures that lie where all do."""
@@ -212,7 +214,7 @@ def _varied(g: Nodes, lines: tuple[str, ...], within: _Extent, others: _Cells) -
 
 
 def _sharp(g: Nodes, lines: str, within: _Extent, others: _Cells) -> str:
-    """1 for the lines that are more than a blur `within` the other axis' extent, by their second differences."""
+    """1 for the lines that have more than a blur in them `within` the other axis' extent, by second differences."""
     inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
 
     def from_(start: int, tensor: str, axis: int) -> str:
@@ -220,9 +222,10 @@ def _sharp(g: Nodes, lines: str, within: _Extent, others: _Cells) -> str:
 
     sides = g("Add", from_(0, lines, 2), from_(2, lines, 2))
     bent = g("Abs", g("Sub", sides, g("Mul", from_(1, lines, 2), g.constant(2))))
+    bent = g.flag("Greater", bent, g.constant(_SHARP_LEVELS * _LEVEL))
     inner = g("Mul", from_(0, inside, 1), from_(2, inside, 1))
     count = g("ReduceSum", inner, g.shape(1, 2), keepdims=0)
-    most = g("Mul", g("Reshape", count, g.shape(-1, 1)), g.constant(_SHARP_LEVELS * _LEVEL))
+    most = g("Mul", g("Reshape", count, g.shape(-1, 1)), g.constant(_SHARP_SHARE))
     return g.flag("Greater", g("Squeeze", g("MatMul", bent, inner), g.shape(2)), most)
 
 
@@ -240,6 +243,14 @@ def _cut(g: Nodes, kept: str, along: _Extent, cells: _Cells) -> _Extent:
     start = g("Where", g("And", keeps, moves), start, along.start)
     moves = g("GreaterOrEqual", g("Sub", along.end, end), g.constant(cells.pixels))
     return _Extent(start, g("Where", g("And", keeps, moves), end, along.end))
+
+
+def _alike(g: Nodes, whole: _Extent, part: _Extent) -> _Extent:
+    """As much cut off either end as off the one that loses less, if it is worth it: a fill is on both sides."""
+    less = g("Min", g("Sub", part.start, whole.start), g("Sub", whole.end, part.end))
+    least = g("Mul", g("Sub", whole.end, whole.start), g.constant(_LEAST_FILL))
+    less = g("Mul", less, g.flag("GreaterOrEqual", less, least))
+    return _Extent(g("Add", whole.start, less), g("Sub", whole.end, less))
 
 
 def _inside(g: Nodes, extent: _Extent, cells: _Cells) -> str:
