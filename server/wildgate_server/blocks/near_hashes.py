@@ -144,7 +144,9 @@ class _Segment:
         lengths = self._starts[asked + 1] - first
         ends = np.cumsum(lengths)
         places = np.repeat(first - (ends - lengths), lengths) + np.arange(lengths.sum())
-        queries = np.repeat(np.arange(len(codes)), lengths.reshape(len(codes), -1).sum(axis=1))
+        queries = np.repeat(
+            np.arange(len(codes)), lengths.reshape(len(codes), values.shape[1] * len(self._masks)).sum(axis=1)
+        )
         # A hash that shares several parts is compared once.
         pairs = np.unique(queries * len(self.codes) + self._order[places])
         queries, places = np.divmod(pairs, max(len(self.codes), 1))

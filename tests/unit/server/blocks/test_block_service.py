@@ -208,7 +208,7 @@ async def test_two_copies_follow_what_there_was_and_each_change(blocks: BlockLis
     ):
         for copy in (one, two):
             await copy.until_as_far_as(blocks)
-            assert copy.follower.state is BlockState.CURRENT
+            await until(lambda copy=copy: copy.follower.state is BlockState.CURRENT)
         await blocks.put([block("new", SEEN)])
         await blocks.remove(["b7"], "me")
         for copy in (one, two):

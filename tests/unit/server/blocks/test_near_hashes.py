@@ -74,3 +74,5 @@ def test_without_hashes_nothing_is_near_and_one_hash_is_found() -> None:
     index.add(held[:1], np.array([7]))
     assert near(index, held[:1], 0) == {(0, 7): 0}
     assert not near(index, held[:0], 31)
+    index.add(clustered(random, 2000), np.arange(2000))
+    assert not near(index, held[:0], 31)
