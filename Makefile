@@ -6,10 +6,10 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	&& echo $$python && break; done || echo python3)
 BIN := $(VENV)/bin
 MEDIA ?= media
-PROTOS := proto/wildgate_proto/v1/scoring.proto
+PROTOS := proto/wildgate_proto/v1/scoring.proto proto/wildgate_proto/v1/blocks.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs conformance bench bench-peers perf evasion evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ demo: setup ## Starts a real server, scores the sample clips, compares with thei
 	$(BIN)/python demo/run_demo.py
 
 serve: setup ## Runs the server in the foreground with an embedded Triton
-	$(BIN)/wildgate serve
+	$(BIN)/wildgate serve --blocks out/blocks
 
 test: setup ## Runs all tests, on as many cores as there are, up to four
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -50,7 +50,10 @@ proto: setup ## Regenerates the committed gRPC stubs
 configs: setup ## Renders Triton's configs from the model manifest
 	$(BIN)/python -m wildgate_server.repository.model_configs --write model_repository
 
-check-generated: proto configs ## Fails when committed stubs or configs differ from what is generated
+fingerprint: setup ## Generates the graphs that make fingerprints of frames
+	$(BIN)/python -m wildgate_build.fingerprint model_repository
+
+check-generated: proto configs fingerprint ## Fails when committed stubs, configs or graphs differ from what is generated
 	git diff --exit-code -- proto model_repository
 
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
@@ -68,6 +71,9 @@ perf: setup ## Loads a server with locust, judges it by its objectives, writes o
 
 evasion: setup ## Plays the adversary: how many of 268 hidden videos are caught and at what cost, writes perf/results/ (EVASION=options)
 	$(BIN)/python -m wildgate_perf.evasion $(EVASION)
+
+matches: setup ## Blocks videos, disguises them, counts what is recognised and what wrongly, writes perf/results/ (MATCHES=options)
+	$(BIN)/python -m wildgate_perf.matches $(MATCHES)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

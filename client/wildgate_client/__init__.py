@@ -1,5 +1,6 @@
 """The async client of wildgate: typed verdicts, typed errors, one deadline, bounded retry."""
 
+from wildgate_client._blocks import AddedBlocks, Block, BlocksClient
 from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy
@@ -7,12 +8,17 @@ from wildgate_client._source import Content, Source, StreamItem, Uri
 from wildgate_client._stream import StreamResult
 from wildgate_client._verdict import (
     Action,
+    BlockCheck,
+    BlockMatch,
     Box,
     Coverage,
     Detection,
     EvidenceFrame,
+    Fingerprint,
+    FrameFingerprint,
     LabelGroup,
     LabelVerdict,
+    MatchedFrame,
     Scrutiny,
     StageTiming,
     TimeSpan,
@@ -38,6 +44,11 @@ from wildgate_client.errors import (
 
 __all__ = [
     "Action",
+    "AddedBlocks",
+    "Block",
+    "BlockCheck",
+    "BlockMatch",
+    "BlocksClient",
     "Box",
     "ClientOptions",
     "Clock",
@@ -46,11 +57,14 @@ __all__ = [
     "DeadlineExceeded",
     "Detection",
     "EvidenceFrame",
+    "Fingerprint",
+    "FrameFingerprint",
     "InternalError",
     "InvalidRequest",
     "InvalidVideo",
     "LabelGroup",
     "LabelVerdict",
+    "MatchedFrame",
     "NotAllowed",
     "NotFound",
     "Overloaded",

@@ -107,12 +107,14 @@ class ScoringClient:
         max_evidence_frames: int = 0,
         digest_first: bool = False,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
+        explain_blocks: bool = False,
     ) -> Verdict:
         """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
 
         `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
-        were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. Raises a
-        `ScoringError`; cancelling the caller cancels the call in the server.
+        were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. With
+        `explain_blocks`, frames that match those of blocked videos come with pictures. Raises a `ScoringError`;
+        cancelling the caller cancels the call in the server.
 
         With `digest_first` the server is asked first whether it holds a verdict on this content, and the bytes are sent
         only if it does not, or is too old to know digests: worth it where many videos are sent more than once. It needs
@@ -121,7 +123,7 @@ class ScoringClient:
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
         self._stub()
-        if digest_first and isinstance(source, Content | Path) and not max_evidence_frames:
+        if digest_first and isinstance(source, Content | Path) and not max_evidence_frames and not explain_blocks:
             ends_s = self._clock.now_s() + within_s
             digest = await asyncio.to_thread(_bounded_digest, source, self._options.max_content_bytes)
             try:
@@ -131,7 +133,13 @@ class ScoringClient:
             except (VerdictNotCached, InvalidRequest):  # to an older server, a digest is a request without a source
                 within_s = ends_s - self._clock.now_s()
         sent = await read_source(source, max_content_bytes=self._options.max_content_bytes)
-        request = score_request(video_id, sent, max_evidence_frames=max_evidence_frames, scrutiny=scrutiny)
+        request = score_request(
+            video_id,
+            sent,
+            max_evidence_frames=max_evidence_frames,
+            scrutiny=scrutiny,
+            explain_blocks=explain_blocks,
+        )
         return await self._call(request, within_s)
 
     async def score_digest(

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "Action",
+    "BlockCheck",
+    "BlockMatch",
     "Box",
     "Coverage",
     "Detection",
     "EvidenceFrame",
+    "Fingerprint",
+    "FrameFingerprint",
     "LabelGroup",
     "LabelVerdict",
+    "MatchedFrame",
     "Scrutiny",
     "StageTiming",
     "TimeSpan",
@@ -178,12 +183,83 @@ class EvidenceFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameFingerprint:
+    """PDQ hashes of a frame, 32 bytes each: of the full picture, then of regions; `quality` is PDQ's, 0 to 100."""
+
+    time_s: float
+    quality: int
+    hashes: tuple[bytes, ...]
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a video is recognised by."""
+
+    frames: tuple[FrameFingerprint, ...]
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedFrame:
+    """A frame of the video and the one of the blocked video that it is near: `distance` of 256 bits apart.
+
+    `regional`: only parts of the two are near. `jpeg` is this frame, `original_jpeg` the other, where they were
+    asked for and there are any.
+    """
+
+    time_s: float
+    original_s: float
+    distance: int
+    regional: bool
+    track: int
+    jpeg: bytes = field(default=b"", repr=False)
+    original_jpeg: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMatch:
+    """An entry of the list of blocks that the video is, or resembles, and how that was found.
+
+    `kind` is EXACT (the same file), FRAMES (enough frames are near), CONFIRMED (pictures were compared, with `inliers`
+    points in common) or CANDIDATE (it resembles it, and there was nothing to compare). `share` of the frames
+    that can match do; `original` is where they are in the blocked video.
+    """
+
+    block_id: str
+    label: str
+    reason: str
+    source: str
+    kind: str
+    action: Action
+    frames: tuple[MatchedFrame, ...]
+    share: float
+    original: TimeSpan | None
+    inliers: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCheck:
+    """How well the list of blocks was known when the video was looked for on it, up to change `position`.
+
+    `state` is CURRENT, STALE (its service is away), NOT_LOADED (a blocked video may have passed) or UNSPECIFIED (there
+    is none). Without `frames_compared`, only an exact copy was looked for.
+    """
+
+    state: str = "UNSPECIFIED"
+    position: int = 0
+    frames_compared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the server says about one video.
 
     `labels` are ordered by gravest action, then highest score; `detections` by time. `content_digest` is
     "blake3:<hex>" of the video's bytes or, if the server read only parts of the video, "blake3-sampled:<hex>" of all
-    that the verdict rests on; `cached` says whether the verdict came from the server's cache.
+    that the verdict rests on; `cached` says whether the verdict came from the server's cache. `block_matches` are the
+    blocked videos that this one is or resembles, gravest action first; an exact copy of one is not looked at.
+    `fingerprint` is there where `explain_blocks` asked for it.
     """
 
     action: Action
@@ -197,3 +273,6 @@ class Verdict:
     cached: bool
     timings: tuple[StageTiming, ...]
     evidence: tuple[EvidenceFrame, ...]
+    block_matches: tuple[BlockMatch, ...] = ()
+    block_check: BlockCheck = BlockCheck()
+    fingerprint: Fingerprint | None = field(default=None, repr=False)

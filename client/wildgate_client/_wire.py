@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wildgate_client._source import Content, Uri
 from wildgate_client._verdict import (
     Action,
+    BlockCheck,
+    BlockMatch,
     Box,
     Coverage,
     Detection,
     EvidenceFrame,
+    Fingerprint,
+    FrameFingerprint,
     LabelGroup,
     LabelVerdict,
+    MatchedFrame,
     Scrutiny,
     StageTiming,
     TimeSpan,
@@ -18,9 +25,9 @@ from wildgate_client._verdict import (
     Verdict,
     VideoInfo,
 )
-from wildgate_proto.v1 import scoring_pb2
+from wildgate_proto.v1 import blocks_pb2, scoring_pb2
 
-__all__ = ["digest_request", "score_request", "verdict_from"]
+__all__ = ["digest_request", "fingerprint_from", "score_request", "verdict_from"]
 
 _ACTIONS = {scoring_pb2.Action.Value(f"ACTION_{action}"): action for action in Action}
 _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group in LabelGroup}
@@ -36,11 +43,19 @@ def digest_request(video_id: str, content_digest: str, scrutiny: Scrutiny) -> sc
 
 
 def score_request(
-    video_id: str, source: Content | Uri, *, max_evidence_frames: int, scrutiny: Scrutiny
+    video_id: str,
+    source: Content | Uri,
+    *,
+    max_evidence_frames: int,
+    scrutiny: Scrutiny,
+    explain_blocks: bool = False,
 ) -> scoring_pb2.ScoreRequest:
     """The request for one video."""
     request = scoring_pb2.ScoreRequest(
-        video_id=video_id, max_evidence_frames=max_evidence_frames, scrutiny=_SCRUTINIES[Scrutiny(scrutiny)]
+        video_id=video_id,
+        max_evidence_frames=max_evidence_frames,
+        scrutiny=_SCRUTINIES[Scrutiny(scrutiny)],
+        explain_blocks=explain_blocks,
     )
     match source:
         case Content():
@@ -103,7 +118,51 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
         cached=message.cached,
         timings=tuple(StageTiming(timing.stage, timing.duration_ms) for timing in message.timings),
         evidence=tuple(EvidenceFrame(frame.time_s, frame.jpeg) for frame in message.evidence),
+        block_matches=tuple(map(_match_from, message.block_matches)),
+        block_check=BlockCheck(
+            _name(scoring_pb2.BlockCheck.State, "STATE_", message.block_check.state),
+            message.block_check.position,
+            message.block_check.frames_compared,
+        ),
+        fingerprint=fingerprint_from(message.fingerprint) if message.HasField("fingerprint") else None,
     )
+
+
+def fingerprint_from(message: blocks_pb2.Fingerprint) -> Fingerprint:
+    """The fingerprint in the client's own types."""
+    frames = (FrameFingerprint(each.time_s, each.quality, tuple(each.hashes), each.track) for each in message.frames)
+    return Fingerprint(tuple(frames), message.duration_s)
+
+
+def _match_from(match: scoring_pb2.BlockMatch) -> BlockMatch:
+    return BlockMatch(
+        block_id=match.block_id,
+        label=match.label,
+        reason=match.reason,
+        source=match.source,
+        kind=_name(scoring_pb2.BlockMatch.Kind, "KIND_", match.kind),
+        action=_ACTIONS.get(match.action, Action.UNSPECIFIED),
+        frames=tuple(
+            MatchedFrame(
+                time_s=frame.time_s,
+                original_s=frame.original_s,
+                distance=frame.distance,
+                regional=frame.regional,
+                track=frame.track,
+                jpeg=frame.jpeg,
+                original_jpeg=frame.original_jpeg,
+            )
+            for frame in match.frames
+        ),
+        share=match.share,
+        original=TimeSpan(match.original.start_s, match.original.end_s) if match.HasField("original") else None,
+        inliers=match.inliers,
+    )
+
+
+def _name(kind: Any, prefix: str, value: int) -> str:
+    """What an enumeration calls the value, which a newer server may have made up."""
+    return str(kind.Name(value)).removeprefix(prefix) if value in kind.values() else "UNSPECIFIED"
 
 
 def _label_from(label: scoring_pb2.LabelVerdict) -> LabelVerdict:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wildgate_client import ClientOptions, ScoringClient, Scrutiny, StreamResult
 from wildgate_client.annotate import Annotator, without_evidence
+from wildgate_client.block_commands import blocks_app
 from wildgate_client.json_lines import json_line
 from wildgate_client.other_commands import GROUP, add_other_commands
 from wildgate_client.result_table import print_table, result_table
@@ -111,6 +112,7 @@ def score(
         raise typer.Exit(1)
 
 
+app.add_typer(blocks_app, name="blocks")
 add_other_commands(app, metadata.entry_points(group=GROUP))
 
 

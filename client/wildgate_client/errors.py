@@ -6,10 +6,11 @@ ScoringError               status                          reason
  ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
  ├─ Unauthenticated        UNAUTHENTICATED
  ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED
- ├─ NotFound               NOT_FOUND                       FETCH_FAILED
+ ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
  ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
- ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, SHUTTING_DOWN, FETCH_FAILED
+ ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
+ │                                                         SHUTTING_DOWN, FETCH_FAILED
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API
@@ -109,7 +110,7 @@ class NotAllowed(ScoringError):
 
 
 class NotFound(ScoringError):
-    """There is nothing at the URI."""
+    """There is nothing at the URI, or no such entry on the list of blocks."""
 
 
 class VerdictNotCached(NotFound):

@@ -1,9 +1,9 @@
 """One JSON object per video, as `wildgate score --json` prints it.
 
 Always: `file`, as it was given. If it was scored, the fields of `Verdict` under their own names: `action`, `labels`,
-`detections`, `coverage`, `video`, `model_version`, `policy_version`, `content_digest`, `cached`, and `timings` as an
-object of stage to milliseconds; evidence frames are files, not JSON. If not, `error` with `code`, `reason`, `message`,
-`metadata`, `retry_after_s` and `field`. Fields may be added, never renamed.
+`detections`, `coverage`, `video`, `model_version`, `policy_version`, `content_digest`, `cached`, `block_matches`,
+`block_check`, and `timings` as an object of stage to milliseconds; pictures are files, not JSON. If not,
+`error` with `code`, `reason`, `message`, `metadata`, `retry_after_s` and `field`. Fields may be added, never renamed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ def json_line(result: StreamResult) -> str:
 
 
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    fields = dataclasses.asdict(dataclasses.replace(verdict, evidence=()))
-    del fields["evidence"]
+    fields = dataclasses.asdict(dataclasses.replace(verdict, evidence=(), fingerprint=None))
+    del fields["evidence"], fields["fingerprint"]
+    for match in fields["block_matches"]:
+        for frame in match["frames"]:
+            del frame["jpeg"], frame["original_jpeg"]
     fields["timings"] = {timing.stage: timing.duration_ms for timing in verdict.timings}
     return fields
 

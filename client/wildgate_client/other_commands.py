@@ -13,28 +13,37 @@ from typing import Final
 
 import typer
 
-__all__ = ["GROUP", "add_other_commands"]
+__all__ = ["BLOCKS_GROUP", "GROUP", "add_other_commands"]
 
 GROUP: Final = "wildgate.commands"
+BLOCKS_GROUP: Final = "wildgate.blocks.commands"
+"""Those of `wildgate blocks`."""
 # Name: help, and the distribution that brings it.
-_KNOWN: Final = {
-    "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
-    "capacity": (
-        "Nodes, bandwidth and cost for a demand, from measured results; `wildgate capacity --help` lists its options.",
-        "wildgate-perf",
-    ),
+_KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    GROUP: {
+        "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
+        "capacity": (
+            "Nodes, bandwidth and cost for a demand, from measured results; "
+            "`wildgate capacity --help` lists its options.",
+            "wildgate-perf",
+        ),
+    },
+    BLOCKS_GROUP: {
+        "serve": ("Keep the list for a fleet; `wildgate blocks serve --help` lists its options.", "wildgate")
+    },
 }
 _HAND_ALL_ARGUMENTS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 _USAGE = 2
 
 
-def add_other_commands(app: typer.Typer, installed: metadata.EntryPoints) -> None:
-    """Adds the `installed` commands to `app`; known ones that are missing are hidden, and say what to install."""
-    for name in [*_KNOWN, *sorted(installed.names - _KNOWN.keys())]:
+def add_other_commands(app: typer.Typer, installed: metadata.EntryPoints, group: str = GROUP) -> None:
+    """Adds a group's `installed` commands to `app`; known ones that are missing are hidden, and say what to install."""
+    known = _KNOWN[group]
+    for name in [*known, *sorted(installed.names - known.keys())]:
         found = installed.select(name=name)
         point = next(iter(found), None)
         brought_by = point.dist.name if point and point.dist else name
-        text, distribution = _KNOWN.get(name, (f"Brought by {brought_by}.", brought_by))
+        text, distribution = known.get(name, (f"Brought by {brought_by}.", brought_by))
         app.command(
             name,
             help=text,

@@ -12,6 +12,7 @@ import psutil
 _KINDS = (
     ("decoder stubs", re.compile(r"triton_python_backend_stub\b.*\bclip_decoder")),
     ("detector stubs", re.compile(r"triton_python_backend_stub\b.*\bwildlife_detector")),
+    ("fingerprint stubs", re.compile(r"triton_python_backend_stub\b.*\bframe_fingerprint")),
     ("other stubs", re.compile(r"triton_python_backend_stub\b")),
     ("triton guard", re.compile(r"triton_guard")),
     ("tritonserver", re.compile(r"tritonserver\b")),

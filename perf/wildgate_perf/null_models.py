@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE
+from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, FRAME_FINGERPRINT
 from wildgate_server.repository.releases import RELEASE_NAME, file_digest, load_rollout, version_directory
 
 # One program for all models: outputs are zeros of the shapes in the config, one row for each row asked; but a decoder
@@ -58,8 +58,8 @@ def null_repository(source: Path, folder: Path) -> Path:
     Raises ManifestError when `source` is broken, FileExistsError when `folder` is there already.
     """
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
-    for decoder in (CLIP_DECODER, CLIP_DECODER_SOFTWARE):
-        (folder / decoder / "1" / "model.py").write_text(_NULL_MODEL, encoding="utf-8")
+    for model in (CLIP_DECODER, CLIP_DECODER_SOFTWARE, FRAME_FINGERPRINT):
+        (folder / model / "1" / "model.py").write_text(_NULL_MODEL, encoding="utf-8")
     for version in load_rollout(folder).versions:
         directory = version_directory(folder, version)
         (directory / "model.py").write_text(_NULL_MODEL, encoding="utf-8")

@@ -45,8 +45,8 @@ class OfflineScorer:
     def __init__(self, repository: Path) -> None:
         manifest, version = load_manifest(repository), load_rollout(repository).serving
         directory = version_directory(repository, version)
-        self._decoder: Any = _model_module(repository / CLIP_DECODER / "1" / "model.py")
-        self._session = _model_module(directory / "model.py").open_session(directory / "model.onnx")
+        self._decoder: Any = model_module(repository / CLIP_DECODER / "1" / "model.py")
+        self._session = model_module(directory / "model.py").open_session(directory / "model.onnx")
         self._labels = load_release(repository, version, manifest).labels
         self._policy = load_policy()
         self._side, self._max_pixels = manifest.frame_side_px, manifest.max_frame_pixels
@@ -85,7 +85,7 @@ class OfflineScorer:
         self.cpu_ms[part] += (time.thread_time() - began) * 1e3
 
 
-def _model_module(file: Path) -> Any:
+def model_module(file: Path) -> Any:
     """A model's code as a module. Triton's own is empty here: only Triton's hooks use it, and nobody calls them."""
     sys.modules.setdefault(_TRITON_MODULE, ModuleType(_TRITON_MODULE))
     spec = importlib.util.spec_from_file_location(f"{file.parents[1].name}_{file.stem}", file)

@@ -11,8 +11,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.blocks.confirmation import CandidateFrame, Confirmation, confirm
+from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely
+from wildgate_server.blocks.fingerprint import (
+    HASH_BYTES,
+    MIN_QUALITY,
+    FrameFingerprint,
+    VideoFingerprint,
+    read_fingerprint,
+    without_repeats,
+)
+from wildgate_server.blocks.original import Original
 from wildgate_server.cores import available_cores
-from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.errors import RowRefused
+from wildgate_server.inference.detections import Detection, read_detections
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.policy import Judgement, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
@@ -32,34 +45,49 @@ from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.client import ClipRow
 from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
 from wildgate_server.triton.launch import free_endpoints
 from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
+    "HASH_BYTES",
+    "MIN_QUALITY",
     "BackendSettings",
+    "CandidateFrame",
+    "ClipRow",
     "ClipWindow",
+    "Confirmation",
+    "ConfirmedVideo",
     "Detection",
     "EmbeddedTriton",
+    "FrameFingerprint",
     "Judgement",
     "Letterbox",
     "Look",
+    "Original",
+    "RowRefused",
     "SampledVideo",
     "Sampler",
     "Scrutiny",
     "Sighting",
     "Stage",
     "TritonStartError",
+    "VideoFingerprint",
     "View",
     "WildgateError",
     "available_cores",
+    "confirm",
     "find_triton_runtime",
     "free_endpoints",
     "free_port",
     "keep_freed_memory",
     "load_policy",
+    "look_densely",
     "read_detections",
+    "read_fingerprint",
     "sampling_workers",
+    "without_repeats",
 ]
 
 
@@ -69,10 +97,14 @@ def free_port() -> int:
 
 
 class Sampler:
-    """Samples as `wildgate serve` does with its default settings and profile, in this process."""
+    """Samples as `wildgate serve` does with its default settings and profile, in this process.
 
-    def __init__(self, repository: Path) -> None:
-        self._defaults = _defaults(repository)
+    `dense`: as it samples a video that is to be blocked.
+    """
+
+    def __init__(self, repository: Path, *, dense: bool = False) -> None:
+        config, limits = _defaults(repository)
+        self._defaults = (dense_config(config) if dense else config), limits
 
     def sample(self, video: bytes | Path, look: Look = PLAIN_LOOK) -> SampledVideo:
         """Samples a media file, by its bytes or where it lies. Raises what the server's sampler raises."""

@@ -11,6 +11,8 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 from pydantic import Field
 
+from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
+from wildgate_server.blocks.block_service import BLOCK_SERVICE
 from wildgate_server.config_section import ConfigSection, HostPort
 from wildgate_server.errors import StartError
 from wildgate_server.interceptor import ErrorInterceptor
@@ -37,11 +39,16 @@ class EndpointSettings(ConfigSection):
 
 
 def grpc_server(
-    service: ScoringService, readiness: Readiness, *, max_in_flight: int, max_video_bytes: int
+    service: ScoringService | None,
+    readiness: Readiness,
+    *,
+    blocks: BlockServiceServicer | None = None,
+    max_in_flight: int,
+    max_video_bytes: int,
 ) -> grpc.aio.Server:
-    """The server with all its services, not listening yet."""
+    """The server with all its services, not listening yet; those of scoring and of the list of blocks if given."""
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(SERVICE_NAME)],
+        interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE)],
         # A message is in memory before admission can refuse it politely: past this many, gRPC refuses it unread.
         maximum_concurrent_rpcs=2 * max_in_flight + _CONTROL_CALLS,
         options=[
@@ -51,13 +58,14 @@ def grpc_server(
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         ],
     )
-    service.join(server)
+    names = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+    if service is not None:
+        service.join(server)
+        names.append(SERVICE_NAME)
+    if blocks is not None:
+        add_BlockServiceServicer_to_server(blocks, server)  # type: ignore[no-untyped-call]
+        names.append(BLOCK_SERVICE)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
-    names = (
-        SERVICE_NAME,
-        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-        reflection.SERVICE_NAME,
-    )
     reflection.enable_server_reflection(names, server)
     return server
 

@@ -12,6 +12,8 @@ WildgateError                     status               reason
  ├─ UriNotFound                   NOT_FOUND            FETCH_FAILED
  ├─ FetchFailed                   UNAVAILABLE          FETCH_FAILED
  ├─ VerdictNotCached              NOT_FOUND            VERDICT_NOT_CACHED
+ ├─ BlockNotFound                 NOT_FOUND            BLOCK_NOT_FOUND
+ ├─ BlocksUnavailable             UNAVAILABLE          BLOCKS_UNAVAILABLE
  ├─ Overloaded                    RESOURCE_EXHAUSTED   OVERLOADED
  ├─ BackendUnavailable            UNAVAILABLE          BACKEND_UNAVAILABLE
  ├─ ShuttingDown                  UNAVAILABLE          SHUTTING_DOWN
@@ -34,6 +36,8 @@ from typing import ClassVar
 
 __all__ = [
     "BackendUnavailable",
+    "BlockNotFound",
+    "BlocksUnavailable",
     "CorruptVideo",
     "DeadlineExceeded",
     "FetchFailed",
@@ -154,6 +158,14 @@ class FetchFailed(WildgateError, status=Status.UNAVAILABLE, reason="FETCH_FAILED
 
 class VerdictNotCached(WildgateError, status=Status.NOT_FOUND, reason="VERDICT_NOT_CACHED"):
     """No verdict on the content is cached; the video itself has to be sent."""
+
+
+class BlockNotFound(WildgateError, status=Status.NOT_FOUND, reason="BLOCK_NOT_FOUND"):
+    """No entry of the list of blocks has this id."""
+
+
+class BlocksUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="BLOCKS_UNAVAILABLE"):
+    """The list of blocks cannot be changed now: its disk refuses, or its service is away. Nothing was changed."""
 
 
 class Overloaded(WildgateError, status=Status.RESOURCE_EXHAUSTED, reason="OVERLOADED"):

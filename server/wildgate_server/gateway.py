@@ -10,6 +10,12 @@ from functools import partial
 import structlog
 
 from wildgate_server.admission import Admission
+from wildgate_server.blocking import Blocking
+from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
+from wildgate_server.blocks.confirmed_entries import ConfirmedEntries
+from wildgate_server.blocks.dense import dense_config
+from wildgate_server.blocks.follower import BlockState
+from wildgate_server.blocks.setup import KnownBlocks, known_blocks
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
@@ -38,9 +44,12 @@ from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
-from wildgate_server.wire import encoded_verdict
+from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "Gateway", "run_gateway"]
+
+BLOCKS_HEALTH = "wildgate.blocks"
+"""What the health service calls the list of blocks: SERVING while it is as its service has it."""
 
 _log = structlog.get_logger()
 
@@ -56,10 +65,12 @@ class Gateway:
         manifest: ModelManifest,
         releases: Releases,
         sampling: SamplingPool,
+        dense_sampling: SamplingPool,
         triton: TritonClient,
         backend: Backend,
         metrics: Metrics,
         cache: VerdictCache | None,
+        blocks: KnownBlocks | None,
         backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
@@ -85,6 +96,29 @@ class Gateway:
             canary_patience_s=settings.backend.canary_patience_s,
         )
         shared = settings.cache.redis_url is not None
+        self.blocking: Blocking | None = None
+        self.block_service: BlockService | ForwardingBlockService | None = None
+        if blocks:
+            self.blocking = Blocking(
+                blocks.list,
+                state=lambda: blocks.state,
+                policy=lambda: self._scorer.policy,
+                kept_fingerprint=kept_fingerprint,
+                blocked_verdict=encoded_blocked_verdict,
+                metrics=metrics,
+            )
+            entries = ConfirmedEntries(
+                sources=Sources(settings.source),
+                admission=self._admission,
+                sampling=dense_sampling,
+                triton=triton,
+                needs_cpu_decoder=self._scorer.needs_cpu_decoder,
+                deadline_s=settings.admission.max_deadline_s,
+            )
+            target = settings.blocks.target
+            self.block_service = (
+                ForwardingBlockService(target, entries.entry) if target else BlockService(blocks.list, entries.entry)
+            )
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=shared)
         if shared and settings.sampling.secret_file is None:
             _log.warning("no_frames_are_drawn", hint="set sampling.secret_file, the same for all that share the cache")
@@ -105,11 +139,14 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            blocking=self.blocking,
         )
-        self.readiness = Readiness((SERVICE_NAME,), self._ready)
+        details = {BLOCKS_HEALTH: lambda: blocks.state is BlockState.CURRENT} if blocks else {}
+        self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
         self.server = grpc_server(
             ScoringService(self.pipeline, self._admission, metrics, settings.admission),
             self.readiness,
+            blocks=self.block_service,
             max_in_flight=settings.admission.max_in_flight,
             max_video_bytes=settings.source.max_bytes,
         )
@@ -185,6 +222,8 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
+        dense_sampling = _dense_sampling_pool(settings, manifest)
+        stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
         watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
@@ -204,14 +243,37 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             triton = TritonClient(settings.backend.target, profile=profile)
             backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
-        gateway = Gateway(settings, manifest, releases, sampling, triton, backend, metrics, cache, backend_ended)
+        blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
+        gateway = Gateway(
+            settings,
+            manifest,
+            releases,
+            sampling,
+            dense_sampling,
+            triton,
+            backend,
+            metrics,
+            cache,
+            blocks,
+            backend_ended,
+        )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
+        if gateway.blocking:
+            stack.push_async_callback(asyncio.to_thread, gateway.blocking.close)
+        if isinstance(gateway.block_service, ForwardingBlockService):
+            stack.push_async_callback(gateway.block_service.close)
         await warming_up
         if settings.endpoint.metrics:
             stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
+        if blocks and blocks.follower:
+            following = asyncio.create_task(gateway.readiness.depend_on(blocks.follower.run, "blocks"), name="blocks")
+            stack.push_async_callback(_cancelled, following)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.blocks.wait_s):
+                    await blocks.follower.caught_up.wait()
         await gateway.readiness.update()
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
@@ -249,6 +311,14 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> Samplin
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     return SamplingPool(settings.sampling, config, limits)
+
+
+def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
+    """For confirmed videos; its worker starts with the first of them."""
+    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
+    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
+    few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
+    return SamplingPool(few, dense_config(config), limits)
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:

@@ -26,10 +26,13 @@ def expected(error: Exception) -> WildgateError:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what a handler of `service` raises into status and details; other services pass unchanged."""
+    """Turns what a handler of one of `services` raises into status and details; others pass unchanged.
 
-    def __init__(self, service: str) -> None:
-        self._prefix = f"/{service}/"
+    Handlers of streams write their answers themselves.
+    """
+
+    def __init__(self, *services: str) -> None:
+        self._prefixes = tuple(f"/{service}/" for service in services)
 
     async def intercept_service(
         self,
@@ -38,7 +41,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps the method's handler."""
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(self._prefix):
+        if handler is None or not handler_call_details.method.startswith(self._prefixes):
             return handler
         coding = {
             "request_deserializer": handler.request_deserializer,
@@ -46,6 +49,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         }
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(_guarded(handler.stream_stream), **coding)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(_guarded(handler.unary_stream), **coding)
         return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary), **coding)
 
 

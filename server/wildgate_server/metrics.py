@@ -40,6 +40,11 @@ class Metrics:
             "Videos sampled once more, by why (unsound pictures, doubtful sightings).",
             ["reason"],
         )
+        self._block_matches = self._counter(
+            "wildgate_block_matches",
+            "Matches with blocked videos that called for an action (exact, frames, confirmed, candidate).",
+            ["kind"],
+        )
         self._lookups = self._counter(
             "wildgate_cache_lookups",
             "Verdicts looked for, by tier (memory, redis) and outcome (hit, miss, failed, skipped).",
@@ -93,6 +98,10 @@ class Metrics:
     def looked_up(self, tier: str, outcome: str) -> None:
         """Counts one look into one tier of the cache."""
         self._lookups.labels(tier, outcome).inc()
+
+    def blocked(self, kind: str) -> None:
+        """Counts one match with an entry of the list of blocks; `kind` is exact, frames, confirmed or candidate."""
+        self._block_matches.labels(kind.lower()).inc()
 
     def shared(self) -> None:
         """Counts one request that another one's scoring answered."""

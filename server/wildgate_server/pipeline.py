@@ -3,10 +3,12 @@
     receive    `service`      a request comes over gRPC; its content is kept apart from its message
     admit      `admission`    it gets a place, or is refused at once
     identify   `source/`      content by its digest, before anything else; a file at a URI once it is sampled
+    refuse     `blocking`     an exact copy of a blocked video, before anything else is done
     look up    `caching/`     an equal video is answered from the cache, or joins the scoring that is under way
     sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
+    recognise  `blocking`     its fingerprint, new or kept with a verdict, is looked for on the list of blocks
     answer     `wire`         the verdict, with this request's own timings and reading
 
 `service` does the first two steps and the last, `ScoringPipeline` those in between; look and judge are in `scoring`.
@@ -21,6 +23,7 @@ from time import monotonic
 
 from blake3 import blake3
 
+from wildgate_server.blocking import Blocking, Findings
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
@@ -57,6 +60,7 @@ class Answer:
 
     `verdict` is encoded once, when it is made: the same bytes are cached, and answer every request for an equal video.
     `timings` are milliseconds. `read` is None where the verdict itself says what was read.
+    `blocks` is what the list of blocks says, None where there is none; with `explained` the answer has the fingerprint.
     """
 
     verdict: bytes = field(repr=False)
@@ -64,6 +68,8 @@ class Answer:
     cached: bool = False
     evidence: tuple[EvidenceFrame, ...] = field(default=(), repr=False)
     read: ReadCost | None = None
+    blocks: Findings | None = None
+    explained: bool = False
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -72,6 +78,7 @@ class ScoringPipeline:
 
     Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
     answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
+    `blocking` asks the list of blocks, if there is one.
     """
 
     sources: Sources
@@ -83,6 +90,7 @@ class ScoringPipeline:
     scorer: Scorer
     encode: Callable[[ScoredVideo], bytes]
     metrics: Metrics
+    blocking: Blocking | None = None
     # A deadline concerns one caller alone; any other failure, such as a corrupt video, concerns all that wait for it.
     _flights: SingleFlight[Answer] = field(
         init=False, default_factory=lambda: SingleFlight(personal=(DeadlineExceeded,))
@@ -104,6 +112,7 @@ class ScoringPipeline:
         deadline: float,
         max_evidence_frames: int = 0,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
+        explain: bool = False,
     ) -> Answer:
         """The verdict on a media file, before `deadline` (monotonic seconds).
 
@@ -112,9 +121,12 @@ class ScoringPipeline:
         started = monotonic()
         source = await self.sources.of_content(content).identified()
         digest, read = source.key, ReadCost(len(content))
+        if blocked := await self._exact(digest, content):
+            return _finished(replace(blocked, timings={Stage.BLOCKS: _ms_since(started)}, read=read), started)
         del content
-        if self.cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
+        if self.cache is None or max_evidence_frames or explain:
+            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            return _finished(answer, started)
 
         if known := await self._look_up(digest, scrutiny):
             return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=read), started)
@@ -129,7 +141,13 @@ class ScoringPipeline:
         return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
 
     async def score_uri(
-        self, uri: str, *, deadline: float, max_evidence_frames: int = 0, scrutiny: Scrutiny = Scrutiny.NORMAL
+        self,
+        uri: str,
+        *,
+        deadline: float,
+        max_evidence_frames: int = 0,
+        scrutiny: Scrutiny = Scrutiny.NORMAL,
+        explain: bool = False,
     ) -> Answer:
         """The verdict on the file at a URI, which is identified by sampling it; the cache saves decoding and detecting.
 
@@ -138,8 +156,9 @@ class ScoringPipeline:
         """
         started = monotonic()
         source = self.sources.of_uri(uri)
-        if self.cache is None or max_evidence_frames:
-            return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
+        if self.cache is None or max_evidence_frames or explain:
+            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            return _finished(answer, started)
 
         # Whether a video is on trial is known once it is sampled, so one begun under another rollout is not joined.
         subject = f"{self.scorer.releases.rollout!r} {source.key}"
@@ -158,6 +177,8 @@ class ScoringPipeline:
         checked_digest(digest)
         if max_evidence_frames:
             raise InvalidRequest("evidence frames need the video, not its digest alone", field="max_evidence_frames")
+        if blocked := await self._exact(digest):
+            return _finished(replace(blocked, timings={Stage.BLOCKS: _ms_since(started)}, read=ReadCost(0)), started)
         known = await self._look_up(digest, scrutiny)
         if known is None:
             raise VerdictNotCached("no verdict on this content is cached", field="content_digest")
@@ -168,6 +189,8 @@ class ScoringPipeline:
         sampled = await self._sample(source, scrutiny)
         looking = monotonic()
         digest = sampled.video.content_digest
+        if blocked := await self._exact(digest):
+            return replace(blocked, timings=sampled.timings, read=sampled.read)
         answer = await self._look_up(digest, scrutiny)
         looked_up = monotonic()
         timings = {**sampled.timings, Stage.CACHE: (looked_up - looking) * 1e3}
@@ -179,10 +202,17 @@ class ScoringPipeline:
         return replace(answer, timings={**answer.timings, **timings}, read=sampled.read)
 
     async def _sample_and_score(
-        self, source: VideoSource, scrutiny: Scrutiny, deadline: float, max_evidence_frames: int = 0
+        self,
+        source: VideoSource,
+        scrutiny: Scrutiny,
+        deadline: float,
+        max_evidence_frames: int = 0,
+        *,
+        explain: bool = False,
     ) -> Answer:
         sampled = await self._sample(source, scrutiny)
-        answer = await self._score(sampled, deadline, max_evidence_frames)
+        answer = None if source.content_digest else await self._exact(sampled.video.content_digest)
+        answer = answer or await self._score(sampled, deadline, max_evidence_frames, explain=explain)
         read = None if source.content_digest else sampled.read
         return replace(answer, timings={**sampled.timings, **answer.timings}, read=read)
 
@@ -191,7 +221,19 @@ class ScoringPipeline:
         if self.cache is None or self._trial_of(digest) is not None:
             return None
         verdict = await self.cache.find(self._key(digest, scrutiny))
-        return None if verdict is None else Answer(verdict, {}, cached=True)
+        if verdict is None:
+            return None
+        blocks = None
+        if self.blocking:  # now: what was blocked since the verdict was made counts
+            blocks = await self.blocking.compare_kept(digest, verdict)
+            if blocks is None:
+                return None  # its pictures have to be compared
+        return Answer(verdict, {}, cached=True, blocks=blocks)
+
+    async def _exact(self, digest: str, content: bytes = b"") -> Answer | None:
+        """The answer about a file that is blocked itself."""
+        blocked = await self.blocking.exact(digest, content) if self.blocking else None
+        return Answer(blocked[0], {}, blocks=blocked[1]) if blocked else None
 
     async def _sample(self, source: VideoSource, scrutiny: Scrutiny) -> _Sampled:
         """The video, sampled as closely as is asked and, where it is drawn, with frames that nobody can predict.
@@ -229,7 +271,9 @@ class ScoringPipeline:
         sampled.count_reading(video)
         return video, taken_ms
 
-    async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
+    async def _score(
+        self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0, *, explain: bool = False
+    ) -> Answer:
         """Has the video looked at and judged, and caches the verdict by what it rests on.
 
         A verdict for which more parts of a file were read later is not cached: another request for that file would
@@ -255,7 +299,13 @@ class ScoringPipeline:
         if self.cache and (is_whole or not scored.looked_again):
             subject = f"{digest} {sampled.scrutiny.name}"
             await self.cache.keep(self.basis.key(subject, scored.release, scored.policy), verdict)
-        return Answer(verdict, scored.timings, evidence=scored.evidence)
+        blocks, timings = None, scored.timings
+        if self.blocking:
+            asking = monotonic()
+            pictures = partial(self.scorer.pictures, scored, deadline=deadline)
+            blocks = await self.blocking.compare(digest, scored.fingerprint, pictures, explain=explain)
+            timings = {**timings, Stage.BLOCKS: _ms_since(asking)}
+        return Answer(verdict, timings, evidence=scored.evidence, blocks=blocks, explained=explain)
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer, for one that waited for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from grpc_health.v1 import health_pb2
@@ -18,13 +18,23 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Readiness:
-    """Sets the standard health service, for the server as a whole and for each named service, by asking `ready`."""
+    """Sets the standard health service, for the server as a whole and for each named service, by asking `ready`.
 
-    def __init__(self, services: tuple[str, ...], ready: Callable[[], Awaitable[bool]], period_s: float = 1.0) -> None:
+    `details` have names of their own there, and what each asks makes no difference to the server as a whole.
+    """
+
+    def __init__(
+        self,
+        services: tuple[str, ...],
+        ready: Callable[[], Awaitable[bool]],
+        period_s: float = 1.0,
+        details: Mapping[str, Callable[[], bool]] | None = None,
+    ) -> None:
         self.servicer = aio_health.HealthServicer()
         self._services = ("", *services)
         self._ready = ready
         self._period_s = period_s
+        self._details = dict(details or {})
         self._serving: bool | None = None
         self._lost = False
 
@@ -42,6 +52,8 @@ class Readiness:
             _log.exception("readiness_check_failed")
             serving = False
         await self._set(serving and not self._lost)
+        for name, holds in self._details.items():
+            await self.servicer.set(name, _SERVING if holds() else _NOT_SERVING)
 
     async def depend_on(self, watch: Callable[[], Awaitable[object]], name: str) -> None:
         """Runs `watch`, which is to run until it is cancelled; when it ends otherwise, NOT_SERVING for good."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from time import monotonic
 
+from wildgate_server.blocks.fingerprint import VideoFingerprint
+from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.errors import CorruptVideo, InvalidVideo
-from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames
+from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames, pictures_of
 from wildgate_server.inference.observation import Observation, Observer, SeenTrack
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.media.sampled_video import SampledTrack, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.policy import Judgement, Policy, Sighting, View
+from wildgate_server.repository.model_configs import CLIP_DECODER
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.rollout.canary import Opinion, answers_of_both, compare, on_trial, reason_of
 from wildgate_server.sampling.look import Places
@@ -36,7 +39,8 @@ class ScoredVideo:
     """A verdict and all it rests on; timings are milliseconds.
 
     `tracks` are what was seen in each video track, the default one first. `second_look`: more frames were looked at
-    around what was seen. `looked_again`: it rests on more than the first sampling of the video.
+    around what was seen. `looked_again`: it rests on more than the first sampling of the video. `decoder` is the model
+    that decoded it; `fingerprint` is what it is recognised by.
     """
 
     video: SampledVideo
@@ -48,6 +52,8 @@ class ScoredVideo:
     timings: Timings = field(repr=False)
     second_look: bool = False
     looked_again: bool = False
+    decoder: str = CLIP_DECODER
+    fingerprint: VideoFingerprint | None = None
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -122,7 +128,18 @@ class Scorer:
             timings=timings,
             second_look=more is not None,
             looked_again=more is not None or believed is not None,
+            decoder=observation.decoder,
+            fingerprint=observation.fingerprint,
         )
+
+    async def pictures(
+        self, scored: ScoredVideo, wanted: Collection[tuple[int, float]], deadline: float
+    ) -> dict[tuple[int, float], Picture]:
+        """The `wanted` looked-at frames of a scored video, each by a track's number and a time.
+
+        Raises BackendUnavailable, DeadlineExceeded.
+        """
+        return await pictures_of(self.frames, scored.decoder, scored.tracks, wanted, deadline)
 
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None

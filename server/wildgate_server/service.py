@@ -125,16 +125,16 @@ class ScoringService:
         if message.scrutiny not in pb.Scrutiny.values():
             raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is not a known value", field="scrutiny")
         scrutiny = Scrutiny(message.scrutiny or Scrutiny.NORMAL)
-        pipeline = self._pipeline
+        pipeline, explain = self._pipeline, message.explain_blocks
         match message.WhichOneof("source"):
             case "content":
                 content = request.take_content()
                 return pipeline.score_content(
-                    content, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny
+                    content, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
                 )
             case "uri":
                 return pipeline.score_uri(
-                    message.uri, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny
+                    message.uri, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
                 )
             case "content_digest":
                 return pipeline.score_digest(message.content_digest, max_evidence_frames=evidence, scrutiny=scrutiny)

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from wildgate_server.admission import AdmissionSettings
+from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.inference.batcher import BatchSettings
@@ -58,6 +59,7 @@ class ServerSettings(BaseSettings):
             "backend.target": "triton",
             "backend.model-repository": "model-repository",
             "source.file-roots": "file-root",
+            "blocks.directory": "blocks",
         },
         use_attribute_docstrings=True,
     )
@@ -94,6 +96,7 @@ class ServerSettings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
     backend: BackendSettings = BackendSettings()
+    blocks: BlocksSettings = BlocksSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

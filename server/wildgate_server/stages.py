@@ -31,6 +31,8 @@ class Stage(StrEnum):
     """Sampling and looking once more: at other frames where pictures were not sound, or around what was seen."""
     POLICY = "policy"
     """Detections to verdict."""
+    BLOCKS = "blocks"
+    """Looking for it on the list of blocks, comparing pictures included."""
     EVIDENCE = "evidence"
     """Evidence frames, where asked for."""
     TOTAL = "total"

@@ -9,16 +9,26 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.blocking import BlockMatch, MatchPictures
+from wildgate_server.blocks.entries import fingerprint_message, fingerprint_of
+from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.errors import WildgateError
 from wildgate_server.inference.observation import SeenTrack
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.pipeline import Answer
-from wildgate_server.policy import Action, LabelGroup, LabelJudgement
+from wildgate_server.policy import Action, LabelGroup, LabelJudgement, Policy
 from wildgate_server.sampling.plan import longest_gap_s
 from wildgate_server.scoring import ScoredVideo
 from wildgate_server.stages import Stage
 
-__all__ = ["ERROR_DOMAIN", "encoded_verdict", "status_of", "verdict_of"]
+__all__ = [
+    "ERROR_DOMAIN",
+    "encoded_blocked_verdict",
+    "encoded_verdict",
+    "kept_fingerprint",
+    "status_of",
+    "verdict_of",
+]
 
 ERROR_DOMAIN = "wildgate"
 
@@ -61,8 +71,20 @@ def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
         model_version=scored.release.model_version,
         policy_version=scored.policy.version,
         content_digest=video.content_digest,
+        fingerprint=fingerprint_message(scored.fingerprint) if scored.fingerprint else None,
     )
     return verdict.SerializeToString()
+
+
+def encoded_blocked_verdict(content_digest: str, policy: Policy) -> bytes:
+    """An encoded `Verdict` on an exact copy of a blocked video, which is not looked at."""
+    return pb.Verdict(content_digest=content_digest, policy_version=policy.version).SerializeToString()
+
+
+def kept_fingerprint(verdict: bytes) -> VideoFingerprint | None:
+    """The fingerprint in an encoded verdict, if one was made."""
+    kept = pb.Verdict.FromString(verdict)
+    return fingerprint_of(kept.fingerprint) if kept.HasField("fingerprint") else None
 
 
 def verdict_of(answer: Answer) -> pb.Verdict:
@@ -73,11 +95,54 @@ def verdict_of(answer: Answer) -> pb.Verdict:
         pb.StageTiming(stage=stage, duration_ms=answer.timings[stage]) for stage in Stage if stage in answer.timings
     )
     verdict.evidence.extend(pb.EvidenceFrame(time_s=frame.time_s, jpeg=frame.jpeg) for frame in answer.evidence)
+    if not answer.explained:
+        verdict.ClearField("fingerprint")
+    if answer.blocks:
+        matches = answer.blocks.matches
+        for match in matches:
+            if match.action > verdict.action:
+                verdict.MergeFrom(pb.Verdict(action=_ACTIONS[match.action]))
+        verdict.block_matches.extend(map(_block_match, matches))
+        verdict.block_check.CopyFrom(
+            pb.BlockCheck(
+                state=f"STATE_{answer.blocks.state.name}",
+                position=answer.blocks.position,
+                frames_compared=answer.blocks.frames_compared,
+            )
+        )
     if answer.read:
         verdict.video.read_bytes, verdict.video.read_requests = answer.read.read_bytes, answer.read.read_requests
         if answer.read.file_bytes is not None:
             verdict.video.content_bytes = answer.read.file_bytes
     return verdict
+
+
+def _block_match(match: BlockMatch) -> pb.BlockMatch:
+    nothing = [MatchPictures()] * len(match.frames)  # pictures are of the first frames alone
+    originals_s = [frame.original_s for frame in match.frames]
+    return pb.BlockMatch(
+        block_id=match.block.id,
+        label=match.block.label,
+        reason=match.block.reason,
+        source=match.block.source,
+        kind=f"KIND_{match.kind.name}",
+        action=_ACTIONS[match.action],
+        frames=[
+            pb.MatchedFrame(
+                track=frame.track,
+                time_s=frame.time_s,
+                distance=frame.distance,
+                original_s=frame.original_s,
+                regional=frame.regional,
+                jpeg=picture.video,
+                original_jpeg=picture.original,
+            )
+            for frame, picture in zip(match.frames, [*match.pictures, *nothing], strict=False)
+        ],
+        share=match.share,
+        original=pb.TimeSpan(start_s=min(originals_s), end_s=max(originals_s)) if originals_s else None,
+        inliers=match.inliers,
+    )
 
 
 def _video_info(video: SampledVideo) -> pb.VideoInfo:

@@ -12,7 +12,7 @@ import pytest
 from clips import ClipSpec, cut_clip, make_clip, picture
 from triton_seam import load_model
 
-from wildgate_server.inference.detections import Letterbox as GatewayLetterbox
+from wildgate_server.media.letterbox import Letterbox as GatewayLetterbox
 
 SIDE, GREY = 320, 114
 UPRIGHT = (0, 0, 1, 1)

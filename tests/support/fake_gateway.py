@@ -126,6 +126,21 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
             scoring_pb2.StageTiming(stage="sample", duration_ms=5.0),
             scoring_pb2.StageTiming(stage="infer", duration_ms=40.0),
         ],
+        block_matches=[
+            scoring_pb2.BlockMatch(
+                block_id="b1",
+                label="rhino_horn",
+                reason="case 7",
+                source="partner",
+                kind=scoring_pb2.BlockMatch.KIND_CONFIRMED,
+                action=scoring_pb2.ACTION_BLOCK,
+                frames=[scoring_pb2.MatchedFrame(track=1, time_s=1.0, distance=12, original_s=5.0, jpeg=b"jpeg")],
+                share=0.5,
+                original=scoring_pb2.TimeSpan(start_s=5.0, end_s=5.0),
+                inliers=20,
+            )
+        ],
+        block_check=scoring_pb2.BlockCheck(state=scoring_pb2.BlockCheck.STATE_STALE, position=7, frames_compared=True),
     )
     verdict.MergeFrom(scoring_pb2.Verdict(**changes))
     return verdict

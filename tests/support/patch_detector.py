@@ -16,7 +16,12 @@ from onnx import parser
 
 from wildgate_build.standard_file import Properties, file_digest, write_properties
 from wildgate_server.repository.manifest import MANIFEST_NAME, ModelManifest, load_manifest
-from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, write_configs
+from wildgate_server.repository.model_configs import (
+    CLIP_DECODER,
+    CLIP_DECODER_SOFTWARE,
+    FRAME_FINGERPRINT,
+    write_configs,
+)
 from wildgate_server.repository.releases import DETECTOR, RELEASE_NAME, ROLLOUT_NAME, Rollout
 
 LABEL = "yellow_patch"
@@ -84,7 +89,7 @@ def patch_repository(shipped: Path, target: Path, version: int = 3) -> Path:
     shutil.copy(shipped / MANIFEST_NAME, target)
     manifest = load_manifest(target)
     rollout = Rollout(serving=version)
-    for model in (CLIP_DECODER, CLIP_DECODER_SOFTWARE):
+    for model in (CLIP_DECODER, CLIP_DECODER_SOFTWARE, FRAME_FINGERPRINT):
         (target / model).mkdir()
         (target / model / "1").symlink_to((shipped / model / "1").resolve())
     directory = target / DETECTOR / str(version)

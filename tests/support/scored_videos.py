@@ -6,9 +6,11 @@ from typing import Any
 
 from releases_under_test import releases
 
-from wildgate_server.inference.detections import Detection, Letterbox
+from wildgate_server.blocks.fingerprint import FrameFingerprint, VideoFingerprint
+from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.inference.observation import SeenTrack, SeenWindow
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.media.sampled_video import ClipWindow, Display, SampledTrack, SampledVideo
 from wildgate_server.policy import Judgement, Policy, ShownFrame, Sighting, View
 from wildgate_server.scoring import ScoredVideo
@@ -36,6 +38,9 @@ POLICY = Policy.model_validate(
 )
 
 LOOKED_AT_S = (0.0, 2.0, 3.5)
+FINGERPRINT = VideoFingerprint(
+    tuple(FrameFingerprint(0, time_s, 90, (bytes([at]) * 32,)) for at, time_s in enumerate(LOOKED_AT_S)), 4.25
+)
 
 
 def sampled_video(**changes: Any) -> SampledVideo:
@@ -93,5 +98,6 @@ def scored_video(**changes: Any) -> ScoredVideo:
         "release": releases(1).serving,
         "evidence": (EvidenceFrame(2.0, b"jpeg"),),
         "timings": {Stage.SAMPLE: 4.0, Stage.INFER: 20.0},
+        "fingerprint": FINGERPRINT,
     }
     return ScoredVideo(**{**fields, **changes})

@@ -23,49 +23,60 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from wildgate_proto.v1 import blocks_pb2 as wildgate__proto_dot_v1_dot_blocks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwildgate_proto/v1/scoring.proto\x12\x0bwildgate.v1\x1a\x17google/rpc/status.proto\"\xac\x01\n\x0cScoreRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x18\n\x0e\x63ontent_digest\x18\x05 \x01(\tH\x00\x12\x1b\n\x13max_evidence_frames\x18\x04 \x01(\x05\x12\'\n\x08scrutiny\x18\x06 \x01(\x0e\x32\x15.wildgate.v1.ScrutinyB\x08\n\x06source\"H\n\rScoreResponse\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0b\x32\x14.wildgate.v1.Verdict\"@\n\x12ScoreStreamRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.wildgate.v1.ScoreRequest\"\x7f\n\x13ScoreStreamResponse\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\'\n\x07verdict\x18\x02 \x01(\x0b\x32\x14.wildgate.v1.VerdictH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x85\x03\n\x07Verdict\x12#\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x13.wildgate.v1.Action\x12)\n\x06labels\x18\x02 \x03(\x0b\x32\x19.wildgate.v1.LabelVerdict\x12*\n\ndetections\x18\x03 \x03(\x0b\x32\x16.wildgate.v1.Detection\x12\'\n\x08\x63overage\x18\x04 \x01(\x0b\x32\x15.wildgate.v1.Coverage\x12%\n\x05video\x18\x05 \x01(\x0b\x32\x16.wildgate.v1.VideoInfo\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12\x16\n\x0epolicy_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x12)\n\x07timings\x18\n \x03(\x0b\x32\x18.wildgate.v1.StageTiming\x12,\n\x08\x65vidence\x18\x0b \x03(\x0b\x32\x1a.wildgate.v1.EvidenceFrame\"\xf6\x01\n\x0cLabelVerdict\x12\r\n\x05label\x18\x01 \x01(\t\x12#\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x13.wildgate.v1.Action\x12\r\n\x05score\x18\x03 \x01(\x02\x12&\n\x05group\x18\x04 \x01(\x0e\x32\x17.wildgate.v1.LabelGroup\x12\r\n\x05taxon\x18\x05 \x01(\t\x12\x16\n\x0e\x63ites_appendix\x18\x06 \x01(\t\x12\x0e\n\x06\x66rames\x18\x07 \x01(\x05\x12$\n\x05spans\x18\x08 \x03(\x0b\x32\x15.wildgate.v1.TimeSpan\x12\x0f\n\x07seconds\x18\t \x01(\x01\x12\r\n\x05track\x18\n \x01(\x05\"*\n\x08TimeSpan\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\"g\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x12\x1d\n\x03\x62ox\x18\x04 \x01(\x0b\x32\x10.wildgate.v1.Box\x12\r\n\x05track\x18\x05 \x01(\x05\"5\n\x03\x42ox\x12\n\n\x02x1\x18\x01 \x01(\x02\x12\n\n\x02y1\x18\x02 \x01(\x02\x12\n\n\x02x2\x18\x03 \x01(\x02\x12\n\n\x02y2\x18\x04 \x01(\x02\"\xe9\x01\n\x08\x43overage\x12\x18\n\x10\x66rames_looked_at\x18\x01 \x01(\x05\x12\x15\n\rfirst_frame_s\x18\x02 \x01(\x01\x12\x14\n\x0clast_frame_s\x18\x03 \x01(\x01\x12\x15\n\rlongest_gap_s\x18\x04 \x01(\x01\x12\x11\n\tmax_gap_s\x18\x05 \x01(\x01\x12\x13\n\x0blooked_at_s\x18\x06 \x03(\x01\x12\x16\n\x0eunsound_frames\x18\x07 \x01(\x05\x12\x13\n\x0bsecond_look\x18\x08 \x01(\x08\x12*\n\x06tracks\x18\t \x03(\x0b\x32\x1a.wildgate.v1.TrackCoverage\"\xa9\x01\n\rTrackCoverage\x12\r\n\x05track\x18\x01 \x01(\x05\x12\x18\n\x10\x66rames_looked_at\x18\x02 \x01(\x05\x12\x15\n\rfirst_frame_s\x18\x03 \x01(\x01\x12\x14\n\x0clast_frame_s\x18\x04 \x01(\x01\x12\x15\n\rlongest_gap_s\x18\x05 \x01(\x01\x12\x13\n\x0blooked_at_s\x18\x06 \x03(\x01\x12\x16\n\x0eunsound_frames\x18\x07 \x01(\x05\"\x95\x02\n\tVideoInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x10\n\x08rotation\x18\x05 \x01(\x05\x12\x10\n\x08mirrored\x18\n \x01(\x08\x12\x1e\n\x16pixel_aspect_numerator\x18\x0b \x01(\x05\x12 \n\x18pixel_aspect_denominator\x18\x0c \x01(\x05\x12\x0e\n\x06tracks\x18\r \x01(\x05\x12\x15\n\rcontent_bytes\x18\x06 \x01(\x03\x12\x12\n\nclip_bytes\x18\x07 \x01(\x03\x12\x12\n\nread_bytes\x18\x08 \x01(\x03\x12\x15\n\rread_requests\x18\t \x01(\x05\"1\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x01\"-\n\rEvidenceFrame\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x0c\n\x04jpeg\x18\x02 \x01(\x0c*L\n\x08Scrutiny\x12\x18\n\x14SCRUTINY_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCRUTINY_NORMAL\x10\x01\x12\x11\n\rSCRUTINY_HIGH\x10\x02*W\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x11\n\rACTION_REVIEW\x10\x02\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x03*_\n\nLabelGroup\x12\x1b\n\x17LABEL_GROUP_UNSPECIFIED\x10\x00\x12\x1b\n\x17LABEL_GROUP_LIVE_ANIMAL\x10\x01\x12\x17\n\x13LABEL_GROUP_PRODUCT\x10\x02\x32\xa6\x01\n\x0eScoringService\x12>\n\x05Score\x12\x19.wildgate.v1.ScoreRequest\x1a\x1a.wildgate.v1.ScoreResponse\x12T\n\x0bScoreStream\x12\x1f.wildgate.v1.ScoreStreamRequest\x1a .wildgate.v1.ScoreStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwildgate_proto/v1/scoring.proto\x12\x0bwildgate.v1\x1a\x17google/rpc/status.proto\x1a\x1ewildgate_proto/v1/blocks.proto\"\xc4\x01\n\x0cScoreRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x18\n\x0e\x63ontent_digest\x18\x05 \x01(\tH\x00\x12\x1b\n\x13max_evidence_frames\x18\x04 \x01(\x05\x12\'\n\x08scrutiny\x18\x06 \x01(\x0e\x32\x15.wildgate.v1.Scrutiny\x12\x16\n\x0e\x65xplain_blocks\x18\x07 \x01(\x08\x42\x08\n\x06source\"H\n\rScoreResponse\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0b\x32\x14.wildgate.v1.Verdict\"@\n\x12ScoreStreamRequest\x12*\n\x07request\x18\x01 \x01(\x0b\x32\x19.wildgate.v1.ScoreRequest\"\x7f\n\x13ScoreStreamResponse\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\'\n\x07verdict\x18\x02 \x01(\x0b\x32\x14.wildgate.v1.VerdictH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x92\x04\n\x07Verdict\x12#\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x13.wildgate.v1.Action\x12)\n\x06labels\x18\x02 \x03(\x0b\x32\x19.wildgate.v1.LabelVerdict\x12*\n\ndetections\x18\x03 \x03(\x0b\x32\x16.wildgate.v1.Detection\x12\'\n\x08\x63overage\x18\x04 \x01(\x0b\x32\x15.wildgate.v1.Coverage\x12%\n\x05video\x18\x05 \x01(\x0b\x32\x16.wildgate.v1.VideoInfo\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12\x16\n\x0epolicy_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x12)\n\x07timings\x18\n \x03(\x0b\x32\x18.wildgate.v1.StageTiming\x12,\n\x08\x65vidence\x18\x0b \x03(\x0b\x32\x1a.wildgate.v1.EvidenceFrame\x12.\n\rblock_matches\x18\x0c \x03(\x0b\x32\x17.wildgate.v1.BlockMatch\x12,\n\x0b\x62lock_check\x18\r \x01(\x0b\x32\x17.wildgate.v1.BlockCheck\x12-\n\x0b\x66ingerprint\x18\x0e \x01(\x0b\x32\x18.wildgate.v1.Fingerprint\"\xf9\x02\n\nBlockMatch\x12\x10\n\x08\x62lock_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12*\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.wildgate.v1.BlockMatch.Kind\x12#\n\x06\x61\x63tion\x18\x06 \x01(\x0e\x32\x13.wildgate.v1.Action\x12)\n\x06\x66rames\x18\x07 \x03(\x0b\x32\x19.wildgate.v1.MatchedFrame\x12\r\n\x05share\x18\x08 \x01(\x01\x12\'\n\x08original\x18\t \x01(\x0b\x32\x15.wildgate.v1.TimeSpan\x12\x0f\n\x07inliers\x18\n \x01(\x05\"e\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_EXACT\x10\x01\x12\x0f\n\x0bKIND_FRAMES\x10\x02\x12\x12\n\x0eKIND_CONFIRMED\x10\x03\x12\x12\n\x0eKIND_CANDIDATE\x10\x04\"\x8a\x01\n\x0cMatchedFrame\x12\r\n\x05track\x18\x01 \x01(\x05\x12\x0e\n\x06time_s\x18\x02 \x01(\x01\x12\x10\n\x08\x64istance\x18\x03 \x01(\x05\x12\x12\n\noriginal_s\x18\x04 \x01(\x01\x12\x10\n\x08regional\x18\x05 \x01(\x08\x12\x0c\n\x04jpeg\x18\x06 \x01(\x0c\x12\x15\n\roriginal_jpeg\x18\x07 \x01(\x0c\"\xbf\x01\n\nBlockCheck\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.wildgate.v1.BlockCheck.State\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x17\n\x0f\x66rames_compared\x18\x03 \x01(\x08\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_CURRENT\x10\x01\x12\x0f\n\x0bSTATE_STALE\x10\x02\x12\x14\n\x10STATE_NOT_LOADED\x10\x03\"\xf6\x01\n\x0cLabelVerdict\x12\r\n\x05label\x18\x01 \x01(\t\x12#\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x13.wildgate.v1.Action\x12\r\n\x05score\x18\x03 \x01(\x02\x12&\n\x05group\x18\x04 \x01(\x0e\x32\x17.wildgate.v1.LabelGroup\x12\r\n\x05taxon\x18\x05 \x01(\t\x12\x16\n\x0e\x63ites_appendix\x18\x06 \x01(\t\x12\x0e\n\x06\x66rames\x18\x07 \x01(\x05\x12$\n\x05spans\x18\x08 \x03(\x0b\x32\x15.wildgate.v1.TimeSpan\x12\x0f\n\x07seconds\x18\t \x01(\x01\x12\r\n\x05track\x18\n \x01(\x05\"*\n\x08TimeSpan\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\"g\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x12\x1d\n\x03\x62ox\x18\x04 \x01(\x0b\x32\x10.wildgate.v1.Box\x12\r\n\x05track\x18\x05 \x01(\x05\"5\n\x03\x42ox\x12\n\n\x02x1\x18\x01 \x01(\x02\x12\n\n\x02y1\x18\x02 \x01(\x02\x12\n\n\x02x2\x18\x03 \x01(\x02\x12\n\n\x02y2\x18\x04 \x01(\x02\"\xe9\x01\n\x08\x43overage\x12\x18\n\x10\x66rames_looked_at\x18\x01 \x01(\x05\x12\x15\n\rfirst_frame_s\x18\x02 \x01(\x01\x12\x14\n\x0clast_frame_s\x18\x03 \x01(\x01\x12\x15\n\rlongest_gap_s\x18\x04 \x01(\x01\x12\x11\n\tmax_gap_s\x18\x05 \x01(\x01\x12\x13\n\x0blooked_at_s\x18\x06 \x03(\x01\x12\x16\n\x0eunsound_frames\x18\x07 \x01(\x05\x12\x13\n\x0bsecond_look\x18\x08 \x01(\x08\x12*\n\x06tracks\x18\t \x03(\x0b\x32\x1a.wildgate.v1.TrackCoverage\"\xa9\x01\n\rTrackCoverage\x12\r\n\x05track\x18\x01 \x01(\x05\x12\x18\n\x10\x66rames_looked_at\x18\x02 \x01(\x05\x12\x15\n\rfirst_frame_s\x18\x03 \x01(\x01\x12\x14\n\x0clast_frame_s\x18\x04 \x01(\x01\x12\x15\n\rlongest_gap_s\x18\x05 \x01(\x01\x12\x13\n\x0blooked_at_s\x18\x06 \x03(\x01\x12\x16\n\x0eunsound_frames\x18\x07 \x01(\x05\"\x95\x02\n\tVideoInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05\x63odec\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x10\n\x08rotation\x18\x05 \x01(\x05\x12\x10\n\x08mirrored\x18\n \x01(\x08\x12\x1e\n\x16pixel_aspect_numerator\x18\x0b \x01(\x05\x12 \n\x18pixel_aspect_denominator\x18\x0c \x01(\x05\x12\x0e\n\x06tracks\x18\r \x01(\x05\x12\x15\n\rcontent_bytes\x18\x06 \x01(\x03\x12\x12\n\nclip_bytes\x18\x07 \x01(\x03\x12\x12\n\nread_bytes\x18\x08 \x01(\x03\x12\x15\n\rread_requests\x18\t \x01(\x05\"1\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x01\"-\n\rEvidenceFrame\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x0c\n\x04jpeg\x18\x02 \x01(\x0c*L\n\x08Scrutiny\x12\x18\n\x14SCRUTINY_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCRUTINY_NORMAL\x10\x01\x12\x11\n\rSCRUTINY_HIGH\x10\x02*W\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x11\n\rACTION_REVIEW\x10\x02\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x03*_\n\nLabelGroup\x12\x1b\n\x17LABEL_GROUP_UNSPECIFIED\x10\x00\x12\x1b\n\x17LABEL_GROUP_LIVE_ANIMAL\x10\x01\x12\x17\n\x13LABEL_GROUP_PRODUCT\x10\x02\x32\xa6\x01\n\x0eScoringService\x12>\n\x05Score\x12\x19.wildgate.v1.ScoreRequest\x1a\x1a.wildgate.v1.ScoreResponse\x12T\n\x0bScoreStream\x12\x1f.wildgate.v1.ScoreStreamRequest\x1a .wildgate.v1.ScoreStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wildgate_proto.v1.scoring_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCRUTINY']._serialized_start=2148
-  _globals['_SCRUTINY']._serialized_end=2224
-  _globals['_ACTION']._serialized_start=2226
-  _globals['_ACTION']._serialized_end=2313
-  _globals['_LABELGROUP']._serialized_start=2315
-  _globals['_LABELGROUP']._serialized_end=2410
-  _globals['_SCOREREQUEST']._serialized_start=74
-  _globals['_SCOREREQUEST']._serialized_end=246
-  _globals['_SCORERESPONSE']._serialized_start=248
-  _globals['_SCORERESPONSE']._serialized_end=320
-  _globals['_SCORESTREAMREQUEST']._serialized_start=322
-  _globals['_SCORESTREAMREQUEST']._serialized_end=386
-  _globals['_SCORESTREAMRESPONSE']._serialized_start=388
-  _globals['_SCORESTREAMRESPONSE']._serialized_end=515
-  _globals['_VERDICT']._serialized_start=518
-  _globals['_VERDICT']._serialized_end=907
-  _globals['_LABELVERDICT']._serialized_start=910
-  _globals['_LABELVERDICT']._serialized_end=1156
-  _globals['_TIMESPAN']._serialized_start=1158
-  _globals['_TIMESPAN']._serialized_end=1200
-  _globals['_DETECTION']._serialized_start=1202
-  _globals['_DETECTION']._serialized_end=1305
-  _globals['_BOX']._serialized_start=1307
-  _globals['_BOX']._serialized_end=1360
-  _globals['_COVERAGE']._serialized_start=1363
-  _globals['_COVERAGE']._serialized_end=1596
-  _globals['_TRACKCOVERAGE']._serialized_start=1599
-  _globals['_TRACKCOVERAGE']._serialized_end=1768
-  _globals['_VIDEOINFO']._serialized_start=1771
-  _globals['_VIDEOINFO']._serialized_end=2048
-  _globals['_STAGETIMING']._serialized_start=2050
-  _globals['_STAGETIMING']._serialized_end=2099
-  _globals['_EVIDENCEFRAME']._serialized_start=2101
-  _globals['_EVIDENCEFRAME']._serialized_end=2146
-  _globals['_SCORINGSERVICE']._serialized_start=2413
-  _globals['_SCORINGSERVICE']._serialized_end=2579
+  _globals['_SCRUTINY']._serialized_start=3060
+  _globals['_SCRUTINY']._serialized_end=3136
+  _globals['_ACTION']._serialized_start=3138
+  _globals['_ACTION']._serialized_end=3225
+  _globals['_LABELGROUP']._serialized_start=3227
+  _globals['_LABELGROUP']._serialized_end=3322
+  _globals['_SCOREREQUEST']._serialized_start=106
+  _globals['_SCOREREQUEST']._serialized_end=302
+  _globals['_SCORERESPONSE']._serialized_start=304
+  _globals['_SCORERESPONSE']._serialized_end=376
+  _globals['_SCORESTREAMREQUEST']._serialized_start=378
+  _globals['_SCORESTREAMREQUEST']._serialized_end=442
+  _globals['_SCORESTREAMRESPONSE']._serialized_start=444
+  _globals['_SCORESTREAMRESPONSE']._serialized_end=571
+  _globals['_VERDICT']._serialized_start=574
+  _globals['_VERDICT']._serialized_end=1104
+  _globals['_BLOCKMATCH']._serialized_start=1107
+  _globals['_BLOCKMATCH']._serialized_end=1484
+  _globals['_BLOCKMATCH_KIND']._serialized_start=1383
+  _globals['_BLOCKMATCH_KIND']._serialized_end=1484
+  _globals['_MATCHEDFRAME']._serialized_start=1487
+  _globals['_MATCHEDFRAME']._serialized_end=1625
+  _globals['_BLOCKCHECK']._serialized_start=1628
+  _globals['_BLOCKCHECK']._serialized_end=1819
+  _globals['_BLOCKCHECK_STATE']._serialized_start=1731
+  _globals['_BLOCKCHECK_STATE']._serialized_end=1819
+  _globals['_LABELVERDICT']._serialized_start=1822
+  _globals['_LABELVERDICT']._serialized_end=2068
+  _globals['_TIMESPAN']._serialized_start=2070
+  _globals['_TIMESPAN']._serialized_end=2112
+  _globals['_DETECTION']._serialized_start=2114
+  _globals['_DETECTION']._serialized_end=2217
+  _globals['_BOX']._serialized_start=2219
+  _globals['_BOX']._serialized_end=2272
+  _globals['_COVERAGE']._serialized_start=2275
+  _globals['_COVERAGE']._serialized_end=2508
+  _globals['_TRACKCOVERAGE']._serialized_start=2511
+  _globals['_TRACKCOVERAGE']._serialized_end=2680
+  _globals['_VIDEOINFO']._serialized_start=2683
+  _globals['_VIDEOINFO']._serialized_end=2960
+  _globals['_STAGETIMING']._serialized_start=2962
+  _globals['_STAGETIMING']._serialized_end=3011
+  _globals['_EVIDENCEFRAME']._serialized_start=3013
+  _globals['_EVIDENCEFRAME']._serialized_end=3058
+  _globals['_SCORINGSERVICE']._serialized_start=3325
+  _globals['_SCORINGSERVICE']._serialized_end=3491
 # @@protoc_insertion_point(module_scope)

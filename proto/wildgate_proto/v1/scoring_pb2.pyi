@@ -1,4 +1,5 @@
 from google.rpc import status_pb2 as _status_pb2
+from wildgate_proto.v1 import blocks_pb2 as _blocks_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -38,20 +39,22 @@ LABEL_GROUP_LIVE_ANIMAL: LabelGroup
 LABEL_GROUP_PRODUCT: LabelGroup
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames", "scrutiny")
+    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames", "scrutiny", "explain_blocks")
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     MAX_EVIDENCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     SCRUTINY_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     video_id: str
     content: bytes
     uri: str
     content_digest: str
     max_evidence_frames: int
     scrutiny: Scrutiny
-    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ..., scrutiny: _Optional[_Union[Scrutiny, str]] = ...) -> None: ...
+    explain_blocks: bool
+    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ..., scrutiny: _Optional[_Union[Scrutiny, str]] = ..., explain_blocks: _Optional[bool] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("video_id", "verdict")
@@ -78,7 +81,7 @@ class ScoreStreamResponse(_message.Message):
     def __init__(self, video_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("action", "labels", "detections", "coverage", "video", "model_version", "policy_version", "content_digest", "cached", "timings", "evidence")
+    __slots__ = ("action", "labels", "detections", "coverage", "video", "model_version", "policy_version", "content_digest", "cached", "timings", "evidence", "block_matches", "block_check", "fingerprint")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     DETECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +93,9 @@ class Verdict(_message.Message):
     CACHED_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_MATCHES_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_CHECK_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     action: Action
     labels: _containers.RepeatedCompositeFieldContainer[LabelVerdict]
     detections: _containers.RepeatedCompositeFieldContainer[Detection]
@@ -101,7 +107,84 @@ class Verdict(_message.Message):
     cached: bool
     timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
     evidence: _containers.RepeatedCompositeFieldContainer[EvidenceFrame]
-    def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ...) -> None: ...
+    block_matches: _containers.RepeatedCompositeFieldContainer[BlockMatch]
+    block_check: BlockCheck
+    fingerprint: _blocks_pb2.Fingerprint
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ..., block_matches: _Optional[_Iterable[_Union[BlockMatch, _Mapping]]] = ..., block_check: _Optional[_Union[BlockCheck, _Mapping]] = ..., fingerprint: _Optional[_Union[_blocks_pb2.Fingerprint, _Mapping]] = ...) -> None: ...
+
+class BlockMatch(_message.Message):
+    __slots__ = ("block_id", "label", "reason", "source", "kind", "action", "frames", "share", "original", "inliers")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[BlockMatch.Kind]
+        KIND_EXACT: _ClassVar[BlockMatch.Kind]
+        KIND_FRAMES: _ClassVar[BlockMatch.Kind]
+        KIND_CONFIRMED: _ClassVar[BlockMatch.Kind]
+        KIND_CANDIDATE: _ClassVar[BlockMatch.Kind]
+    KIND_UNSPECIFIED: BlockMatch.Kind
+    KIND_EXACT: BlockMatch.Kind
+    KIND_FRAMES: BlockMatch.Kind
+    KIND_CONFIRMED: BlockMatch.Kind
+    KIND_CANDIDATE: BlockMatch.Kind
+    BLOCK_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_FIELD_NUMBER: _ClassVar[int]
+    INLIERS_FIELD_NUMBER: _ClassVar[int]
+    block_id: str
+    label: str
+    reason: str
+    source: str
+    kind: BlockMatch.Kind
+    action: Action
+    frames: _containers.RepeatedCompositeFieldContainer[MatchedFrame]
+    share: float
+    original: TimeSpan
+    inliers: int
+    def __init__(self, block_id: _Optional[str] = ..., label: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., kind: _Optional[_Union[BlockMatch.Kind, str]] = ..., action: _Optional[_Union[Action, str]] = ..., frames: _Optional[_Iterable[_Union[MatchedFrame, _Mapping]]] = ..., share: _Optional[float] = ..., original: _Optional[_Union[TimeSpan, _Mapping]] = ..., inliers: _Optional[int] = ...) -> None: ...
+
+class MatchedFrame(_message.Message):
+    __slots__ = ("track", "time_s", "distance", "original_s", "regional", "jpeg", "original_jpeg")
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_S_FIELD_NUMBER: _ClassVar[int]
+    REGIONAL_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_JPEG_FIELD_NUMBER: _ClassVar[int]
+    track: int
+    time_s: float
+    distance: int
+    original_s: float
+    regional: bool
+    jpeg: bytes
+    original_jpeg: bytes
+    def __init__(self, track: _Optional[int] = ..., time_s: _Optional[float] = ..., distance: _Optional[int] = ..., original_s: _Optional[float] = ..., regional: _Optional[bool] = ..., jpeg: _Optional[bytes] = ..., original_jpeg: _Optional[bytes] = ...) -> None: ...
+
+class BlockCheck(_message.Message):
+    __slots__ = ("state", "position", "frames_compared")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[BlockCheck.State]
+        STATE_CURRENT: _ClassVar[BlockCheck.State]
+        STATE_STALE: _ClassVar[BlockCheck.State]
+        STATE_NOT_LOADED: _ClassVar[BlockCheck.State]
+    STATE_UNSPECIFIED: BlockCheck.State
+    STATE_CURRENT: BlockCheck.State
+    STATE_STALE: BlockCheck.State
+    STATE_NOT_LOADED: BlockCheck.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_COMPARED_FIELD_NUMBER: _ClassVar[int]
+    state: BlockCheck.State
+    position: int
+    frames_compared: bool
+    def __init__(self, state: _Optional[_Union[BlockCheck.State, str]] = ..., position: _Optional[int] = ..., frames_compared: _Optional[bool] = ...) -> None: ...
 
 class LabelVerdict(_message.Message):
     __slots__ = ("label", "action", "score", "group", "taxon", "cites_appendix", "frames", "spans", "seconds", "track")

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from wildgate_server.policy import Policy
 from wildgate_server.repository.manifest import ModelManifest
-from wildgate_server.repository.model_configs import CLIP_DECODER
+from wildgate_server.repository.model_configs import CLIP_DECODER, FRAME_FINGERPRINT
 from wildgate_server.repository.releases import Release, file_digest
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
@@ -35,12 +35,16 @@ _COMPILED = "__pycache__"
 
 
 def decoder_digests(model_repository: Path) -> dict[str, str]:
-    """The digests of the clip decoders' files, code and configs, by their paths in the repository. Raises OSError.
+    """The digests of the files of the clip decoders and of what makes fingerprints, by their paths in the repository.
 
     Links to directories are followed, as Triton follows them; hidden ones, such as those that a Kubernetes volume is
-    made of, are not.
+    made of, are not. Raises OSError.
     """
-    names = glob(f"{CLIP_DECODER}*/**", root_dir=model_repository, recursive=True)
+    names = [
+        name
+        for models in (f"{CLIP_DECODER}*", FRAME_FINGERPRINT)
+        for name in glob(f"{models}/**", root_dir=model_repository, recursive=True)
+    ]
     files = {name: model_repository / name for name in names if _COMPILED not in name.split("/")}
     return {name: file_digest(file) for name, file in files.items() if file.is_file()}
 

@@ -47,7 +47,7 @@ class BatchSettings(ConfigSection):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """DETECTIONS [F, K, 6], SOUND [F] and PICTURE_SIZE [F, 2] of one row and the detector's version that made them.
+    """The tensors of a DetectionBatch for one row, and the detector's version that made them.
 
     `queue_ms` is how long the row waited for its batch, `infer_ms` how long Triton took.
     """
@@ -55,6 +55,8 @@ class RowResult:
     detections: npt.NDArray[np.float32]
     sound: npt.NDArray[np.uint8]
     picture_size: npt.NDArray[np.int32]
+    fingerprint: npt.NDArray[np.uint8]
+    fingerprint_quality: npt.NDArray[np.int32]
     version: int
     queue_ms: float
     infer_ms: float
@@ -220,7 +222,8 @@ class Batcher:
         timeout_s = max(entry.deadline for entry in batch) - started
         answer = await self._detect([row for entry in batch for row in entry.rows], max(timeout_s, 0.001))
         infer_ms = (monotonic() - started) * 1e3
-        rows = zip(answer.detections, answer.sound, answer.picture_size, strict=True)
+        tensors = (answer.detections, answer.sound, answer.picture_size, answer.fingerprint, answer.fingerprint_quality)
+        rows = zip(*tensors, strict=True)
         for entry in batch:
             own = [next(rows) for _ in entry.rows]
             if not entry.gone:

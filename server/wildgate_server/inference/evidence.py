@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.inference.detections import Detection
-from wildgate_server.inference.observation import Observation
+from wildgate_server.inference.observation import Observation, SeenTrack
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "Frames", "evidence_frames"]
+__all__ = ["EvidenceFrame", "Frames", "evidence_frames", "jpeg_of", "pictures_of"]
 
 _JPEG_QUALITY = 90
 
@@ -44,22 +44,34 @@ async def evidence_frames(
     `frames(decoder, rows, timeout_s)` returns UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
     Raises what that raises.
     """
-    wanted = _best_times(seen.detections, max_frames)
     evidence: dict[tuple[int, float], EvidenceFrame] = {}
-    for shown, seen_window in ((track, window) for track in seen.tracks for window in track.windows):
+    wanted = _best_times(seen.detections, max_frames)
+    for shown, picture in (await pictures_of(frames, seen.decoder, seen.tracks, wanted, deadline)).items():
+        evidence[shown] = EvidenceFrame(shown[1], await asyncio.to_thread(jpeg_of, picture))
+    # A second look has windows of its own, at times between those of the first.
+    return tuple(sorted(evidence.values(), key=attrgetter("time_s")))
+
+
+async def pictures_of(
+    frames: Frames, decoder: str, tracks: Sequence[SeenTrack], wanted: Collection[tuple[int, float]], deadline: float
+) -> dict[tuple[int, float], Picture]:
+    """Those of the `wanted` looked-at frames, each a track's number and a time, that are sound: without letterbox.
+
+    `frames` is as in `evidence_frames`; raises what that raises.
+    """
+    pictures: dict[tuple[int, float], Picture] = {}
+    for shown, seen_window in ((track, window) for track in tracks for window in track.windows):
         window = seen_window.window
         number = shown.track.number
-        places = [at for at, time_s in enumerate(window.times_s) if (number, time_s) in wanted - {*evidence}]
+        places = [at for at, time_s in enumerate(window.times_s) if (number, time_s) in {*wanted} - {*pictures}]
         if not places:
             continue
         row = ClipRow(window.clip, window.frame_index, shown.track.display)
-        [decoded] = await frames(seen.decoder, [row], max(deadline - monotonic(), 0.001))
+        [decoded] = await frames(decoder, [row], max(deadline - monotonic(), 0.001))
         for at in places:
             if letterbox := seen_window.letterboxes[at]:
-                jpeg = await asyncio.to_thread(_jpeg, letterbox.crop(decoded[at]))
-                evidence[number, window.times_s[at]] = EvidenceFrame(window.times_s[at], jpeg)
-    # A second look has windows of its own, at times between those of the first.
-    return tuple(sorted(evidence.values(), key=attrgetter("time_s")))
+                pictures[number, window.times_s[at]] = letterbox.crop(decoded[at])
+    return pictures
 
 
 def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, float]]:
@@ -70,7 +82,8 @@ def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, f
     return set(sorted(best, key=lambda shown: (-best[shown], shown))[:count])
 
 
-def _jpeg(frame: npt.NDArray[Any]) -> bytes:
+def jpeg_of(frame: Picture) -> bytes:
+    """The picture as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return buffer.getvalue()

@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeAlias, TypeVar
 
+from wildgate_server.blocks.fingerprint import (
+    FrameFingerprint,
+    VideoFingerprint,
+    read_fingerprint,
+    without_repeats,
+)
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
 from wildgate_server.inference.batcher import RowResult
-from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, SampledVideo
 from wildgate_server.persistence import ShownFrame
 from wildgate_server.repository.manifest import ModelManifest
@@ -30,7 +37,7 @@ class SeenWindow:
     """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
 
     `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them. `superseded`:
-    what of it is not sound was asked for in another way.
+    what of it is not sound was asked for in another way. `fingerprints` are those of all sound frames.
     """
 
     window: ClipWindow
@@ -38,6 +45,7 @@ class SeenWindow:
     detections: tuple[Detection, ...]
     damaged_s: tuple[float, ...] = ()
     superseded: bool = False
+    fingerprints: tuple[FrameFingerprint, ...] = ()
 
     @property
     def places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
@@ -121,6 +129,13 @@ class Observation:
     def sound(self) -> tuple[tuple[int, float], ...]:
         """The looked-at frames: each its track's number and its time in seconds."""
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
+
+    @property
+    def fingerprint(self) -> VideoFingerprint:
+        """What the video is recognised by, of all its tracks; as long as the longest of them."""
+        windows = (window for seen in self.tracks for window in seen.windows)
+        frames = without_repeats(frame for window in windows for frame in window.fingerprints)
+        return VideoFingerprint(frames, max(seen.track.last_s - seen.track.first_s for seen in self.tracks))
 
     def joined_with(self, more: Observation) -> Observation:
         """With what the same release saw at another look."""
@@ -236,7 +251,14 @@ class _Inquiry:
         detections = read_detections(row.detections, window.times_s, labels, letterboxes, self.track.number)
         sounds = zip(window.times_s, row.sound.tolist(), strict=False)
         damaged_s = tuple(time_s for time_s, sound in sounds if sound == DAMAGED)
-        return SeenWindow(window, letterboxes, tuple(detections), damaged_s)
+        fingerprints = tuple(
+            read_fingerprint(hashes, qualities, time_s, self.track.number)
+            for hashes, qualities, time_s, letterbox in zip(
+                row.fingerprint, row.fingerprint_quality, window.times_s, letterboxes, strict=False
+            )
+            if letterbox
+        )
+        return SeenWindow(window, letterboxes, tuple(detections), damaged_s, fingerprints=fingerprints)
 
 
 async def _gather(answers: Sequence[Coroutine[None, None, _T]]) -> list[_T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wildgate_server.repository.manifest import MANIFEST_NAME, ModelManifest
+from wildgate_server.repository.manifest import HASHES_PER_FRAME, MANIFEST_NAME, ModelManifest
 from wildgate_server.repository.releases import ROLLOUT_NAME
 
 __all__ = ["Interface", "Tensor", "batching", "head", "instances", "parameters", "step", "tensors", "version_policy"]
@@ -30,13 +30,20 @@ class Tensor:
 class Interface:
     """The tensors of all models; here once, because ensembles repeat the others'.
 
-    `clip` is a decoder's input; `places` is what it tells about the `frames` that it puts into the F places.
+    `clip` is a decoder's input; `places` is what it tells about the `frames` that it puts into the F places, of which
+    a fingerprint takes `picture_size`.
     """
 
     clip: tuple[Tensor, ...]
     frames: Tensor
     places: tuple[Tensor, ...]
     detections: Tensor
+    fingerprint: tuple[Tensor, ...]
+
+    @property
+    def picture_size(self) -> Tensor:
+        """Width and height of each picture, which tell where it lies in its square."""
+        return self.places[1]
 
     @classmethod
     def of(cls, manifest: ModelManifest) -> Interface:
@@ -55,6 +62,10 @@ class Interface:
                 Tensor("PICTURE_SIZE", "TYPE_INT32", (frames, 2)),
             ),
             detections=Tensor("DETECTIONS", "TYPE_FP32", (frames, manifest.detections_per_frame, 6)),
+            fingerprint=(
+                Tensor("FINGERPRINT", "TYPE_UINT8", (frames, HASHES_PER_FRAME, 32)),
+                Tensor("FINGERPRINT_QUALITY", "TYPE_INT32", (frames, HASHES_PER_FRAME)),
+            ),
         )
 
 

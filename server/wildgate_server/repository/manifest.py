@@ -13,9 +13,13 @@ from pydantic import Field
 
 from wildgate_server.repository.yaml_document import StrictSection, read_document
 
-__all__ = ["MANIFEST_NAME", "ManifestError", "ModelManifest", "Serving", "load_manifest"]
+__all__ = ["HASHES_PER_FRAME", "MANIFEST_NAME", "ManifestError", "ModelManifest", "Serving", "load_manifest"]
 
 MANIFEST_NAME = "manifest.yaml"
+
+HASHES_PER_FRAME = 27
+"""What `frame_fingerprint` makes of a picture: nine hashes (of all of it and of regions) without its borders; where it
+has any, nine with them; where it lies in a blur, nine without that. Its graph is written so."""
 
 
 class ManifestError(ValueError):

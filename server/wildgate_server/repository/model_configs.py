@@ -40,6 +40,7 @@ __all__ = [
     "CLIP_DECODER",
     "CLIP_DECODER_SOFTWARE",
     "CPU_PROFILE",
+    "FRAME_FINGERPRINT",
     "VIDEO_SCORER",
     "Profile",
     "check_configs",
@@ -54,6 +55,7 @@ VIDEO_SCORER = "video_scorer"
 CLIP_DECODER = "clip_decoder"
 CLIP_DECODER_SOFTWARE = "clip_decoder_software"
 """Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
+FRAME_FINGERPRINT = "frame_fingerprint"
 Profile = Literal["cpu", "gpu", "rtx"]
 """Which of the models' configs a Triton runs."""
 CPU_PROFILE: Final = "cpu"
@@ -66,6 +68,7 @@ _RTX_MODEL = f'{_PYTHON}\ndefault_model_filename: "rtx_model.py"'
 _DECODERS_PER_GPU = 2
 _DETECTORS_PER_GPU = 1
 _DECODER_THREADS = 8
+_FINGERPRINTS_PER_GPU = 1
 
 
 def ensemble(*, canary: bool = False, software: bool = False) -> str:
@@ -95,7 +98,7 @@ def models_to_load(profile: str, rollout: Rollout) -> dict[str, tuple[int, ...]]
     """The models that `profile` needs, ensembles after what they ask, and the versions of each."""
     decoders = [CLIP_DECODER] if profile == CPU_PROFILE else [CLIP_DECODER, CLIP_DECODER_SOFTWARE]
     scorers = {name: (version,) for name, version in ensembles(rollout, profile).items()}
-    return {**dict.fromkeys(decoders, (1,)), DETECTOR: rollout.versions, **scorers}
+    return {**dict.fromkeys(decoders, (1,)), DETECTOR: rollout.versions, FRAME_FINGERPRINT: (1,), **scorers}
 
 
 def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
@@ -104,6 +107,7 @@ def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]
         **_clip_decoder(manifest),
         Path(CLIP_DECODER_SOFTWARE, _CPU_CONFIG): _software_decoder(CLIP_DECODER_SOFTWARE, manifest),
         **_wildlife_detector(manifest, rollout),
+        **_frame_fingerprint(manifest),
         **{
             Path(name, _CPU_CONFIG): _video_scorer(name, version, manifest, software=software)
             for name, version, software in _ensembles(rollout)
@@ -177,12 +181,13 @@ def _video_scorer(name: str, version: int, manifest: ModelManifest, *, software:
     steps = [
         step(decoder, -1, interface.clip, [interface.frames, *interface.places]),
         step(DETECTOR, version, [interface.frames], [interface.detections]),
+        step(FRAME_FINGERPRINT, 1, [interface.frames, interface.picture_size], interface.fingerprint),
     ]
     return (
         head(name, 'platform: "ensemble"', manifest)
         + version_policy(version)
         + tensors("input", interface.clip, may_be_ragged=False)
-        + tensors("output", [interface.detections, *interface.places])
+        + tensors("output", [interface.detections, *interface.places, *interface.fingerprint])
         + "ensemble_scheduling {\n  step [\n"
         + ",\n".join(steps)
         + "\n  ]\n}\n"
@@ -244,6 +249,26 @@ def _wildlife_detector(manifest: ModelManifest, rollout: Rollout) -> dict[Path, 
         Path(DETECTOR, _CPU_CONFIG): head(DETECTOR, _PYTHON, manifest) + shared + on_cpu,
         _profile_config(DETECTOR, "gpu"): head(DETECTOR, plan, manifest) + shared + on_gpu,
         _profile_config(DETECTOR, "rtx"): head(DETECTOR, _RTX_MODEL, manifest) + shared + on_gpu + frames_stay,
+    }
+
+
+def _frame_fingerprint(manifest: ModelManifest) -> dict[Path, str]:
+    """On the CPU it multiplies bytes; on data-centre GPUs Triton's own ONNX Runtime has its twin for floating point.
+
+    `rtx`, which has no such backend, takes the CPU's: Triton copies the frames there.
+    """
+    interface = Interface.of(manifest)
+    shared = (
+        tensors("input", [interface.frames, interface.picture_size])
+        + tensors("output", interface.fingerprint)
+        + batching(manifest)
+    )
+    on_cpu = instances(manifest.serving.instances, "KIND_CPU")
+    on_gpu = instances(_FINGERPRINTS_PER_GPU, "KIND_GPU")
+    onnx = 'platform: "onnxruntime_onnx"\ndefault_model_filename: "gpu.onnx"'
+    return {
+        Path(FRAME_FINGERPRINT, _CPU_CONFIG): head(FRAME_FINGERPRINT, _PYTHON, manifest) + shared + on_cpu,
+        _profile_config(FRAME_FINGERPRINT, "gpu"): head(FRAME_FINGERPRINT, onnx, manifest) + shared + on_gpu,
     }
 
 

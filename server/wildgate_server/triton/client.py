@@ -16,7 +16,13 @@ from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
 from wildgate_server.media.sampled_video import Display
-from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, CPU_PROFILE, ensemble
+from wildgate_server.repository.model_configs import (
+    CLIP_DECODER,
+    CLIP_DECODER_SOFTWARE,
+    CPU_PROFILE,
+    FRAME_FINGERPRINT,
+    ensemble,
+)
 
 __all__ = [
     "DAMAGED",
@@ -69,12 +75,15 @@ class DetectionBatch:
 
     SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, 2 where it is damaged in the file itself, and
     0 where it cannot be shown as it is; PICTURE_SIZE INT32 [rows, F, 2] is the width and height in pixels at which it
-    is displayed.
+    is displayed. FINGERPRINT UINT8 [rows, F, K, 32] are PDQ hashes, FINGERPRINT_QUALITY INT32 [rows, F, K] what each is
+    worth, 0 to 100.
     """
 
     detections: npt.NDArray[np.float32]
     sound: npt.NDArray[np.uint8]
     picture_size: npt.NDArray[np.int32]
+    fingerprint: npt.NDArray[np.uint8]
+    fingerprint_quality: npt.NDArray[np.int32]
     version: int
 
 
@@ -137,29 +146,48 @@ class TritonClient:
         Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
         DeadlineExceeded.
         """
-        outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE")
-        answer = await self._infer(ensemble, outputs, rows, timeout_s)
+        outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE", "FINGERPRINT", "FINGERPRINT_QUALITY")
+        answer = await self._infer(ensemble, outputs, _inputs(rows), timeout_s)
         # An ensemble's version is that of the detector it asks.
-        detections, sound, picture_size = map(answer.as_numpy, outputs)
-        return DetectionBatch(detections, sound, picture_size, int(answer.get_response().model_version))
+        detections, sound, picture_size, fingerprint, quality = map(answer.as_numpy, outputs)
+        version = int(answer.get_response().model_version)
+        return DetectionBatch(detections, sound, picture_size, fingerprint, quality, version)
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
 
         What the GPU's decoder does not take, the CPU's is asked for.
         """
-        try:
-            answer = await self._infer(decoder, ["FRAMES"], rows, timeout_s)
-        except DecoderRefused:
-            answer = await self._infer(CLIP_DECODER_SOFTWARE, ["FRAMES"], rows, timeout_s)
-        frames: npt.NDArray[np.uint8] = answer.as_numpy("FRAMES")
-        return frames
+        return (await self.pictures(decoder, rows, timeout_s))[0]
 
-    async def _infer(self, model: str, outputs: Sequence[str], rows: Sequence[ClipRow], timeout_s: float) -> Any:
+    async def pictures(
+        self, decoder: str, rows: Sequence[ClipRow], timeout_s: float
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        """FRAMES as `frames` gives them, and PICTURE_SIZE, INT32 [len(rows), F, 2], 0 where there is no picture."""
+        outputs, inputs = ("FRAMES", "PICTURE_SIZE"), _inputs(rows)
+        try:
+            answer = await self._infer(decoder, outputs, inputs, timeout_s)
+        except DecoderRefused:
+            answer = await self._infer(CLIP_DECODER_SOFTWARE, outputs, inputs, timeout_s)
+        return answer.as_numpy("FRAMES"), answer.as_numpy("PICTURE_SIZE")
+
+    async def fingerprint(
+        self, frames: npt.NDArray[np.uint8], picture_size: npt.NDArray[np.int32], timeout_s: float
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        """FINGERPRINT and FINGERPRINT_QUALITY, as in a DetectionBatch, of what `pictures` gave, or what was made of it.
+
+        Raises BackendUnavailable, DeadlineExceeded.
+        """
+        outputs = ("FINGERPRINT", "FINGERPRINT_QUALITY")
+        inputs = _tensors(("FRAMES", "UINT8", frames), ("PICTURE_SIZE", "INT32", picture_size))
+        answer = await self._infer(FRAME_FINGERPRINT, outputs, inputs, timeout_s)
+        return answer.as_numpy(outputs[0]), answer.as_numpy(outputs[1])
+
+    async def _infer(self, model: str, outputs: Sequence[str], inputs: list[InferInput], timeout_s: float) -> Any:
         heals = self._heals
         try:
             answer = await self._client.infer(
-                model, _inputs(rows), outputs=[*map(InferRequestedOutput, outputs)], client_timeout=timeout_s
+                model, inputs, outputs=[*map(InferRequestedOutput, outputs)], client_timeout=timeout_s
             )
         except InferenceServerException as error:
             if heals == self._heals:  # else it may tell of a process that has been replaced since
@@ -234,11 +262,14 @@ def _inputs(rows: Sequence[ClipRow]) -> list[InferInput]:
     clips = np.zeros((len(rows), longest), np.uint8)
     for place, row in zip(clips, rows, strict=True):
         place[: len(row.clip)] = np.frombuffer(row.clip, np.uint8)
-    tensors = (
+    return _tensors(
         ("CLIP", "UINT8", clips),
         ("FRAME_INDEX", "INT32", np.array([row.frame_index for row in rows], np.int32)),
         ("DISPLAY", "INT32", np.array([row.display.row for row in rows], np.int32)),
     )
+
+
+def _tensors(*tensors: tuple[str, str, npt.NDArray[Any]]) -> list[InferInput]:
     inputs = []
     for name, kind, tensor in tensors:
         inputs.append(InferInput(name, list(tensor.shape), kind))

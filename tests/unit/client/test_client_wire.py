@@ -21,6 +21,9 @@ MESSAGES = [
     "VideoInfo",
     "StageTiming",
     "EvidenceFrame",
+    "BlockMatch",
+    "MatchedFrame",
+    "BlockCheck",
 ]
 
 

@@ -69,13 +69,17 @@ def test_json_is_one_object_per_video_in_the_order_asked(command_target: str, go
         },
     }
     assert " ".join(scored) == (
-        "file action labels detections coverage video model_version policy_version content_digest cached timings"
+        "file action labels detections coverage video model_version policy_version content_digest cached timings "
+        "block_matches block_check"
     )
     assert (scored["file"], scored["action"]) == (str(good), "BLOCK")
     assert scored["labels"][0]["group"] == "LIVE_ANIMAL"
     assert scored["labels"][0]["spans"] == [{"start_s": 1.0, "end_s": 3.0}]
     assert scored["detections"][0]["box"] == {"x1": 0.25, "y1": 0.25, "x2": 0.75, "y2": 0.75}
     assert scored["timings"] == {"sample": 5.0, "infer": 40.0}
+    [match] = scored["block_matches"]
+    assert (match["kind"], match["action"], scored["block_check"]["state"]) == ("CONFIRMED", "BLOCK", "STALE")
+    assert [frame["distance"] for frame in match["frames"]] == [12]
 
 
 def test_uris_are_sent_as_uris(gateway: FakeGateway, command_target: str, good: Path):

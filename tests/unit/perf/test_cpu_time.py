@@ -68,6 +68,7 @@ class Commanded:
         ("x/triton_python_backend_stub /tmp/m/clip_decoder/1/model.py 1", "decoder stubs"),
         ("x/triton_python_backend_stub /tmp/m/clip_decoder_software/1/model.py 1", "decoder stubs"),
         ("x/triton_python_backend_stub /tmp/m/wildlife_detector/1/model.py 1", "detector stubs"),
+        ("x/triton_python_backend_stub /tmp/m/frame_fingerprint/1/model.py 1", "fingerprint stubs"),
         ("python -c from wildgate_server.sampling.worker import serve; serve(5)", "sampling workers"),
         ("python -c from multiprocessing.resource_tracker import main;main(7)", "resource tracker"),
         ("sleep 1", "other"),

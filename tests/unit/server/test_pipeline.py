@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import hashlib
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import pytest
+import pytest_asyncio
 from blake3 import blake3
+from blocked_videos import block, disguise, scenery
 from event_loop import settled
 from releases_under_test import manifest, releases
-from scored_videos import POLICY, sampled_video, scored_video
+from scored_videos import FINGERPRINT, POLICY, sampled_video, scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.blocking import Blocking
+from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.follower import BlockState
+from wildgate_server.blocks.keypoints import keypoints_of
+from wildgate_server.blocks.original import Original, OriginalFrame
 from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
 from wildgate_server.errors import (
@@ -31,7 +40,7 @@ from wildgate_server.errors import (
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
-from wildgate_server.pipeline import ScoringPipeline
+from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.policy import Policy
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.canary import on_trial
@@ -43,7 +52,7 @@ from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage
-from wildgate_server.wire import encoded_verdict, verdict_of
+from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint, verdict_of
 
 PATIENCE_S = 30.0
 VIDEO = b"a video"
@@ -70,6 +79,8 @@ class FakeScorer:
     scoring: asyncio.Event = field(default_factory=asyncio.Event)
     file_digest: str = SAMPLED_DIGEST
     near: Places = ()
+    picture: np.ndarray = field(default_factory=lambda: scenery(1))
+    shown: list[list[tuple[int, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scoring.set()
@@ -85,6 +96,12 @@ class FakeScorer:
         reads = len(self.sampled)
         digest = self.file_digest if look == PLAIN_LOOK else f"{SAMPLED}{blake3(repr(look).encode()).hexdigest()}"
         return sampled_video(content_digest=digest, read_bytes=100 * reads, read_requests=reads)
+
+    async def pictures(
+        self, scored: ScoredVideo, wanted: Collection[tuple[int, float]], deadline: float
+    ) -> dict[tuple[int, float], np.ndarray]:
+        self.shown.append(sorted(wanted))
+        return dict.fromkeys(wanted, self.picture)
 
     async def score(
         self, video: SampledVideo, *, deadline: float, resample: Resample, max_evidence_frames: int = 0
@@ -113,7 +130,15 @@ class FakeScorer:
 
 
 class Parts:
-    def __init__(self, root: Path, *, cached: bool = True, random_share: float = 0.0, sampling: Any = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        cached: bool = True,
+        random_share: float = 0.0,
+        sampling: Any = None,
+        blocks: BlockList | None = None,
+    ) -> None:
         self.root = root
         self.scorer = FakeScorer()
         self.metrics = Metrics()
@@ -134,6 +159,17 @@ class Parts:
             random_share=random_share,
             scorer=self.scorer,
             encode=partial(encoded_verdict, max_gap_s=2.5),
+            metrics=self.metrics,
+            blocking=self.asking(blocks) if blocks else None,
+        )
+
+    def asking(self, blocks: BlockList) -> Blocking:
+        return Blocking(
+            blocks,
+            state=lambda: BlockState.CURRENT,
+            policy=lambda: self.scorer.policy,
+            kept_fingerprint=kept_fingerprint,
+            blocked_verdict=encoded_blocked_verdict,
             metrics=self.metrics,
         )
 
@@ -579,3 +615,110 @@ class TestASecondLook:
         with pytest.raises(FetchFailed, match="changed while it was looked at") as refusal:
             await parts.uri()
         assert refusal.value.retry_after_s
+
+
+@pytest_asyncio.fixture
+async def blocks(tmp_path: Path) -> AsyncIterator[BlockList]:
+    loaded = await BlockList.load(tmp_path / "blocks")
+    yield loaded
+    await loaded.close()
+
+
+@pytest.fixture
+def guarded(blocks: BlockList, tmp_path: Path) -> Parts:
+    (tmp_path / "a.mp4").touch()
+    return Parts(tmp_path, blocks=blocks)
+
+
+RANDOM = np.random.default_rng(1)
+ALLOWED = Policy.model_validate({**POLICY.model_dump(), "labels": {"nothing": POLICY.labels["live_bear"].model_dump()}})
+
+
+def kinds(verdict: pb.Verdict) -> list[tuple[str, str, str]]:
+    return [
+        (match.block_id, pb.BlockMatch.Kind.Name(match.kind)[5:], pb.Action.Name(match.action)[7:])
+        for match in verdict.block_matches
+    ]
+
+
+class TestBlocks:
+    async def test_an_exact_copy_is_refused_before_anything_is_sampled(self, guarded: Parts, blocks: BlockList) -> None:
+        await blocks.put([block("b", digests=[DIGEST], label="rhino_horn", reason="case 7")])
+        for verdict in (await guarded.content(), await guarded.content(evidence=2), await guarded.digest()):
+            assert kinds(verdict) == [("b", "EXACT", "BLOCK")]
+            assert (verdict.action, verdict.content_digest) == (pb.ACTION_BLOCK, DIGEST)
+            assert verdict.block_matches[0].reason == "case 7"
+            assert stages(verdict) == {"blocks", "total"}
+        assert not guarded.scorer.sampled
+        assert guarded.metric("wildgate_block_matches_total", kind="exact") == 3
+
+    async def test_others_know_it_by_its_sha256_alone(self, guarded: Parts, blocks: BlockList) -> None:
+        await blocks.put([block("theirs", digests=[f"sha256:{hashlib.sha256(VIDEO).hexdigest()}"])])
+        assert kinds(await guarded.content()) == [("theirs", "EXACT", "BLOCK")]
+        assert not guarded.scorer.sampled
+
+    async def test_a_file_is_known_once_it_is_sampled(self, guarded: Parts, blocks: BlockList) -> None:
+        await blocks.put([block("b", digests=[SAMPLED_DIGEST])])
+        assert kinds(await guarded.uri()) == [("b", "EXACT", "BLOCK")]
+        assert (len(guarded.scorer.sampled), len(guarded.scorer.scored)) == (1, 0)
+
+    @BY
+    async def test_a_kept_verdict_does_not_get_round_a_new_block(
+        self, guarded: Parts, blocks: BlockList, by: str
+    ) -> None:
+        first = await guarded.by(by)()
+        assert not first.block_matches
+        assert first.block_check == pb.BlockCheck(state=pb.BlockCheck.STATE_CURRENT, frames_compared=True)
+        await blocks.put([block("b", disguise(FINGERPRINT, 20, RANDOM))])
+        second = await guarded.by(by)()
+        assert (second.cached, kinds(second), second.block_check.position) == (True, [("b", "FRAMES", "BLOCK")], 1)
+        await blocks.remove(["b"], "me")
+        assert not (await guarded.by(by)()).block_matches
+        assert len(guarded.scorer.scored) == 1
+
+    async def test_what_others_only_resemble_is_looked_at_by_people(self, guarded: Parts, blocks: BlockList) -> None:
+        guarded.scorer.policy = ALLOWED
+        await blocks.put([block("hash", disguise(FINGERPRINT, 0, RANDOM, of=slice(1)))])
+        assert kinds(await guarded.content()) == [("hash", "CANDIDATE", "REVIEW")]
+        assert not guarded.scorer.shown, "there is nothing to compare with"
+
+    @pytest.mark.parametrize(("shown", "found"), [(1, [("b", "CONFIRMED", "BLOCK")]), (2, [])])
+    async def test_what_resembles_a_confirmed_video_is_compared_once(
+        self, guarded: Parts, blocks: BlockList, shown: int, found: list[tuple[str, str, str]]
+    ) -> None:
+        guarded.scorer.picture = scenery(shown)
+        original = Original.of([OriginalFrame(0, 0.0, keypoints_of(scenery(1)))])
+        entry = block("b", disguise(FINGERPRINT, 5, RANDOM, of=slice(1)), descriptors=original.encode())
+        await guarded.content()
+        await blocks.put([entry])
+        with pytest.raises(VerdictNotCached):
+            await guarded.digest()  # the video itself is wanted
+        again, later = await guarded.content(), await guarded.digest()
+        assert (again.cached, kinds(again)) == (False, found)
+        assert (later.cached, kinds(later)) == (True, found)
+        assert guarded.scorer.shown == [[(0, 0.0)]]
+
+    async def test_descriptors_that_cannot_be_read_are_nothing_to_compare_with(
+        self, guarded: Parts, blocks: BlockList
+    ) -> None:
+        await blocks.put([block("b", disguise(FINGERPRINT, 0, RANDOM, of=slice(1)), descriptors=b"of another day")])
+        assert kinds(await guarded.content()) == [("b", "CANDIDATE", "REVIEW")]
+
+    async def test_explained_it_comes_with_both_pictures_and_the_fingerprint(
+        self, guarded: Parts, blocks: BlockList
+    ) -> None:
+        entry = block("b", disguise(FINGERPRINT, 3, RANDOM))
+        entry.kept_frames.add(time_s=2.2, jpeg=b"kept")
+        await blocks.put([entry])
+        verdict = await guarded.content(explain=True)
+        [match] = verdict.block_matches
+        assert [frame.original_jpeg for frame in match.frames] == [b"kept"] * 3
+        assert all(frame.jpeg.startswith(b"\xff\xd8") for frame in match.frames)
+        assert len(verdict.fingerprint.frames) == 3
+        assert not (await guarded.content()).HasField("fingerprint")
+
+    async def test_without_a_fingerprint_the_answer_says_that_only_copies_were_looked_for(
+        self, guarded: Parts, blocks: BlockList
+    ) -> None:
+        verdict = verdict_of(Answer(b"", {}, blocks=await guarded.asking(blocks).compare("blake3:0", None, None)))
+        assert not verdict.block_check.frames_compared

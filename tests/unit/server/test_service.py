@@ -37,6 +37,7 @@ class Call:
     deadline: float
     max_evidence_frames: int
     scrutiny: Scrutiny = Scrutiny.NORMAL
+    explain: bool = False
 
 
 @dataclass

@@ -8,16 +8,27 @@ from typing import TypeVar
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from scored_videos import scored_video, seen_track
+from scored_videos import FINGERPRINT, POLICY, scored_video, seen_track
 
+from wildgate_proto.v1 import blocks_pb2 as block_pb
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.blocking import BlockMatch, Findings, MatchKind, MatchPictures
+from wildgate_server.blocks.entries import fingerprint_message
+from wildgate_server.blocks.follower import BlockState
+from wildgate_server.blocks.matching import MatchedFrame
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.inference.observation import SeenTrack
 from wildgate_server.pipeline import Answer, ReadCost
 from wildgate_server.policy import Action, Judgement, LabelGroup, LabelJudgement
 from wildgate_server.stages import Stage
-from wildgate_server.wire import encoded_verdict, status_of, verdict_of
+from wildgate_server.wire import (
+    encoded_blocked_verdict,
+    encoded_verdict,
+    kept_fingerprint,
+    status_of,
+    verdict_of,
+)
 
 Detail = TypeVar("Detail", bound=Message)
 
@@ -83,6 +94,7 @@ def test_a_verdict_carries_everything() -> None:
         model_version="m/1",
         policy_version="p1",
         content_digest="blake3:00",
+        fingerprint=fingerprint_message(FINGERPRINT),
     )
 
 
@@ -122,7 +134,9 @@ def test_a_request_s_own_part_is_added() -> None:
     assert [(each.time_s, each.jpeg) for each in verdict.evidence] == [(2.0, b"jpeg")]
     for name in ("cached", "timings", "evidence"):
         verdict.ClearField(name)
-    assert verdict == pb.Verdict.FromString(encoded)
+    kept = pb.Verdict.FromString(encoded)
+    kept.ClearField("fingerprint")
+    assert verdict == kept
 
 
 @pytest.mark.parametrize(
@@ -138,10 +152,49 @@ def test_every_field_of_the_messages_is_set() -> None:
     """A field added to the API must be filled here."""
     scored = scored_video()
     encoded = encoded_verdict(scored, max_gap_s=2.5)
-    verdict = verdict_of(Answer(encoded, scored.timings, cached=True, evidence=scored.evidence))
-    for message in (verdict, verdict.video, verdict.coverage):
+    answer = Answer(encoded, scored.timings, cached=True, evidence=scored.evidence, blocks=findings(), explained=True)
+    verdict = verdict_of(answer)
+    [match] = verdict.block_matches
+    for message in (verdict, verdict.video, verdict.coverage, match, match.frames[1], verdict.block_check):
         unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
-        assert unset - {"first_frame_s", "unsound_frames", "second_look", "tracks"} == set()
+        assert unset - {"first_frame_s", "unsound_frames", "second_look", "tracks", "jpeg", "original_jpeg"} == set()
+    assert (match.frames[0].jpeg, match.frames[0].original_jpeg, match.frames[1].jpeg) == (b"seen", b"kept", b"")
+    assert (match.original.start_s, match.original.end_s) == (3.0, 5.0)
+
+
+def findings(action: Action = Action.BLOCK) -> Findings:
+    match = BlockMatch(
+        block=block_pb.Block(id="b1", label="rhino_horn", reason="sold", source="ours"),
+        kind=MatchKind.CONFIRMED,
+        action=action,
+        frames=(MatchedFrame(1, 0.0, 12, 5.0), MatchedFrame(1, 2.0, 31, 3.0, regional=True)),
+        share=0.5,
+        inliers=20,
+        pictures=(MatchPictures(b"seen", b"kept"),),
+    )
+    return Findings((match,), BlockState.STALE, 7, frames_compared=True)
+
+
+def test_a_match_makes_a_verdict_graver_and_never_milder() -> None:
+    for judged in Action:
+        for called in (Action.REVIEW, Action.BLOCK):
+            encoded = encoded_verdict(scored_video(judgement=Judgement(judged, ())), max_gap_s=2.5)
+            verdict = verdict_of(Answer(encoded, {}, blocks=findings(called)))
+            assert verdict.action == max(judged, called)
+            assert not verdict.HasField("fingerprint"), "it was not asked for"
+
+
+def test_the_verdict_on_an_exact_copy_says_whose_and_what_it_was_made_by() -> None:
+    verdict = verdict_of(Answer(encoded_blocked_verdict("blake3:00", POLICY), {}, blocks=findings()))
+    assert (verdict.action, verdict.content_digest) == (pb.ACTION_BLOCK, "blake3:00")
+    assert verdict.policy_version == POLICY.version
+    assert not verdict.HasField("coverage"), "nothing was looked at"
+
+
+def test_a_fingerprint_comes_back_from_a_kept_verdict_as_it_was() -> None:
+    scored = scored_video()
+    assert kept_fingerprint(encoded_verdict(scored, max_gap_s=2.5)) == scored.fingerprint
+    assert kept_fingerprint(encoded_verdict(scored_video(fingerprint=None), max_gap_s=2.5)) is None
 
 
 def test_every_action_and_group_has_its_name_on_the_wire() -> None:

@@ -68,7 +68,9 @@ class FakeTriton:
             raise RowRefused("a row cannot be decoded")
         detections = np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
         sound, picture_size = np.array([marks] * 2).T, np.array([[[mark, 7]] * 2 for mark in marks])
-        return DetectionBatch(detections[: self.answered], sound, picture_size, 7)
+        hashes = np.array(marks, np.uint8)[:, None, None, None] * np.ones((1, 2, 9, 32), np.uint8)
+        quality = np.full((len(marks), 2, 9), 100)
+        return DetectionBatch(detections[: self.answered], sound, picture_size, hashes, quality, 7)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.inference.detections import Detection, Letterbox, read_detections
+from wildgate_server.inference.detections import Detection, read_detections
+from wildgate_server.media.letterbox import Letterbox
 
 LABELS = ("bear", "owl", "horn")
 SQUARE = [Letterbox.of(100, 100, 100)] * 3

@@ -13,9 +13,10 @@ from releases_under_test import releases
 from scored_videos import sampled_video
 
 from wildgate_server.errors import BackendUnavailable
-from wildgate_server.inference.detections import Detection, Letterbox
+from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame, evidence_frames
 from wildgate_server.inference.observation import Observation, SeenTrack, SeenWindow
+from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.media.sampled_video import ClipWindow
 from wildgate_server.triton.client import ClipRow
 

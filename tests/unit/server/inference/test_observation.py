@@ -131,3 +131,17 @@ async def test_windows_that_share_a_clip_are_asked_for_together(triton: Scripted
     assert triton.batches == [("video_scorer", [b"long", b"long"]), ("video_scorer", [b"good"])]
     assert [found.time_s for found in observation.detections] == [6.0]
     assert observation.tracks[0].unsound_s == (3.0,)
+
+
+async def test_a_fingerprint_is_of_the_sound_frames_and_of_each_picture_once(triton: ScriptedTriton) -> None:
+    again = ClipWindow(b"still", (3, 3, 4, 5), (6.0, 7.0, 8.0, 9.0), 6)
+    triton.bad = {(b"good", 1)}
+    async with observing(triton) as observer:
+        observation = await observer.observe(sampled_video(windows=(GOOD, again), last_s=9.5), monotonic() + 60)
+    found = observation.fingerprint
+    # The hashes of the scripted frames count up: 0 and 2 to 5 in 256 places of eight bits each.
+    assert [(frame.time_s, frame.hashes[0][0]) for frame in found.frames] == [
+        (0.0, 0), (2.0, 2), (3.0, 3), (8.0, 4), (9.0, 5)
+    ]  # fmt: skip
+    assert found.duration_s == 9.5
+    assert {frame.quality for frame in found.frames} == {90}

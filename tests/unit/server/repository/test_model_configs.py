@@ -52,7 +52,8 @@ def parameters(found: ModelConfig) -> dict[str, str]:
 
 
 def test_cpu_has_no_use_for_a_second_cpu_decoder_and_ensembles_come_last() -> None:
-    decoder, detector, scorers = {"clip_decoder": (1,)}, {"wildlife_detector": (3, 5)}, {"video_scorer": (3,)}
+    decoder, scorers = {"clip_decoder": (1,)}, {"video_scorer": (3,)}
+    detector = {"wildlife_detector": (3, 5), "frame_fingerprint": (1,)}
     on_cpu = decoder | detector | scorers | {"video_scorer_canary": (5,)}
     assert [*models_to_load("cpu", ON_TRIAL).items()] == [*on_cpu.items()]
     both = {"video_scorer_software": (3,), "video_scorer_canary": (5,), "video_scorer_software_canary": (5,)}
@@ -87,11 +88,15 @@ def test_shapes_come_from_the_manifest(profile: str) -> None:
         assert list(decoder.output[0].dims) == list(detector.input[0].dims) == [4, 96, 96, 3]
         assert [list(tensor.dims) for tensor in decoder.output[1:]] == [[4], [4, 2]]
     assert list(detector.output[0].dims) == list(scorer.output[0].dims) == [4, 5, 6]
-    assert list(scorer.output[1:]) == list(decoder.output[1:]), "what the decoder tells about its frames is passed on"
+    told, fingerprints = list(decoder.output[1:]), config("frame_fingerprint", profile, **changes)
+    assert list(scorer.output[1:3]) == told, "what the decoder tells about its frames is passed on"
+    assert list(scorer.output[3:]) == list(fingerprints.output)
+    assert [list(tensor.dims) for tensor in fingerprints.input] == [[4, 96, 96, 3], [4, 2]]
+    assert [list(tensor.dims) for tensor in fingerprints.output] == [[4, 27, 32], [4, 27]]
 
 
 @pytest.mark.parametrize("profile", ["gpu", "rtx"])
-@pytest.mark.parametrize("model", ["clip_decoder", "wildlife_detector"])
+@pytest.mark.parametrize("model", ["clip_decoder", "wildlife_detector", "frame_fingerprint"])
 def test_a_profile_changes_who_runs_a_model_and_not_what_it_takes(model: str, profile: str) -> None:
     usual, other = config(model), config(model, profile)
     assert other.name == usual.name
@@ -128,9 +133,10 @@ def test_every_ensemble_asks_one_decoder_and_one_version(
     assert ensembles(ON_TRIAL)[name] == version
     assert (name in ensembles(SERVING)) is not canary
     scorer = config(name, rollout=ON_TRIAL)
-    first, second = scorer.ensemble_scheduling.step
+    first, second, third = scorer.ensemble_scheduling.step
     assert (first.model_name, first.model_version) == (decoder, -1)
     assert (second.model_name, second.model_version) == ("wildlife_detector", version)
+    assert (third.model_name, third.model_version) == ("frame_fingerprint", 1)
     assert list(scorer.version_policy.specific.versions) == [version]
 
 
@@ -157,6 +163,9 @@ RTX_DECODER = TOLD | {"device": "gpu", "num_threads": "8"} | ON_HOST
         ("wildlife_detector", "cpu", ("python", "", ""), KIND_CPU, {}),
         ("wildlife_detector", "gpu", ("", "tensorrt_plan", "model.plan"), KIND_GPU, {}),
         ("wildlife_detector", "rtx", ("python", "", "rtx_model.py"), KIND_GPU, ON_GPU),
+        ("frame_fingerprint", "cpu", ("python", "", ""), KIND_CPU, {}),
+        ("frame_fingerprint", "gpu", ("", "onnxruntime_onnx", "gpu.onnx"), KIND_GPU, {}),
+        ("frame_fingerprint", "rtx", ("python", "", ""), KIND_CPU, {}),
     ],
 )
 def test_who_runs_a_model_where_and_what_it_is_told(
@@ -179,6 +188,7 @@ def test_the_number_of_cores_changes_nothing_on_a_gpu() -> None:
     assert {path for path in more if more[path] != usual[path]} == {
         "clip_decoder/config.pbtxt",
         "clip_decoder_software/config.pbtxt",
+        "frame_fingerprint/config.pbtxt",
         "wildlife_detector/config.pbtxt",
     }
 
@@ -223,6 +233,7 @@ def test_check_follows_the_manifest(repository: Path, capsys: pytest.CaptureFixt
     complaints = [line.removeprefix(f"{repository}/").split(":")[0] for line in capsys.readouterr().err.splitlines()]
     names = ("config.pbtxt", "configs/gpu.pbtxt", "configs/rtx.pbtxt")
     decoders = ["clip_decoder/frames.json", "clip_decoder_software/config.pbtxt"]
+    decoders += ["frame_fingerprint/config.pbtxt", "frame_fingerprint/configs/gpu.pbtxt"]
     models = ("clip_decoder", "wildlife_detector")
     assert sorted(complaints) == sorted([*decoders, *(f"{model}/{name}" for model in models for name in names)])
 

@@ -13,7 +13,8 @@ from wildgate_server.repository.releases import DETECTOR, Canary, Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.client import ModelControlError
 
-SERVING = {"clip_decoder": (1,), DETECTOR: (1,), "video_scorer": (1,)}
+OTHERS = {"clip_decoder": (1,), "frame_fingerprint": (1,)}
+SERVING = {**OTHERS, DETECTOR: (1,), "video_scorer": (1,)}
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 
 
@@ -85,7 +86,7 @@ async def test_a_promotion_adds_before_it_takes_away() -> None:
     assert triton.models[DETECTOR] == (1, 2), "requests on their way to version 1 still find it"
     await rolling(triton).settle(promoted)
     assert triton.calls[1:] == ["unload video_scorer_canary", f"load {DETECTOR}"]
-    assert triton.models == {"clip_decoder": (1,), DETECTOR: (2,), "video_scorer": (2,)}
+    assert triton.models == {**OTHERS, DETECTOR: (2,), "video_scorer": (2,)}
     assert triton.laid_out[-1] == promoted
 
 

@@ -44,6 +44,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 "DETECTIONS": ("FP32", np.float32, 4),
                 "SOUND": ("UINT8", np.uint8, 0),
                 "PICTURE_SIZE": ("INT32", np.int32, 319),
+                "FINGERPRINT": ("UINT8", np.uint8, 9),
+                "FINGERPRINT_QUALITY": ("INT32", np.int32, 98),
             }[output.name]
             response.outputs.add(name=output.name, datatype=kind, shape=[1, 2])
             response.raw_output_contents.append(np.array([[first, first + 1]], numbers).tobytes())

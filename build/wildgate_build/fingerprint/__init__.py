@@ -1,0 +1,1 @@
+"""The graph of `frame_fingerprint`, generated."""

@@ -1,0 +1,21 @@
+"""Writes the graphs of `frame_fingerprint`: `python -m wildgate_build.fingerprint [REPOSITORY]`."""
+
+import sys
+from pathlib import Path
+
+from wildgate_build.fingerprint.graph import fingerprint_graph
+from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.repository.model_configs import FRAME_FINGERPRINT
+
+
+def main(repository: Path) -> None:
+    """Writes `model.onnx`, for CPUs, and `gpu.onnx`. Raises ManifestError, OSError."""
+    manifest = load_manifest(repository)
+    directory = repository / FRAME_FINGERPRINT / "1"
+    for name, integers in (("model.onnx", True), ("gpu.onnx", False)):
+        graph = fingerprint_graph(manifest.frames_per_window, manifest.frame_side_px, integers=integers)
+        (directory / name).write_bytes(graph.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    main(Path(*sys.argv[1:] or ["model_repository"]))

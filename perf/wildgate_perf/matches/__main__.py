@@ -1,0 +1,137 @@
+"""`make matches`: blocks some videos, disguises them as uploaders do, and counts what is recognised, and what wrongly.
+
+Sources are the project's samples and the videos of `--media`, where there are any. Every disguise of every source and
+every stranger is held against all known videos. It looks, fingerprints and decides as the server does, in processes of
+its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+
+from wildgate_perf.machine_facts import machine_facts
+from wildgate_perf.matches.edits import EDITS, Edit, Footage
+from wildgate_perf.matches.looking import Looker, SeenVideo
+from wildgate_perf.matches.many_hashes import among_many
+from wildgate_perf.matches.recognition import KnownVideos
+from wildgate_perf.matches.strangers import stranger
+from wildgate_perf.matches.table import AIMS, Outcome, drawn, figures_of, table_of
+from wildgate_perf.results import RESULTS, figure_of, target_table, write
+from wildgate_perf.server_parts import ConfirmedVideo, WildgateError, available_cores
+from wildgate_perf.server_process import MODEL_REPOSITORY
+
+_ROOT = Path(__file__).resolve().parents[3]
+_MEDIA = (
+    "avi_sample.avi",
+    "mp4_bbb_800x640_768kbps_30fps_vp9.mp4",
+    "mp4_trim_optimization_failure.mp4",
+    "mp4_sample_with_increasing_timestamps_320w_240h_5s.mp4",
+    "hls_cea608_sd-hls0000000000.ts",
+    "vp9_bear-vp9.webm",
+    "mp4_sample_sef_slow_motion.mp4",
+    "mp4_sample_portrait.mp4",
+    "dash_captions_h265_fragmented_captions_h265.mp4",
+    "mp4_postroll-5s.mp4",
+)
+"""Of the shared media, one file of each recording that shows anything."""
+_MISSED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 1 where an aim is missed, with `--strict` alone."""
+    options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
+    began = time.monotonic()
+    edits = [edit for edit in EDITS if not options.only or edit.name in options.only]
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), _open, (options.repository,)) as pool:
+        files = _sources(options.media)
+        confirmed = dict(zip((file.name for file in files), pool.map(_confirmed, files), strict=True))
+        known = {name: video for name, video in confirmed.items() if video and video.fingerprint.frames}
+        console.print(f"{len(known)} of {len(files)} sources have a fingerprint, {time.monotonic() - began:.0f} s")
+        copies = [(file, edit.name) for file in files if file.name in known for edit in edits]
+        seen = [*zip(copies, pool.map(_disguised, copies), strict=True)]
+        strangers = [*pool.map(_stranger, range(options.strangers), chunksize=10)]
+    console.print(f"{len(copies)} disguises and {len(strangers)} strangers, {time.monotonic() - began:.0f} s")
+    videos = KnownVideos(known)
+    outcomes = [Outcome.of(edit, file.name, copy[1], videos.find(copy[0])) for (file, edit), copy in seen if copy] + [
+        Outcome.of("", "", 0.0, videos.find(one)) for one in strangers
+    ]
+    figures = figures_of(outcomes, [*known])
+    hashes = [one for video in strangers for frame in video.fingerprint.frames for one in frame.hashes]
+    figures["many"] = among_many(hashes, options.hashes)
+    kept = [len(video.original.encode()) for video in known.values()]
+    figures["bytes_kept"] = {"mean": sum(kept) // max(len(kept), 1), "most": max(kept, default=0)}
+    table = table_of(figures)
+    measured = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine_facts()}
+    write(
+        options.results / "matches.json",
+        {**measured, **figures, "outcomes": [each.row for each in outcomes if each.edit]},
+    )
+    (options.results / "matches.md").write_text(table, encoding="utf-8")
+    drawn(figures, options.results / "matches.svg")
+    print(table)
+    console.print(target_table(figures, AIMS))
+    console.print(f"wrote {options.results}/matches.json, .md and .svg; {time.monotonic() - began:.0f} s in all")
+    missed = [aim.key for aim in AIMS if aim.met_by(figure_of(figures, aim.key)) is False]
+    return _MISSED if options.strict and missed else 0
+
+
+def _sources(media: Path) -> list[Path]:
+    samples = (file for file in sorted((_ROOT / "samples").iterdir()) if file.suffix in (".mp4", ".webm"))
+    return [*samples, *(media / name for name in _MEDIA if (media / name).is_file())]
+
+
+_here: list[Looker] = []
+"""The looker of a worker process."""
+
+
+def _open(repository: Path) -> None:
+    _here.append(Looker(repository))
+
+
+def _confirmed(file: Path) -> ConfirmedVideo | None:
+    try:
+        return _here[0].confirmed(file)
+    except WildgateError:
+        return None
+
+
+def _disguised(copy: tuple[Path, str]) -> tuple[SeenVideo, float] | None:
+    """The disguised video as it is seen, and how many seconds of it there are."""
+    file, name = copy
+    [edit] = [edit for edit in EDITS if edit.name == name]
+    footage = Footage.of(file)
+    try:
+        return _here[0].look(edit.encoded(footage)), max(footage.seconds - edit.cut_s, 0.0)
+    except WildgateError:
+        return None
+
+
+def _stranger(seed: int) -> SeenVideo:
+    plain: Edit = EDITS[0]
+    return _here[0].look(plain.encoded(stranger(seed)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m wildgate_perf.matches", description=__doc__)
+    parser.add_argument("--media", type=Path, default=_ROOT.parent / "shared" / "media", help="more sources")
+    parser.add_argument("--strangers", type=int, default=500, help="videos that are none of the known ones")
+    parser.add_argument("--hashes", type=int, nargs="*", default=[1_000_000, 10_000_000], help="sizes of lists to ask")
+    parser.add_argument("--only", nargs="*", choices=[edit.name for edit in EDITS], help="these disguises alone")
+    parser.add_argument("--processes", type=int, default=available_cores())
+    parser.add_argument("--repository", type=Path, default=MODEL_REPOSITORY)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--strict", action="store_true", help="exit 1 where an aim is missed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Which entries of the list of blocks a video resembles, and how: its fingerprint against the list's hashes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.blocks.block_list import BlockList, Near
+from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
+from wildgate_server.blocks.near_hashes import Codes
+from wildgate_server.policy import BlockRules
+
+__all__ = ["MatchedFrame", "Resemblance", "resemblances"]
+
+_MOST_ENTRIES = 8  # that an answer tells of, those with the most frames
+_REGIONAL_FRAMES = 6  # of a video whose regions are asked about: each has some eighteen
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedFrame:
+    """A frame of the video and the nearest one of the blocked video, `distance` of 256 bits apart."""
+
+    track: int
+    time_s: float
+    distance: int
+    original_s: float
+    regional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """An entry that a video resembles; `share` of the frames that can match do.
+
+    `enough`: by full pictures alone the video is the blocked one. `number` is the entry's in the list.
+    """
+
+    number: int
+    block: pb.Block
+    frames: tuple[MatchedFrame, ...]
+    share: float
+    enough: bool
+
+
+def resemblances(blocks: BlockList, video: VideoFingerprint, rules: BlockRules) -> list[Resemblance]:
+    """The entries in force that the video resembles, those with the most frames first."""
+    able = [frame for frame in video.frames if frame.quality >= MIN_QUALITY and frame.hashes]
+    if not able or not blocks.hashes:
+        return []
+    near = _nearest_full(blocks.near_full(_codes(frame.hashes[0] for frame in able), rules.distance))
+    for (entry, query), match in _nearest_regional(blocks, able, rules).items():
+        near[entry].setdefault(query, match)
+    found: list[Resemblance] = []
+    for entry in sorted(near, key=lambda entry: (-len(near[entry]), entry)):
+        if len(found) == _MOST_ENTRIES:
+            break
+        block = blocks.block(entry)
+        if block is None:  # removed, disabled or over
+            continue
+        originals = block.fingerprint.frames
+        frames = tuple(
+            MatchedFrame(able[query].track, able[query].time_s, bits, originals[frame].time_s, regional)
+            for query, (bits, frame, regional) in sorted(near[entry].items())
+        )
+        full = sum(not frame.regional for frame in frames)
+        enough = full >= rules.frames and full / len(able) >= rules.share
+        found.append(Resemblance(entry, block, frames, len(frames) / len(able), enough))
+    return found
+
+
+_Match = tuple[int, int, bool]  # bits that differ, frame of the entry, whether it is by regions
+
+
+def _nearest_full(near: Near) -> defaultdict[int, dict[int, _Match]]:
+    """By entry, and by the place of the frame asked about."""
+    nearest: defaultdict[int, dict[int, _Match]] = defaultdict(dict)
+    for query, bits, entry, frame in _rows(near):
+        best = nearest[entry].get(query)
+        if best is None or bits < best[0]:
+            nearest[entry][query] = bits, frame, False
+    return nearest
+
+
+def _nearest_regional(
+    blocks: BlockList, able: Sequence[FrameFingerprint], rules: BlockRules
+) -> dict[tuple[int, int], _Match]:
+    """By entry and by the place of the frame asked about, where enough of its regions are near those of one frame."""
+    with_regions = [place for place, frame in enumerate(able) if len(frame.hashes) > 1]
+    chosen = with_regions[:: -(-len(with_regions) // _REGIONAL_FRAMES)] if with_regions else []
+    asked = [(place, code) for place in chosen for code in able[place].hashes[1:]]
+    near = blocks.near_regions(_codes(code for _, code in asked), rules.regional.distance)
+    regions: defaultdict[tuple[int, int, int], dict[int, int]] = defaultdict(dict)
+    for query, bits, entry, frame in _rows(near):
+        by_region = regions[entry, asked[query][0], frame]
+        by_region[query] = min(bits, by_region.get(query, bits))
+    nearest: dict[tuple[int, int], _Match] = {}
+    most: Counter[tuple[int, int]] = Counter()
+    for (entry, place, frame), by_region in regions.items():
+        if len(by_region) >= max(rules.regional.regions, most[entry, place] + 1):
+            most[entry, place] = len(by_region)
+            nearest[entry, place] = min(by_region.values()), frame, True
+    return nearest
+
+
+def _rows(near: Near) -> Iterable[tuple[int, int, int, int]]:
+    columns = near.found.queries, near.found.distances, near.entries, near.frames
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _codes(hashes: Iterable[bytes]) -> Codes:
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)

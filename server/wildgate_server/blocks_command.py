@@ -1,0 +1,101 @@
+"""`wildgate blocks serve`: the list of blocks by itself, for a fleet of gateways that follow it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService
+from wildgate_server.blocks.blocks_settings import BlocksSettings
+from wildgate_server.blocks.setup import known_blocks
+from wildgate_server.config_section import HostPort
+from wildgate_server.endpoint import grpc_server, listen, metrics_server
+from wildgate_server.errors import StartError
+from wildgate_server.log import configure_log
+from wildgate_server.metrics import Metrics
+from wildgate_server.readiness import Readiness
+from wildgate_server.repository.yaml_document import faults
+
+__all__ = ["BlockServiceSettings", "blocks_serve_command"]
+
+_USAGE = 2
+_FOLLOWERS = 500
+_MAX_REQUEST_BYTES = 64 << 20
+_ENDING_S = 1.0
+
+
+class BlockServiceSettings(BaseSettings):
+    """Keeps the list of blocks for a fleet."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="WILDGATE_BLOCKS__",
+        cli_prog_name="wildgate blocks serve",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        use_attribute_docstrings=True,
+    )
+
+    directory: Path
+    """Where the list is kept."""
+    listen: HostPort = "127.0.0.1:8101"
+    """gRPC address; port 0 takes a free one. There is no authentication: keep it inside your network."""
+    metrics: HostPort | None = None
+    """Where Prometheus metrics are served over HTTP; nowhere by default."""
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    """Least severe log line that is written."""
+
+
+def blocks_serve_command(args: list[str]) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status: 0 stopped, 1 could not start, 2 bad configuration."""
+    try:
+        settings = BlockServiceSettings(_cli_parse_args=args)
+    except (ValidationError, SettingsError) as error:
+        message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+        print(f"wildgate blocks serve: {message}", file=sys.stderr)
+        return _USAGE
+    configure_log(settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except StartError as error:
+        print(f"wildgate blocks serve: cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: BlockServiceSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        known = await stack.enter_async_context(known_blocks(BlocksSettings(directory=settings.directory), metrics))
+        assert known is not None  # it has a directory
+        readiness = Readiness((BLOCK_SERVICE,), _ready)
+        server = grpc_server(
+            None,
+            readiness,
+            blocks=BlockService(known.list),
+            max_in_flight=_FOLLOWERS,
+            max_video_bytes=_MAX_REQUEST_BYTES,
+        )
+        if settings.metrics:
+            stack.enter_context(metrics_server(settings.metrics, metrics))
+        address = listen(server, settings.listen)
+        await readiness.update()
+        await server.start()
+        stack.push_async_callback(server.stop, _ENDING_S)
+        print(f"wildgate blocks are served on {address}", flush=True)
+        await stop.wait()
+        await readiness.drain()
+
+
+async def _ready() -> bool:
+    return True  # it listens once the list is loaded, and lookups need nothing else

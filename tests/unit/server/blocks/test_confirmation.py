@@ -1,0 +1,112 @@
+"""What two pictures have in common, and what is kept of a confirmed video to find it by."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from wildgate_server.blocks.confirmation import CandidateFrame, confirm
+from wildgate_server.blocks.keypoints import Keypoints, keypoints_of
+from wildgate_server.blocks.original import (
+    MAX_ORIGINAL_BYTES,
+    MAX_ORIGINAL_FRAMES,
+    BrokenOriginal,
+    Original,
+    OriginalFrame,
+)
+
+Picture = npt.NDArray[np.uint8]
+
+
+def picture(seed: int) -> Picture:
+    """Overlapping rectangles of all sizes and colours, 320x180."""
+    draw, shown = np.random.default_rng(seed), np.full((180, 320, 3), 128, np.uint8)
+    for _ in range(60):
+        left, top, width, height = draw.integers(0, (300, 160, 60, 40))
+        shown[top : top + height + 4, left : left + width + 4] = draw.integers(0, 256, 3)
+    return shown
+
+
+def original(*seeds: int) -> Original:
+    return Original.of(OriginalFrame(0, float(seed), keypoints_of(picture(seed))) for seed in seeds)
+
+
+def disguised(shown: Picture) -> Picture:
+    """Cropped, smaller, on a background of its own, with a caption."""
+    inner = cv2.resize(shown[10:-10, 16:-16], (200, 112), interpolation=cv2.INTER_AREA)
+    framed = np.random.default_rng(1).integers(0, 40, (180, 320, 3), np.uint8)
+    framed[30:142, 60:260] = inner
+    cv2.putText(framed, "FOR SALE", (70, 130), 0, 1.0, (255, 255, 255), 2)
+    return framed
+
+
+def candidate(shown: Picture, original_s: float | None = None) -> CandidateFrame:
+    return CandidateFrame(0, 9.0, shown, original_s)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_disguised_frame_is_confirmed(mirrored: bool) -> None:
+    shown = disguised(picture(3)[:, ::-1] if mirrored else picture(3))
+    found = confirm([candidate(picture(99)), candidate(shown)], original(1, 2, 3))
+    assert (found.confirmed, found.mirrored, found.time_s, found.original_s) == (True, mirrored, 9.0, 3.0)
+
+
+def test_other_pictures_are_not_confirmed() -> None:
+    strangers = [candidate(picture(seed)) for seed in range(100, 120)]
+    assert not confirm(strangers, original(*range(10))).confirmed
+
+
+def test_only_frames_near_where_the_index_points_at_are_compared() -> None:
+    known = original(1, 2, 8)
+    assert confirm([candidate(picture(8), original_s=7.0)], known).confirmed
+    assert not confirm([candidate(picture(8), original_s=1.0)], known).confirmed
+    assert confirm([candidate(picture(8), original_s=500.0)], known).confirmed, "the nearest one is, however far"
+
+
+@pytest.mark.parametrize(
+    "shown", [np.zeros((180, 320, 3), np.uint8), picture(0)[:4], picture(0)[:, :1], np.zeros((0, 0, 3), np.uint8)]
+)
+def test_a_picture_with_nothing_in_it_confirms_nothing(shown: Picture) -> None:
+    assert not confirm([candidate(shown)], original(0)).confirmed
+    assert not confirm([candidate(picture(0))], Original.of([OriginalFrame(0, 0.0, keypoints_of(shown))])).confirmed
+
+
+def test_an_original_comes_back_from_its_bytes() -> None:
+    before = original(4, 5)
+    after = Original.decode(before.encode())
+    for one, other in zip(before.frames, after.frames, strict=True):
+        assert (one.track, one.time_s) == (other.track, other.time_s)
+        np.testing.assert_array_equal(one.keypoints.points, other.keypoints.points)
+        np.testing.assert_array_equal(one.keypoints.descriptors, other.keypoints.descriptors)
+
+
+def test_a_long_video_keeps_frames_from_all_of_it_within_its_size() -> None:
+    most = Keypoints(np.zeros((256, 2), np.float32), np.zeros((256, 32), np.uint8))
+    kept = Original.of(OriginalFrame(0, float(at), most) for at in range(1000))
+    assert len(kept.frames) == MAX_ORIGINAL_FRAMES
+    assert kept.frames[-1].time_s > 950
+    assert len(kept.encode()) <= MAX_ORIGINAL_BYTES
+
+
+WHOLE = original(1).encode()
+NOT_A_NUMBER = Original.of([OriginalFrame(0, float("nan"), keypoints_of(picture(1)))]).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "cut short"),
+        (WHOLE[:-1], "cut short"),
+        (WHOLE[:-40], "keypoints and says"),
+        (b"nope" + WHOLE[4:], "version"),
+        (WHOLE[:4] + b"\x02" + WHOLE[5:], "version 2"),
+        (WHOLE[:6] + b"\xff\xff" + WHOLE[8:], "cut short"),
+        (bytes(MAX_ORIGINAL_BYTES + 1), "more than"),
+        (NOT_A_NUMBER, "no numbers"),
+    ],
+)
+def test_what_is_no_original_is_refused(content: bytes, complaint: str) -> None:
+    with pytest.raises(BrokenOriginal, match=complaint):
+        Original.decode(content)
