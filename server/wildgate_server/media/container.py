@@ -308,6 +308,8 @@ def _all_packets(
                     empty += 1
         except MemoryError:
             raise out_of_memory() from None
+        except IndexError:  # PyAV's own, at the end of a file in which streams have appeared that its header has not
+            break
         except av.error.FFmpegError:
             is_whole = False
             continue

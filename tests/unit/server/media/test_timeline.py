@@ -131,8 +131,10 @@ def test_joined_recordings_are_looked_at_one_after_the_other(container: str, opt
 
 
 def test_ogg_recordings_with_sound_are_looked_at_where_they_are_joined() -> None:
-    recording = with_sound(make_clip(replace(SPEC, codec="libvpx", container="ogg", b_frames=0, options={"b": "1M"})))
-    for joined, files in ((recording, 1), (3 * recording, 3), (2 * recording + b"OggS\0\x02", 2)):
+    silent = make_clip(replace(SPEC, codec="libvpx", container="ogg", b_frames=0, options={"b": "1M"}))
+    recording = with_sound(silent)
+    several = [(3 * recording, 3), (2 * recording + b"OggS\0\x02", 2), (silent + recording, 2)]
+    for joined, files in ((recording, 1), *several):
         [track] = sampled(joined).tracks
         assert track.last_s - track.first_s == pytest.approx(files * 6 - 0.04, abs=0.1 * files)
         assert longest_gap_s(track.first_s, looked_at(track), track.last_s) <= 2.0
