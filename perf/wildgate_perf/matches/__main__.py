@@ -19,14 +19,13 @@ from pathlib import Path
 from rich.console import Console
 
 from wildgate_perf.machine_facts import machine_facts
-from wildgate_perf.matches.edits import EDITS, Edit, Footage
-from wildgate_perf.matches.looking import Looker, SeenVideo
+from wildgate_perf.matches import workers
+from wildgate_perf.matches.edits import EDITS
 from wildgate_perf.matches.many_hashes import among_many
 from wildgate_perf.matches.recognition import KnownVideos
-from wildgate_perf.matches.strangers import stranger
 from wildgate_perf.matches.table import AIMS, Outcome, drawn, figures_of, table_of
 from wildgate_perf.results import RESULTS, figure_of, target_table, write
-from wildgate_perf.server_parts import ConfirmedVideo, WildgateError, available_cores
+from wildgate_perf.server_parts import available_cores
 from wildgate_perf.server_process import MODEL_REPOSITORY
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -51,14 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     edits = [edit for edit in EDITS if not options.only or edit.name in options.only]
-    with ProcessPoolExecutor(options.processes, get_context("spawn"), _open, (options.repository,)) as pool:
+    with ProcessPoolExecutor(
+        options.processes, get_context("spawn"), workers.open_looker, (options.repository,)
+    ) as pool:
         files = _sources(options.media)
-        confirmed = dict(zip((file.name for file in files), pool.map(_confirmed, files), strict=True))
+        confirmed = dict(zip((file.name for file in files), pool.map(workers.confirmed, files), strict=True))
         known = {name: video for name, video in confirmed.items() if video and video.fingerprint.frames}
         console.print(f"{len(known)} of {len(files)} sources have a fingerprint, {time.monotonic() - began:.0f} s")
         copies = [(file, edit.name) for file in files if file.name in known for edit in edits]
-        seen = [*zip(copies, pool.map(_disguised, copies), strict=True)]
-        strangers = [*pool.map(_stranger, range(options.strangers), chunksize=10)]
+        seen = [*zip(copies, pool.map(workers.disguised, copies), strict=True)]
+        strangers = [*pool.map(workers.stranger_seen, range(options.strangers), chunksize=10)]
     console.print(f"{len(copies)} disguises and {len(strangers)} strangers, {time.monotonic() - began:.0f} s")
     videos = KnownVideos(known)
     outcomes = [Outcome.of(edit, file.name, copy[1], videos.find(copy[0])) for (file, edit), copy in seen if copy] + [
@@ -87,37 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sources(media: Path) -> list[Path]:
     samples = (file for file in sorted((_ROOT / "samples").iterdir()) if file.suffix in (".mp4", ".webm"))
     return [*samples, *(media / name for name in _MEDIA if (media / name).is_file())]
-
-
-_here: list[Looker] = []
-"""The looker of a worker process."""
-
-
-def _open(repository: Path) -> None:
-    _here.append(Looker(repository))
-
-
-def _confirmed(file: Path) -> ConfirmedVideo | None:
-    try:
-        return _here[0].confirmed(file)
-    except WildgateError:
-        return None
-
-
-def _disguised(copy: tuple[Path, str]) -> tuple[SeenVideo, float] | None:
-    """The disguised video as it is seen, and how many seconds of it there are."""
-    file, name = copy
-    [edit] = [edit for edit in EDITS if edit.name == name]
-    footage = Footage.of(file)
-    try:
-        return _here[0].look(edit.encoded(footage)), max(footage.seconds - edit.cut_s, 0.0)
-    except WildgateError:
-        return None
-
-
-def _stranger(seed: int) -> SeenVideo:
-    plain: Edit = EDITS[0]
-    return _here[0].look(plain.encoded(stranger(seed)))
 
 
 def _parser() -> argparse.ArgumentParser:
