@@ -56,7 +56,7 @@ async def test_more_frames_tell_for_how_long_it_is_shown(patient: GatewayUnderTe
 
 
 async def test_a_file_that_took_a_second_look_is_looked_at_anew(patient: GatewayUnderTest, allowed_root: Path) -> None:
-    content, file = lit(50, 81), allowed_root / "lit.mp4"
+    content, file = lit(50, 79), allowed_root / "lit.mp4"
     file.write_bytes(content.data)
     first, second = [await patient.client.score(Uri(file.as_uri())) for _ in range(2)]
     assert (first.action, first.coverage.second_look, second.cached) == (Action.BLOCK, True, False)
