@@ -1,6 +1,7 @@
 """The demo: a real server scores the sample clips, and each verdict is compared with what the clip really shows.
 
-Exits 0 only if every verdict agrees with the truth file and the server stops cleanly, 2 if there is nothing to score.
+Then one of them is blocked, and a disguised copy of it sent. Exits 0 only if every verdict agrees with the truth file,
+the copy is recognised and the server stops cleanly, 2 if there is nothing to score.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from blocked_copy import block_and_send_copy
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +31,7 @@ from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerSt
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"})
+TO_BE_BLOCKED = "tiger_passing.mp4"
 OPTIONS = ScoreOptions(concurrency=2, max_evidence_frames=4)
 
 
@@ -100,11 +104,15 @@ def main() -> int:
         return 2
     for stale in arguments.out.glob("*.jpg"):  # of an earlier run
         stale.unlink()
-    logs = arguments.out / "logs"
+    logs, blocks = arguments.out / "logs", arguments.out / "blocks"
+    shutil.rmtree(blocks, ignore_errors=True)
     server = LocalServer(
         LocalServerOptions(
             log_path=logs / "server.log",
-            environment={"WILDGATE_BACKEND__LOG_DIR": str(logs.resolve())},
+            environment={
+                "WILDGATE_BACKEND__LOG_DIR": str(logs.resolve()),
+                "WILDGATE_BLOCKS__DIRECTORY": str(blocks.resolve()),
+            },
             directory=ROOT,
         )
     )
@@ -114,6 +122,7 @@ def main() -> int:
             print(f"the server is ready on {server.target}; scoring {len(clips)} clips", flush=True)
             annotator = Annotator(arguments.out)
             results = asyncio.run(score_clips(server.target, clips, annotator))
+            copy = asyncio.run(block_and_send_copy(server.target, arguments.samples / TO_BE_BLOCKED))
     except ServerStartFailed as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -122,10 +131,11 @@ def main() -> int:
     print_table(verdict_table(rows), sys.stdout)
     agreeing = sum(not row.differences for row in rows)
     print(f"{agreeing} of {len(rows)} verdicts agree with {_shown(arguments.samples / 'truth.json')}")
+    print(f"a mirrored, smaller copy of {TO_BE_BLOCKED}: {copy}")
     print(f"{len(annotator.paths)} annotated frames in {_shown(arguments.out)}")
     print(server.stop_report)
     stopped_cleanly = server.stop_report is not None and server.stop_report.clean
-    return 0 if rows and agreeing == len(rows) and stopped_cleanly else 1
+    return 0 if rows and agreeing == len(rows) and copy.is_recognised and stopped_cleanly else 1
 
 
 def _shown(path: Path) -> str:
