@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 import av
@@ -19,7 +20,7 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
-from wildgate_server.media.joined_files import next_file
+from wildgate_server.media.joined_files import last_place, next_files
 from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.packet_samples import samples_of, without_empty_ends
 from wildgate_server.media.parameter_sets import missing_parameter_sets
@@ -44,6 +45,7 @@ _BEFORE_ALL = -(1 << 62)  # before any time stamp
 # Ten minutes at 240 frames a second. A file of some KiB can promise millions of them, all of the same bytes.
 _MOST_FRAMES = 600 * 240
 _MOST_STOPS = 16  # places that cannot be read, past which reading goes on
+_MOST_JOINED = 16  # files in one
 # Containers that say how long they are, all streams together; for others FFmpeg may have guessed it.
 _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
@@ -73,51 +75,97 @@ def open_video(
     with container, ExitStack() as opened:
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)
-        begun = _add_joined(source, streams, packets, limits, opened)
-        is_whole = (is_whole or any(begun.values())) and not is_cut_short
-        videos = [
-            _video(stream, packets[stream.index], begun[stream.index], is_whole, is_fragmented)
-            for stream in streams
-            if packets[stream.index]
-        ]
+        tracks = [_Track(stream, stream.index, packets[stream.index]) for stream in streams]
+        more = _add_joined(source, container, tracks, limits, opened)
+        is_whole = (is_whole or any(track.begun for track in tracks)) and not is_cut_short
+        videos = [_video(track, is_whole, is_fragmented) for track in tracks if track.packets]
+        videos += [_video(track, True, is_fragmented) for track in more]
         if not videos:
             raise CorruptVideo("the video stream holds no frames", field="source")
+        if len(videos) > limits.max_tracks:
+            raise VideoTooLarge.past("max_tracks", limits.max_tracks, len(videos))
         yield videos
+
+
+@dataclass(slots=True)
+class _Track:
+    """A stream, its number in the file, and its packets, of which the first is in the file that begins at `start`.
+
+    `begun`: the places among them where another file begins, and the decoder's parameters in it.
+    """
+
+    stream: VideoStream
+    number: int
+    packets: list[VideoPacket]
+    start: int = 0
+    begun: dict[int, bytes] = field(default_factory=dict)
+    end: int = field(init=False)  # where in the file the last packet lies
+
+    def __post_init__(self) -> None:
+        self.end = self.start + last_place(self.packets)
+
+    def takes(self, other: _Track) -> bool:
+        """Whether another, of a file that follows, goes on where this one ends."""
+        same_codec = self.stream.codec_context.codec.id == other.stream.codec_context.codec.id
+        return bool(self.packets) and same_codec and self.end < other.start
+
+    def add(self, other: _Track) -> None:
+        self.begun[len(self.packets)] = other.stream.codec_context.extradata or b""
+        self.packets += [_retimed(packet, self.stream) for packet in other.packets]
+        self.end = other.end
+
+    def identities(self) -> set[int]:
+        """Of each packet a number that is that of equal bytes at the same place, decoded in the same way."""
+        context = self.stream.codec_context
+        way = (context.codec.id, context.extradata)
+        return {hash((way, self.start + (packet.pos or 0), bytes(packet))) for packet in self.packets}
 
 
 def _add_joined(
     source: BinaryIO | FileView,
-    streams: Sequence[VideoStream],
-    packets: Mapping[int, list[VideoPacket]],
+    first: InputContainer,
+    tracks: Sequence[_Track],
     limits: VideoLimits,
     opened: ExitStack,
-) -> dict[int, dict[int, bytes]]:
-    """Adds the packets of files that are joined to the first one, and FFmpeg leaves out, to its streams of that codec.
+) -> list[_Track]:
+    """Adds what files hold that are joined to the first one: to `tracks` what goes on where these end.
 
-    Of each stream, the places where a file begins, and the decoder's parameters in it.
+    All else, of another codec or read by FFmpeg as part of the first file, becomes a track of its own, which are
+    returned: players differ in which they show. Raises VideoTooLarge where there are too many files.
     """
-    begun: dict[int, dict[int, bytes]] = {stream.index: {} for stream in streams}
-    format_name = streams[0].container.format.name
-    found = [packet for of_stream in packets.values() for packet in of_stream]
-    for _ in range(_MOST_STOPS):
-        if not found or not (rest := next_file(source, format_name, found)):
-            break
-        source = io.BytesIO(rest)
+    format_name = first.format.name.split(",")[0]
+    more: list[_Track] = []
+    known: set[int] = set()
+    number = len(first.streams)
+    for count, content in enumerate(next_files(source, format_name, max(track.end for track in tracks))):
+        if count >= _MOST_JOINED:
+            raise VideoTooLarge.past("max_joined_files", _MOST_JOINED, count + 1)
         try:
-            container = opened.enter_context(av.open(source, "r", format=format_name, options=_OPEN_OPTIONS))
-            others = _video_streams(container, limits)
+            file = av.open(io.BytesIO(content.data), "r", format=format_name, options=_OPEN_OPTIONS)
+            others = _video_streams(opened.enter_context(file), limits)
         except MemoryError:
             raise out_of_memory() from None
-        except (av.error.FFmpegError, UnicodeDecodeError, InvalidVideo):
-            break
-        added, _ = _all_packets(container, others)
-        found = [packet for of_stream in added.values() for packet in of_stream]
-        _check_count(sum(map(len, packets.values())) + len(found))
-        for stream, other in zip(streams, others, strict=False):
-            if added[other.index] and stream.codec_context.codec.id == other.codec_context.codec.id:
-                begun[stream.index][len(packets[stream.index])] = other.codec_context.extradata or b""
-                packets[stream.index] += [_retimed(packet, stream) for packet in added[other.index]]
-    return begun
+        except (av.error.FFmpegError, UnicodeDecodeError, NotAVideo, NoVideoStream):
+            continue
+        packets, _ = _all_packets(file, others)
+        known = known or set().union(*(track.identities() for track in tracks))
+        taken: list[_Track] = []
+        for stream in others:
+            found = _Track(stream, number + stream.index, packets[stream.index], content.start)
+            new = found.identities() - known
+            if not new:
+                continue
+            known |= new
+            _check_count(sum(len(track.packets) for track in (*tracks, *more, found)))
+            goes_on = next((track for track in (*tracks, *more) if track.takes(found) and track not in taken), None)
+            if goes_on is not None:
+                goes_on.add(found)
+            else:
+                more.append(found)
+            taken.append(goes_on or found)
+        content.end = content.start + max(map(last_place, packets.values()), default=0)
+        number += len(file.streams)
+    return more
 
 
 def _retimed(packet: VideoPacket, stream: VideoStream) -> VideoPacket:
@@ -129,14 +177,9 @@ def _retimed(packet: VideoPacket, stream: VideoStream) -> VideoPacket:
     return packet
 
 
-def _video(
-    stream: VideoStream,
-    packets: list[VideoPacket],
-    begun: Mapping[int, bytes],
-    is_whole: bool,
-    is_fragmented: Callable[[], bool],
-) -> Video:
-    entries = _entries(packets, stream, begun)
+def _video(track: _Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
+    stream, packets = track.stream, track.packets
+    entries = _entries(packets, stream, track.begun)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
     for entry, end in zip(entries, ends, strict=True):
         is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
@@ -155,7 +198,7 @@ def _video(
             whole.is_keyframe = True
             packets[entry.start + place] = whole
     end_s = None if is_whole else _declared_end_s(cast(InputContainer, stream.container), stream)
-    return Video(stream, samples, dict(enumerate(packets)), end_s, entries)
+    return Video(stream, samples, dict(enumerate(packets)), end_s, entries, track.number)
 
 
 @contextmanager

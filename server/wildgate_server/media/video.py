@@ -102,7 +102,8 @@ class Video:
 
     `width` and `height` are pixels of the stored picture, as the container declares them; `format`, `codec` and
     `profile` are FFmpeg's names. `declared_end_s` is when a video that could not be read to its end says that it ends,
-    in seconds; None where it was read to its end, or does not say.
+    in seconds; None where it was read to its end, or does not say. `number` is the stream's place
+    among the file's; those of files that are joined to the first one come after its own.
     """
 
     def __init__(
@@ -112,10 +113,12 @@ class Video:
         packets: Mapping[int, VideoPacket],
         declared_end_s: float | None = None,
         entries: Sequence[Entry] = (),
+        number: int | None = None,
     ) -> None:
         context = stream.codec_context
         self._entries = entries or [Entry(0, context.extradata or b"")]
         self.stream = stream
+        self.number = stream.index if number is None else number
         self.packets = packets
         self.samples = samples
         self.declared_end_s = declared_end_s

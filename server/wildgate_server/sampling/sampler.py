@@ -122,7 +122,7 @@ def _sampled_track(
     coding = video.coding(needs) if config.read_coding else UNKNOWN_CODING
     clips = [clip for places, same in groupby(needs) for clip in [video.clip(places, coding)] * len([*same])]
     return SampledTrack(
-        number=video.stream.index,
+        number=video.number,
         codec=video.codec,
         profile=video.profile,
         width=video.width,
