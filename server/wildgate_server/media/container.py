@@ -82,8 +82,6 @@ def open_video(
         videos += [_video(track, True, is_fragmented) for track in more]
         if not videos:
             raise CorruptVideo("the video stream holds no frames", field="source")
-        if len(videos) > limits.max_tracks:
-            raise VideoTooLarge.past("max_tracks", limits.max_tracks, len(videos))
         yield videos
 
 
@@ -137,11 +135,11 @@ def _add_joined(
     more: list[_Track] = []
     known: set[int] = set()
     number = len(first.streams)
-    for count, content in enumerate(next_files(source, format_name, max(track.end for track in tracks))):
+    for count, joined in enumerate(next_files(source, format_name, max(track.end for track in tracks))):
         if count >= _MOST_JOINED:
             raise VideoTooLarge.past("max_joined_files", _MOST_JOINED, count + 1)
         try:
-            file = av.open(io.BytesIO(content.data), "r", format=format_name, options=_OPEN_OPTIONS)
+            file = av.open(joined.data, "r", format=format_name, options=_OPEN_OPTIONS)
             others = _video_streams(opened.enter_context(file), limits)
         except MemoryError:
             raise out_of_memory() from None
@@ -151,7 +149,7 @@ def _add_joined(
         known = known or set().union(*(track.identities() for track in tracks))
         taken: list[_Track] = []
         for stream in others:
-            found = _Track(stream, number + stream.index, packets[stream.index], content.start)
+            found = _Track(stream, number + stream.index, packets[stream.index], joined.start)
             new = found.identities() - known
             if not new:
                 continue
@@ -162,8 +160,9 @@ def _add_joined(
                 goes_on.add(found)
             else:
                 more.append(found)
+                _check_tracks(len(tracks) + len(more), limits)
             taken.append(goes_on or found)
-        content.end = content.start + max(map(last_place, packets.values()), default=0)
+        joined.end = joined.start + max(map(last_place, packets.values()), default=0)
         number += len(file.streams)
     return more
 
@@ -317,8 +316,7 @@ def _video_streams(container: InputContainer, limits: VideoLimits) -> list[Video
     streams = [stream for stream in container.streams.video if not stream.disposition & _NO_VIDEO]
     if not streams:
         raise NoVideoStream("the file has no video stream", field="source")
-    if len(streams) > limits.max_tracks:
-        raise VideoTooLarge.past("max_tracks", limits.max_tracks, len(streams))
+    _check_tracks(len(streams), limits)
     for stream in streams:
         if stream.codec_context is None:
             raise UnsupportedCodec(
@@ -362,6 +360,11 @@ def _all_packets(
     if container.format.name.startswith("mov"):  # where the index has every packet
         is_whole = is_whole and count + empty >= sum(len(stream.index_entries) for stream in streams)
     return packets, is_whole
+
+
+def _check_tracks(tracks: int, limits: VideoLimits) -> None:
+    if tracks > limits.max_tracks:
+        raise VideoTooLarge.past("max_tracks", limits.max_tracks, tracks)
 
 
 def _check_count(packets: int) -> None:

@@ -5,6 +5,7 @@ FFmpeg reads only the first of them, or takes what follows for more of the first
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +18,35 @@ __all__ = ["JoinedFile", "last_place", "next_files"]
 
 # What a file of the format begins with. FLV: its header and the size of no tag (Adobe's specification, E.2 and E.3).
 # Ogg: a page that begins a stream (RFC 3533, 6); FFmpeg gives up at the second link of a chain of several streams.
-# Matroska: an EBML header with its DocType, and a segment (RFC 8794, 8.1, and RFC 9559, 4.5). ASF: the header object.
+# Matroska: an EBML header (RFC 8794, 8.1). ASF: the identifier of its header object. AVI: a RIFF of that form, which
+# further ones of a large file have not. NUT, RealMedia and YUV4MPEG2: their signatures.
 _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
     "flv": re.compile(rb"FLV\x01.\0\0\0\x09\0{4}", re.DOTALL),
     "ogg": re.compile(rb"OggS\0\x02"),
-    "matroska": re.compile(rb"\x1a\x45\xdf\xa3(?=.{0,256}?\x42\x82.{0,256}?\x18\x53\x80\x67)", re.DOTALL),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+    "avi": re.compile(rb"RIFF....AVI LIST", re.DOTALL),
+    "nut": re.compile(rb"nut/multimedia container\0"),
+    "rm": re.compile(rb"\.RMF\0\0\0"),
+    "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
 }
-_READ_ACROSS = frozenset({"matroska"})  # FFmpeg takes the next file's frames for the first one's
+# Of these FFmpeg takes the next file's frames for the first one's.
+_READ_ACROSS = frozenset({"matroska", "avi", "nut", "rm", "yuv4mpegpipe"})
+
+
+class _Rest(io.BytesIO):
+    """A file that begins at `start` of `content`, which is not copied."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        super().__init__(content)
+        self._start = start
+        super().seek(start)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return super().seek(offset + self._start if whence == io.SEEK_SET else offset, whence) - self._start
+
+    def tell(self) -> int:
+        return super().tell() - self._start
 
 
 @dataclass(slots=True)
@@ -35,7 +57,7 @@ class JoinedFile:
     """
 
     start: int
-    data: bytes
+    data: BinaryIO
     end: int = 0
 
 
@@ -48,10 +70,10 @@ def next_files(source: BinaryIO | FileView, format_name: str, end: int) -> Itera
     """The files that may follow the first one in `source`, whose last packet lies at `end`."""
     if (beginning := _BEGINNINGS.get(format_name)) is None:
         return
+    source.seek(0)
+    content = source.read()
     at = 1 if format_name in _READ_ACROSS else end
-    source.seek(at)
-    base, content = at, source.read()
-    while found := beginning.search(content, at - base):
-        file = JoinedFile(base + found.start(), content[found.start() :])
+    while found := beginning.search(content, at):
+        file = JoinedFile(found.start(), _Rest(content, found.start()))
         yield file
         at = file.start + 1 if format_name in _READ_ACROSS else max(file.end, file.start + 1)
