@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import BinaryIO, cast
 
 import av
@@ -19,8 +19,8 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
-from wildgate_server.media.joined_files import last_place, next_files
+from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media, is_joined
+from wildgate_server.media.joined_files import Track, last_place, next_files
 from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.packet_samples import samples_of, without_empty_ends
 from wildgate_server.media.parameter_sets import missing_parameter_sets
@@ -45,7 +45,7 @@ _BEFORE_ALL = -(1 << 62)  # before any time stamp
 # Ten minutes at 240 frames a second. A file of some KiB can promise millions of them, all of the same bytes.
 _MOST_FRAMES = 600 * 240
 _MOST_STOPS = 16  # places that cannot be read, past which reading goes on
-_MOST_JOINED = 16  # files in one
+_MOST_JOINED = 64  # files in one
 # Containers that say how long they are, all streams together; for others FFmpeg may have guessed it.
 _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
@@ -75,7 +75,7 @@ def open_video(
     with container, ExitStack() as opened:
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)
-        tracks = [_Track(stream, stream.index, packets[stream.index]) for stream in streams]
+        tracks = [Track(stream, stream.index, packets[stream.index]) for stream in streams]
         more = _add_joined(source, container, tracks, limits, opened)
         is_whole = (is_whole or any(track.begun for track in tracks)) and not is_cut_short
         videos = [_video(track, is_whole, is_fragmented) for track in tracks if track.packets]
@@ -85,54 +85,20 @@ def open_video(
         yield videos
 
 
-@dataclass(slots=True)
-class _Track:
-    """A stream, its number in the file, and its packets, of which the first is in the file that begins at `start`.
-
-    `begun`: the places among them where another file begins, and the decoder's parameters in it.
-    """
-
-    stream: VideoStream
-    number: int
-    packets: list[VideoPacket]
-    start: int = 0
-    begun: dict[int, bytes] = field(default_factory=dict)
-    end: int = field(init=False)  # where in the file the last packet lies
-
-    def __post_init__(self) -> None:
-        self.end = self.start + last_place(self.packets)
-
-    def takes(self, other: _Track) -> bool:
-        """Whether another, of a file that follows, goes on where this one ends."""
-        same_codec = self.stream.codec_context.codec.id == other.stream.codec_context.codec.id
-        return bool(self.packets) and same_codec and self.end < other.start
-
-    def add(self, other: _Track) -> None:
-        self.begun[len(self.packets)] = other.stream.codec_context.extradata or b""
-        self.packets += [_retimed(packet, self.stream) for packet in other.packets]
-        self.end = other.end
-
-    def identities(self) -> set[int]:
-        """Of each packet a number that is that of equal bytes at the same place, decoded in the same way."""
-        context = self.stream.codec_context
-        way = (context.codec.id, context.extradata)
-        return {hash((way, self.start + (packet.pos or 0), bytes(packet))) for packet in self.packets}
-
-
 def _add_joined(
     source: BinaryIO | FileView,
     first: InputContainer,
-    tracks: Sequence[_Track],
+    tracks: Sequence[Track],
     limits: VideoLimits,
     opened: ExitStack,
-) -> list[_Track]:
+) -> list[Track]:
     """Adds what files hold that are joined to the first one: to `tracks` what goes on where these end.
 
     All else, of another codec or read by FFmpeg as part of the first file, becomes a track of its own, which are
     returned: players differ in which they show. Raises VideoTooLarge where there are too many files.
     """
     format_name = first.format.name.split(",")[0]
-    more: list[_Track] = []
+    more: list[Track] = []
     known: set[int] = set()
     number = len(first.streams)
     for count, joined in enumerate(next_files(source, format_name, max(track.end for track in tracks))):
@@ -146,14 +112,16 @@ def _add_joined(
         except (av.error.FFmpegError, UnicodeDecodeError, NotAVideo, NoVideoStream):
             continue
         packets, _ = _all_packets(file, others)
-        known = known or set().union(*(track.identities() for track in tracks))
-        taken: list[_Track] = []
+        known = known or {identity for track in tracks for identity in track.identities()}
+        taken: list[Track] = []
         for stream in others:
-            found = _Track(stream, number + stream.index, packets[stream.index], joined.start)
-            new = found.identities() - known
+            found = Track(stream, number + stream.index, packets[stream.index], joined.start)
+            identities = found.identities()
+            new = [packet for packet, known_as in zip(found.packets, identities, strict=True) if known_as not in known]
             if not new:
                 continue
-            known |= new
+            known.update(identities)
+            found = replace(found, packets=new)
             _check_count(sum(len(track.packets) for track in (*tracks, *more, found)))
             goes_on = next((track for track in (*tracks, *more) if track.takes(found) and track not in taken), None)
             if goes_on is not None:
@@ -167,16 +135,7 @@ def _add_joined(
     return more
 
 
-def _retimed(packet: VideoPacket, stream: VideoStream) -> VideoPacket:
-    """The packet of another file, its stamps in the ticks of `stream`."""
-    if packet.time_base != stream.time_base:
-        by = packet.time_base / (stream.time_base or packet.time_base)
-        packet.pts = None if packet.pts is None else round(packet.pts * by)
-        packet.dts = None if packet.dts is None else round(packet.dts * by)
-    return packet
-
-
-def _video(track: _Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
+def _video(track: Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
     stream, packets = track.stream, track.packets
     entries = _entries(packets, stream, track.begun)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
@@ -229,6 +188,8 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             raise UnfitIndex("the video does not begin with a keyframe")
         if any(span.start < 0 or span.end > file.size for spans in ranges for span in spans):
             raise UnfitIndex("packets lie outside of the file")
+        if is_joined(file):
+            raise UnfitIndex("several files in one")
 
         def with_packets(needed: Sequence[Sequence[int]]) -> AbstractContextManager[list[Video]]:
             wanted = [spans[place] for spans, places in zip(ranges, needed, strict=True) for place in places]

@@ -1,4 +1,4 @@
-"""Files joined of several, end to end: where the next one begins.
+"""Files joined of several, end to end: where the next one begins, and tracks that go on in it.
 
 FFmpeg reads only the first of them, or takes what follows for more of the first, whatever the next one's header says.
 """
@@ -8,30 +8,33 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
+
+from av.video.stream import VideoStream
 
 from wildgate_server.media.file_view import FileView
 from wildgate_server.media.video import VideoPacket
 
-__all__ = ["JoinedFile", "last_place", "next_files"]
+__all__ = ["JoinedFile", "Track", "last_place", "next_files"]
 
 # What a file of the format begins with. FLV: its header and the size of no tag (Adobe's specification, E.2 and E.3).
 # Ogg: a page that begins a stream (RFC 3533, 6); FFmpeg gives up at the second link of a chain of several streams.
 # Matroska: an EBML header (RFC 8794, 8.1). ASF: the identifier of its header object. AVI: a RIFF of that form, which
-# further ones of a large file have not. NUT, RealMedia and YUV4MPEG2: their signatures.
+# further ones of a large file have not. MP4: its `ftyp` box. NUT, RealMedia and YUV4MPEG2: their signatures.
 _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
     "flv": re.compile(rb"FLV\x01.\0\0\0\x09\0{4}", re.DOTALL),
     "ogg": re.compile(rb"OggS\0\x02"),
     "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
     "avi": re.compile(rb"RIFF....AVI LIST", re.DOTALL),
+    "mov": re.compile(rb"\0...(?=ftyp)", re.DOTALL),
     "nut": re.compile(rb"nut/multimedia container\0"),
     "rm": re.compile(rb"\.RMF\0\0\0"),
     "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
 }
 # Of these FFmpeg takes the next file's frames for the first one's.
-_READ_ACROSS = frozenset({"matroska", "avi", "nut", "rm", "yuv4mpegpipe"})
+_READ_ACROSS = frozenset({"matroska", "avi", "mov", "nut", "rm", "yuv4mpegpipe"})
 
 
 class _Rest(io.BytesIO):
@@ -77,3 +80,48 @@ def next_files(source: BinaryIO | FileView, format_name: str, end: int) -> Itera
         file = JoinedFile(found.start(), _Rest(content, found.start()))
         yield file
         at = file.start + 1 if format_name in _READ_ACROSS else max(file.end, file.start + 1)
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """A stream, its number in the file, and its packets, in the part of the file that begins at `start`.
+
+    `begun`: the places among them where another file begins, and the decoder's parameters in it.
+    """
+
+    stream: VideoStream
+    number: int
+    packets: list[VideoPacket]
+    start: int = 0
+    begun: dict[int, bytes] = field(default_factory=dict)
+    end: int = field(init=False)  # where in the file the last packet lies
+
+    def __post_init__(self) -> None:
+        self.end = self.start + last_place(self.packets)
+
+    def takes(self, other: Track) -> bool:
+        """Whether another, of a file that follows, goes on where this one ends."""
+        same_codec = self.stream.codec_context.codec.id == other.stream.codec_context.codec.id
+        begins = other.start + min(packet.pos or 0 for packet in other.packets)
+        return bool(self.packets) and same_codec and self.end < begins
+
+    def add(self, other: Track) -> None:
+        """Goes on with the packets of another."""
+        self.begun[len(self.packets)] = other.stream.codec_context.extradata or b""
+        self.packets += [_retimed(packet, self.stream) for packet in other.packets]
+        self.end = other.end
+
+    def identities(self) -> list[int]:
+        """For each packet a number that is that of equal bytes at the same place, decoded in the same way."""
+        context = self.stream.codec_context
+        way = (context.codec.id, context.extradata)
+        return [hash((way, self.start + (packet.pos or 0), bytes(packet))) for packet in self.packets]
+
+
+def _retimed(packet: VideoPacket, stream: VideoStream) -> VideoPacket:
+    """The packet of another file, its stamps in the ticks of `stream`."""
+    if packet.time_base != stream.time_base:
+        by = packet.time_base / (stream.time_base or packet.time_base)
+        packet.pts = None if packet.pts is None else round(packet.pts * by)
+        packet.dts = None if packet.dts is None else round(packet.dts * by)
+    return packet
