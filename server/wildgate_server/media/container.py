@@ -112,7 +112,8 @@ def _add_joined(
         except (av.error.FFmpegError, UnicodeDecodeError, NotAVideo, NoVideoStream):
             continue
         packets, _ = _all_packets(file, others)
-        known = known or {identity for track in tracks for identity in track.identities()}
+        if format_name != "mpegts":  # of which FFmpeg takes all frames for the last codec's
+            known = known or {identity for track in tracks for identity in track.identities()}
         taken: list[Track] = []
         for stream in others:
             found = Track(stream, number + stream.index, packets[stream.index], joined.start)

@@ -9,11 +9,13 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import BinaryIO
 
 from av.video.stream import VideoStream
 
 from wildgate_server.media.file_view import FileView
+from wildgate_server.media.transport_stream_index import codec_changes
 from wildgate_server.media.video import VideoPacket
 
 __all__ = ["JoinedFile", "Track", "last_place", "next_files"]
@@ -70,7 +72,17 @@ def last_place(packets: Iterable[VideoPacket]) -> int:
 
 
 def next_files(source: BinaryIO | FileView, format_name: str, end: int) -> Iterator[JoinedFile]:
-    """The files that may follow the first one in `source`, whose last packet lies at `end`."""
+    """The files that may follow the first one in `source`, whose last packet lies at `end`.
+
+    Of a transport stream in which a stream changes its codec, all the parts: FFmpeg knows only the last one's.
+    """
+    if format_name == "mpegts":
+        source.seek(0)
+        content = source.read()
+        places = [0, *codec_changes(content), len(content)]
+        for start, stop in pairwise(places if len(places) > 2 else ()):
+            yield JoinedFile(start, io.BytesIO(content[start:stop]))
+        return
     if (beginning := _BEGINNINGS.get(format_name)) is None:
         return
     source.seek(0)

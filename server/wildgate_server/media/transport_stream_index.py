@@ -7,19 +7,23 @@ Syntax: ITU-T H.222.0, 2.4.3 (packets, PES) and 2.4.4 (tables).
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 from wildgate_server.media.sample import Sample, UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
-__all__ = ["TransportStreamIndex", "is_transport_stream"]
+__all__ = ["TransportStreamIndex", "codec_changes", "is_transport_stream"]
 
 _PACKET = 188
 _SYNC = 0x47
 _TICKS_PER_S = 90_000
 _TICKS_MODULO = 1 << 33
+_PROGRAM_MAP = 2  # the table that lists streams
 _VIDEO_TYPES = frozenset({0x02, 0x1B, 0x24})  # MPEG-2, H.264, HEVC
 _ALL_VIDEO_TYPES = _VIDEO_TYPES | {0x01, 0x06, 0x10, 0x20, 0x21, 0x33, 0x42, 0xD1, 0xEA}  # or may be video
 _FIRST_PROBE = 86 * _PACKET
@@ -225,6 +229,41 @@ class TransportStreamIndex:
     def _check_worth(self) -> None:
         if 2 * self._source.read_bytes > self._source.size:
             raise UnfitIndex("looking for keyframes takes too much")
+
+
+def codec_changes(content: bytes) -> Iterator[int]:
+    """The places in a transport stream from which a stream is of another type than it was before."""
+    tables = [(at, section) for at, section in _tables(content, {0}) if section[0] == 0]
+    pids = {pid for _, section in tables for _, pid in _programs(section)} - {0}
+    starts = [at for at, _ in tables]
+    types: dict[int, int] = {}
+    for at, section in _tables(content, pids) if pids else ():
+        with suppress(IndexError):
+            streams = {pid: kind for kind, pid in _streams(section)} if section[0] == _PROGRAM_MAP else {}
+            if any(types.get(pid, kind) != kind for pid, kind in streams.items()):
+                yield starts[max(bisect_right(starts, at) - 1, 0)]
+            types |= streams
+
+
+def _tables(content: bytes, pids: set[int]) -> Iterator[tuple[int, bytes]]:
+    """The sections that begin in packets with these identifiers, and where these packets are."""
+    for at in _places(content, pids):
+        with suppress(UnfitIndex, IndexError):
+            section = _section(memoryview(content)[at : at + _PACKET])
+            if section[1] & 0xC0 == 0x80:
+                yield at, section
+
+
+def _places(content: bytes, pids: set[int]) -> Iterator[int]:
+    """Where packets with these identifiers lie in which something begins; out of step, whatever looks like one."""
+    wanted = re.compile(b"[%b]" % re.escape(bytes({bits | pid >> 8 for pid in pids for bits in (0x40, 0x60)})))
+    for first, step in ((0, _PACKET), (4, _PACKET + 4)):  # with time stamps before packets, as on discs
+        if not content[first::step].strip(b"G"):
+            places = (first + step * found.start() for found in wanted.finditer(content[first + 1 :: step]))
+            break
+    else:
+        places = (found.start() for found in re.finditer(rb"G(?=[\x40-\x7f].)", content, re.DOTALL))
+    return (at for at in places if (content[at + 1] & 0x1F) << 8 | content[at + 2] in pids)
 
 
 def _section(packet: memoryview) -> bytes:

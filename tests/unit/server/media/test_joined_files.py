@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av.error
 import numpy as np
 import pytest
 from clips import ClipSpec, make_clip
@@ -71,6 +72,27 @@ def test_tracks_that_the_first_file_lacks_are_looked_at(tmp_path: Path) -> None:
     follows = together([make_clip(SPEC), make_clip(OTHER)], "matroska")
     _, other = sampled(make_clip(replace(SPEC, container="matroska")) + follows, tmp_path)
     assert_is_looked_at(other, follows, 1)
+
+
+@pytest.mark.parametrize(("first", "second"), [("libx264", "mpeg2video"), ("mpeg2video", "libx264")])
+def test_a_transport_stream_that_changes_its_codec_is_looked_at_before_and_after(
+    first: str, second: str, tmp_path: Path
+) -> None:
+    files = [
+        make_clip(replace(spec, codec=codec, container="mpegts", fps=25, seconds=6, keyframe_interval=25))
+        for spec, codec in ((SPEC, first), (OTHER, second))
+    ]
+    tracks = sampled(b"".join(files), tmp_path)
+    assert any(_shows(track, files[0]) for track in tracks)
+    assert any(_shows(track, files[1]) for track in tracks)
+
+
+def _shows(track: SampledTrack, content: bytes) -> bool:
+    try:
+        assert_is_looked_at(track, content)
+    except (AssertionError, KeyError, av.error.FFmpegError):
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
