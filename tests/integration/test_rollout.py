@@ -231,6 +231,7 @@ def external_triton(repository: Path, directory: Path) -> Iterator[str]:
         "--allow-http=false",
         "--allow-metrics=false",
         "--disable-auto-complete-config",
+        "--exit-timeout-secs=10",  # of 30, which it now and then takes to unload
     ]
     with (directory / "triton.log").open("wb") as log:
         server = subprocess.Popen(command, env=runtime.environment(), stdout=log, stderr=log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -78,7 +79,9 @@ async def until_in_flight(metrics: str, count: int) -> None:
 
 def sampling_workers() -> set[int]:
     """The sampling processes of all gateways in this process."""
-    return {child.pid for child in psutil.Process().children() if "sampling.worker" in " ".join(child.cmdline())}
+    children = psutil.process_iter(["ppid", "cmdline"])  # of a child that has just ended, cmdline is None
+    mine = (child for child in children if child.info["ppid"] == os.getpid())
+    return {child.pid for child in mine if "sampling.worker" in " ".join(child.info["cmdline"] or ())}
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 
 def material(tmp_path: Path) -> Material:
     video = tmp_path / "video.mp4"
     video.write_bytes(b"a video" * 100)
-    plan = replace(QUICK, warm_up_s=0.05, peer_s=0.3, peer_rounds=2)
+    plan = replace(QUICK, warm_up_s=0.05, peer_s=0.6, peer_rounds=2)
     bench = Bench(plan, tmp_path, tmp_path, say=lambda line: None)
     return Material(bench, tmp_path / "model.onnx", 114, (), (video,), {video: ANSWER})
 
