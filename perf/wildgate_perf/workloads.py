@@ -139,7 +139,7 @@ def by_digest(target: str, digests: Iterable[str]) -> Requests:
 
 
 def straight_to_triton(
-    target: str, clips: Sequence[TritonRow], *, model: str = VIDEO_SCORER, output: str = "DETECTIONS", rows: int = 1
+    target: str, clips: Sequence[TritonRow], *, model: str = VIDEO_SCORER, output: str = "", rows: int = 1
 ) -> Requests:
     """ModelInfer, by default of the ensemble: a request for each of `clips`, which has it so many `rows` times."""
     return Requests(target, INFER, tuple(_triton_request(clip, model, output, rows) for clip in clips))
@@ -160,8 +160,8 @@ async def _answered(call: Any, request: bytes, deadline_s: float) -> Any:
         raise Unanswered(f"{error.code().name}: {error.details()}") from None
 
 
-def _triton_request(row: TritonRow, model: str = VIDEO_SCORER, output: str = "DETECTIONS", rows: int = 1) -> bytes:
-    """ModelInfer, serialised."""
+def _triton_request(row: TritonRow, model: str = VIDEO_SCORER, output: str = "", rows: int = 1) -> bytes:
+    """ModelInfer for one output, or all, serialised."""
     clip, frame_index, display = row
     request = service_pb2.ModelInferRequest(model_name=model)
     tensors = (
@@ -172,6 +172,7 @@ def _triton_request(row: TritonRow, model: str = VIDEO_SCORER, output: str = "DE
     for name, datatype, width, raw in tensors:
         request.inputs.add(name=name, datatype=datatype, shape=[rows, width])
         request.raw_input_contents.append(raw * rows)
-    request.outputs.add(name=output)
+    if output:  # else all that it has: an ensemble of which some are not wanted never answers
+        request.outputs.add(name=output)
     serialised: bytes = request.SerializeToString()
     return serialised

@@ -141,7 +141,7 @@ def test_triton_gets_the_tensors_of_one_row() -> None:
     assert workload.method == INFER
     request = service_pb2.ModelInferRequest.FromString(workload.requests[0])
     assert request.model_name == "video_scorer"
-    assert [output.name for output in request.outputs] == ["DETECTIONS"]
+    assert not request.outputs, "all of them"
     tensors = {
         tensor.name: np.frombuffer(raw, {"UINT8": "u1", "INT32": "<i4"}[tensor.datatype]).reshape(tensor.shape)
         for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
