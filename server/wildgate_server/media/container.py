@@ -19,7 +19,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
-from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media, is_joined
+from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
 from wildgate_server.media.joined_files import Track, last_place, next_files
 from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.packet_samples import samples_of, without_empty_ends
@@ -189,8 +189,6 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             raise UnfitIndex("the video does not begin with a keyframe")
         if any(span.start < 0 or span.end > file.size for spans in ranges for span in spans):
             raise UnfitIndex("packets lie outside of the file")
-        if is_joined(file):
-            raise UnfitIndex("several files in one")
 
         def with_packets(needed: Sequence[Sequence[int]]) -> AbstractContextManager[list[Video]]:
             wanted = [spans[place] for spans, places in zip(ranges, needed, strict=True) for place in places]

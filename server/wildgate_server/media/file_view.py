@@ -10,13 +10,12 @@ from __future__ import annotations
 import io
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
 from operator import attrgetter
 
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
-__all__ = ["FileView", "IndexView", "is_fragmented", "is_iso_media", "is_joined"]
+__all__ = ["FileView", "IndexView", "is_fragmented", "is_iso_media"]
 
 _LARGEST_READ_AHEAD = 8 << 20
 _LARGEST_INDEX = 16 << 20  # a larger box is fetched as far as it is read
@@ -80,26 +79,18 @@ def is_iso_media(source: ByteSource) -> bool:
 
 def is_fragmented(source: ByteSource) -> bool:
     """Whether an ISO media file has fragments (`moof`), as far as its boxes follow each other."""
-    return b"moof" in _boxes(source)
-
-
-def is_joined(source: ByteSource) -> bool:
-    """Whether an ISO media file is one of several, end to end, as far as boxes follow each other."""
-    return [*_boxes(source)].count(b"ftyp") > 1
-
-
-def _boxes(source: ByteSource) -> Iterator[bytes]:
-    """The kinds of the boxes that a file consists of."""
     at = 0
     for _ in range(_MOST_BOXES):
         if at + 16 > source.size:
             break
         header = source.ahead(at, 16)
         size, kind = _HEADER.unpack(header[:8])
-        yield kind
+        if kind == b"moof":
+            return True
         if (size := _LARGE.unpack(header[8:])[0] if size == 1 else size) < 8:
             break
         at += size
+    return False
 
 
 class IndexView(FileView):

@@ -23,20 +23,20 @@ __all__ = ["JoinedFile", "Track", "last_place", "next_files"]
 # What a file of the format begins with. FLV: its header and the size of no tag (Adobe's specification, E.2 and E.3).
 # Ogg: a page that begins a stream (RFC 3533, 6); FFmpeg gives up at the second link of a chain of several streams.
 # Matroska: an EBML header (RFC 8794, 8.1). ASF: the identifier of its header object. AVI: a RIFF of that form, which
-# further ones of a large file have not. MP4: its `ftyp` box. NUT, RealMedia and YUV4MPEG2: their signatures.
+# further ones of a large file have not. NUT, RealMedia and YUV4MPEG2: their signatures. Not MP4: of joined ones players
+# show the first alone.
 _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
     "flv": re.compile(rb"FLV\x01.\0\0\0\x09\0{4}", re.DOTALL),
     "ogg": re.compile(rb"OggS\0\x02"),
     "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
     "avi": re.compile(rb"RIFF....AVI LIST", re.DOTALL),
-    "mov": re.compile(rb"\0...(?=ftyp)", re.DOTALL),
     "nut": re.compile(rb"nut/multimedia container\0"),
     "rm": re.compile(rb"\.RMF\0\0\0"),
     "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
 }
 # Of these FFmpeg takes the next file's frames for the first one's.
-_READ_ACROSS = frozenset({"matroska", "avi", "mov", "nut", "rm", "yuv4mpegpipe"})
+_READ_ACROSS = frozenset({"matroska", "avi", "nut", "rm", "yuv4mpegpipe"})
 
 
 class _Rest(io.BytesIO):
