@@ -198,7 +198,7 @@ def _checked(form: str) -> None:
 
 
 def _user() -> str:
-    with contextlib.suppress(Exception):  # nobody has this user id
+    with contextlib.suppress(KeyError, OSError, ImportError):  # this user id has no name, or the system has none
         return getpass.getuser()
     return ""
 
