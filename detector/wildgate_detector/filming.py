@@ -14,7 +14,7 @@ import cv2
 from wildgate_detector.clips import compose_clip
 from wildgate_detector.disturbances import Disturbance, disturb
 from wildgate_detector.encoding import Encoding, write_video
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import STAGED
 from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import MISLEADING, ORDINARY
 from wildgate_detector.seeds import Purpose, stream
@@ -75,7 +75,7 @@ class ClipPlan:
         made, turn = [], 0
         for index in range(self.showing):
             count = 1 + index % 2
-            labels = tuple(LABELS[(turn + step) % len(LABELS)] for step in range(count))
+            labels = tuple(STAGED[(turn + step) % len(STAGED)] for step in range(count))
             turn += count
             made.append(Recipe(self.purpose, self.seed, index, Kind.SHOWING, labels))
         quiet = ((Kind.HARMLESS, self.harmless), (Kind.MISLEADING, self.misleading))
