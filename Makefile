@@ -31,7 +31,7 @@ serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve
 
 test: setup ## Runs all tests, on as many cores as there are, up to four
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: setup ## Checks style, layers and types
 	$(BIN)/ruff check

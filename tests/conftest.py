@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +14,15 @@ from checkout import MODEL_REPOSITORY
 
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.embedded import EmbeddedTriton
+
+MEMORY = Path("/dev/shm")
+
+
+def pytest_configure() -> None:
+    """Keeps temporary files in memory where there is plenty: many thousands of small ones come and go."""
+    usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if usable and shutil.disk_usage(MEMORY).free > 4 << 30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,7 @@ from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
-from wildgate_server.repository.model_configs import ensembles
+from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
@@ -227,7 +227,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
     backend = settings.backend
     if backend.profile == "gpu" and backend.target is None:
         raise SettingsConflict(
-            "backend.profile gpu wants an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
+            "backend.profile gpu needs an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
         )
     manifest = load_manifest(backend.model_repository)
     releases = load_serving_release(backend.model_repository, manifest)
@@ -241,7 +241,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
 
 
 def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
-    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != "cpu")
+    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     return SamplingPool(settings.sampling, config, limits)
 

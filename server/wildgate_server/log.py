@@ -1,7 +1,7 @@
-"""The log, on standard error: each event is one line of bounded length, and of each kind there are so many in a minute.
+"""The log, on standard error: each event is one line of bounded length, and lines of each kind are bounded by minute.
 
-Callers, and the hosts behind their URIs, decide what goes wrong here and how often; what is written must not be up to
-them.
+Callers, and the hosts behind their URIs, decide what goes wrong here and how often; how much is written must not be up
+to them.
 """
 
 from __future__ import annotations
@@ -53,6 +53,24 @@ class _Libraries(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
+class _Counts:
+    """Counts events by kind, in periods of a minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._counts: dict[str, tuple[float, int]] = {}  # when the period of a kind began, and how many it has had
+
+    def count(self, kind: str) -> tuple[int, int]:
+        """How many came before this one in its period, and how many in a period that it ends."""
+        now = self._clock()
+        began, before = self._counts.get(kind, (now, 0))
+        ended = 0
+        if now - began >= _PERIOD_S:
+            began, before, ended = now, 0, before
+        self._counts[kind] = began, before + 1
+        return before, ended
+
+
 class LineLimit:
     """A processor that drops what exceeds 120 lines a minute of one kind of event; the next line kept counts those.
 
@@ -60,20 +78,15 @@ class LineLimit:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._lines: dict[str, tuple[float, int]] = {}  # when the period of a kind began, and how many it has had
+        self._lines = _Counts(clock)
 
     def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
         """The event, with `left_out` where others were. Raises structlog.DropEvent."""
-        kind, now = _kind_of(event), self._clock()
-        began, lines = self._lines.get(kind, (now, 0))
-        if now - began >= _PERIOD_S:
-            if lines > _MOST_LINES:
-                event["left_out"] = lines - _MOST_LINES
-            began, lines = now, 0
-        self._lines[kind] = began, lines + 1
-        if lines >= _MOST_LINES:
+        before, ended = self._lines.count(_kind_of(event))
+        if before >= _MOST_LINES:
             raise structlog.DropEvent
+        if ended > _MOST_LINES:
+            event["left_out"] = ended - _MOST_LINES
         return event
 
 
@@ -81,19 +94,14 @@ class TracebackLimit:
     """A processor that keeps five tracebacks a minute of each kind of event; of other errors, type and message."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._kept: dict[str, tuple[float, int]] = {}  # when the period of a kind began, and how many it has had
+        self._errors = _Counts(clock)
 
     def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
         """The event, without its traceback where there have been enough."""
         if not (error := _error_of(event.get("exc_info"))):
             return event
-        kind, now = _kind_of(event), self._clock()
-        began, kept = self._kept.get(kind, (now, 0))
-        if now - began >= _PERIOD_S:
-            began, kept = now, 0
-        self._kept[kind] = began, kept + 1
-        if kept >= _MOST_TRACEBACKS:
+        before, _ = self._errors.count(_kind_of(event))
+        if before >= _MOST_TRACEBACKS:
             del event["exc_info"]
             event.setdefault("error", f"{type(error).__name__}: {error}")
         return event

@@ -33,7 +33,7 @@ def serve_command(args: list[str]) -> int:
     The first signal drains, the second one exits at once. SIGHUP reads the policy file and the rollout again.
     """
     try:
-        settings = ServerSettings(_cli_parse_args=args)
+        settings = ServerSettings.of_command_line(args)
     except (ValidationError, SettingsError) as error:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate serve: {message}", file=sys.stderr)

@@ -1,15 +1,15 @@
 """The way of a video. Read this file first: it is the picture in README as code.
 
-    receive    `service`      a request comes over gRPC, its content apart from its message
+    receive    `service`      a request comes over gRPC; its content is kept apart from its message
     admit      `admission`    it gets a place, or is refused at once
-    identify   `source/`      content by its digest, before anything else; what lies at a URI once it is sampled
-    look up    `caching/`     an equal video is answered from the cache, or with the scoring that is under way
+    identify   `source/`      content by its digest, before anything else; a file at a URI once it is sampled
+    look up    `caching/`     an equal video is answered from the cache, or joins the scoring that is under way
     sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
-    answer     `wire`         the verdict, and what this request's own way was like
+    answer     `wire`         the verdict, with this request's own timings and reading
 
-`service` does the first two and the last, `ScoringPipeline` all between them; `scoring` has look and judge.
+`service` does the first two steps and the last, `ScoringPipeline` those in between; look and judge are in `scoring`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["Answer", "ReadCost", "ScoringPipeline"]
 
 @dataclass(frozen=True, slots=True)
 class ReadCost:
-    """What reading a video took one request; `file_bytes` is the size of the file, None where it is not known."""
+    """What one request read of a video; `file_bytes` is the size of the file, None where it is not known."""
 
     read_bytes: int
     read_requests: int = 0
@@ -53,10 +53,10 @@ class ReadCost:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verdict, and what is this request's own.
+    """A verdict, with what belongs to this request alone.
 
-    `verdict` is encoded once, when it is made: the same bytes are kept, and answer all who ask about equal videos.
-    `timings` are milliseconds. `read` is None where the verdict itself says what reading took.
+    `verdict` is encoded once, when it is made: the same bytes are cached, and answer every request for an equal video.
+    `timings` are milliseconds. `read` is None where the verdict itself says what was read.
     """
 
     verdict: bytes = field(repr=False)
@@ -66,37 +66,27 @@ class Answer:
     read: ReadCost | None = None
 
 
+@dataclass(kw_only=True, eq=False, slots=True)
 class ScoringPipeline:
-    """Takes a video that has a place from its source to its answer.
+    """Takes an admitted video from its source to its answer.
 
-    Without a cache every video is scored by itself. `encode` makes a verdict what is kept and answered. `secret` makes
-    the seeds that frames are drawn with, in a `random_share` of the videos.
+    Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
+    answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
     """
 
-    def __init__(
-        self,
-        *,
-        sources: Sources,
-        cache: VerdictCache | None,
-        basis: VerdictBasis,
-        sampling: SamplingPool,
-        secret: SamplingSecret,
-        random_share: float,
-        scorer: Scorer,
-        encode: Callable[[ScoredVideo], bytes],
-        metrics: Metrics,
-    ) -> None:
-        self._sources = sources
-        self._cache = cache
-        self._basis = basis
-        self._sampling = sampling
-        self._secret = secret
-        self._random_share = random_share
-        self._scorer = scorer
-        self._encode = encode
-        self._metrics = metrics
-        # A deadline concerns one caller alone; all else, such as a corrupt video, holds for all who ask about it.
-        self._flights: SingleFlight[Answer] = SingleFlight(personal=(DeadlineExceeded,))
+    sources: Sources
+    cache: VerdictCache | None
+    basis: VerdictBasis
+    sampling: SamplingPool
+    secret: SamplingSecret
+    random_share: float
+    scorer: Scorer
+    encode: Callable[[ScoredVideo], bytes]
+    metrics: Metrics
+    # A deadline concerns one caller alone; any other failure, such as a corrupt video, concerns all that wait for it.
+    _flights: SingleFlight[Answer] = field(
+        init=False, default_factory=lambda: SingleFlight(personal=(DeadlineExceeded,))
+    )
 
     @property
     def flights(self) -> int:
@@ -120,10 +110,10 @@ class ScoringPipeline:
         Raises InvalidRequest, VideoTooLarge, and the errors of `SamplingPool.sample` and `Scorer.score`.
         """
         started = monotonic()
-        source = await self._sources.of_content(content).identified()
+        source = await self.sources.of_content(content).identified()
         digest, read = source.key, ReadCost(len(content))
         del content
-        if self._cache is None or max_evidence_frames:
+        if self.cache is None or max_evidence_frames:
             return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
 
         if known := await self._look_up(digest, scrutiny):
@@ -132,7 +122,7 @@ class ScoringPipeline:
         timings = {Stage.CACHE: (looked_up - started) * 1e3}
         work = partial(self._sample_and_score, source, scrutiny)
         flight = self._flights.run(self._key(self._in_flight_as(digest), scrutiny), work, deadline)
-        del source, work  # the flight's now: whoever joins another's holds that one's copy, not a second one
+        del source, work  # the flight's now: a request that joins another's holds that one's copy, not a second one
         answer, shared = await flight
         if shared:
             answer = self._shared(answer, looked_up)
@@ -141,18 +131,18 @@ class ScoringPipeline:
     async def score_uri(
         self, uri: str, *, deadline: float, max_evidence_frames: int = 0, scrutiny: Scrutiny = Scrutiny.NORMAL
     ) -> Answer:
-        """The verdict on what lies at a URI. It is known once it is sampled: decoding and detecting may be saved.
+        """The verdict on the file at a URI, which is identified by sampling it; the cache saves decoding and detecting.
 
-        Requests for one URI at one time share sampling, too. Raises InvalidRequest, UriNotAllowed, UriNotFound, and the
-        errors of `SamplingPool.sample` and `Scorer.score`.
+        Simultaneous requests for one URI share sampling, too. Raises InvalidRequest, UriNotAllowed, UriNotFound, and
+        the errors of `SamplingPool.sample` and `Scorer.score`.
         """
         started = monotonic()
-        source = self._sources.of_uri(uri)
-        if self._cache is None or max_evidence_frames:
+        source = self.sources.of_uri(uri)
+        if self.cache is None or max_evidence_frames:
             return _finished(await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames), started)
 
-        # Which videos are on trial shows only when they are sampled: what began under another rollout is not joined.
-        subject = f"{self._scorer.releases.rollout!r} {source.key}"
+        # Whether a video is on trial is known once it is sampled, so one begun under another rollout is not joined.
+        subject = f"{self.scorer.releases.rollout!r} {source.key}"
         work = partial(self._sample_then_look_up, source, scrutiny)
         answer, shared = await self._flights.run(self._key(subject, scrutiny), work, deadline)
         return _finished(self._shared(answer, started) if shared else answer, started)
@@ -162,7 +152,7 @@ class ScoringPipeline:
     ) -> Answer:
         """The verdict that the cache has on content with this digest, `blake3:<hex>`.
 
-        Raises InvalidRequest, and VerdictNotCached also for a video on trial, which is to be looked at.
+        Raises InvalidRequest, and VerdictNotCached: also for a video on trial, which has to be looked at.
         """
         started = monotonic()
         checked_digest(digest)
@@ -170,11 +160,11 @@ class ScoringPipeline:
             raise InvalidRequest("evidence frames need the video, not its digest alone", field="max_evidence_frames")
         known = await self._look_up(digest, scrutiny)
         if known is None:
-            raise VerdictNotCached("no verdict on this content is kept here", field="content_digest")
+            raise VerdictNotCached("no verdict on this content is cached", field="content_digest")
         return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=ReadCost(0)), started)
 
     async def _sample_then_look_up(self, source: VideoSource, scrutiny: Scrutiny, deadline: float) -> Answer:
-        """Identifies what lies at a URI by sampling it; from there on its way is that of content."""
+        """Identifies the file at a URI by sampling it; from there on its way is that of content."""
         sampled = await self._sample(source, scrutiny)
         looking = monotonic()
         digest = sampled.video.content_digest
@@ -197,102 +187,99 @@ class ScoringPipeline:
         return replace(answer, timings={**sampled.timings, **answer.timings}, read=read)
 
     async def _look_up(self, digest: str, scrutiny: Scrutiny) -> Answer | None:
-        """What the cache has on a video; nothing on one that a version is on trial on, which is to be compared."""
-        if self._cache is None or self._trial_of(digest) is not None:
+        """What the cache has on a video; nothing on one that a new version is tried on, which is to be compared."""
+        if self.cache is None or self._trial_of(digest) is not None:
             return None
-        verdict = await self._cache.find(self._key(digest, scrutiny))
+        verdict = await self.cache.find(self._key(digest, scrutiny))
         return None if verdict is None else Answer(verdict, {}, cached=True)
 
     async def _sample(self, source: VideoSource, scrutiny: Scrutiny) -> _Sampled:
-        """The video, sampled as the scrutiny asks and, where it is drawn, with frames that nobody foretells.
+        """The video, sampled as closely as is asked and, where it is drawn, with frames that nobody can predict.
 
-        What lies at a URI is known, and its seed with it, once it is sampled: where it takes a closer look it is
-        sampled a second time, and what identifies it is both.
+        A file at a URI has no digest, and so no seed, until it is sampled: for a closer look it is sampled a second
+        time, and both samples identify it.
         """
         sampled = _Sampled(source, scrutiny)
-        if source.content_digest:
-            await self._sample_as(sampled, self._look(source.content_digest, scrutiny))
-            return sampled
-        first = await self._sample_as(sampled, PLAIN_LOOK)
-        look = self._look(first.content_digest, scrutiny)
-        if look != PLAIN_LOOK:
-            closer = await self._sample_as(sampled, look)
-            both = _joined_digest([first.content_digest, closer.content_digest])
-            sampled.video = replace(closer, content_digest=both)
+        look = self._look(source.content_digest, scrutiny) if source.content_digest else PLAIN_LOOK
+        sampled.take(look, *await self._sample_as(sampled, look))
+        first = sampled.video.content_digest
+        if not source.content_digest and (look := self._look(first, scrutiny)) != PLAIN_LOOK:
+            sampled.take(look, *await self._sample_as(sampled, look))
+            both = _joined_digest([first, sampled.video.content_digest])
+            sampled.video = replace(sampled.video, content_digest=both)
         return sampled
 
     def _look(self, digest: str, scrutiny: Scrutiny) -> Look:
-        """How to look at what this digest identifies: as others are looked at, unless it is drawn or distrusted."""
-        seed = self._secret.seed(digest)
-        drawn = scrutiny > Scrutiny.NORMAL or is_drawn(seed, self._random_share)
+        """How to look at the video with this digest: plainly, unless it is drawn or distrusted."""
+        seed = self.secret.seed(digest)
+        drawn = scrutiny > Scrutiny.NORMAL or is_drawn(seed, self.random_share)
         return Look(scrutiny, seed if drawn else b"")
 
-    async def _sample_as(self, sampled: _Sampled, look: Look) -> SampledVideo:
+    async def _sample_as(self, sampled: _Sampled, look: Look) -> tuple[SampledVideo, float]:
+        """One more sampling of the video, whose reading is counted, and how long it took in milliseconds."""
         started = monotonic()
-        video = await self._sampling.sample(sampled.source, look)
+        video = await self.sampling.sample(sampled.source, look)
         taken_ms = _ms_since(started)
-        self._metrics.sampled(
+        self.metrics.sampled(
             sampled.source.kind,
             file_bytes=video.content_bytes,
             read_bytes=video.read_bytes,
             read_requests=video.read_requests,
         )
-        sampled.add(look, video, taken_ms)
-        return video
+        sampled.count_reading(video)
+        return video, taken_ms
 
     async def _score(self, sampled: _Sampled, deadline: float, max_evidence_frames: int = 0) -> Answer:
-        """Has the video looked at and judged, and keeps the verdict under what it turned out to rest on.
+        """Has the video looked at and judged, and caches the verdict by what it rests on.
 
-        A verdict on a file that was read in parts, and then in more, is kept under nothing: whoever samples it anew
-        finds only the first of them.
+        A verdict for which more parts of a file were read later is not cached: another request for that file would
+        look it up by the first parts alone.
         """
         digest = sampled.video.content_digest
         parts = [digest]
 
         async def resample(sound: Places | None, near: Places) -> SampledVideo:
-            kept = sampled.look, sampled.video, sampled.timings
-            video = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
-            sampled.look, sampled.video, sampled.timings = kept  # the time is the second look's
+            video, _ = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
             if video.content_bytes != sampled.video.content_bytes:
-                raise FetchFailed("the file was changed while it was looked at", field="source", retry_after_s=1.0)
+                raise FetchFailed("the file changed while it was looked at", field="source", retry_after_s=1.0)
             parts.append(video.content_digest)
-            return replace(video, content_digest=digest)  # by which it is on trial, or not
+            return replace(video, content_digest=digest)  # which decides whether it is on trial
 
-        scored = await self._scorer.score(
+        scored = await self.scorer.score(
             sampled.video, deadline=deadline, resample=resample, max_evidence_frames=max_evidence_frames
         )
         is_whole = sampled.source.content_digest is not None
         if scored.looked_again and not is_whole:
             scored = replace(scored, video=replace(scored.video, content_digest=_joined_digest(parts)))
-        verdict = self._encode(scored)
-        if self._cache and (is_whole or not scored.looked_again):
+        verdict = self.encode(scored)
+        if self.cache and (is_whole or not scored.looked_again):
             subject = f"{digest} {sampled.scrutiny.name}"
-            await self._cache.keep(self._basis.key(subject, scored.release, scored.policy), verdict)
+            await self.cache.keep(self.basis.key(subject, scored.release, scored.policy), verdict)
         return Answer(verdict, scored.timings, evidence=scored.evidence)
 
     def _shared(self, answer: Answer, since: float) -> Answer:
-        """Another request's answer as that of one that waited for it."""
-        self._metrics.shared()
+        """Another request's answer, for one that waited for it."""
+        self.metrics.shared()
         return replace(answer, timings={Stage.SHARED: _ms_since(since)})
 
     def _trial_of(self, digest: str) -> int | None:
-        """The version on trial on the video, if there is one."""
-        canary = self._scorer.releases.rollout.canary
+        """The version that is tried on the video, if there is one."""
+        canary = self.scorer.releases.rollout.canary
         return canary.version if canary and on_trial(digest, canary.share) else None
 
     def _in_flight_as(self, digest: str) -> str:
-        """What scorings are shared by: one that began before the video was on trial is not joined when it is."""
+        """What scorings are shared by: one that began before a trial is not joined by a video on trial."""
         version = self._trial_of(digest)
         return digest if version is None else f"{digest} {version}"
 
     def _key(self, subject: str, scrutiny: Scrutiny) -> str:
-        """The key of what the serving release and the policy in force say now, looking as closely as is asked."""
-        return self._basis.key(f"{subject} {scrutiny.name}", self._scorer.releases.serving, self._scorer.policy)
+        """The key of a verdict by the serving release and the policy in force, looking as closely as is asked."""
+        return self.basis.key(f"{subject} {scrutiny.name}", self.scorer.releases.serving, self.scorer.policy)
 
 
 @dataclass(slots=True)
 class _Sampled:
-    """A video as it was sampled last, and what all samplings of it took: milliseconds by stage, and reading."""
+    """A video as it was sampled last, and what that took: milliseconds by stage, and all that was ever read of it."""
 
     source: VideoSource
     scrutiny: Scrutiny
@@ -301,13 +288,15 @@ class _Sampled:
     timings: Timings = field(default_factory=dict)
     read: ReadCost | None = None
 
-    def add(self, look: Look, video: SampledVideo, taken_ms: float) -> None:
-        """Counts one more sampling, which took `taken_ms` in all."""
-        self.look = look
+    def take(self, look: Look, video: SampledVideo, taken_ms: float) -> None:
+        """Goes on with one more sampling, which took `taken_ms` in all."""
+        self.look, self.video = look, video
         waited_ms = max(taken_ms - video.read_ms - video.sample_ms, 0.0)
         spent = {Stage.READ: video.read_ms, Stage.SAMPLE: video.sample_ms, Stage.HANDOVER: waited_ms}
-        self.video = video
         self.timings = {stage: self.timings.get(stage, 0.0) + spent_ms for stage, spent_ms in spent.items()}
+
+    def count_reading(self, video: SampledVideo) -> None:
+        """Counts what one more sampling read."""
         before = self.read or ReadCost(0)
         self.read = ReadCost(
             before.read_bytes + video.read_bytes, before.read_requests + video.read_requests, video.content_bytes
@@ -315,7 +304,7 @@ class _Sampled:
 
 
 def _joined_digest(parts: Sequence[str]) -> str:
-    """What identifies a file that was sampled several times: by all that was read of it."""
+    """The digest of a file that was sampled several times: of all that was read of it."""
     return f"{SAMPLED}{blake3(' '.join(parts).encode()).hexdigest()}"
 
 

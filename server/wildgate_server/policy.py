@@ -70,7 +70,7 @@ class Threshold(_Section):
     @classmethod
     def _frames_are_of_the_past(cls, fields: Any) -> Any:
         if isinstance(fields, Mapping) and "frames" in fields:
-            raise ValueError("frames are not counted any more: give seconds, for how long the label must be shown")
+            raise ValueError("frames are no longer counted: give seconds, how long the label must be shown")
         return fields
 
 

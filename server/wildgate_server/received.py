@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from wildgate_proto.v1 import scoring_pb2 as pb
 
 __all__ = ["Received", "received_item", "received_request"]
@@ -26,11 +28,16 @@ _MAX_FIELDS = 64  # a request has five; millions of them, walked through here, w
 
 @dataclass(slots=True)
 class Received:
-    """A request of `size` bytes; `message` is all of it but the content, whose place is taken by an empty one."""
+    """A request of `size` bytes; `message` is all of it but the content, whose place is taken by an empty one.
+
+    `is_malformed`: the bytes were not a request, and `message` is empty. Raising that while gRPC still decodes would
+    end the call, or the stream with all its other videos, as UNKNOWN.
+    """
 
     message: pb.ScoreRequest
     size: int
     _content: bytes = b""
+    is_malformed: bool = False
 
     def take_content(self) -> bytes:
         """The content, which is not held here any more."""
@@ -39,12 +46,22 @@ class Received:
 
 
 def received_request(data: bytes) -> Received:
-    """An encoded `ScoreRequest`. Raises DecodeError where it is not one."""
-    return _cut(data, 0, len(data))
+    """An encoded `ScoreRequest`."""
+    try:
+        return _cut(data, 0, len(data))
+    except DecodeError:
+        return Received(pb.ScoreRequest(), len(data), is_malformed=True)
 
 
 def received_item(data: bytes) -> Received:
-    """The request in an encoded `ScoreStreamRequest`. Raises DecodeError where it is not one."""
+    """The request in an encoded `ScoreStreamRequest`."""
+    try:
+        return _cut_item(data)
+    except DecodeError:
+        return Received(pb.ScoreRequest(), len(data), is_malformed=True)
+
+
+def _cut_item(data: bytes) -> Received:
     try:
         [(number, wire_type, _, start, end)] = _fields(data, 0, len(data))
     except (ValueError, LookupError):
@@ -58,6 +75,7 @@ def received_item(data: bytes) -> Received:
 
 
 def _cut(data: bytes, start: int, end: int) -> Received:
+    """Raises DecodeError where there is no `ScoreRequest` between two places."""
     rest: list[bytes] = []
     content = (0, 0)
     kept_from = start

@@ -35,7 +35,7 @@ _MOST_DOUBTS = 8  # sightings that a second look is for, the highest scores firs
 class ScoredVideo:
     """A verdict and all it rests on; timings are milliseconds.
 
-    `tracks` are what was seen of each video track, the default one first. `second_look`: more frames were looked at
+    `tracks` are what was seen in each video track, the default one first. `second_look`: more frames were looked at
     around what was seen. `looked_again`: it rests on more than the first sampling of the video.
     """
 
@@ -50,6 +50,7 @@ class ScoredVideo:
     looked_again: bool = False
 
 
+@dataclass(kw_only=True, eq=False, slots=True)
 class Scorer:
     """Scores videos with the parts it is given; holds the policy in force.
 
@@ -58,42 +59,31 @@ class Scorer:
     for a version on trial, at least.
     """
 
-    def __init__(
-        self,
-        *,
-        policy: Policy,
-        router: ReleaseRouter,
-        observer: Observer,
-        frames: Frames,
-        needs_cpu_decoder: Callable[[SampledTrack], bool],
-        metrics: Metrics,
-        canary_patience_s: float,
-    ) -> None:
-        self._router = router
-        self._observer = observer
-        self._frames = frames
-        self._needs_cpu_decoder = needs_cpu_decoder
-        self._metrics = metrics
-        self._canary_patience_s = canary_patience_s
-        self.policy = policy
+    policy: Policy
+    router: ReleaseRouter
+    observer: Observer
+    frames: Frames
+    needs_cpu_decoder: Callable[[SampledTrack], bool]
+    metrics: Metrics
+    canary_patience_s: float
 
     @property
     def releases(self) -> Releases:
         """The releases in force now."""
-        return self._router.releases
+        return self.router.releases
 
     async def score(
         self, video: SampledVideo, *, deadline: float, resample: Resample | None = None, max_evidence_frames: int = 0
     ) -> ScoredVideo:
         """Scores one sampled video, to be answered before `deadline` (monotonic seconds).
 
-        Where pictures are not sound, or what was seen may not have been shown for long enough, it is sampled once more
-        by `resample`, if there is one. Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec,
+        Where pictures are not sound, or it is open whether something was shown for long enough, `resample` samples it
+        once more, if there is one. Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec,
         BackendUnavailable, DeadlineExceeded, and what `resample` raises unless the video is at fault.
         """
         began = monotonic()
         looked_s = 0.0
-        with self._router.held() as releases:
+        with self.router.held() as releases:
             seen, video, believed = await self._look_soundly(video, releases, deadline, resample)
             if believed is not None:
                 looked_s += monotonic() - began - seen[0].infer_ms / 1e3
@@ -110,10 +100,10 @@ class Scorer:
                 opinions = [Opinion(each, _judge(policy, each)) for each in more]
                 judged_s += monotonic() - judging
         if len(opinions) > 1:
-            compare(opinions[0], opinions[1], video.content_digest, self._metrics)
+            compare(opinions[0], opinions[1], video.content_digest, self.metrics)
         observation, judgement = opinions[0].observation, opinions[0].judgement
         making = monotonic()
-        evidence = await evidence_frames(self._frames, observation, max_evidence_frames, deadline)
+        evidence = await evidence_frames(self.frames, observation, max_evidence_frames, deadline)
         timings = {
             Stage.QUEUE: observation.queue_ms,
             Stage.INFER: observation.infer_ms,
@@ -137,9 +127,10 @@ class Scorer:
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
     ) -> tuple[list[Observation], SampledVideo, Places | None]:
-        """What is seen of the video, or of it as sampled once more where that leaves shorter gaps, and which.
+        """What is seen in the video, and in it as sampled once more where that leaves shorter gaps.
 
-        With it the keyframes that alone are believed then, as in `Look`.
+        Also the video as it was sampled last and, in the second case, the keyframes that alone are believed from then
+        on, as in `Look`.
         """
         seen: list[Observation] = []
         refused: CorruptVideo | None = None
@@ -148,13 +139,14 @@ class Scorer:
         except CorruptVideo as error:
             refused = error
         if resample and (not seen or seen[0].unsound):
-            self._metrics.looked_again("unsound")
+            self.metrics.looked_again("unsound")
             with suppress(InvalidVideo):
                 believed = seen[0].sound if seen else ()
                 again = await resample(believed, ())
-                observations = await self._look(again, releases, deadline)
-                if not seen or _gaps_s(observations[0]) < _gaps_s(seen[0]):
-                    return observations, replace(again, content_digest=video.content_digest), believed
+                more = await self._look(again, releases, deadline)
+                merged = _merged(seen, more, Observation.repaired_by) if seen else more
+                if merged and (not seen or _gaps_s(merged[0]) < _gaps_s(seen[0])):
+                    return merged, replace(again, content_digest=video.content_digest), believed
         if refused:
             raise refused
         return seen, video, None
@@ -166,38 +158,45 @@ class Scorer:
         deadline: float,
         around: Callable[[Places], Awaitable[SampledVideo]],
     ) -> list[Observation] | None:
-        """What is seen with more frames around sightings that may call for a graver action; None if there are none."""
+        """What is seen with more frames around the sightings in doubt; None where there are none, or no more frames."""
         doubts = [doubt for opinion in opinions for doubt in opinion.judgement.doubts]
         if not doubts:
             return None
-        self._metrics.looked_again("doubtful")
+        self.metrics.looked_again("doubtful")
         strongest = sorted(doubts, key=lambda doubt: (-doubt.action, -doubt.score, doubt.track, doubt.time_s))
         near = tuple(dict.fromkeys((doubt.track, doubt.time_s) for doubt in strongest))[:_MOST_DOUBTS]
         try:
             more = await self._look(await around(near), releases, deadline)
         except InvalidVideo:  # nothing more can be looked at
             return None
-        by_version = {each.release.version: each for each in more}
-        seen = [opinion.observation for opinion in opinions if opinion.observation.release.version in by_version]
-        # None where another version came into force meanwhile: a verdict is that of one.
-        return [each.and_(by_version[each.release.version]) for each in seen] or None
+        return _merged([opinion.observation for opinion in opinions], more, Observation.and_) or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
-        """What the video's verdict comes from and, if a version is on trial on it, what it is compared with."""
-        software = any(self._needs_cpu_decoder(track) for track in video.tracks)
+        """What the verdict comes from and, if a version is tried on the video, what that is compared with."""
+        software = any(self.needs_cpu_decoder(track) for track in video.tracks)
         canary = releases.rollout.canary
-        serving = self._observer.observe(video, deadline, software=software)
+        serving = self.observer.observe(video, deadline, software=software)
         if not canary or not on_trial(video.content_digest, canary.share):
             return [await serving]
-        trial = self._observer.observe(video, deadline, canary=True, software=software)
-        answers = await answers_of_both(trial, serving, deadline, self._canary_patience_s)
+        trial = self.observer.observe(video, deadline, canary=True, software=software)
+        answers = await answers_of_both(trial, serving, deadline, self.canary_patience_s)
         observations = [answer for answer in answers if not isinstance(answer, Exception)]
         if not observations:
             raise next(answer for answer in reversed(answers) if isinstance(answer, Exception))  # the serving one's
         for version, answer in zip((canary.version, releases.rollout.serving), answers, strict=True):
             if isinstance(answer, Exception):
-                self._metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
+                self.metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
+
+
+def _merged(
+    seen: Sequence[Observation],
+    more: Sequence[Observation],
+    merge: Callable[[Observation, Observation], Observation],
+) -> list[Observation]:
+    """What each version saw in both; none of one that came into force meanwhile: a verdict is that of one."""
+    by_version = {each.release.version: each for each in more}
+    return [merge(each, by_version[each.release.version]) for each in seen if each.release.version in by_version]
 
 
 def _judge(policy: Policy, observation: Observation) -> Judgement:
@@ -210,6 +209,6 @@ def _judge_track(policy: Policy, seen: SeenTrack) -> Judgement:
 
 
 def _gaps_s(observation: Observation) -> list[float]:
-    """The stretches of all tracks without a looked-at frame, the longest first: one that stays hides no shorter one."""
+    """The gaps of all tracks, longest first: compared one by one, so that a long one that stays hides no other."""
     by_track = (gaps_s(seen.track.first_s, seen.looked_at_s, seen.track.last_s) for seen in observation.tracks)
     return sorted(chain.from_iterable(by_track), reverse=True)

@@ -115,13 +115,15 @@ class ScoringService:
 
     def _scoring(self, request: Received, deadline: float) -> Coroutine[Any, Any, Answer]:
         message = request.message
+        if request.is_malformed:
+            raise InvalidRequest("the message is not an encoded ScoreRequest")
         evidence = message.max_evidence_frames
         if not 0 <= evidence <= _MAX_EVIDENCE_FRAMES:
             raise InvalidRequest(
                 f"max_evidence_frames is {evidence}, not 0 to {_MAX_EVIDENCE_FRAMES}", field="max_evidence_frames"
             )
         if message.scrutiny not in pb.Scrutiny.values():
-            raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is none that is known", field="scrutiny")
+            raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is not a known value", field="scrutiny")
         scrutiny = Scrutiny(message.scrutiny or Scrutiny.NORMAL)
         pipeline = self._pipeline
         match message.WhichOneof("source"):
@@ -137,7 +139,7 @@ class ScoringService:
             case "content_digest":
                 return pipeline.score_digest(message.content_digest, max_evidence_frames=evidence, scrutiny=scrutiny)
             case _:
-                raise InvalidRequest("neither content nor uri nor content_digest is given", field="source")
+                raise InvalidRequest("one of content, uri and content_digest is required", field="source")
 
     def _deadline(self, context: Context) -> float:
         """The caller's deadline or the server's own cap, whichever is earlier, in monotonic seconds."""

@@ -7,11 +7,15 @@ Precedence: command line > environment (`WILDGATE_...`) > YAML file (named by `W
 from __future__ import annotations
 
 import os
+import re
+from argparse import ArgumentParser, HelpFormatter
 from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
+    CliSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -32,7 +36,11 @@ _CONFIG_VARIABLE = "WILDGATE_CONFIG"
 
 
 class ServerSettings(BaseSettings):
-    """Scores videos over gRPC."""
+    """Runs the gateway, which scores videos over gRPC.
+
+    Settings come from the command line, then from the environment (WILDGATE_SAMPLING__MAX_GAP_S=1), then from the YAML
+    file that WILDGATE_CONFIG names. Several values are given with commas, or by repeating the option.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -55,6 +63,14 @@ class ServerSettings(BaseSettings):
     )
 
     @classmethod
+    def of_command_line(cls, args: list[str]) -> Self:
+        """The settings with these arguments. Raises ValidationError, SettingsError; usage errors and `--help` exit."""
+        source: CliSettingsSource[Self] = CliSettingsSource(
+            cls, cli_parse_args=args, formatter_class=_ShortUsage, add_argument_method=_add_argument
+        )
+        return cls(_cli_settings_source=source)
+
+    @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -68,7 +84,7 @@ class ServerSettings(BaseSettings):
         if file is None:
             return init_settings, env_settings
         if not Path(file).is_file():
-            raise SettingsError(f"{_CONFIG_VARIABLE}: no file lies at {file}")
+            raise SettingsError(f"{_CONFIG_VARIABLE}: there is no file {file}")
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
     endpoint: EndpointSettings = EndpointSettings()
@@ -80,7 +96,7 @@ class ServerSettings(BaseSettings):
     backend: BackendSettings = BackendSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
 
     @field_validator("sampling")
@@ -93,3 +109,28 @@ class ServerSettings(BaseSettings):
                 f"sampling.timeout_s ({sampling.timeout_s:g})"
             )
         return sampling
+
+
+class _ShortUsage(HelpFormatter):
+    """Leaves the options, of which there are dozens, to the list below the usage."""
+
+    def add_usage(self, usage: str | None, *actions: Any, **options: Any) -> None:
+        super().add_usage("%(prog)s [OPTION VALUE] ...", *actions, **options)
+
+
+_IN_HELP = {
+    r"tuple\[(.+),\.\.\.\]": r"\1,...",
+    r"\{IPv4Network,IPv6Network\}": "network",
+    "SecretStr": "url",
+    "Path": "path",
+    "str": "text",
+}
+
+
+def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> None:
+    """Adds an option with a plain word for its values instead of Python's types, and no default that says nothing."""
+    if "metavar" in options:
+        for kind, word in _IN_HELP.items():
+            options["metavar"] = re.sub(kind, word, options["metavar"])
+        options["help"] = re.sub(r" \(default: (None|\(\))\)$", "", options["help"])
+    parser.add_argument(*names, **options)

@@ -138,7 +138,7 @@ async def test_who_asks_at_the_same_time_shares_and_may_leave(keeping: GatewayUn
     with paused(keeping.workers[0]):
         first = asyncio.create_task(keeping.client.score(video(7)))
         await until_in_flight(keeping.metrics, 1)
-        hasty = asyncio.create_task(keeping.client.score(video(7), deadline_s=0.3))
+        hasty = asyncio.create_task(keeping.client.score(video(7), deadline_s=2))  # so that it is seen to wait
         others = [asyncio.create_task(keeping.client.score(video(7))) for _ in range(2)]
         await until_in_flight(keeping.metrics, 4)  # who follows holds a place as well
         assert samples(keeping.metrics, "wildgate_flights") == {(): 1}
@@ -215,7 +215,8 @@ class TestRedis:
             first = await here.client.score(video(11))
             await until(lambda: keys_in(redis) == 1, "the verdict in Redis")
             second = await there.client.score(video(11))
-            assert (first.cached, second.cached) == (False, True)
+            lookups = samples(there.metrics, "wildgate_cache_lookups_total")
+            assert (first.cached, second.cached) == (False, True), lookups
             assert alike(first) == alike(second)
             assert (await there.client.score_digest(first.content_digest)).cached
             assert [looked_up(there, tier, "hit") for tier in ("redis", "memory")] == [1, 1], "kept there as well"

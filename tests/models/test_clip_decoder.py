@@ -128,9 +128,9 @@ def test_rows_that_share_a_clip_are_decoded_in_one_pass(
 ) -> None:
     """A window that continues another must not begin at their keyframe again: one of many would cost their square."""
     decoded: list[int] = []
-    run = module._decode_run
+    run = module._decoding._decode_run
     counting = lambda codec, packets, wanted: decoded.append(len(packets)) or run(codec, packets, wanted)  # noqa: E731
-    monkeypatch.setattr(module, "_decode_run", counting)
+    monkeypatch.setattr(module._decoding, "_decode_run", counting)
     long, other = make_clip(ClipSpec(keyframe_interval=100)), make_clip(ClipSpec(first_frame=3))
     rows = [(long, list(range(8)), UPRIGHT), (long, list(range(12, 20)), UPRIGHT), (other, [0] * 8, UPRIGHT)]
     [response] = model.execute([request(*rows, (long, [5] * 8, [180, 0, 1, 1]))])
@@ -171,9 +171,9 @@ def audio_clip() -> bytes:
 @pytest.mark.parametrize(
     ("clip", "index", "display", "code", "message"),
     [
-        (GARBAGE, [0] * 8, UPRIGHT, "INVALID_ARG", "the clip is no Matroska or MP4 file: Invalid data found"),
-        (b"\0" * 100, [0] * 8, UPRIGHT, "INVALID_ARG", "the clip is no Matroska or MP4 file"),
-        (b"", [0] * 8, UPRIGHT, "INVALID_ARG", "the clip is no Matroska or MP4 file"),
+        (GARBAGE, [0] * 8, UPRIGHT, "INVALID_ARG", "the clip cannot be opened: Invalid data found"),
+        (b"\0" * 100, [0] * 8, UPRIGHT, "INVALID_ARG", "the clip cannot be opened"),
+        (b"", [0] * 8, UPRIGHT, "INVALID_ARG", "the clip cannot be opened"),
         (GOOD, [20] * 8, UPRIGHT, "INVALID_ARG", "FRAME_INDEX asks for frame 20 of a clip of 20 frames"),
         (GOOD, [-1] * 8, UPRIGHT, "INVALID_ARG", "FRAME_INDEX asks for frame -1 of a clip of 20 frames"),
         (GOOD, [0] * 8, [45, 0, 1, 1], "INVALID_ARG", "DISPLAY has the rotation 45, not 0, 90, 180 or 270"),
@@ -185,8 +185,8 @@ def audio_clip() -> bytes:
         (GOOD.replace(b"avc1", b"zzzz"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
         (named_clip("zzzz"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
         (named_clip("aac"), [0] * 8, UPRIGHT, "UNSUPPORTED", "there is no decoder for the clip's codec"),
-        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", [0] * 8, UPRIGHT, "INVALID_ARG", "no Matroska or MP4 file"),
-        (b"ffconcat version 1.0\nfile clip.mp4\n", [0] * 8, UPRIGHT, "INVALID_ARG", "no Matroska or MP4 file"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", [0] * 8, UPRIGHT, "INVALID_ARG", "cannot be opened"),
+        (b"ffconcat version 1.0\nfile clip.mp4\n", [0] * 8, UPRIGHT, "INVALID_ARG", "cannot be opened"),
     ],
     ids=lambda value: str(value)[:24] if isinstance(value, str) else "",
 )
@@ -365,14 +365,16 @@ def test_a_lack_of_memory_is_no_fault_of_the_clip_s(
     model, module: ModuleType, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     if where == "open":
-        monkeypatch.setattr(module.av, "open", out_of_memory)
+        monkeypatch.setattr(module._decoding.av, "open", out_of_memory)
     elif where == "demux":
-        read = module._read_packets
+        read = module._decoding._read_packets
         monkeypatch.setattr(
-            module, "_read_packets", lambda container, stream: read(Exhausted(container, "demux"), stream)
+            module._decoding, "_read_packets", lambda container, stream: read(Exhausted(container, "demux"), stream)
         )
     else:
-        run = module._decode_run
-        monkeypatch.setattr(module, "_decode_run", lambda codec, *packets: run(Exhausted(codec, "decode"), *packets))
+        run = module._decoding._decode_run
+        monkeypatch.setattr(
+            module._decoding, "_decode_run", lambda codec, *packets: run(Exhausted(codec, "decode"), *packets)
+        )
     failed = ask(model, GOOD, list(range(8)))
     assert (failed.error.code, str(failed.error)) == ("INTERNAL", "clip_decoder failed: MemoryError")

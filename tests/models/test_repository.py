@@ -34,8 +34,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def stock_triton(repository: Path, directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
-    """A tritonserver with nothing but the repository and its own defaults: process, HTTP port, log."""
+def stock_triton(
+    repository: Path, directory: Path, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """A tritonserver with nothing but the repository, its own defaults and `options`: process, HTTP port, log."""
     runtime = find_triton_runtime()
     runtime.assemble_backends(directory / "backends")
     port, log = free_port(), directory / "log"
@@ -47,6 +49,7 @@ def stock_triton(repository: Path, directory: Path) -> Iterator[tuple[subprocess
         "--http-address=127.0.0.1",
         "--allow-grpc=false",
         "--allow-metrics=false",
+        *options,
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=runtime.environment(), stdout=output, stderr=output)
@@ -68,9 +71,13 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def refusal(repository: Path, directory: Path) -> str:
-    """What a stock tritonserver logs as it ends on a repository that does not load."""
-    with stock_triton(repository, directory) as (process, _, log):
+def refusal(repository: Path, directory: Path, model: str) -> str:
+    """What a stock tritonserver logs as it ends on a `model` that does not load, or of which a member does not."""
+    with stock_triton(repository, directory, "--model-control-mode=explicit", f"--load-model={model}") as (
+        process,
+        _,
+        log,
+    ):
         assert process.wait(60) != 0
         return log.read_text()
 
@@ -93,13 +100,13 @@ def test_the_committed_repository_loads_in_a_stock_tritonserver(repository: Path
 
 def test_a_detector_config_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
     edit(repository / "wildlife_detector" / "config.pbtxt", "[ 8, 16, 6 ]", "[ 8, 10, 6 ]")
-    log = refusal(repository, tmp_path)
+    log = refusal(repository, tmp_path, "wildlife_detector")
     assert "ValueError: model.onnx: DETECTIONS is [8, 16, 6], config.pbtxt says [8, 10, 6]" in log
 
 
 def test_a_decoder_config_that_disagrees_with_the_detector(repository: Path, tmp_path: Path) -> None:
     edit(repository / "clip_decoder" / "config.pbtxt", "[ 8, 320, 320, 3 ]", "[ 8, 256, 256, 3 ]")
-    log = refusal(repository, tmp_path)
+    log = refusal(repository, tmp_path, "video_scorer")
     assert (
         "in ensemble video_scorer, ensemble tensor FRAMES: inconsistent shape: [-1,8,256,256,3] is inferred "
         "from model clip_decoder while [-1,8,320,320,3] is inferred from model wildlife_detector"
@@ -108,7 +115,7 @@ def test_a_decoder_config_that_disagrees_with_the_detector(repository: Path, tmp
 
 def test_an_ensemble_config_that_disagrees_with_its_members(repository: Path, tmp_path: Path) -> None:
     edit(repository / "video_scorer" / "config.pbtxt", "TYPE_FP32", "TYPE_FP16")
-    log = refusal(repository, tmp_path)
+    log = refusal(repository, tmp_path, "video_scorer")
     assert (
         "in ensemble video_scorer, ensemble tensor DETECTIONS: inconsistent data type: TYPE_FP16 is inferred "
         "from model video_scorer while TYPE_FP32 is inferred from model wildlife_detector"
@@ -117,7 +124,7 @@ def test_an_ensemble_config_that_disagrees_with_its_members(repository: Path, tm
 
 def test_a_decoder_config_without_letterbox_value(repository: Path, tmp_path: Path) -> None:
     edit(repository / "clip_decoder" / "config.pbtxt", '"letterbox_value"', '"letterbox"')
-    assert "KeyError: 'letterbox_value'" in refusal(repository, tmp_path)
+    assert "KeyError: 'letterbox_value'" in refusal(repository, tmp_path, "clip_decoder")
 
 
 async def test_a_manifest_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:

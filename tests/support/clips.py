@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -42,7 +43,7 @@ class ClipSpec:
     rotation: int = 0
     times_s: tuple[float, ...] | None = None
     paint: Callable[[int, int, int], np.ndarray] | None = None
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, hash=False)
 
     def frame_times_s(self) -> tuple[float, ...]:
         """When each frame is shown."""
@@ -71,7 +72,14 @@ def picture(number: int, width: int, height: int) -> np.ndarray:
 
 def make_clip(spec: ClipSpec | None = None, path: Path | None = None) -> bytes:
     """The video of `spec` as bytes; also written to `path` when given."""
-    spec = spec or ClipSpec()
+    content = _encoded(spec or ClipSpec())
+    if path is not None:
+        path.write_bytes(content)
+    return content
+
+
+@lru_cache(maxsize=256)  # many tests ask for the same few videos
+def _encoded(spec: ClipSpec) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=spec.container) as container:
         stream = container.add_stream(spec.codec, rate=spec.fps)
@@ -93,10 +101,7 @@ def make_clip(spec: ClipSpec | None = None, path: Path | None = None) -> bytes:
                 frame.pts, frame.time_base = number, Fraction(1, spec.fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    content = buffer.getvalue()
-    if path is not None:
-        path.write_bytes(content)
-    return content
+    return buffer.getvalue()
 
 
 def _encoder_options(spec: ClipSpec) -> dict[str, str]:

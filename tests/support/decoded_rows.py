@@ -81,7 +81,7 @@ def scene(number: int, width: int, height: int) -> np.ndarray:
         av.VideoFrame.from_ndarray(noise, "rgb24")
         .reformat(width, height, interpolation="BICUBIC")
         .to_ndarray(format="rgb24")
-        .astype(int)
+        .astype(np.int16)
         for noise in moved
     )
     picture = np.clip(large + small - 128, 16, 239).astype(np.uint8)

@@ -32,8 +32,8 @@ def clip_frames(window: ClipWindow, pixels: str | None = None) -> list[np.ndarra
 
 
 @cache
-def _model() -> ModuleType:
-    return load_model("clip_decoder")
+def _decoding() -> ModuleType:
+    return load_model("clip_decoder", "decoding.py")
 
 
 def _clip_frame(clip: bytes, rank: int, pixels: str | None) -> np.ndarray:
@@ -43,8 +43,8 @@ def _clip_frame(clip: bytes, rank: int, pixels: str | None) -> np.ndarray:
     """
     with av.open(io.BytesIO(clip + bytes(5000)), options={"ignore_editlist": "1"}) as container:
         stream = container.streams.video[0]
-        codec = _model()._decoder(container, stream)
-        packets = _model()._read_packets(container, stream)
+        codec = _decoding()._decoder(container, stream)
+        packets = _decoding()._read_packets(container, stream)
         pts = sorted(packet.pts for packet in packets)[rank]
         wanted = next(at for at, packet in enumerate(packets) if packet.pts == pts)
         start = max(at for at in range(wanted + 1) if packets[at].is_keyframe and packets[at].pts <= pts)

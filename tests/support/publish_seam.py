@@ -193,7 +193,7 @@ def check_it_loads(repository: Repository) -> Rollout:
     models = {}
     for directory in repository.path.iterdir():
         if directory.is_dir():
-            models[directory.name] = text_format.Parse((directory / "config.pbtxt").read_text(), ModelConfig())
+            models[directory.name] = _config((directory / "config.pbtxt").read_text())
     detectors = list(models["wildlife_detector"].version_policy.specific.versions)
     assert "video_scorer" in models
     for name, config in models.items():
@@ -205,3 +205,8 @@ def check_it_loads(repository: Repository) -> Rollout:
             assert asked["wildlife_detector"] in detectors
             assert asked["wildlife_detector"] == versions[0]
     return releases.rollout
+
+
+@cache
+def _config(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
+from glob import glob
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ _COMPILED = "__pycache__"
 
 
 def decoder_digests(model_repository: Path) -> dict[str, str]:
-    """The digests of the clip decoders' files, code and configs, by their paths in the repository. Raises OSError."""
-    return {
-        file.relative_to(model_repository).as_posix(): file_digest(file)
-        for decoder in model_repository.glob(f"{CLIP_DECODER}*")
-        for file in decoder.rglob("*")
-        if file.is_file() and _COMPILED not in file.parts
-    }
+    """The digests of the clip decoders' files, code and configs, by their paths in the repository. Raises OSError.
+
+    Links to directories are followed, as Triton follows them; hidden ones, such as those that a Kubernetes volume is
+    made of, are not.
+    """
+    names = glob(f"{CLIP_DECODER}*/**", root_dir=model_repository, recursive=True)
+    files = {name: model_repository / name for name in names if _COMPILED not in name.split("/")}
+    return {name: file_digest(file) for name, file in files.items() if file.is_file()}
 
 
 class VerdictBasis:

@@ -73,7 +73,7 @@ def read_detections(
     for a class index without a label: detector and manifest disagree.
     """
     if not np.isfinite(rows).all():
-        raise BackendUnavailable("the detector gave values that are no numbers", retry_after_s=1.0)
+        raise BackendUnavailable("the detector returned values that are not finite", retry_after_s=1.0)
     rows = rows[: len(times_s)]
     seen = np.array([letterbox is not None for letterbox in letterboxes], bool)
     places, slots = np.nonzero((rows[..., 4] > 0) & seen[:, None])
@@ -82,7 +82,7 @@ def read_detections(
     places, used = places[order], used[order]
     classes = used[:, 5].astype(np.int64)
     if (unknown := classes[(classes < 0) | (classes >= len(labels))]).size:
-        raise ValueError(f"the detector answered class {unknown[0]}, the manifest has {len(labels)} labels")
+        raise ValueError(f"the detector returned class {unknown[0]}, the release has {len(labels)} labels")
     found = []
     for place, box, score, index in zip(
         places.tolist(), used[:, :4], used[:, 4].tolist(), classes.tolist(), strict=True

@@ -29,13 +29,21 @@ _T = TypeVar("_T")
 class SeenWindow:
     """A window as Triton answered for it: `letterboxes` are by the places of its times, None where nothing is sound.
 
-    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them.
+    `damaged_s` are the times of frames that are damaged in the file itself: seen as players show them. `superseded`:
+    what of it is not sound was asked for in another way.
     """
 
     window: ClipWindow
     letterboxes: tuple[Letterbox | None, ...]
     detections: tuple[Detection, ...]
     damaged_s: tuple[float, ...] = ()
+    superseded: bool = False
+
+    @property
+    def places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
+        """The frames that were to be looked at."""
+        shown_s = self.window.shown_s or (0.0,) * len(self.window.times_s)
+        return zip(map(ShownFrame, self.window.times_s, shown_s), self.letterboxes, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class SeenTrack:
     @property
     def frames(self) -> tuple[ShownFrame, ...]:
         """The looked-at frames, ascending: those that are sound, or damaged for players, too."""
-        shown = {frame.time_s: frame for frame, letterbox in self._places() if letterbox}
+        shown = {frame.time_s: frame for seen in self.windows for frame, letterbox in seen.places if letterbox}
         return tuple(shown[time_s] for time_s in sorted(shown))
 
     @property
@@ -64,7 +72,8 @@ class SeenTrack:
     @property
     def unsound_s(self) -> tuple[float, ...]:
         """When the frames are shown that were to be looked at and that the decoder does not vouch for, in seconds."""
-        return tuple(sorted({frame.time_s for frame, _ in self._places()} - {*self.looked_at_s}))
+        asked = {frame.time_s for seen in self.windows if not seen.superseded for frame, _ in seen.places}
+        return tuple(sorted(asked - {*self.looked_at_s}))
 
     @property
     def damaged_s(self) -> tuple[float, ...]:
@@ -72,7 +81,7 @@ class SeenTrack:
         return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
     def and_(self, more: SeenTrack) -> SeenTrack:
-        """With what a second look at the same track saw; frames that were looked at before count once."""
+        """With what another look at the same track saw; frames that were looked at in both count once."""
         known = {*self.looked_at_s}
         fresh = [
             replace(seen, detections=tuple(found for found in seen.detections if found.time_s not in known))
@@ -80,10 +89,9 @@ class SeenTrack:
         ]
         return SeenTrack(self.track, (*self.windows, *fresh))
 
-    def _places(self) -> Iterator[tuple[ShownFrame, Letterbox | None]]:
-        for seen in self.windows:
-            shown_s = seen.window.shown_s or (0.0,) * len(seen.window.times_s)
-            yield from zip(map(ShownFrame, seen.window.times_s, shown_s), seen.letterboxes, strict=True)
+    def superseded(self) -> SeenTrack:
+        """The same, where what is not sound was asked for in another way."""
+        return SeenTrack(self.track, tuple(replace(seen, superseded=True) for seen in self.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +123,14 @@ class Observation:
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
 
     def and_(self, more: Observation) -> Observation:
-        """With what the same release saw at a second look."""
+        """With what the same release saw at another look."""
         again = {seen.track.number: seen for seen in more.tracks}
         tracks = (seen.and_(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks)
         return replace(self, tracks=tuple(tracks))
+
+    def repaired_by(self, more: Observation) -> Observation:
+        """With what the same release saw where this is not sound."""
+        return replace(self, tracks=tuple(seen.superseded() for seen in self.tracks)).and_(more)
 
 
 class Observer:
@@ -149,13 +161,15 @@ class Observer:
             if len(versions := {row.version for row in rows}) <= 1:
                 break
         else:
-            raise BackendUnavailable(f"the versions {sorted(versions)} of the detector take turns", retry_after_s=1.0)
+            raise BackendUnavailable(
+                f"the versions {sorted(versions)} of the detector answer in turn", retry_after_s=1.0
+            )
         tracks = tuple(
             SeenTrack(inquiry.track, tuple(seen for seen, _ in answers))
             for inquiry, answers in zip(inquiries, by_track, strict=True)
         )
         if not any(seen.looked_at_s for seen in tracks):
-            raise CorruptVideo("no frame that was to be looked at can be decoded", field="source")
+            raise CorruptVideo("none of the chosen frames can be decoded", field="source")
         return Observation(
             release=self._router.release(versions.pop()),
             tracks=tracks,
@@ -196,7 +210,7 @@ class _Inquiry:
         except RowRefused as refusal:
             if refusal.unsupported and self.required:
                 raise UnsupportedCodec(
-                    f"the detector's decoder does not know codec {self.track.codec}",
+                    f"there is no decoder for codec {self.track.codec}",
                     metadata={"codec": self.track.codec, "profile": self.track.profile},
                     field="source",
                 ) from None

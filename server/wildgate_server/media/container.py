@@ -68,7 +68,7 @@ def open_video(
     except MemoryError:
         raise out_of_memory() from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise NotAVideo(f"no media container that can be read: {_ffmpeg_reason(error)}", field="source") from None
+        raise NotAVideo(f"not a media file that can be read: {_ffmpeg_reason(error)}", field="source") from None
     with container:
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)
@@ -141,7 +141,10 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             parts = zip(streams, samples, needed, strict=True)
             return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
-        tracks = [IndexedTrack(known, number=stream.index) for known, stream in zip(samples, streams, strict=True)]
+        tracks = [
+            IndexedTrack(known, number=stream.index, codec=stream.codec_context.codec.canonical_name)
+            for known, stream in zip(samples, streams, strict=True)
+        ]
         yield Reading(tracks, with_packets)
 
 

@@ -70,7 +70,9 @@ def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_e
 def _whole(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_bytes: int) -> Iterator[Reading]:
     is_short = is_matroska(file) and is_cut_short(file)
     with open_video(FileView(file), limits, is_short, lambda: is_iso_media(file) and is_fragmented(file)) as videos:
-        tracks = [IndexedTrack(video.samples, video.declared_end_s, video.stream.index) for video in videos]
+        tracks = [
+            IndexedTrack(video.samples, video.declared_end_s, video.stream.index, codec=video.codec) for video in videos
+        ]
         yield Reading(tracks, lambda needed: nullcontext(videos))
 
 

@@ -57,7 +57,7 @@ _CLIP_FORMATS = (
     _ClipFormat("apng"),
     _ClipFormat("nut", _NUT_OPTIONS, exact=True, named=True),
 )
-_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/model.py`
+_CODEC_NAME = "wildgate_codec"  # in a clip's metadata; see `model_repository/clip_decoder/1/decoding.py`
 _CLIP_TICK = Fraction(1, 1000)
 _CLIP_FRAME_TICKS = 40
 
@@ -167,7 +167,7 @@ class Video:
             except (ValueError, av.error.FFmpegError):
                 continue  # this format does not take the codec, or wrote no track of it
         raise UnsupportedCodec(
-            f"no clip format takes codec {self.codec}",
+            f"no clip container can carry codec {self.codec}",
             metadata={"codec": self.codec, "profile": self.profile},
             field="source",
         )
@@ -227,13 +227,15 @@ class IndexedTrack:
     """A video track's samples, in decode order, and its number among the file's streams.
 
     `declared_end_s` is when a track that cannot be read to its end says that it ends, in seconds, if it does.
-    `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown.
+    `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown. `codec` is
+    FFmpeg's name, empty where only keyframes are known.
     """
 
     samples: Sequence[Sample]
     declared_end_s: float | None = None
     number: int = 0
     keyframes_only: bool = False
+    codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from wildgate_server.policy import Policy, PolicyError
 from wildgate_server.repository.engine_key import check_repository_engines
 from wildgate_server.repository.machine import probe_machine
 from wildgate_server.repository.manifest import ModelManifest
+from wildgate_server.repository.model_configs import CPU_PROFILE
 from wildgate_server.repository.releases import Releases, load_release, load_rollout, verify_files
 from wildgate_server.triton.backend_settings import BackendSettings
 
@@ -31,7 +32,7 @@ def check_releases(releases: Releases, backend: BackendSettings, policy: Policy,
     """Raises PolicyError or EngineDoesNotFit for releases that cannot answer here; it reads whole engines."""
     labels = {release.model_version: release.labels for release in releases.by_version.values()}
     check_labels(policy, policy_file, labels)
-    if backend.target is None and backend.profile != "cpu":
+    if backend.target is None and backend.profile != CPU_PROFILE:
         versions = releases.rollout.versions
         check_repository_engines(backend.model_repository, backend.profile, versions, probe_machine())
 

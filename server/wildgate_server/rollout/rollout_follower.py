@@ -113,7 +113,7 @@ class RolloutFollower:
             await self._bring(rollout)
         except NotReadyYet as error:
             if rollout != self._tried:
-                _log.info("rollout_waits", rollout=_summary(rollout), reason=str(error))
+                _log.info("rollout_waits", rollout=rollout.summary, reason=str(error))
             self.state, self._tried, self._try_again = RolloutState.WAITING, rollout, 0.0
 
     async def _bring(self, rollout: Rollout) -> None:
@@ -132,7 +132,7 @@ class RolloutFollower:
             raise
         self._router.switch(releases)
         self.state, self._tried = RolloutState.IN_FORCE, None
-        _log.info("rollout_in_force", rollout=_summary(rollout), model_version=releases.serving.model_version)
+        _log.info("rollout_in_force", rollout=rollout.summary, model_version=releases.serving.model_version)
         self._settled = False
         self._settle()
 
@@ -172,10 +172,5 @@ class RolloutFollower:
         self.state, self._tried, self._try_again = RolloutState.REFUSED, what, self._clock() + self._pause_s
         if not again:
             surprise = None if isinstance(error, _REFUSALS) else error
-            in_force = _summary(self._router.releases.rollout)
+            in_force = self._router.releases.rollout.summary
             _log.error("rollout_refused", error=str(error), in_force=in_force, exc_info=surprise)
-
-
-def _summary(rollout: Rollout) -> str:
-    canary = f", canary {rollout.canary.version} {rollout.canary.share:.0%}" if rollout.canary else ""
-    return f"serving {rollout.serving}{canary}"

@@ -13,7 +13,9 @@ from wildgate_server.sampling.timeline import Pick
 
 __all__ = ["CostLimit", "plan_windows", "sharing_clips"]
 
+_WINDOW_IN_FRAMES = 10  # decoded at 720x1280, that take as long as detecting in one window
 _WORTH_SHARING = 128  # more than the usual group of pictures has: two seconds at 60 frames/s
+_MOST_SHARING = 8  # windows that one request takes, by default; what is more is decoded again
 
 
 def plan_windows(picks: Sequence[Pick], config: SamplingConfig) -> list[list[Pick]]:
@@ -56,14 +58,15 @@ def sharing_clips(windows: Sequence[list[Pick]]) -> list[list[list[Pick]]]:
     """The windows, in order, in groups of which each has one clip, which is decoded once for all of them.
 
     A window that continues the group of pictures of the one before would decode it from its keyframe again. It shares
-    the clip where that spares `_WORTH_SHARING` frames, for then more is sent, and only the CPU decoder does it.
+    the clip where that spares `_WORTH_SHARING` frames, for then more is sent, and only the CPU decoder does it, if that
+    are no more windows than go in one request.
     """
     groups: list[list[list[Pick]]] = []
     before: dict[int, int] = {}
     for window in windows:
         runs = _runs(window)
         again = sum(min(end, before[start]) - start for start, end in runs.items() if start in before)
-        if again >= _WORTH_SHARING:
+        if again >= _WORTH_SHARING and len(groups[-1]) < _MOST_SHARING:
             groups[-1].append(window)
         else:
             groups.append([window])
@@ -88,12 +91,23 @@ class CostLimit:
 
     def affords(self, picks: Sequence[Pick]) -> bool:
         """Whether decoding and sending on all windows of these picks is within bounds."""
-        frames = size = 0
+        _, frames, size = self._costs(picks)
+        return frames <= self._config.max_decoded_frames and size <= self._config.max_clip_bytes
+
+    def cost(self, picks: Sequence[Pick]) -> int:
+        """What these picks take the processor, in frames decoded; for comparisons."""
+        windows, frames, _ = self._costs(picks)
+        return frames + windows * _WINDOW_IN_FRAMES
+
+    def _costs(self, picks: Sequence[Pick]) -> tuple[int, int, int]:
+        """Windows, frames decoded and bytes sent on."""
+        windows = frames = size = 0
         for together in sharing_clips(plan_windows(picks, self._config)):
             runs = _runs([*chain.from_iterable(together)])
+            windows += len(together)
             frames += sum(end - start for start, end in runs.items())
             size += len(together) * sum(self._bytes(start, end) for start, end in runs.items())
-        return frames <= self._config.max_decoded_frames and size <= self._config.max_clip_bytes
+        return windows, frames, size
 
     def nearest(self, picks: Sequence[Pick]) -> list[Pick]:
         """The picks that are as near to their keyframes as it takes to afford them; none if that does not do."""

@@ -9,9 +9,11 @@ new pictures that packet sizes tell (`size_picks`), and what is drawn by a secre
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from math import ceil
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.cost import CostLimit, plan_windows, sharing_clips
@@ -36,7 +38,9 @@ _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look 
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
 _UNTOLD_GAP_S = 1.0  # where sizes tell nothing
 _RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
-_AROUND_S = (0.25, -0.25, 0.5, -0.5, 1.0, -1.0)  # of a sighting, the most telling first
+_INSIDE_S, _CLOSER_S = 1.0, 0.5  # apart at most, within what is decoded anyway; with high scrutiny
+_LITTLE = 1.1  # of what it costs without
+_AROUND_S = (0.25, -0.25, 0.5, -0.5)  # of a sighting, the most telling first
 _STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
 _MOST_AROUND = 32  # frames, for all sightings together
 _SAME_TIME_S = 1e-4
@@ -55,9 +59,9 @@ class SamplingPlan:
 
 
 def plan_sampling(
-    samples: Sequence[Sample], config: SamplingConfig, look: Look = PLAIN_LOOK, track: int = 0
+    samples: Sequence[Sample], config: SamplingConfig, look: Look = PLAIN_LOOK, track: int = 0, codec: str = ""
 ) -> SamplingPlan | None:
-    """Which frames of the track with this number to look at; None when no sample can be shown.
+    """Which frames of the track with this number, in `codec`, to look at; None when no sample can be shown.
 
     No two neighbours, and neither end of the video, are farther apart than `config.max_gap_s` unless the video has no
     frame there or a limit does not suffice. Where there are too many to look at, the gap is widened evenly; where
@@ -73,7 +77,7 @@ def plan_sampling(
     if look.near:
         picks = _around([time_s for number, time_s in look.near if number == track], timeline, limit)
     else:
-        picks = _looked_at(samples, timeline, config, look, limit)
+        picks = _looked_at(samples, timeline, config, look, limit, codec)
     shown_s = [sample.time_s for sample in samples if sample.displayed]
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
@@ -95,26 +99,32 @@ def believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Samp
 
 
 def _looked_at(
-    samples: Sequence[Sample], timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit
+    samples: Sequence[Sample], timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit, codec: str
 ) -> list[Pick]:
-    """The frames that leave no gap; then, as far as limits go, new pictures and what is drawn."""
+    """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
+    closely = look.scrutiny >= Scrutiny.HIGH
     picks = _evenly(timeline, config, look, limit)
+    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
+        picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
+    if closely:
+        picks = _added(picks, _toward_end(picks, timeline, config.max_gap_s), config, limit)
     if any(sample.size_bytes for sample in samples if not sample.is_keyframe):
-        sizes = Sizes(samples, timeline)
+        sizes = Sizes(samples, timeline, codec)
         if not sizes.tell and config.max_gap_s > _UNTOLD_GAP_S:
             denser = _evenly(timeline, replace(config, max_gap_s=_UNTOLD_GAP_S), look, limit)
             if timeline.gaps_s(denser) < timeline.gaps_s(picks):
                 picks = denser
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
-        shown = picks if look.scrutiny < Scrutiny.HIGH else [pick for pick in picks if pick.sample == pick.keyframe]
-        picks = _with_new_pictures(picks, sizes.unseen(shown, config.max_gap_s), timeline, config, limit)
-    if look.scrutiny >= Scrutiny.HIGH:
-        picks = _added(picks, _beside(picks, timeline, look.seed, config.frames_per_window), config, limit)
+        shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
+        picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
+        inside_s = _CLOSER_S if closely else _INSIDE_S
+        picks = _if_cheap(picks, partial(_inside, picks, timeline, inside_s), config, limit)
+        picks = _if_cheap(picks, partial(_beside, picks, timeline), config, limit)
+    if closely:
+        picks = _closer(picks, timeline, look, config, limit)
     elif is_drawn(look.seed, config.random_share):
         anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
         picks = _added(picks, [anywhere], config, limit)
-    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
-        picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     return picks
 
 
@@ -176,25 +186,78 @@ def _with_new_pictures(
     return kept if len(kept) == len(merged) or limit.affords(kept) else merged
 
 
-def _beside(picks: Sequence[Pick], timeline: Timeline, seed: bytes, places: int) -> list[Pick]:
-    """What costs least where keyframes alone are looked at: the frame after each of these.
+def _if_cheap(
+    picks: list[Pick], more: Callable[[int], list[Pick]], config: SamplingConfig, limit: CostLimit
+) -> list[Pick]:
+    """With all frames of `more`, which takes how many, if that costs little; else with what windows have room for."""
+    spare = -len(picks) % config.frames_per_window
+    for most in (config.max_frames - len(picks), spare):
+        merged = _merged(picks, more(most))
+        if limit.cost(merged) <= _LITTLE * limit.cost(picks) and limit.affords(merged):
+            return merged
+    return picks
 
-    Where runs are decoded anyway, a frame of one of them is drawn by the seed.
+
+def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) -> list[Pick]:
+    """Frames of the runs that are decoded anyway, so many that none of a run is farther than a step from the next.
+
+    If these are more than `most`, the step is longer. They are an odd number of frames before the last one of the run:
+    where every second frame shows something else, both are looked at.
     """
-    between = [pick for pick in picks if pick.sample != pick.keyframe]
-    beside: list[Pick] = []
-    if between and seed:
-        run = between[draw(seed, "run", len(between))]
-        here, start = (timeline.place_of(each) for each in (run.sample, run.keyframe))
-        if here is not None and start is not None and here - start > 1:
-            beside.append(timeline.pick(start + 1 + draw(seed, "frame", here - start - 1)))
-    runs = {pick.keyframe for pick in between}
+    inside: list[Pick] = []
+    for before, pick in zip([None, *picks], picks, strict=False):
+        start, end = timeline.place_of(pick.keyframe), timeline.place_of(pick.sample)
+        if start is None or end is None or pick.sample == pick.keyframe:
+            continue
+        start_s = timeline.times[start]
+        follows = before is not None and before.time_s > start_s - step_s / 2
+        if before is not None and follows:
+            start_s = before.time_s
+        parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
+        for part in range(follows, parts):
+            place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
+            each = timeline.pick(place if part == 0 or (end - place) % 2 else max(place - 1, start))
+            if each.keyframe == pick.keyframe and each.sample < pick.sample:
+                inside.append(each)
+    if len(inside) <= most or step_s > timeline.duration_s:
+        return inside[:most]
+    return _inside(picks, timeline, step_s * _SPARSER, most)
+
+
+def _beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
+    """The frames before the last ones of runs, for what flashes, unless another look in the run is an odd number of
+    frames away."""
+    places: dict[int, list[int]] = {}
     for pick in picks:
-        place = timeline.place_of(pick.sample)
-        if pick.keyframe not in runs and place is not None and place + 1 < len(timeline.times):
-            beside.append(timeline.pick(place + 1))
-    spare = -len(picks) % places  # where runs are decoded, their pictures are dear enough without another window
-    return beside[:spare] if between else beside
+        if pick.sample != pick.keyframe and (place := timeline.place_of(pick.sample)):
+            places.setdefault(pick.keyframe, []).append(place)
+    ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
+    return [timeline.pick(end - 1) for end in ends][:most]
+
+
+def _toward_end(picks: Sequence[Pick], timeline: Timeline, max_gap_s: float) -> list[Pick]:
+    """A frame of what is shown after the last look, where that is longer than a gap: so may a last picture be shown."""
+    last = timeline.pick(len(timeline.times) - 1)
+    end_s = last.time_s + last.shown_s
+    if end_s - picks[-1].time_s <= max_gap_s + ROUNDING_S:
+        return []
+    return [*map(timeline.pick, timeline.near((picks[-1].time_s + end_s) / 2, end_s)[:1])]
+
+
+def _closer(picks: list[Pick], timeline: Timeline, look: Look, config: SamplingConfig, limit: CostLimit) -> list[Pick]:
+    """With what high scrutiny adds: of what is decoded one that the seed draws, and frames behind keyframes, which cost
+    least where these alone are looked at."""
+    runs = [pick for pick in picks if pick.sample != pick.keyframe]
+    if runs and look.seed:
+        run = runs[draw(look.seed, "run", len(runs))]
+        inner = range(timeline.place_of(run.keyframe) or 0, timeline.place_of(run.sample) or 0)
+        picks = _added(
+            picks, [timeline.pick(inner[draw(look.seed, "frame", len(inner))])] if inner else [], config, limit
+        )
+    in_runs = {pick.keyframe for pick in runs}
+    places = [timeline.place_of(pick.sample) for pick in picks if pick.keyframe not in in_runs]
+    behind = [timeline.pick(place + 1) for place in places if place is not None and place + 1 < len(timeline.times)]
+    return _added(picks, behind, config, limit)
 
 
 def _around(sightings_s: Sequence[float], timeline: Timeline, limit: CostLimit) -> list[Pick]:
@@ -211,6 +274,12 @@ def _around(sightings_s: Sequence[float], timeline: Timeline, limit: CostLimit) 
             ends = {pick.keyframe: pick.sample for pick in sorted(chosen.values(), key=lambda pick: pick.sample)}
             best = min(near, key=lambda pick: max(pick.sample - ends.get(pick.keyframe, pick.keyframe - 1), 0))
             chosen[best.sample] = best
+            place = timeline.place_of(best.sample) or 0  # and one beside it, for what flashes
+            beside = [timeline.pick(each) for each in (place + 1, place - 1) if 0 <= each < len(timeline.times)]
+            close = [
+                pick for pick in beside if abs(pick.time_s - best.time_s) <= _STRAY_S and pick.time_s not in seen_s
+            ]
+            chosen |= {pick.sample: pick for pick in close[:1]}
     if sightings_s and not chosen:  # it is the only frame there
         place = min(range(len(timeline.times)), key=lambda place: abs(timeline.times[place] - sightings_s[0]))
         return [timeline.pick(place)]
@@ -223,8 +292,12 @@ def _added(picks: list[Pick], more: Iterable[Pick], config: SamplingConfig, limi
     taken = {pick.time_s for pick in picks}
     fresh = [pick for pick in more if pick.time_s not in taken][: max(config.max_frames - len(picks), 0)]
     while fresh:
-        merged = sorted({pick.time_s: pick for pick in (*fresh, *picks)}.values())
+        merged = _merged(picks, fresh)
         if limit.affords(merged):
             return merged
         del fresh[len(fresh) // 2 :]
     return picks
+
+
+def _merged(picks: Sequence[Pick], more: Sequence[Pick]) -> list[Pick]:
+    return sorted({pick.time_s: pick for pick in (*more, *picks)}.values())

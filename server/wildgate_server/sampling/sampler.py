@@ -84,7 +84,8 @@ def _ways_to_read(config: SamplingConfig, look: Look) -> Sequence[Way]:
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
     samples = [believed(track.samples, look, track.number) for track in reading.tracks]
-    plans = plan_tracks(samples, config, look, [track.number for track in reading.tracks])
+    numbers, codecs = [track.number for track in reading.tracks], [track.codec for track in reading.tracks]
+    plans = plan_tracks(samples, config, look, numbers, codecs)
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
     for plan, track in zip(plans, reading.tracks, strict=True):

@@ -8,16 +8,21 @@ have a looked-at frame.
 Sizes are held against the upper quartile of the frames before or after them, whichever is smaller, which a few large
 ones do not move. Of the frames around, only those count that come later than all before them in decode order, for
 B-frames are small. The thresholds lie between what encoders write at a cut and without one: cuts take 3 to 7 times the
-quartile or, where all frames are costly, 1.3 times it; noise and motion up to 1.15 times; VP9's and AV1's hidden
-reference frames 5 times but regularly, so that such small ones count only while they are few.
+quartile or, where all frames are costly, 1.3 times it; noise and motion up to 1.15 times, and twice it where the bit
+rate is constant and low. So small rises count only while they are few.
+
+VP9 and AV1 refresh their references with frames as large as a cut, most of them at one distance from each other: these
+are the encoder's habit and do not count. VP8 does so at any distance, so that there many large frames tell nothing.
+With other codecs they are cuts, among which a shot may hide.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, compress
+from itertools import accumulate, compress, pairwise
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.timeline import Pick, Timeline
@@ -25,14 +30,17 @@ from wildgate_server.sampling.timeline import Pick, Timeline
 __all__ = ["Sizes"]
 
 _AROUND = 20  # frames before, and after, that one is held against
-_SMALL, _STANDS_OUT = 0.08, 3.0  # of a keyframe, of the quartile around it: a new picture, if such are few
+_SMALL, _STANDS_OUT = 0.08, 4.5  # of a keyframe, of the quartile around it: a new picture, if such are few
 _LARGE, _RISES = 0.3, 2.5
-_AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25
+_AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25  # likewise if such are few
 _FEW_PER_S = 0.34
 _UNTELLING = 1.2  # of a keyframe: where most frames are this large, sizes tell nothing
 _TOGETHER_S = 0.35  # new pictures this close are one, as after a cut that an encoder takes several frames for
-_FEWEST = 2  # of these frames are looked at, and two more for each `max_gap_s` of the video
 _SHORTEST_S = 0.2  # a stretch worth looking at
+_COARSE = 0.65  # of a keyframe
+_REACH = 6  # of such distances
+_RISES_ALONE = 4.5  # what stands out beside such habits
+_REFRESHING = frozenset({"vp9", "av1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +57,16 @@ class _NewPicture:
 
 
 class Sizes:
-    """What the packet sizes of a video tell."""
+    """What the packet sizes of a video in `codec` (FFmpeg's name) tell."""
 
-    def __init__(self, samples: Sequence[Sample], timeline: Timeline) -> None:
+    def __init__(self, samples: Sequence[Sample], timeline: Timeline, codec: str = "") -> None:
         self._timeline = timeline
         times, is_keyframe, _, sizes = zip(*samples, strict=True)
         self._times: Sequence[float] = times
         self._sizes: Sequence[int] = sizes
+        self._codec = codec
         self._key_times = sorted(compress(times, is_keyframe))
+        self._keyframes = [at for at, is_key in enumerate(is_keyframe) if is_key]
         key_sizes = sorted(compress(sizes, is_keyframe))
         self._keyframe = key_sizes[len(key_sizes) // 2] if key_sizes else 0
         self._inter = [at for at, is_key in enumerate(is_keyframe) if not is_key]
@@ -65,19 +75,28 @@ class Sizes:
         self._ahead = [at for at, (time_s, last_s, is_key) in enumerate(facts) if time_s == last_s and not is_key]
         self._ahead_sizes = [sizes[at] for at in self._ahead]
         self._usual = sorted(self._ahead_sizes)[len(self._ahead) // 2] if self._ahead else 0
+        self._few = 1 + _FEW_PER_S * timeline.duration_s
+        self._new = self._new_pictures()
 
     @property
     def tell(self) -> bool:
-        """Whether a new picture would stand out: false where most frames are larger than keyframes."""
-        return not self._keyframe or self._usual < _UNTELLING * self._keyframe
+        """Whether a shot would stand out: not where most frames are larger than keyframes, nor among many cuts."""
+        if self._keyframe and self._usual >= _UNTELLING * self._keyframe:
+            return False
+        return self._codec == "vp8" or len(self._new) <= self._few
 
-    def unseen(self, picks: Sequence[Pick], max_gap_s: float) -> list[Pick]:
-        """A frame for each new picture that no pick shows before the next one, those that stand out most first."""
-        found = self._new_pictures()
+    def unseen(self, picks: Sequence[Pick]) -> list[Pick]:
+        """A frame for each new picture that no pick shows before the next one, those that stand out most first.
+
+        None where these are too many for that.
+        """
+        if len(self._new) > self._few:
+            return []
         looked_at_s = [pick.time_s for pick in picks]
         unseen: list[tuple[float, Pick]] = []
-        for number, picture in enumerate(found):
-            end_s = found[number + 1].first_s if number + 1 < len(found) else self._timeline.times[-1]
+        for picture, following in pairwise([*self._new, None]):
+            assert picture is not None
+            end_s = following.first_s if following else self._timeline.times[-1]
             key = bisect_left(self._key_times, picture.last_s)
             end_s = min([end_s, *self._key_times[key : key + 1]])
             next_look = bisect_left(looked_at_s, picture.last_s)
@@ -85,8 +104,19 @@ class Sizes:
             place = self._timeline.place_of(picture.sample)
             if not is_seen and place is not None and end_s - picture.first_s >= _SHORTEST_S:
                 unseen.append((-picture.rise, self._timeline.pick(place)))
-        most = _FEWEST + int(2 * self._timeline.duration_s / max_gap_s)
-        return [pick for _, pick in sorted(unseen)[:most]]
+            unseen += [(-picture.rise, pick) for pick in self._before_coarse(picture)]
+        return [pick for _, pick in sorted(unseen)]
+
+    def _before_coarse(self, picture: _NewPicture) -> list[Pick]:
+        """A frame before the keyframe of a new picture where that keyframe is coarse: what led to it was, too.
+
+        So contraband comes and goes without a costly frame; what is costly is the first picture that is not coarse.
+        """
+        key = bisect_left(self._keyframes, picture.sample) - 1
+        if key < 1 or self._sizes[self._keyframes[key]] > _COARSE * self._keyframe or picture.rise < _RISES:
+            return []
+        start_s, end_s = (self._times[self._keyframes[at]] for at in (key - 1, key))
+        return [self._timeline.pick(at) for at in self._timeline.near(end_s - (end_s - start_s) / 4, end_s)[:1]]
 
     def _new_pictures(self) -> list[_NewPicture]:
         """In the order in which they are shown."""
@@ -99,13 +129,30 @@ class Sizes:
             rise = self._sizes[at] / max(min(_quartile(before), _quartile(after)), 1)
             share = self._sizes[at] / max(self._keyframe, 1)
             picture = _NewPicture(self._times[at], self._times[at], at, rise)
-            if (share >= _LARGE and rise >= _RISES) or (share >= _AS_KEYFRAME and rise >= _RISES_FROM_MUCH):
+            if share >= _LARGE and rise >= _RISES:
                 found.append(picture)
-            elif rise >= _STANDS_OUT:
+            elif rise >= _STANDS_OUT or (share >= _AS_KEYFRAME and rise >= _RISES_FROM_MUCH):
                 weak.append(picture)
-        if len(weak) <= 1 + _FEW_PER_S * self._timeline.duration_s:
+        if self._codec in _REFRESHING:
+            found = self._unwonted(found)
+        if len(weak) <= self._few:
             found += weak
         return _joined(sorted(found, key=lambda picture: picture.first_s))
+
+    def _unwonted(self, pictures: Sequence[_NewPicture]) -> list[_NewPicture]:
+        """Those that do not come as far behind another one, or a keyframe, as they mostly do."""
+        places = sorted([*self._keyframes, *(picture.sample for picture in pictures)])
+        distances = Counter(after - before for before, after in pairwise(places))
+        usual, times = distances.most_common(1)[0] if distances else (0, 0)
+        if times < 3:
+            return [*pictures]
+        taken = {*places}
+        return [
+            picture
+            for picture in pictures
+            if picture.rise >= _RISES_ALONE
+            and taken.isdisjoint(range(picture.sample - usual, picture.sample - _REACH * usual, -usual))
+        ]
 
     def _candidates(self) -> list[int]:
         """The few that are large enough to be held against those around them."""

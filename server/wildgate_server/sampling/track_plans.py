@@ -56,17 +56,23 @@ class TrackPlan:
 
 
 def plan_tracks(
-    tracks: Sequence[Sequence[Sample]], config: SamplingConfig, look: Look = PLAIN_LOOK, numbers: Sequence[int] = ()
+    tracks: Sequence[Sequence[Sample]],
+    config: SamplingConfig,
+    look: Look = PLAIN_LOOK,
+    numbers: Sequence[int] = (),
+    codecs: Sequence[str] = (),
 ) -> list[TrackPlan | None]:
     """What to look at of each track, given by its samples; None for one of which nothing can be shown, or is asked for.
 
-    `numbers` are those that `look` knows the tracks by: their own order where none are given.
+    `numbers` are those that `look` knows the tracks by: their own order where none are given. `codecs` are
+    FFmpeg's names.
 
     Raises VideoTooLarge when there are more tracks than frames that may be looked at.
     """
     config = config.under(look)
     numbers = numbers or range(len(tracks))
-    plans = [_plan(samples, config, look, number) for samples, number in zip(tracks, numbers, strict=True)]
+    codecs = codecs or [""] * len(tracks)
+    plans = [_plan(*track, config, look) for track in zip(tracks, numbers, codecs, strict=True)]
     found = {number: plan for number, plan in enumerate(plans) if plan is not None}
     if len(found) < 2:
         return plans
@@ -76,18 +82,18 @@ def plan_tracks(
     costs = {number: plan.cost(tracks[number]) for number, plan in found.items()}
     if _Cost(*map(sum, zip(*costs.values(), strict=True))).share_of(left) <= 1:
         return plans
-    cheapest_first = sorted(found, key=lambda number: costs[number].share_of(left))
+    cheapest_first = sorted(found, key=lambda number: (costs[number].share_of(left), costs[number]))
     for place, number in enumerate(cheapest_first):
         frames, decoded, size = (max(1, part // (len(found) - place)) for part in left)
         share = replace(config, max_frames=frames, max_decoded_frames=decoded, max_clip_bytes=size)
-        plans[number] = plan = _plan(tracks[number], share, look, numbers[number])
+        plans[number] = plan = _plan(tracks[number], numbers[number], codecs[number], share, look)
         cost = plan.cost(tracks[number]) if plan is not None else _Cost(0, 0, 0)
         left = _Cost(*(max(0, whole - part) for whole, part in zip(left, cost, strict=True)))
     return plans
 
 
-def _plan(samples: Sequence[Sample], config: SamplingConfig, look: Look, number: int) -> TrackPlan | None:
-    plan = plan_sampling(samples, config, look, number)
+def _plan(samples: Sequence[Sample], number: int, codec: str, config: SamplingConfig, look: Look) -> TrackPlan | None:
+    plan = plan_sampling(samples, config, look, number, codec)
     if plan is None or not plan.picks:
         return None
     windows = plan_windows(plan.picks, config)

@@ -92,7 +92,7 @@ class CheckedNetwork:
             if isinstance(error, ssl.SSLError) and (
                 isinstance(error, ssl.SSLCertVerificationError) or error.reason in _NO_TLS
             ):
-                raise UriNotFound("the host does not prove its name by TLS", field="uri") from None
+                raise UriNotFound("the host cannot prove its name over TLS", field="uri") from None
             raise TransientFailure.unanswered(error) from None
         return wire
 

@@ -36,7 +36,7 @@ def decoded(parts: Iterable[bytes], codings: list[str], max_bytes: int) -> bytes
         head += piece
     whole = chain([head], pieces)
     if len(codings) > 1 or codings[0] not in ("gzip", "x-gzip", "deflate"):
-        raise _malformed("the host sends an encoding that cannot be read")
+        raise _malformed("the host sends an unsupported content encoding")
     if codings[0] != "deflate":
         return b"".join(_inflated(whole, _WBITS_GZIP, max_bytes) if head.startswith(_GZIP_BEGINS) else whole)
     # What is sent as deflate is in a zlib wrapper, as it should be, or is not.
@@ -56,13 +56,15 @@ def _inflated(parts: Iterable[bytes], wbits: int, max_bytes: int) -> Iterator[by
                 if room <= 0:
                     raise VideoTooLarge.past("max_bytes", max_bytes, max_bytes + 1)
                 if inflater.unused_data:
-                    raise _malformed("the host sends more than the encoded file")  # which not all viewers would read
+                    raise _malformed(
+                        "the host sends more data after the encoded file"
+                    )  # which not all viewers would read
                 yield content
                 pending = inflater.unconsumed_tail
     except zlib.error:
-        raise _malformed("the host sends content that is not encoded as it says") from None
+        raise _malformed("the host sends content that is not encoded as it claims") from None
     if not inflater.eof:
-        raise _malformed("the host sends content whose encoding breaks off")
+        raise _malformed("the host sends encoded content that is cut short")
 
 
 def _malformed(message: str) -> UriNotFound:

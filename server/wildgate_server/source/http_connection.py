@@ -109,7 +109,7 @@ class Response(HTTPResponse):
         """Some of the body, nothing at its end."""
         part = self.read1(most)
         if len(part) > most:  # http.client takes a chunk's size as it comes, -5 too
-            raise UriNotFound("the host sends a chunk of a malformed size", field="uri")
+            raise UriNotFound("the host sends a chunk with a malformed size", field="uri")
         return part
 
     def _read_status(self) -> tuple[str, int, str]:

@@ -75,7 +75,7 @@ class HttpFetcher(PartFetcher):
                     raise VideoTooLarge.past("max_bytes", max_bytes, size)
                 if (start, end) == (0, size):
                     return response.exactly(size)
-        raise UriNotFound("the host answers with a range where all was asked for", field="uri")
+        raise UriNotFound("the host answers with part of the file where all of it was asked for", field="uri")
 
     def close(self) -> None:
         """Ends all connections, in use or not; only a name that is being resolved has to end by itself."""
@@ -99,11 +99,11 @@ class HttpFetcher(PartFetcher):
                     return
                 location = response.getheader("Location")
             url = self._redirected(url, location)
-        raise UriNotFound("the uri leads from redirect to redirect", field="uri")
+        raise UriNotFound("the uri leads to too many redirects", field="uri")
 
     def _redirected(self, url: HttpUrl, location: str | None) -> HttpUrl:
         if not location:
-            raise UriNotFound("the uri is redirected to nowhere", field="uri")
+            raise UriNotFound("the host redirects without saying where", field="uri")
         try:
             # Browsers take a Location with spaces and bytes past ASCII, which http.client gives as Latin-1.
             text = urljoin(url.text, quote(location.strip().encode("latin-1"), safe=PRINTABLE))

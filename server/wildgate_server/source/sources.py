@@ -60,7 +60,7 @@ class Sources:
     def _object(self, uri: str) -> RemoteObject:
         place = BucketUri.parsed(uri)
         if f"{place.scheme}://{place.bucket}" not in self._buckets:
-            raise _not_allowed("the bucket is not one that may be read", place.scheme)
+            raise _not_allowed("the bucket is not among those that may be read", place.scheme)
         return RemoteObject(place, self._fetching)
 
     def _file(self, parts: SplitResult) -> VideoFile:
@@ -70,7 +70,7 @@ class Sources:
             raise InvalidRequest("a file: URI is file:///PATH", field="uri")
         file = Path(os.path.realpath(unquote(parts.path)))  # symbolic links and .. are followed before the check
         if not any(file.is_relative_to(root) for root in self._roots):
-            raise _not_allowed("the file lies outside of what may be read", "file")
+            raise _not_allowed("the file is outside the directories that may be read", "file")
         if not os.path.isfile(file):  # Path's own would raise for a name too long or a loop of links
             raise UriNotFound("there is no file at the URI", field="uri")
         return VideoFile(file)

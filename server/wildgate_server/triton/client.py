@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
 from wildgate_server.media.sampled_video import Display
-from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
+from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, CPU_PROFILE, ensemble
 
 __all__ = [
     "DAMAGED",
@@ -97,12 +97,12 @@ class TritonClient:
         self,
         target: str,
         *,
-        profile: str = "cpu",
+        profile: str = CPU_PROFILE,
         on_dead: Callable[[str], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._client = InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
-        self._on_gpu = _ON_GPU if profile != "cpu" else set()
+        self._on_gpu = _ON_GPU if profile != CPU_PROFILE else set()
         self._on_dead = on_dead
         self._clock = clock
         self._dead: dict[str, float] = {}

@@ -106,7 +106,7 @@ class EmbeddedTriton:
         except TimeoutError as error:
             message = f"Triton was not ready within {self._settings.startup_timeout_s:g} s"
             raise TritonStartError(f"{message}; {self._quote_log()}") from error
-        raise TritonStartError(f"Triton found its ports taken {_STARTS} times; {self._quote_log()}")
+        raise TritonStartError(f"Triton's ports were taken at each of {_STARTS} starts; {self._quote_log()}")
 
     async def __aexit__(self, *_: object) -> None:
         """Stops the server: gracefully within `STOP_TIMEOUT_S`, by force after that."""

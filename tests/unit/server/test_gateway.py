@@ -89,5 +89,5 @@ async def test_a_redis_without_its_client_is_named_with_its_remedy(
 
 
 async def test_profile_gpu_wants_an_external_triton(repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsConflict, match=r"backend\.profile gpu wants an external Triton"):
+    with pytest.raises(SettingsConflict, match=r"backend\.profile gpu needs an external Triton"):
         await started(settings(repository, tmp_path, profile="gpu"))

@@ -25,7 +25,9 @@ REQUESTS = {
 
 
 def whole(received: Received) -> pb.ScoreRequest:
-    """The request put together again."""
+    """The request put together again. Raises DecodeError where it was none."""
+    if received.is_malformed:
+        raise DecodeError
     request = pb.ScoreRequest()
     request.CopyFrom(received.message)
     content = received.take_content()

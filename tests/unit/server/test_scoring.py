@@ -189,6 +189,14 @@ class TestUnsoundPictures:
         assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 3.0, 3.5, 4.25)
         assert (scored.tracks[0].unsound_s, scored.looked_again) == ((), True)
 
+    async def test_what_was_soundly_seen_first_is_not_lost(self, parts: Parts) -> None:
+        parts.triton.bad = {(b"first", 9)}
+        parts.triton.horns = {(b"first", 2), (b"first", 5)}
+        later = ClipWindow(b"later", (0, 1, 1, 1), (2.5, 3.25), 2, (0.25, 0.25))
+        scored = await parts.score(resample=Resampled(later))
+        assert scored.tracks[0].looked_at_s == (0.0, 1.0, 2.0, 2.5, 3.25, 3.5, 4.25)
+        assert (scored.tracks[0].unsound_s, scored.judgement.action) == ((), Action.BLOCK)
+
     async def test_what_was_seen_first_stays_where_that_is_no_better(self, parts: Parts) -> None:
         parts.triton.bad = {(b"first", 9)}
         scored = await parts.score(resample=Resampled(WINDOWS[1]))
@@ -205,12 +213,12 @@ class TestUnsoundPictures:
 
     async def test_a_second_look_at_them_believes_the_same_keyframes(self, parts: Parts) -> None:
         parts.triton.bad = {(b"first", 5)}
-        parts.triton.horns = {(b"better", 0)}
-        brief = ClipWindow(b"better", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4, (0.1, 1.0, 1.0, 1.0))
+        parts.triton.horns = {(b"better", 2)}
+        brief = ClipWindow(b"better", (0, 1, 2, 3), (0.0, 1.0, 2.0, 3.0), 4, (1.0, 1.0, 0.1, 1.0))
         resample = Resampled(brief, WINDOWS[1])
         await parts.score(resample=resample)
         sound = ((0, 0.0), (0, 1.0), (0, 3.0), (0, 3.5), (0, 4.25))
-        assert resample.asked == [(sound, ()), (sound, ((0, 0.0),))]
+        assert resample.asked == [(sound, ()), (sound, ((0, 2.0),))]
 
     async def test_a_video_of_which_nothing_was_sound_gets_a_second_chance(self, parts: Parts) -> None:
         parts.triton.refused = {b"first", b"second"}
@@ -285,7 +293,7 @@ async def test_a_verdict_is_that_of_one_version(parts: Parts) -> None:
 async def test_versions_that_keep_taking_turns_are_given_up(parts: Parts) -> None:
     parts.router.expect(releases(2))
     parts.triton.answers = cycle([1, 2])
-    with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector take turns") as refusal:
+    with pytest.raises(BackendUnavailable, match=r"versions \[1, 2\] of the detector answer in turn") as refusal:
         await parts.score()
     assert refusal.value.retry_after_s
     assert parts.triton.asked == {"video_scorer": 6}

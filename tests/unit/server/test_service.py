@@ -98,10 +98,14 @@ class FakePipeline:
 
 @dataclass
 class Served:
-    stub: ScoringServiceStub
+    channel: grpc.aio.Channel
     pipeline: FakePipeline
     admission: Admission
     metrics: Metrics
+
+    @property
+    def stub(self) -> ScoringServiceStub:
+        return ScoringServiceStub(self.channel)
 
     def counted(self) -> Counter[str]:
         samples = next(iter(self.metrics.registry.collect())).samples
@@ -118,7 +122,7 @@ async def serving(**admission_settings: float) -> AsyncIterator[Served]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Served(ScoringServiceStub(channel), pipeline, admission, metrics)
+        yield Served(channel, pipeline, admission, metrics)
     await server.stop(None)
 
 
@@ -217,6 +221,28 @@ async def test_bad_requests_are_refused_before_any_work() -> None:
         assert served.pipeline.calls == []
         assert served.admission.in_flight == 0
         await served.stub.Score(video(b"x", max_evidence_frames=64))
+
+
+MALFORMED = [b"\xff\xff", video(b"good").SerializeToString()[:-1], b"\x0a\x01\xff"]
+
+
+@pytest.mark.parametrize("sent", MALFORMED)
+async def test_bytes_that_are_no_request_are_refused_with_a_reason(sent: bytes) -> None:
+    async with serving() as served:
+        refused = await refusal(served.channel.unary_unary(f"/{SERVICE_NAME}/Score")(sent))
+        assert (refused.code, reason(refused)) == (code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert served.counted() == {"invalid_request": 1}
+        assert served.admission.in_flight == 0
+
+
+@pytest.mark.parametrize("sent", [*MALFORMED, b"\x0a" + bytes([len(MALFORMED[1])]) + MALFORMED[1]])
+async def test_bytes_that_are_no_request_are_one_failed_item_of_a_stream(sent: bytes) -> None:
+    good = next(items(video(b"good"))).SerializeToString()
+    async with serving() as served:
+        answers = served.channel.stream_stream(f"/{SERVICE_NAME}/ScoreStream")(iter([sent, good]))
+        by_video = {(one := pb.ScoreStreamResponse.FromString(answer)).video_id: one async for answer in answers}
+    assert reason(by_video[""].error) == "INVALID_REQUEST"
+    assert by_video["good"].verdict.action == pb.ACTION_BLOCK
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parsed(*args: str) -> ServerSettings:
-    return ServerSettings(_cli_parse_args=list(args))
+    return ServerSettings.of_command_line(list(args))
 
 
 def fault(*args: str) -> tuple[str, object]:
@@ -86,7 +86,7 @@ def test_a_file_lies_between_environment_and_defaults(monkeypatch: pytest.Monkey
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WILDGATE_CONFIG", "/nowhere/wildgate.yaml")
     assert serve_command([]) == 2
-    assert "WILDGATE_CONFIG: no file lies at /nowhere/wildgate.yaml" in capsys.readouterr().err
+    assert "WILDGATE_CONFIG: there is no file /nowhere/wildgate.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,15 @@ def test_every_field_is_explained_in_the_help(section: type) -> None:
     for name, field in section.model_fields.items():
         is_section = field.annotation in SECTIONS  # explains itself by its docstring
         assert is_section or field.description, name
+
+
+def test_the_help_names_values_by_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: wildgate serve [OPTION VALUE] ...\n\n")
+    assert "--source.ports int,..." in shown
+    assert not re.search(r"tuple|SecretStr|Path\b|IPv4Network|default: (None|\(\))", shown)
 
 
 def test_serve_names_what_is_wrong_and_exits_with_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,14 +37,17 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def prepared(directory: Path, steps: list[Step]) -> Repository:
-    """A repository with three versions that has taken these steps; made once, and then copied."""
+    """A repository with three versions that has taken these steps; made once, and then copied.
+
+    By hard links: what is changed is written anew elsewhere, and moved into its place.
+    """
     template = directory.parent / "template"
     if not template.exists():
         template.mkdir()
         repository = make_repository(template, 1, 2, 3)
         for step in steps:
             change_rollout(repository, step, POLICY)
-    return Repository(Path(shutil.copytree(template, directory)) / "models", QuickFiles())
+    return Repository(Path(shutil.copytree(template, directory, copy_function=os.link)) / "models", QuickFiles())
 
 
 def settled(repository: Repository) -> bool:
@@ -101,9 +105,9 @@ def test_killed_at_any_step_it_loads_and_is_mended_by_the_next(tmp_path: Path, b
 
 @pytest.mark.parametrize(("before", "step"), STEPS.values(), ids=list(STEPS))
 def test_a_full_disk_is_an_error_and_leaves_the_old_rollout(tmp_path: Path, before: list[Step], step: Step) -> None:
+    repository = prepared(tmp_path / "r", before)
+    untouched = contents(repository)
     for last in count():
-        repository = prepared(tmp_path / str(last), before)
-        untouched = contents(repository)
         files = EndingFiles(last, full_disk=True)
         ending = Repository(repository.path, files)
         error = failure(lambda ending=ending: change_rollout(ending, step, POLICY))

@@ -143,6 +143,14 @@ def test_what_is_no_decoder_s_and_what_python_leaves_behind_do_not(repository: P
     assert set(before) >= {"clip_decoder/1/model.py", "clip_decoder_software/1/model.py"}
 
 
+def test_a_decoder_behind_a_link_counts_like_one_in_its_place(repository: Path, tmp_path: Path) -> None:
+    before = decoder_digests(repository)
+    version = repository / "clip_decoder" / "1"
+    version.symlink_to(version.rename(tmp_path / "elsewhere"))
+    (repository / "clip_decoder" / "..data").symlink_to(tmp_path / "elsewhere")  # as in a Kubernetes volume
+    assert decoder_digests(repository) == before
+
+
 def test_parts_cannot_run_into_each_other() -> None:
     assert key("a", policy=POLICY.model_copy(update={"version": "b"})) != key("a\0", policy=POLICY)
 

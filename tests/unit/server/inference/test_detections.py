@@ -106,7 +106,7 @@ def test_equal_scores_keep_the_detector_s_order() -> None:
 
 @pytest.mark.parametrize("index", [3, -1, 99])
 def test_a_class_without_a_label_is_a_disagreement(index: int) -> None:
-    with pytest.raises(ValueError, match=rf"class {index}, the manifest has 3 labels"):
+    with pytest.raises(ValueError, match=rf"class {index}, the release has 3 labels"):
         read_detections(rows([(0, 0, 1, 1, 0.5, index)]), [0.0], LABELS, SQUARE[:1])
 
 
@@ -116,6 +116,6 @@ def test_values_that_are_no_numbers_are_no_answer(value: float, column: int) -> 
     """A score that is NaN is not above 0: it would read as nothing seen, and let the video through."""
     tensor = rows([(0, 0, 1, 1, 0.5, 0)], [(0, 0, 1, 1, 0.5, 1)])
     tensor[1, 0, column] = value
-    with pytest.raises(BackendUnavailable, match="values that are no numbers") as failure:
+    with pytest.raises(BackendUnavailable, match="values that are not finite") as failure:
         read_detections(tensor, [0.0, 1.0], LABELS, SQUARE[:2])
     assert failure.value.retry_after_s

@@ -82,29 +82,36 @@ def film(b_frames: int = 0, interval: int = 60) -> bytes:
     return make_clip(replace(spec, options={"preset": "ultrafast", "crf": "26"}))
 
 
-def remuxed(content: bytes, container: str, options: dict[str, str], sound: bool = True) -> bytes:
-    """The same packets in another container, with sound between them."""
+@cache
+def silence() -> bytes:
+    """20 s of sound, encoded once."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as target:
+        audio = target.add_stream("aac", rate=48000, layout="mono")
+        for heard in range(0, 20 * 48000, 1024):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            samples.sample_rate, samples.pts = 48000, heard
+            target.mux(audio.encode(samples))
+        target.mux(audio.encode(None))
+    return buffer.getvalue()
+
+
+def remuxed(content: bytes, container: str, options: dict[str, str], sound_after_s: float = 0.0) -> bytes:
+    """The same packets in another container, with sound between them that goes on for so long."""
     with (
         NamedTemporaryFile() as file,  # an index first is written by reading the file anew
         av.open(io.BytesIO(content)) as source,
+        av.open(io.BytesIO(silence())) as sound,
         av.open(file.name, "w", format=container, options=options) as target,
     ):
-        stream = source.streams.video[0]
-        video = target.add_stream_from_template(stream, opaque=True)
-        audio = target.add_stream("aac", rate=48000, layout="mono") if sound else None
-        heard = 0
-        for packet in source.demux(stream):
-            if not packet.size:
-                continue
-            while audio is not None and heard / 48000 < float(packet.dts * packet.time_base):
-                samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-                samples.sample_rate, samples.pts = 48000, heard
-                heard += 1024
-                target.mux(audio.encode(samples))
-            packet.stream = video
+        video, audio = source.streams.video[0], sound.streams.audio[0]
+        tracks = {stream: target.add_stream_from_template(stream, opaque=True) for stream in (video, audio)}
+        pictures = [packet for packet in source.demux(video) if packet.size]
+        end_s = max(packet.dts * packet.time_base for packet in pictures) + sound_after_s
+        heard = [packet for packet in sound.demux(audio) if packet.size and 0 <= packet.dts * packet.time_base <= end_s]
+        for packet in sorted([*heard, *pictures], key=lambda packet: packet.dts * packet.time_base):
+            packet.stream = tracks[packet.stream]
             target.mux(packet)
-        if audio is not None:
-            target.mux(audio.encode(None))
         target.close()
         return Path(file.name).read_bytes()
 
@@ -260,12 +267,8 @@ def test_budgets_hold_however_a_file_is_read(name: str, budget: dict[str, int], 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_sound_that_goes_on_for_longer_does_not_lengthen_the_video(name: str, tmp_path: Path) -> None:
-    sampled_in_parts(remuxed(with_long_sound(), *FORMATS[name], sound=False), tmp_path)
-
-
-@cache
-def with_long_sound() -> bytes:
-    return remuxed(short_film(20), "matroska", {})
+    video = sampled_in_parts(remuxed(short_film(20), *FORMATS[name], sound_after_s=5), tmp_path)
+    assert video.default_track.last_s - video.default_track.first_s == pytest.approx(8.9, abs=0.01)
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
@@ -346,19 +349,24 @@ def test_real_media_in_parts_and_whole(file: Path) -> None:
 
 
 @pytest.mark.skipif(not MEDIA_FILES, reason="no media files in MEDIA")
-@pytest.mark.parametrize("file", MEDIA_FILES, ids=lambda file: file.name)
-def test_an_index_tells_what_all_packets_tell(file: Path) -> None:
+def test_an_index_tells_what_all_packets_tell() -> None:
     """The samples by the index are those of a demuxer that reads every byte."""
+    assert [index_tells_all(file) for file in MEDIA_FILES].count(True) > 0, "of no file was the index read"
+
+
+def index_tells_all(file: Path) -> bool:
+    """Fails where the index of a file says something else; False if it has none, or is not a video."""
     source = ByteSource.of_content(file.read_bytes(), 1 << 30)
     by_index, *_, whole = WAYS_TO_READ
     try:
         with by_index(source, *NEEDS) as index, whole(source, *NEEDS) as all_of_it:
             assert [list(track.samples) for track in index.tracks] == [
                 list(track.samples) for track in all_of_it.tracks
-            ]
-            assert described(index) == described(all_of_it)
+            ], file.name
+            assert described(index) == described(all_of_it), file.name
     except (UnfitIndex, InvalidVideo):
-        pytest.skip("has no index, or is not a video")
+        return False
+    return True
 
 
 def described(reading: Reading) -> tuple[object, ...]:

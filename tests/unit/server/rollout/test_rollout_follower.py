@@ -199,7 +199,7 @@ async def test_a_bad_file_is_refused_and_said_once(
     following.assert_refused()
     [line] = [line for line in logs if line["event"] == "rollout_refused"]
     assert reason in line["error"]
-    assert line["in_force"] == "serving 1"
+    assert line["in_force"] == "version 1 serves"
     assert type(line["exc_info"]) is (surprise or type(None))
     await following.look(serving=1)
     assert following.follower.state is RolloutState.IN_FORCE

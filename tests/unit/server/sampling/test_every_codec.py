@@ -87,7 +87,7 @@ def sample(content: bytes, max_gap_s: float) -> SampledVideo:
 def test_clips_show_what_a_full_decode_shows(spec: ClipSpec, clip_format: str | None) -> None:
     content = make_clip(spec)
     truth = frames_by_time(content, pixels="rgb24")
-    allowed = load_model("clip_decoder")._OPEN_OPTIONS
+    allowed = load_model("clip_decoder", "decoding.py").OPEN_OPTIONS
     for max_gap_s in (0.15, 0.6):
         [track] = sample(content, max_gap_s).tracks
         assert (round(track.first_s, 6), round(track.last_s, 6)) == (min(truth), max(truth))

@@ -40,11 +40,14 @@ EVEN = numbers(film())
 
 @pytest.mark.parametrize("key", [40_000, 400_000])
 def test_a_shot_between_keyframes_is_looked_at_however_large_these_are(key: int) -> None:
-    assert sorted({*numbers(film({75: 38_000, 105: 38_000}, key)), *EVEN}) == sorted([*EVEN, 75, 105])
+    looked_at = numbers(film({75: 38_000, 105: 38_000}, key))
+    assert {75, 105, *EVEN} <= {*looked_at}
+    assert max(looked_at) == EVEN[-1]
+    assert len(looked_at) <= 8, "no window more"
 
 
 def test_a_picture_right_after_a_keyframe_is_looked_at_in_its_place() -> None:
-    decoys = {at + 1: 38_000 for at in range(0, 360, 60)}
+    decoys = {at + 1: 38_000 for at in range(0, 300, 60)}
     looked_at = numbers(film(decoys))
     assert set(decoys) <= set(looked_at)
     assert len(looked_at) <= len(EVEN) + 1
@@ -114,8 +117,8 @@ def test_around_a_sighting_frames_on_both_sides_tell_how_long_it_lasted(at_s: fl
     plan = plan_sampling(film(), CONFIG, Look(near=((0, at_s),)))
     assert plan is not None
     offsets = [round(pick.time_s - at_s, 3) for pick in plan.picks]
-    assert 2 <= len(offsets) <= 6
-    assert all(0 < abs(offset) <= 1.13 for offset in offsets)
+    assert 2 <= len(offsets) <= 8
+    assert all(0 < abs(offset) <= 0.65 for offset in offsets)
     assert any(0.35 <= abs(offset) <= 0.65 for offset in offsets)
 
 
@@ -137,12 +140,12 @@ def test_only_sound_keyframes_are_believed_and_the_first_packet() -> None:
 
 
 def test_windows_of_one_long_group_are_paid_for_once() -> None:
-    """A minute with one keyframe is looked at as densely as any other video."""
+    """A minute with one keyframe is looked at every second, for all of it is decoded anyway."""
     samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
     plan = plan_sampling(samples, CONFIG)
     assert plan is not None
-    assert longest_gap_s(0.0, [pick.time_s for pick in plan.picks], plan.last_s) <= 2.0 + 1e-6
-    assert len(plan_windows(plan.picks, CONFIG)) == 4
+    assert longest_gap_s(0.0, [pick.time_s for pick in plan.picks], plan.last_s) <= 1.0 + 1e-6
+    assert len(plan_windows(plan.picks, CONFIG)) == 8
 
 
 @pytest.mark.parametrize("number", range(200))

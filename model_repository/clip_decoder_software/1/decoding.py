@@ -1,0 +1,1 @@
+../../clip_decoder/1/decoding.py
