@@ -23,8 +23,8 @@ from wildgate_detector.lite import Lite0
 from wildgate_detector.network import Detector, places
 
 SIDE: Final = 320
-BOXED_SIDE: Final = 224
-"""The square in pixels that the trained branch sees."""
+SEEN_SIDE: Final = 224
+"""The square in pixels that both branches see."""
 NAME: Final = "reference"
 """What the detector and its architecture are called."""
 NOTE: Final = (
@@ -69,14 +69,14 @@ class Branches(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        extents, known = self.animals(pictures)
-        small = nn.functional.interpolate(pictures, size=(BOXED_SIDE,) * 2, mode="bilinear", align_corners=False)
+        small = nn.functional.interpolate(pictures, size=(SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False)
+        extents, known = self.animals(small)
         logits, boxes = self.trained(small)
         own = known.unsqueeze(2) * torch.eye(len(ANIMALS))
         scores = torch.cat(
             (nn.functional.pad(own, (0, logits.shape[2])), nn.functional.pad(logits.sigmoid(), (len(ANIMALS), 0))), 1
         )
-        return torch.cat((extents, boxes * (SIDE / BOXED_SIDE)), 1), scores
+        return torch.cat((extents, boxes), 1) * (SIDE / SEEN_SIDE), scores
 
 
 def export(checkpoint: Path, target: Path) -> None:
@@ -105,7 +105,7 @@ def export(checkpoint: Path, target: Path) -> None:
     exported.ir_version = IR_VERSION
     _compare(core, exported)
     labels = (*ANIMALS, *trained.labels)
-    shape = GraphShape(places=len(ANIMALS) + len(places(BOXED_SIDE)[0]), labels=len(labels), side=SIDE)
+    shape = GraphShape(places=len(ANIMALS) + len(places(SEEN_SIDE)[0]), labels=len(labels), side=SIDE)
     model = standard_graph(exported, shape, {"note": NOTE, "material": MATERIAL})
     write_properties(model, Properties(NAME, labels, NAME, file_digest(checkpoint), "fp32"))
     target.parent.mkdir(parents=True, exist_ok=True)

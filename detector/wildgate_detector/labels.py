@@ -46,7 +46,11 @@ LIVE_STAMPS: Final[dict[str, tuple[str, ...]]] = {
     "live_otter": ("animals/mammals/aquatic/otter",),
     "live_hippopotamus": ("animals/mammals/hippopotamus",),
     "live_zebra": ("animals/mammals/equines/zebra",),
-    "live_sea_mammal": ("animals/mammals/aquatic/orca", "animals/mammals/aquatic/whale", "animals/mammals/aquatic/dolphin"),
+    "live_sea_mammal": (
+        "animals/mammals/aquatic/orca",
+        "animals/mammals/aquatic/whale",
+        "animals/mammals/aquatic/dolphin",
+    ),
     "live_parrot": ("animals/birds/adelaide-rosella", "animals/birds/rainbow-lorikeet"),
     "live_raptor": ("animals/birds/vulture",),
     "live_owl": ("animals/birds/owl",),
@@ -71,7 +75,7 @@ LABELS: Final[tuple[str, ...]] = (*ANIMALS, *PRODUCTS)
 """All labels; a detection's class index points into this tuple."""
 
 STAGED: Final[tuple[str, ...]] = (*LIVE_STAMPS, *PRODUCTS)
-"""The labels that composed scenes can show."""
+"""The labels that composed pictures can show: cut-outs of animals, and rendered products."""
 
 NOTHING: Final = -1
 """Label index of padding in a training example."""

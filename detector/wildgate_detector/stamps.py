@@ -31,7 +31,9 @@ DISTRACTOR_FOLDERS: Final[tuple[str, ...]] = (
     "seasonal",
 )
 
-TOO_LIKE_A_LABEL: Final[frozenset[str]] = frozenset({"teddy_bear", "edward_bear", "lion", "rhino_black", "seahorse", "quetzal"})
+TOO_LIKE_A_LABEL: Final[frozenset[str]] = frozenset(
+    {"teddy_bear", "edward_bear", "lion", "rhino_black", "seahorse", "quetzal"}
+)
 """Drawings and toys of a labelled animal, and listed animals without a label: neither an example of one nor fairly
 called a mistake."""
 
