@@ -49,7 +49,7 @@ class AnimalMaps(nn.Module):
         scores = _sums(self.body.classes(mean).softmax(-1), self.sizes)
         listed = sum(self.sizes[:-1])
         maps = _sums(self.body.classes(features, listed).clamp(max=MOST_LOGIT).exp(), self.sizes[:-1])
-        square = (maps * (weights > 0)).transpose(1, 2).unflatten(2, cover.shape[1:])
+        square = torch.unflatten((maps * (weights > 0)).transpose(1, 2), 2, cover.shape[1:])
         return _extents(square), scores * (weights.sum(1) > 0)
 
 
@@ -58,7 +58,7 @@ def _sums(classes: Tensor, sizes: list[int]) -> Tensor:
 
     Not as a product with a matrix of ones: INT8 would take its operands down to 256 values.
     """
-    parts = classes.split(sizes, -1)[: len(ANIMALS)]
+    parts = torch.split(classes, sizes, -1)[: len(ANIMALS)]
     return torch.cat([part.sum(-1, keepdim=True) for part in parts], -1)
 
 

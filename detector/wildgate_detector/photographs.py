@@ -25,11 +25,13 @@ ARCHIVES: Final[dict[str, tuple[str, ...]]] = {
     "categorization": ("/images/fishes/", "/images/monuments/", "/images/others/", "/images/tools/"),
 }
 """Archive to the folders in it that hold photographs."""
+BACKDROP: Final = 150
+"""The grey behind cut-outs."""
 LISTED: Final = {"owl.webp": "live_owl"}
 LOOKS: Final = 4
 """So many looked-at frames has a short clip."""
 
-# Qt's binary resources (qtbase, src/corelib/io/qresource.cpp): a tree of entries, names in UTF-16, data with their length.
+# Qt's binary resources (qtbase, src/corelib/io/qresource.cpp): a tree of entries, names in UTF-16, data with lengths.
 _DIRECTORY: Final = 2
 _ENTRY_BYTES: Final = {1: 14, 2: 22, 3: 22}
 
@@ -43,7 +45,7 @@ class Photograph:
 
 
 def photographs(stamps: Stamps, folder: Path = FOLDER) -> Iterator[Photograph]:
-    """All photographs, those that show a label first.
+    """All photographs, cut-outs of listed animals first, those of others last.
 
     Raises:
         StampsMissingError: `gcompris-qt-data` is not installed; the message names the command.
@@ -59,6 +61,7 @@ def photographs(stamps: Stamps, folder: Path = FOLDER) -> Iterator[Photograph]:
                 picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
                 shown = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
                 yield Photograph(shown, LISTED.get(Path(path).name))
+    yield from (Photograph(_before_grey(cutout), None) for cutout in stamps.animals)
 
 
 def looks(rng: np.random.Generator, photograph: Photograph) -> list[Picture]:
@@ -78,7 +81,7 @@ def looks(rng: np.random.Generator, photograph: Photograph) -> list[Picture]:
 
 def _before_grey(cutout: NDArray[np.uint8]) -> Picture:
     height, width = cutout.shape[:2]
-    canvas = np.full((round(height * 1.2), round(width * 1.2), 3), 150, np.float32)
+    canvas = np.full((round(height * 1.2), round(width * 1.2), 3), BACKDROP, np.float32)
     top, left = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
     cover = cutout[..., 3:] / np.float32(255)
     canvas[top : top + height, left : left + width] *= 1 - cover
