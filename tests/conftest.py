@@ -41,6 +41,13 @@ def model_repository() -> Path:
     return MODEL_REPOSITORY
 
 
+@pytest.fixture
+def own_models(tmp_path: Path) -> Path:
+    """A copy of the committed model repository, to be changed."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "models", ignore=ignored))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def embedded_triton(
     model_repository: Path, tmp_path_factory: pytest.TempPathFactory

@@ -23,7 +23,7 @@ class AdmissionSettings(ConfigSection):
     max_in_flight_mb: int = Field(1024, ge=1)
     """Megabytes of requests in the gateway at once."""
     retry_after_ms: int = Field(250, ge=1)
-    """How long a refused caller is told to wait."""
+    """How long a refused caller is asked to wait before it tries again."""
     stream_concurrency: int = Field(16, ge=1)
     """Videos of one stream worked on at once; the stream is not read faster."""
     max_deadline_s: float = Field(60.0, gt=0)
@@ -82,13 +82,13 @@ class Admission:
             yield
 
     def close(self) -> None:
-        """Admits nobody from now on; waiting callers get ShuttingDown."""
+        """Admits no more videos; waiting callers get ShuttingDown."""
         self._closed = True
         for turn in self._waiting:
             turn.set()
 
     async def drained(self) -> None:
-        """Waits until nobody holds a place."""
+        """Waits until no video holds a place."""
         await self._empty.wait()
 
     def _refuse_if_closed(self) -> None:

@@ -137,7 +137,7 @@ class VideoTooLarge(InvalidVideo, reason="VIDEO_TOO_LARGE"):
 
 
 class InvalidRequest(WildgateError, status=Status.INVALID_ARGUMENT, reason="INVALID_REQUEST"):
-    """A request field is missing or out of range; names the field."""
+    """A request cannot be parsed, or a field of it is missing or out of range; names the field."""
 
 
 class UriNotAllowed(WildgateError, status=Status.PERMISSION_DENIED, reason="URI_NOT_ALLOWED"):
@@ -145,7 +145,7 @@ class UriNotAllowed(WildgateError, status=Status.PERMISSION_DENIED, reason="URI_
 
 
 class UriNotFound(WildgateError, status=Status.NOT_FOUND, reason="FETCH_FAILED"):
-    """Nothing that can be read lies at the URI; trying again gives the same answer."""
+    """There is nothing at the URI that can be read; trying again gives the same answer."""
 
 
 class FetchFailed(WildgateError, status=Status.UNAVAILABLE, reason="FETCH_FAILED"):
@@ -153,11 +153,11 @@ class FetchFailed(WildgateError, status=Status.UNAVAILABLE, reason="FETCH_FAILED
 
 
 class VerdictNotCached(WildgateError, status=Status.NOT_FOUND, reason="VERDICT_NOT_CACHED"):
-    """No verdict on the content is kept here; the video itself has to be sent."""
+    """No verdict on the content is cached; the video itself has to be sent."""
 
 
 class Overloaded(WildgateError, status=Status.RESOURCE_EXHAUSTED, reason="OVERLOADED"):
-    """Every place is taken; the request was refused before any work was done for it."""
+    """The server is full; the request was refused before any work was done for it."""
 
 
 class BackendUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="BACKEND_UNAVAILABLE"):

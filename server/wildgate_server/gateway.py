@@ -229,6 +229,11 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
         raise SettingsConflict(
             "backend.profile gpu needs an external Triton (--triton): the embedded one has neither DALI nor TensorRT"
         )
+    if not backend.model_repository.is_dir():
+        raise SettingsConflict(
+            f"backend.model_repository: there is no directory {backend.model_repository}; "
+            "start in a checkout of wildgate, or name one with --model-repository"
+        )
     manifest = load_manifest(backend.model_repository)
     releases = load_serving_release(backend.model_repository, manifest)
     if settings.batch.max_rows > manifest.serving.max_batch_size:

@@ -1,7 +1,7 @@
-"""For how long something is shown, as far as the looked-at frames vouch for it.
+"""How long something is shown, as far as the looked-at frames prove it.
 
-A frame vouches for the time that it is shown, until the next one is; two neighbouring looked-at frames for the time
-between them, where both show it. So does a pair with others between them that do not, if it is close: what comes back
+A frame proves the time for which it is shown, until the next coded one; two neighbouring looked-at frames that both
+show it prove the time between them. So do two that are close, with others between them that do not: what comes back
 that soon flickers, or the detector missed it once.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 __all__ = ["ShownFrame", "lasts", "seconds_seen", "undisputed"]
 
-# Viewers see what is gone for less than this as if it stayed; a detector, too, loses things in single frames.
+# To viewers, what is gone for less than this seems to stay; a detector, too, loses things in single frames.
 _FLICKER_S = 0.5
-# What is looked at within so many seconds of a sighting can dispute it. A second look has frames within; a first look
-# seldom does, so that what cannot be looked at a second time counts.
+# Frames within this many seconds of a sighting can dispute it. A second look has such frames; a first look seldom
+# does, so that what cannot be looked at a second time counts.
 _AROUND_S = 0.65
 _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 
@@ -29,7 +29,7 @@ class ShownFrame:
 
 
 def seconds_seen(frames: Sequence[ShownFrame], seen: Sequence[bool]) -> float:
-    """For how long those `frames` (ascending) vouch that are `seen` to show it, in seconds."""
+    """How long something is shown, in seconds, by those `frames` (ascending) that are `seen` to show it."""
     total_s, until_s = 0.0, float("-inf")
     last: int | None = None
     for at, (frame, here) in enumerate(zip(frames, seen, strict=True)):
@@ -45,14 +45,14 @@ def seconds_seen(frames: Sequence[ShownFrame], seen: Sequence[bool]) -> float:
 
 
 def lasts(frames: Sequence[ShownFrame], seen: Sequence[bool], seconds: float) -> bool:
-    """Whether it is shown for at least `seconds`."""
+    """Whether something is shown for at least `seconds`."""
     return any(seen) and seconds_seen(frames, seen) >= seconds - _ROUNDING_S
 
 
 def undisputed(frames: Sequence[ShownFrame], seen: Sequence[bool], seconds: float) -> bool:
-    """Whether all that was looked at around one of the sightings shows it, where that cannot vouch for `seconds`.
+    """Whether every frame looked at around one of the sightings shows it, where these cannot prove `seconds`.
 
-    So it is in a video of one frame or one that is shorter, and where nothing else could be looked at.
+    That is so in a video of a single frame, in a shorter one, and where nothing else could be looked at.
     """
     return any(_undisputed_at(at, frames, seen, seconds) for at, here in enumerate(seen) if here)
 

@@ -158,7 +158,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of one video track, shown from `first_s` to `last_s`, was looked at: `frames`, ascending."""
+    """What was looked at of one video track, shown from `first_s` to `last_s`: `frames`, ascending."""
 
     first_s: float
     last_s: float
@@ -167,7 +167,7 @@ class View:
 
     @classmethod
     def of_frames(cls, times_s: Sequence[float], shown_s: Sequence[float]) -> View:
-        """What was looked at, for all there is of a track: frames at `times_s`, ascending, each shown for `shown_s`."""
+        """The view of a track that has no other frames than those at `times_s`, ascending, each shown for `shown_s`."""
         return cls(times_s[0], times_s[-1], tuple(map(ShownFrame, times_s, shown_s)))
 
 
@@ -202,8 +202,8 @@ class Doubt:
 class Judgement:
     """The gravest action and the labels that called for one, gravest first.
 
-    `certain` is the gravest action that holds whatever more is looked at, and `doubts` are what may call for a graver
-    one; where a graver one is called for already, only since nothing disputes it.
+    `certain` is the gravest action that holds whatever else is looked at, and `doubts` may call for a graver one;
+    `action` can be graver already, where nothing disputes a doubt.
     """
 
     action: Action
@@ -236,7 +236,7 @@ class Policy(_Section):
     @classmethod
     def _unlooked_is_no_label(cls, labels: dict[str, LabelRule]) -> dict[str, LabelRule]:
         if UNLOOKED in labels:
-            raise ValueError(f"{UNLOOKED} is what verdicts call stretches that were not looked at, and no label")
+            raise ValueError(f"{UNLOOKED} cannot be a label: in verdicts it is a stretch that was not looked at")
         return labels
 
     @model_validator(mode="after")
@@ -251,7 +251,7 @@ class Policy(_Section):
         return [label for label in labels if label not in self.labels]
 
     def judge(self, sightings: Sequence[Sighting], view: View) -> Judgement:
-        """The verdict on a track of which `view` was looked at, where `sightings` were made.
+        """The verdict on a track by the `sightings` in its looked-at frames, which are in `view`.
 
         Raises KeyError for a label without a rule; `missing()` tells beforehand.
         """

@@ -127,10 +127,9 @@ class Scorer:
     async def _look_soundly(
         self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
     ) -> tuple[list[Observation], SampledVideo, Places | None]:
-        """What is seen in the video, and in it as sampled once more where that leaves shorter gaps.
+        """What is seen in the video, and the video; both also as sampled once more where that leaves shorter gaps.
 
-        Also the video as it was sampled last and, in the second case, the keyframes that alone are believed from then
-        on, as in `Look`.
+        In the second case also the keyframes that alone are believed from then on, as in `Look`.
         """
         seen: list[Observation] = []
         refused: CorruptVideo | None = None
@@ -169,7 +168,7 @@ class Scorer:
             more = await self._look(await around(near), releases, deadline)
         except InvalidVideo:  # nothing more can be looked at
             return None
-        return _merged([opinion.observation for opinion in opinions], more, Observation.and_) or None
+        return _merged([opinion.observation for opinion in opinions], more, Observation.joined_with) or None
 
     async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""

@@ -1,4 +1,4 @@
-"""The stages of the way a video goes: one name each, in answers, metrics and reports."""
+"""The stages of a video's way: one name each, in answers, metrics and reports."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ _GROUPS = {group: f"LABEL_GROUP_{group.name}" for group in LabelGroup}
 
 
 def encoded_verdict(scored: ScoredVideo, max_gap_s: float) -> bytes:
-    """An encoded `Verdict`: what is known of a scored video, whoever asks.
+    """An encoded `Verdict`: what every request for the video is told.
 
-    `max_gap_s` is the gap the server aims at. `verdict_of` makes it one request's answer.
+    `max_gap_s` is the gap that the server aims at. `verdict_of` adds what is one request's own.
     """
     video, coverage = scored.video, _coverage(scored.tracks[0])
     verdict = pb.Verdict(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from clips import ClipSpec, frame_number, make_clip
+from gateway_under_test import free_address
 from triton_requests import clip_inputs, processes_with, shared_memory_of
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -45,10 +45,6 @@ def settings_of(repository: Path, directory: Path, **changes: float) -> BackendS
 @pytest.fixture
 def settings(model_repository: Path, tmp_path: Path) -> BackendSettings:
     return settings_of(model_repository, tmp_path, instances=1)
-
-
-def copy_repository(source: Path, target: Path) -> Path:
-    return Path(shutil.copytree(source, target / "models", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -137,16 +133,13 @@ async def test_only_loopback_and_only_what_is_needed(embedded_triton: EmbeddedTr
         await writer.wait_closed()
 
 
-async def test_the_repository_is_not_written_and_instances_fit_the_machine(
-    model_repository: Path, tmp_path: Path
-) -> None:
-    repository = copy_repository(model_repository, tmp_path)
-    before = contents(repository)
-    async with EmbeddedTriton(settings_of(repository, tmp_path)) as triton:
+async def test_the_repository_is_not_written_and_instances_fit_the_machine(own_models: Path, tmp_path: Path) -> None:
+    before = contents(own_models)
+    async with EmbeddedTriton(settings_of(own_models, tmp_path)) as triton:
         log = triton.log_file.read_text()
     assert log.count("successfully loaded") == 3
     assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))
-    assert contents(repository) == before
+    assert contents(own_models) == before
 
 
 async def test_stopping_leaves_nothing_but_the_log_of_the_start_before(settings: BackendSettings) -> None:
@@ -224,17 +217,13 @@ async def test_a_crash_takes_all_along_and_is_told(settings: BackendSettings, ki
 
 
 async def test_a_taken_port_means_another_try(settings: BackendSettings) -> None:
-    def free() -> str:
-        with socket.create_server(("127.0.0.1", 0)) as held:
-            return f"127.0.0.1:{held.getsockname()[1]}"
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         occupied = f"127.0.0.1:{taken.getsockname()[1]}"
         choices = iter(
             [
-                TritonEndpoints(grpc=occupied, http=free(), metrics=free()),
-                TritonEndpoints(grpc=free(), http=occupied, metrics=free()),
-                TritonEndpoints(grpc=free(), http=free(), metrics=free()),
+                TritonEndpoints(grpc=occupied, http=free_address(), metrics=free_address()),
+                TritonEndpoints(grpc=free_address(), http=occupied, metrics=free_address()),
+                TritonEndpoints(grpc=free_address(), http=free_address(), metrics=free_address()),
             ]
         )
         async with EmbeddedTriton(settings, choose_endpoints=lambda: next(choices)) as triton:
@@ -247,11 +236,10 @@ async def entered(triton: EmbeddedTriton) -> None:
         pytest.fail("it started")
 
 
-async def test_a_start_that_fails_quotes_the_log(settings: BackendSettings, tmp_path: Path) -> None:
-    repository = copy_repository(settings.model_repository, tmp_path)
-    (repository / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
+async def test_a_start_that_fails_quotes_the_log(own_models: Path, tmp_path: Path) -> None:
+    (own_models / "clip_decoder" / "1" / "model.py").write_text("raise ValueError('a broken model')\n")
     before = processes_with(own_servers())
-    triton = EmbeddedTriton(settings_of(repository, tmp_path))
+    triton = EmbeddedTriton(settings_of(own_models, tmp_path))
     with pytest.raises(TritonStartError, match="Triton ended with status 1 while it started") as caught:
         await entered(triton)
     assert "ValueError: a broken model" in str(caught.value)
@@ -259,11 +247,10 @@ async def test_a_start_that_fails_quotes_the_log(settings: BackendSettings, tmp_
     assert processes_with(own_servers()) == before
 
 
-async def test_a_start_that_takes_too_long_is_given_up(settings: BackendSettings, tmp_path: Path) -> None:
-    repository = copy_repository(settings.model_repository, tmp_path)
-    (repository / "clip_decoder" / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
+async def test_a_start_that_takes_too_long_is_given_up(own_models: Path, tmp_path: Path) -> None:
+    (own_models / "clip_decoder" / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
     before = processes_with(own_servers())
-    triton = EmbeddedTriton(settings_of(repository, tmp_path, startup_timeout_s=2.5))
+    triton = EmbeddedTriton(settings_of(own_models, tmp_path, startup_timeout_s=2.5))
     with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
         await entered(triton)
     assert processes_with(own_servers()) == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import socket
 import subprocess
 import time
@@ -20,12 +19,6 @@ from wildgate_server.triton.runtime import find_triton_runtime
 pytestmark = pytest.mark.triton
 
 MODELS = ["clip_decoder", "clip_decoder_software", "video_scorer", "video_scorer_software", "wildlife_detector"]
-
-
-@pytest.fixture
-def repository(model_repository: Path, tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("__pycache__")
-    return Path(shutil.copytree(model_repository, tmp_path / "models", ignore=ignored))
 
 
 def free_port() -> int:
@@ -88,9 +81,9 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def test_the_committed_repository_loads_in_a_stock_tritonserver(repository: Path, tmp_path: Path) -> None:
-    (repository / "wildlife_detector" / ".unfinished-7" / "2").mkdir(parents=True)  # an interrupted publishing
-    with stock_triton(repository, tmp_path) as (process, port, log):
+def test_the_committed_repository_loads_in_a_stock_tritonserver(own_models: Path, tmp_path: Path) -> None:
+    (own_models / "wildlife_detector" / ".unfinished-7" / "2").mkdir(parents=True)  # an interrupted publishing
+    with stock_triton(own_models, tmp_path) as (process, port, log):
         while not is_ready(port):
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
@@ -98,38 +91,37 @@ def test_the_committed_repository_loads_in_a_stock_tritonserver(repository: Path
     assert loaded == MODELS
 
 
-def test_a_detector_config_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
-    edit(repository / "wildlife_detector" / "config.pbtxt", "[ 8, 16, 6 ]", "[ 8, 10, 6 ]")
-    log = refusal(repository, tmp_path, "wildlife_detector")
-    assert "ValueError: model.onnx: DETECTIONS is [8, 16, 6], config.pbtxt says [8, 10, 6]" in log
+@pytest.mark.parametrize(
+    ("config", "old", "new", "model", "told"),
+    [
+        (
+            *("wildlife_detector", "[ 8, 16, 6 ]", "[ 8, 10, 6 ]", "wildlife_detector"),
+            "ValueError: model.onnx: DETECTIONS is [8, 16, 6], config.pbtxt says [8, 10, 6]",
+        ),
+        (
+            *("clip_decoder", "[ 8, 320, 320, 3 ]", "[ 8, 256, 256, 3 ]", "video_scorer"),
+            "in ensemble video_scorer, ensemble tensor FRAMES: inconsistent shape: [-1,8,256,256,3] is inferred "
+            "from model clip_decoder while [-1,8,320,320,3] is inferred from model wildlife_detector",
+        ),
+        (
+            *("video_scorer", "TYPE_FP32", "TYPE_FP16", "video_scorer"),
+            "in ensemble video_scorer, ensemble tensor DETECTIONS: inconsistent data type: TYPE_FP16 is inferred "
+            "from model video_scorer while TYPE_FP32 is inferred from model wildlife_detector",
+        ),
+        ("clip_decoder", '"letterbox_value"', '"letterbox"', "clip_decoder", "KeyError: 'letterbox_value'"),
+    ],
+    ids=["detector and graph", "decoder and detector", "ensemble and members", "no letterbox value"],
+)
+def test_a_config_that_disagrees_is_refused(
+    own_models: Path, tmp_path: Path, config: str, old: str, new: str, model: str, told: str
+) -> None:
+    edit(own_models / config / "config.pbtxt", old, new)
+    assert told in refusal(own_models, tmp_path, model)
 
 
-def test_a_decoder_config_that_disagrees_with_the_detector(repository: Path, tmp_path: Path) -> None:
-    edit(repository / "clip_decoder" / "config.pbtxt", "[ 8, 320, 320, 3 ]", "[ 8, 256, 256, 3 ]")
-    log = refusal(repository, tmp_path, "video_scorer")
-    assert (
-        "in ensemble video_scorer, ensemble tensor FRAMES: inconsistent shape: [-1,8,256,256,3] is inferred "
-        "from model clip_decoder while [-1,8,320,320,3] is inferred from model wildlife_detector"
-    ) in log
-
-
-def test_an_ensemble_config_that_disagrees_with_its_members(repository: Path, tmp_path: Path) -> None:
-    edit(repository / "video_scorer" / "config.pbtxt", "TYPE_FP32", "TYPE_FP16")
-    log = refusal(repository, tmp_path, "video_scorer")
-    assert (
-        "in ensemble video_scorer, ensemble tensor DETECTIONS: inconsistent data type: TYPE_FP16 is inferred "
-        "from model video_scorer while TYPE_FP32 is inferred from model wildlife_detector"
-    ) in log
-
-
-def test_a_decoder_config_without_letterbox_value(repository: Path, tmp_path: Path) -> None:
-    edit(repository / "clip_decoder" / "config.pbtxt", '"letterbox_value"', '"letterbox"')
-    assert "KeyError: 'letterbox_value'" in refusal(repository, tmp_path, "clip_decoder")
-
-
-async def test_a_manifest_that_disagrees_with_the_graph(repository: Path, tmp_path: Path) -> None:
-    edit(repository / "manifest.yaml", "frame_side_px: 320", "frame_side_px: 256")
-    config = BackendSettings(model_repository=repository, log_dir=tmp_path / "state", instances=1)
+async def test_a_manifest_that_disagrees_with_the_graph(own_models: Path, tmp_path: Path) -> None:
+    edit(own_models / "manifest.yaml", "frame_side_px: 320", "frame_side_px: 256")
+    config = BackendSettings(model_repository=own_models, log_dir=tmp_path / "state", instances=1)
     with pytest.raises(TritonStartError) as caught:
         async with EmbeddedTriton(config):
             pass

@@ -141,7 +141,7 @@ class TritonPythonModel:
     """Triton's hooks."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Reads the model's config and builds the pipeline. Raises ValueError for a `device` that is none."""
+        """Reads the model's config and builds the pipeline. Raises ValueError for an unknown `device`."""
         av.logging.set_level(None)
         config = json.loads(args["model_config"])
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}

@@ -9,7 +9,7 @@ Works on the small picture, from 16 bit per channel, by tables, so that it costs
 3. BT.2020's primaries become BT.709's (ITU-R BT.2087-0, annex 2), what is outside is cut off;
 4. light becomes the signal of an SDR screen, gamma 2.4 (ITU-R BT.1886).
 
-What a film's own mastering metadata asks for, and Dolby Vision's, is not heeded.
+Neither a film's own mastering metadata nor Dolby Vision's is used.
 """
 
 from __future__ import annotations

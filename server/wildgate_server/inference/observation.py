@@ -80,7 +80,7 @@ class SeenTrack:
         """When the looked-at frames are shown that are damaged in the file itself, in seconds."""
         return tuple(time_s for seen in self.windows for time_s in seen.damaged_s)
 
-    def and_(self, more: SeenTrack) -> SeenTrack:
+    def joined_with(self, more: SeenTrack) -> SeenTrack:
         """With what another look at the same track saw; frames that were looked at in both count once."""
         known = {*self.looked_at_s}
         fresh = [
@@ -122,15 +122,17 @@ class Observation:
         """The looked-at frames: each its track's number and its time in seconds."""
         return tuple((seen.track.number, time_s) for seen in self.tracks for time_s in seen.looked_at_s)
 
-    def and_(self, more: Observation) -> Observation:
+    def joined_with(self, more: Observation) -> Observation:
         """With what the same release saw at another look."""
         again = {seen.track.number: seen for seen in more.tracks}
-        tracks = (seen.and_(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks)
+        tracks = (
+            seen.joined_with(again[seen.track.number]) if seen.track.number in again else seen for seen in self.tracks
+        )
         return replace(self, tracks=tuple(tracks))
 
     def repaired_by(self, more: Observation) -> Observation:
         """With what the same release saw where this is not sound."""
-        return replace(self, tracks=tuple(seen.superseded() for seen in self.tracks)).and_(more)
+        return replace(self, tracks=tuple(seen.superseded() for seen in self.tracks)).joined_with(more)
 
 
 class Observer:

@@ -104,7 +104,7 @@ class DeclaredStream:
             interlaced=parameters.interlaced,
             matrix=self.matrix if parameters.matrix is None else parameters.matrix,
             transfer=self.transfer if parameters.transfer is None else parameters.transfer,
-            # Where the stream says nothing, only FFmpeg heeds what the container says.
+            # Where the stream says nothing, only FFmpeg goes by what the container says.
             full_range=said if said is not None else (None if self.range == _FULL_RANGE else False),
             steady=coding.steady and (parameters.width, parameters.height) == (self.width, self.height),
         )

@@ -34,7 +34,7 @@ __all__ = ["open_by_index", "open_excerpt", "open_video"]
 _OPEN_OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
 
 # One packet of the video tells the profile, and 32 KiB have one even where sound comes first. Probing on, for frame
-# rates that nobody asks for, takes four times as long.
+# rates that are not used here, takes four times as long.
 _INDEX_OPTIONS = {**_OPEN_OPTIONS, "analyzeduration": "0", "probesize": "32768"}
 # Pictures that no player shows as video: cover art, thumbnails of chapters, tiles of a larger picture.
 _NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
@@ -120,7 +120,7 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             container = opened.enter_context(av.open(view, "r", format="mov", options=_INDEX_OPTIONS))
             streams = _video_streams(container, limits)
             if any(stream.codec_context.pix_fmt == "pal8" for stream in streams):
-                raise UnfitIndex("the palette comes but once, with the packet that probing takes")
+                raise UnfitIndex("the palette comes only once, with the packet that probing takes")
             ranges: list[list[ByteRange]] = [[] for _ in streams]
             samples = [
                 _indexed(file, _without_bytes(container, stream, view, spans), stream, spans)
@@ -236,9 +236,9 @@ def _video_streams(container: InputContainer, limits: VideoLimits) -> list[Video
 def _all_packets(
     container: InputContainer, streams: Sequence[VideoStream]
 ) -> tuple[dict[int, list[VideoPacket]], bool]:
-    """The streams' packets, by stream, but for those at places that cannot be read; whether there was no such place.
+    """The packets of each stream that can be read, and whether these are all.
 
-    Such a place may look like the end of the file; so the end is where nothing comes any more.
+    A place that cannot be read may look like the end of the file, so the end is where no more packets come.
     """
     packets: dict[int, list[VideoPacket]] = {stream.index: [] for stream in streams}
     is_whole = True
@@ -274,8 +274,8 @@ def _check_count(packets: int) -> None:
 def _entries(packets: Sequence[VideoPacket], stream: VideoStream) -> list[Entry]:
     """The runs of packets that are decoded by the same parameters, as the container tells them; the first is at 0.
 
-    FLV repeats what was said before; that is no change. A palette is in force until the next one, but is told once:
-    here every packet gets its own.
+    FLV repeats earlier parameters, which is not a change. A palette is in force until the next one but sent once: here
+    every packet gets its own.
     """
     entries = [Entry(0, stream.codec_context.extradata or b"")]
     palette: PacketSideData | None = None

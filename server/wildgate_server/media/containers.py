@@ -29,5 +29,5 @@ def checked_container(name: str) -> str:
     except ValueError:
         raise ValueError(f"FFmpeg has no demuxer named {name!r}") from None
     if container.no_file or name.endswith("_pipe") or _OPEN_OTHERS & set(container.name.split(",")):
-        raise ValueError(f"{name!r} is a playlist, an image sequence, a device or a network protocol, no container")
+        raise ValueError(f"{name!r} is a playlist, an image sequence, a device or a network protocol, not a container")
     return name

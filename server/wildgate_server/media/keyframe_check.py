@@ -57,7 +57,7 @@ KeyframeCheck: TypeAlias = Callable[["bytes | memoryview"], bool]
 def keyframe_check(context: VideoCodecContext, extradata: bytes | None = None) -> KeyframeCheck | None:
     """Tells keyframes of the video stream with this codec context, by its parameters or by others than its own.
 
-    None for codecs that nothing here can tell it of. FFmpeg calls packets of some of these keyframes that are none.
+    None for codecs of which nothing here can tell; FFmpeg calls packets of some of these keyframes that are not.
     """
     codec, extradata = context.codec.canonical_name, extradata or context.extradata or b""
     if context.codec.intra_only or codec in _INTRA | _AS_FLAGGED:

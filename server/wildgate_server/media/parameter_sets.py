@@ -59,7 +59,7 @@ def _framed(unit: bytes, length_size: int | None) -> bytes:
 
 
 def _search(syntax: NalSyntax, length_size: int | None) -> Callable[[memoryview], bool]:
-    """Whether any unit of a packet is a parameter set, without copying; it may find some that are none."""
+    """Whether any unit of a packet is a parameter set, without copying; it may take other units for one."""
     first_bytes = syntax.first_bytes(syntax.parameter_sets)
     if length_size not in _LENGTHS:
         found = re.compile(b"\0\0\1[" + re.escape(bytes(sorted(first_bytes))) + b"]").search

@@ -1,6 +1,6 @@
-"""What sampling makes of a video: clip windows of each track that the detector is asked about, and what is known of it.
+"""What sampling makes of a video: for each track, facts about it and the clip windows that the detector is asked about.
 
-The types say how large each value may be: the gateway checks that, with pydantic, of what a sampling worker tells it.
+The types say how large each value may be: the gateway checks with pydantic what a sampling worker sends it.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Display:
 
     @property
     def row(self) -> tuple[int, int, int, int]:
-        """The numbers of DISPLAY, by which `clip_decoder` is told."""
+        """The numbers of DISPLAY, the input of `clip_decoder`."""
         return (self.rotation, int(self.mirrored), *self.pixel_aspect)
 
 
@@ -126,7 +126,7 @@ class ClipWindow:
 
 @dataclass(frozen=True, slots=True)
 class SampledTrack:
-    """What is known of one video track without decoding it, and its windows in presentation order.
+    """What is known about one video track without decoding it, and its windows in presentation order.
 
     `number` is its place among the file's streams. `width` and `height` are pixels of the stored picture, as the
     container declares them. `first_s` and `last_s` are the presentation times of its first and last frame, in
@@ -152,8 +152,8 @@ class SampledVideo:
 
     `content_bytes` is the size of the media file, of which `read_bytes` were read by `read_requests` requests (none
     for bytes that were handed over). `read_ms` was spent waiting for them, `sample_ms` on the rest. `content_digest`
-    is "blake3:<hex>" of content that was given, or "blake3-sampled:<hex>", for what lies at a URI, of all that its
-    verdict rests on.
+    is "blake3:<hex>" of content that was sent, or "blake3-sampled:<hex>", for a file at a URI, of all that its verdict
+    rests on.
     """
 
     format: _Text

@@ -1,4 +1,4 @@
-"""When coded frames are shown: a timeline that goes on where the container's clock goes back, stands still or is none.
+"""When coded frames are shown: a timeline that goes on where the container's clock goes back, stops or is missing.
 
 A player shows a file's pictures in the order they are coded in, but for the few that reordering holds back. So a clock
 that falls back (joined recordings, a restarted encoder) does not take the video back with it, and what comes after is

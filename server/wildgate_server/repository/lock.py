@@ -17,7 +17,7 @@ class LockRefused(Exception):
 
 @contextmanager
 def locked(repository: Path) -> Iterator[None]:
-    """Keeps others from writing meanwhile; the lock is the process's own and goes with it, however it ends.
+    """Keeps others from writing as long as the context lasts; the lock ends with the process, however that ends.
 
     Raises LockRefused at once where another holds it.
     """

@@ -1,6 +1,6 @@
 """What this machine offers to a compiled engine: its GPU, its driver, its TensorRT.
 
-The GPU is asked for through the CUDA driver's own library: whoever runs an engine needs that one anyway, and it
+The GPU is asked for through the CUDA driver's own library, which is needed to run an engine anyway, and which
 goes by CUDA_VISIBLE_DEVICES. No CUDA context is made, no TensorRT is loaded. Without a GPU the answer is None.
 """
 

@@ -139,7 +139,7 @@ class Rollout(StrictSection):
 
 
 class ChangingRollout(Rollout):
-    """A rollout that is being brought into force, beside what answers meanwhile.
+    """A rollout that is being brought into force, beside the versions that still answer.
 
     Configs rendered from it ask the new versions, load those that are `leaving` too, and keep the ensembles of the
     version on trial for as long as they may be asked: until then it may be the version that serves.

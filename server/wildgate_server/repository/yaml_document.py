@@ -12,8 +12,6 @@ __all__ = ["StrictSection", "faults", "read_document"]
 
 Document = TypeVar("Document", bound=BaseModel)
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where PyYAML has it
-
 
 class StrictSection(BaseModel):
     """A part of a file: frozen, with no other fields, and with values of just the types that are asked for."""
@@ -27,9 +25,9 @@ def read_document(file: Path, kind: type[Document], error: type[Exception]) -> D
     Raises `error`, one line for each fault, when the file cannot be read, is not YAML or breaks a rule.
     """
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"{file}: cannot be read: {cause}") from cause
+        raise error(f"{file}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     except yaml.YAMLError as cause:
         raise error(f"{file}: is not YAML: {cause}") from cause
     try:
@@ -44,5 +42,5 @@ def faults(error: ValidationError) -> list[str]:
     for fault in error.errors(include_url=False):
         field = ".".join(str(part) for part in fault["loc"]) or "the document"
         value = "" if fault["type"] == "missing" else f" (is {fault['input']!r})"
-        lines.append(f"{field}: {fault['msg']}{value}")
+        lines.append(f"{field}: {fault['msg'].removeprefix('Value error, ')}{value}")
     return lines

@@ -11,11 +11,11 @@ __all__ = ["Backend", "ExternalBackend", "NotReadyYet"]
 
 
 class NotReadyYet(Exception):
-    """Versions of a rollout are not loaded yet, which is somebody else's job; the text names what is missing."""
+    """Versions of a rollout are not loaded yet, which is not the gateway's to do; the text names what is missing."""
 
 
 class ExternalBackend:
-    """A Triton that somebody else loads models into (`wildgate-build load`): a version is waited for."""
+    """A Triton that `wildgate-build load` loads models into; the gateway waits for a version."""
 
     def __init__(self, triton: TritonClient, profile: str) -> None:
         self._triton = triton
@@ -28,7 +28,7 @@ class ExternalBackend:
                 raise NotReadyYet(f"Triton has no {name} of version {version}: `wildgate-build load` loads it")
 
     async def settle(self, rollout: Rollout) -> None:
-        """Leaves unloading to whoever loads."""
+        """Does nothing: `wildgate-build load` unloads, too."""
 
 
 Backend = ModelRollout | ExternalBackend

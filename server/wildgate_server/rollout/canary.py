@@ -1,7 +1,7 @@
 """A version on trial: which videos it is tried on, whose answer counts, and in what it differs from the serving one.
 
 A video on trial goes to both versions. It gets the new version's verdict; where that one fails or is late, the serving
-version's, so that nobody pays for the trial.
+version's, so that no caller pays for the trial.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ async def answers_of_both(
 ) -> tuple[Observation | Exception, Observation | Exception]:
     """Runs both; what each answered or raised, TimeoutError for the one that was not waited for any longer.
 
-    Nobody waits for the version on trial alone: once the serving one has answered, the other may take as long again,
-    or `patience_s` if that is more. Neither is waited for beyond half of the time that is left when the first has
-    answered.
+    Once the serving version has answered, the one on trial may take as long again, or `patience_s` if that is more.
+    Neither is waited for longer than half of the time that is left when the first of them has answered.
     """
     started = monotonic()
     trial, proven = asyncio.create_task(canary, name="canary"), asyncio.create_task(serving, name="serving")

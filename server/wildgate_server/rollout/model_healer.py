@@ -1,4 +1,4 @@
-"""Brings models back whose processes were killed: Triton calls them ready, and fails every request to them for ever.
+"""Brings back models whose processes were killed: Triton calls them ready, but fails every request to them.
 
 Each dead model has its own task, so that one that cannot be revived does not hold up the others.
 """

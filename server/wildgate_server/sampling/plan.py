@@ -3,7 +3,8 @@
 A video is a list of `Sample`s, one per packet, in decode order. Keyframes are cheap: one packet each. Any other frame
 costs all packets from its keyframe up to its own, so the plan takes keyframes where they are dense enough and, where
 they are not, the frames that close the gap with the fewest packets. To these come frames that an uploader cannot avoid:
-new pictures that packet sizes tell (`size_picks`), and what is drawn by a secret (`random_draw`).
+new pictures that packet sizes tell (`size_picks`), and what is drawn by a secret (`random_draw`); and frames that cost
+little more, since they are decoded anyway (`decoded_anyway`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from math import ceil
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.cost import CostLimit, plan_windows, sharing_clips
+from wildgate_server.sampling.decoded_anyway import APART_S, CLOSELY_APART_S, beside, inside
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.random_draw import draw, is_drawn
 from wildgate_server.sampling.sampling_config import SamplingConfig
@@ -38,8 +39,7 @@ _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look 
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
 _UNTOLD_GAP_S = 1.0  # where sizes tell nothing
 _RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
-_INSIDE_S, _CLOSER_S = 1.0, 0.5  # apart at most, within what is decoded anyway; with high scrutiny
-_LITTLE = 1.1  # of what it costs without
+_LITTLE = 1.16  # what may be added for the sake of shorter shots, as a multiple of what a video costs
 _AROUND_S = (0.25, -0.25, 0.5, -0.5)  # of a sighting, the most telling first
 _STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
 _MOST_AROUND = 32  # frames, for all sightings together
@@ -117,9 +117,10 @@ def _looked_at(
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
-        inside_s = _CLOSER_S if closely else _INSIDE_S
-        picks = _if_cheap(picks, partial(_inside, picks, timeline, inside_s), config, limit)
-        picks = _if_cheap(picks, partial(_beside, picks, timeline), config, limit)
+        if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
+            apart_s = CLOSELY_APART_S if closely else APART_S
+            picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
+            picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
     elif is_drawn(look.seed, config.random_share):
@@ -198,43 +199,6 @@ def _if_cheap(
     return picks
 
 
-def _inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) -> list[Pick]:
-    """Frames of the runs that are decoded anyway, so many that none of a run is farther than a step from the next.
-
-    If these are more than `most`, the step is longer. They are an odd number of frames before the last one of the run:
-    where every second frame shows something else, both are looked at.
-    """
-    inside: list[Pick] = []
-    for before, pick in zip([None, *picks], picks, strict=False):
-        start, end = timeline.place_of(pick.keyframe), timeline.place_of(pick.sample)
-        if start is None or end is None or pick.sample == pick.keyframe:
-            continue
-        start_s = timeline.times[start]
-        follows = before is not None and before.time_s > start_s - step_s / 2
-        if before is not None and follows:
-            start_s = before.time_s
-        parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
-        for part in range(follows, parts):
-            place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
-            each = timeline.pick(place if part == 0 or (end - place) % 2 else max(place - 1, start))
-            if each.keyframe == pick.keyframe and each.sample < pick.sample:
-                inside.append(each)
-    if len(inside) <= most or step_s > timeline.duration_s:
-        return inside[:most]
-    return _inside(picks, timeline, step_s * _SPARSER, most)
-
-
-def _beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
-    """The frames before the last ones of runs, for what flashes, unless another look in the run is an odd number of
-    frames away."""
-    places: dict[int, list[int]] = {}
-    for pick in picks:
-        if pick.sample != pick.keyframe and (place := timeline.place_of(pick.sample)):
-            places.setdefault(pick.keyframe, []).append(place)
-    ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
-    return [timeline.pick(end - 1) for end in ends][:most]
-
-
 def _toward_end(picks: Sequence[Pick], timeline: Timeline, max_gap_s: float) -> list[Pick]:
     """A frame of what is shown after the last look, where that is longer than a gap: so may a last picture be shown."""
     last = timeline.pick(len(timeline.times) - 1)
@@ -251,9 +215,8 @@ def _closer(picks: list[Pick], timeline: Timeline, look: Look, config: SamplingC
     if runs and look.seed:
         run = runs[draw(look.seed, "run", len(runs))]
         inner = range(timeline.place_of(run.keyframe) or 0, timeline.place_of(run.sample) or 0)
-        picks = _added(
-            picks, [timeline.pick(inner[draw(look.seed, "frame", len(inner))])] if inner else [], config, limit
-        )
+        drawn = [timeline.pick(inner[draw(look.seed, "frame", len(inner))])] if inner else []
+        picks = _added(picks, drawn, config, limit)
     in_runs = {pick.keyframe for pick in runs}
     places = [timeline.place_of(pick.sample) for pick in picks if pick.keyframe not in in_runs]
     behind = [timeline.pick(place + 1) for place in places if place is not None and place + 1 < len(timeline.times)]
@@ -269,15 +232,15 @@ def _around(sightings_s: Sequence[float], timeline: Timeline, limit: CostLimit) 
             goal_s = sighting_s + offset_s
             near = [timeline.pick(place) for place in timeline.near(goal_s - _STRAY_S, goal_s + _STRAY_S)]
             near = [pick for pick in near if all(abs(pick.time_s - each_s) > ROUNDING_S for each_s in seen_s)]
-            if not near or any(pick.sample in chosen for pick in near) or len(chosen) == _MOST_AROUND:
+            if not near or any(pick.sample in chosen for pick in near) or len(chosen) >= _MOST_AROUND - 1:
                 continue
             ends = {pick.keyframe: pick.sample for pick in sorted(chosen.values(), key=lambda pick: pick.sample)}
             best = min(near, key=lambda pick: max(pick.sample - ends.get(pick.keyframe, pick.keyframe - 1), 0))
             chosen[best.sample] = best
             place = timeline.place_of(best.sample) or 0  # and one beside it, for what flashes
-            beside = [timeline.pick(each) for each in (place + 1, place - 1) if 0 <= each < len(timeline.times)]
+            others = [timeline.pick(each) for each in (place + 1, place - 1) if 0 <= each < len(timeline.times)]
             close = [
-                pick for pick in beside if abs(pick.time_s - best.time_s) <= _STRAY_S and pick.time_s not in seen_s
+                pick for pick in others if abs(pick.time_s - best.time_s) <= _STRAY_S and pick.time_s not in seen_s
             ]
             chosen |= {pick.sample: pick for pick in close[:1]}
     if sightings_s and not chosen:  # it is the only frame there

@@ -30,7 +30,8 @@ from wildgate_server.sampling.timeline import Pick, Timeline
 __all__ = ["Sizes"]
 
 _AROUND = 20  # frames before, and after, that one is held against
-_SMALL, _STANDS_OUT = 0.08, 4.5  # of a keyframe, of the quartile around it: a new picture, if such are few
+_SMALL, _STANDS_OUT = 0.15, 3.0  # of a keyframe, of the quartile around it: a new picture, if such are few
+_TINY, _TOWERS = 0.08, 4.5  # likewise
 _LARGE, _RISES = 0.3, 2.5
 _AS_KEYFRAME, _RISES_FROM_MUCH = 0.9, 1.25  # likewise if such are few
 _FEW_PER_S = 0.34
@@ -94,8 +95,7 @@ class Sizes:
             return []
         looked_at_s = [pick.time_s for pick in picks]
         unseen: list[tuple[float, Pick]] = []
-        for picture, following in pairwise([*self._new, None]):
-            assert picture is not None
+        for picture, following in zip(self._new, [*self._new[1:], None], strict=False):
             end_s = following.first_s if following else self._timeline.times[-1]
             key = bisect_left(self._key_times, picture.last_s)
             end_s = min([end_s, *self._key_times[key : key + 1]])
@@ -131,7 +131,9 @@ class Sizes:
             picture = _NewPicture(self._times[at], self._times[at], at, rise)
             if share >= _LARGE and rise >= _RISES:
                 found.append(picture)
-            elif rise >= _STANDS_OUT or (share >= _AS_KEYFRAME and rise >= _RISES_FROM_MUCH):
+            elif rise >= (_STANDS_OUT if share >= _SMALL else _TOWERS) or (
+                share >= _AS_KEYFRAME and rise >= _RISES_FROM_MUCH
+            ):
                 weak.append(picture)
         if self._codec in _REFRESHING:
             found = self._unwonted(found)
@@ -156,7 +158,7 @@ class Sizes:
 
     def _candidates(self) -> list[int]:
         """The few that are large enough to be held against those around them."""
-        floor = max(_SMALL * self._keyframe, _RISES_FROM_MUCH * self._usual, 1)
+        floor = max(_TINY * self._keyframe, _RISES_FROM_MUCH * self._usual, 1)
         return [at for at in self._inter if self._sizes[at] >= floor]
 
 

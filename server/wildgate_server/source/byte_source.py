@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from wildgate_server.errors import FetchFailed, VideoTooLarge, WildgateError
 
-__all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "Whole", "merged"]
+__all__ = ["ByteRange", "ByteSource", "Fetch", "ReadingBounds", "merged"]
 
 _start_of = attrgetter("start")
 
@@ -40,15 +40,11 @@ class ReadingBounds:
     max_requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """All of a file, fetched anew where its parts cannot be relied on."""
+Fetch: TypeAlias = Callable[[Sequence[ByteRange]], list[bytes] | bytes]
+"""Reads each of the ranges or, where these cannot be relied on, all of the file.
 
-    content: bytes
-
-
-Fetch: TypeAlias = Callable[[Sequence[ByteRange]], Sequence[bytes] | Whole]
-"""Reads ranges from where the file lies, or all of it. Raises FetchFailed, UriNotFound or VideoTooLarge."""
+Raises FetchFailed, UriNotFound or VideoTooLarge.
+"""
 
 
 class ByteSource:
@@ -133,8 +129,8 @@ class ByteSource:
         started = perf_counter()
         try:
             contents = self._fetch(spans)
-            if isinstance(contents, Whole):
-                self._keep_whole(contents.content)
+            if isinstance(contents, bytes):
+                self._keep_whole(contents)
                 return
         except WildgateError as failure:
             self._failure = failure  # FFmpeg may take a failed read for the end of the file, and go on elsewhere

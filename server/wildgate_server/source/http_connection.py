@@ -31,7 +31,7 @@ _CONTENT_RANGE = re.compile(r"bytes[ =:] ?(\d{1,18})-(\d{1,18})/(\d{1,18})", re.
 
 
 class Response(HTTPResponse):
-    """A response, of which no more is read than was asked for."""
+    """A response, read no further than is asked for."""
 
     def check_status(self, *, to_range: bool) -> None:
         """Raises unless there is something to read, or where to look.
@@ -150,8 +150,8 @@ class Connection(HTTPConnection):
         return self._response
 
     @property
-    def is_left(self) -> bool:
-        """Whether the host has closed it meanwhile, or says what nobody asked."""
+    def is_stale(self) -> bool:
+        """Whether the host has closed it since, or has sent something unasked."""
         waits = select.poll()
         waits.register(self._wire, select.POLLIN)
         return bool(waits.poll(0))

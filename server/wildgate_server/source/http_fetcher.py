@@ -152,15 +152,15 @@ class HttpFetcher(PartFetcher):
                 if found is None:
                     return None
                 self._idle.remove(found)
-            if not found.is_left:
+            if not found.is_stale:
                 return found
             found.end()
 
 
 def _version_of(response: Response) -> tuple[str | None, str | None]:
-    """What is equal for all parts of one file: a strong tag; where there is none, the time of the last change as well.
+    """What is equal for all parts of one file: a strong tag, else a weak one with the time of the last change.
 
-    The same is not proof, where it is not a strong tag, but all that some hosts tell.
+    Without a strong tag that is no proof, but it is all that some hosts tell.
     """
     tag = response.getheader("ETag")
     is_strong = tag is not None and not tag.startswith(("W/", "w/"))

@@ -60,7 +60,7 @@ def _version_of(file: BinaryIO) -> tuple[int, int]:
 
 
 def _fetched(file: BinaryIO, version: tuple[int, int], spans: Sequence[ByteRange]) -> list[bytes]:
-    """By read, not from a mapping: a file that is cut short meanwhile is an error then, not a crash."""
+    """Read, not mapped: so a file that is cut short at the same time is an error, not a crash."""
     contents: list[bytes] = []
     try:
         for span in spans:

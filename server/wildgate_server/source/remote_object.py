@@ -11,7 +11,7 @@ from time import monotonic, perf_counter, sleep
 from typing import TypeVar
 
 from wildgate_server.errors import FetchFailed
-from wildgate_server.source.byte_source import ByteRange, ByteSource, Whole
+from wildgate_server.source.byte_source import ByteRange, ByteSource
 from wildgate_server.source.fetching import FetchConfig, PartFetcher, PartsUnfit, TransientFailure
 from wildgate_server.source.remote_uri import BucketUri, HttpUrl
 from wildgate_server.source.video_source import VideoSource
@@ -78,12 +78,12 @@ class _RetryingReader:
             content = self._whole()
             return content, len(content)
 
-    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes] | Whole:
+    def fetch(self, spans: Sequence[ByteRange]) -> list[bytes] | bytes:
         """The bytes of each range, or all where the ranges cannot be relied on."""
         try:
             return self._all_of([lambda span=span: self._fetcher.part(span) for span in spans])  # type: ignore[misc]
         except PartsUnfit:
-            return Whole(self._whole())
+            return self._whole()
 
     def _whole(self) -> bytes:
         return self._all_of([lambda: self._fetcher.whole(self._max_bytes)])[0]

@@ -59,7 +59,7 @@ class SharedSlot:
         self._memory = self._mapped(mmap.PAGESIZE)  # nothing can be mapped of an empty file
 
     def put(self, content: bytes, content_digest: str) -> SharedContent:
-        """Replaces the video in the slot, which nobody may still be reading.
+        """Replaces the video in the slot, which must not be read any more.
 
         May be called in a thread: it releases the interpreter lock while it copies. Raises OSError when there is no
         memory for it.
@@ -71,7 +71,7 @@ class SharedSlot:
         return SharedContent(f"/proc/self/fd/{self.descriptor}", len(content), content_digest)
 
     def trim(self) -> None:
-        """Gives back the memory that only unusually large videos need, once nobody reads one any more."""
+        """Gives back the memory that only unusually large videos need; the slot must not be read any more."""
         if len(self._memory) > self._kept_bytes:
             self._memory.madvise(mmap.MADV_REMOVE, self._kept_bytes)  # the file stays as long, with a hole
             self._resize(self._kept_bytes)

@@ -26,33 +26,33 @@ class SourceSettings(ConfigSection):
     file_roots: tuple[Path, ...] = ()
     """Directories below which `file:` URIs may be read; none by default, which turns them off."""
     schemes: tuple[Scheme, ...] = _DEFAULTS.schemes
-    """Schemes of the URIs, and of redirects, that may be fetched from public hosts; none turns that off."""
+    """Schemes of URIs and redirects that may be fetched from public hosts; an empty list turns that off."""
     private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks, such as 10.1.0.0/16, whose hosts may be fetched from although they are not public, on any port.
-    The addresses where clouds hand out credentials, such as 169.254.169.254, have to be named by themselves."""
+    Addresses where clouds hand out credentials, such as 169.254.169.254, must each be named by themselves."""
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = _DEFAULTS.ports
     """Ports of public hosts that may be fetched from."""
     buckets: tuple[Bucket, ...] = ()
     """Buckets that may be read, as `s3://NAME` or `gs://NAME`; none by default. Credentials, region and endpoint are
     those that the environment gives (`AWS_...`, `GOOGLE_...`)."""
     fetch_timeout_s: float = Field(_DEFAULTS.timeout_s, gt=0)
-    """The longest that one video may take to come from elsewhere; less than `sampling.timeout_s`, which ends all."""
+    """How long fetching one video may take; less than `sampling.timeout_s`, which ends all work on it."""
     fetch_stall_s: float = Field(_DEFAULTS.stall_s, gt=0)
-    """A request without an answer, or without its next byte, for so long is given up and tried again."""
+    """A request that gets no answer, or no next byte, for this long is given up and tried again."""
     fetch_attempts: int = Field(_DEFAULTS.attempts, ge=1)
     """How often a request is tried."""
     fetch_parallel: int = Field(_DEFAULTS.parallel, ge=1)
     """Requests for one video under way at once."""
     fetch_max_requests: int = Field(_DEFAULTS.bounds.max_requests, ge=2)
-    """Requests for one video; when they do not suffice, the last reads the rest of it."""
+    """Requests for one video, at most; where they do not suffice, the last one reads all that is left of it."""
     fetch_step_kb: int = Field(_DEFAULTS.bounds.step_bytes >> 10, ge=4)
-    """Kilobytes to fetch at once where it is not known yet what is needed."""
+    """Kilobytes to fetch at once while it is not known yet which parts are needed."""
     fetch_merge_gap_kb: int = Field(_DEFAULTS.bounds.max_gap_bytes >> 10, ge=0)
-    """Parts that are so many kilobytes apart, or less, are fetched as one."""
+    """Parts at most this many kilobytes apart are fetched as one."""
     max_bytes: int = Field(64 << 20, ge=1)
-    """Largest media file."""
+    """Largest media file, in bytes."""
     max_seconds: float = Field(600.0, gt=0)
-    """Longest video."""
+    """Longest video, in seconds."""
 
     def fetching(self) -> FetchConfig:
         """How a worker is to fetch objects."""

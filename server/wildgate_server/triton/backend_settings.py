@@ -22,10 +22,10 @@ class BackendSettings(ConfigSection):
     profile: Profile = CPU_PROFILE
     """Which of the models' configs run: `cpu`; `rtx` (DALI and TensorRT-RTX from PyPI); `gpu` in an external Triton."""
     follow_rollout_s: float = Field(2.0, gt=0)
-    """How often the repository's `rollout.yaml` is looked at; SIGHUP has it looked at once."""
+    """How often, in seconds, the repository's `rollout.yaml` is read; SIGHUP has it read at once."""
     canary_patience_s: float = Field(1.0, gt=0)
-    """How long an answer of the serving version may wait for that of the version on trial, at least; it may wait as
-    long as the serving version itself took."""
+    """How long, at least, the serving version's answer may wait for that of a version on trial; otherwise as long as
+    the serving version itself took."""
     instances: int | None = Field(None, ge=1)
     """Instances of each model in the embedded Triton; as many as cores by default."""
     startup_timeout_s: float = Field(120.0, gt=0)

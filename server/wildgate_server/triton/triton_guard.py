@@ -30,7 +30,7 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     """Runs `command` to its end and returns its exit status, 128 + n for signal n."""
     libc = ctypes.CDLL(None)
     stop_asked = threading.Event()
-    # Until the server runs there is nobody to pass SIGTERM on to: remember it.
+    # Until the server runs there is no process to pass SIGTERM on to: remember it.
     signal.signal(signal.SIGTERM, lambda *_: stop_asked.set())
     server = subprocess.Popen(
         command,

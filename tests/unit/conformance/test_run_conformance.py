@@ -2,28 +2,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fake_gateway import FakeGateway, Refusal, a_verdict, serving_aio
+from fake_gateway import FakeGateway, Refusal, a_verdict
 from media_expectations import ExpectedRefusal, ExpectedVideo, load_expectations
 from run_conformance import Settings, check_all
 
 # What a full decode of the video in the fake's verdict would find.
 EXPECTED = ExpectedVideo(frames=100, first_s=0.0, last_s=4.0, rotation=-90, codec="h264")
 FIELDS = {"expect": "scored", **dataclasses.asdict(EXPECTED), "keyframes": 2, "pix_fmt": "yuv420p"}
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    return FakeGateway()
-
-
-@pytest.fixture
-async def target(gateway: FakeGateway) -> AsyncIterator[str]:
-    async with serving_aio(gateway) as target:
-        yield target
 
 
 @pytest.fixture

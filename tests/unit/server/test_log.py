@@ -23,6 +23,7 @@ for number in range(50):
         structlog.get_logger().exception("failed", uri=uri)
         logging.getLogger("asyncio").error(f"number {number}: {uri}", exc_info=error)
 logging.getLogger("asyncio").info("unimportant")
+structlog.get_logger().info("readiness", serving=True)
 """
 
 
@@ -30,6 +31,7 @@ def test_a_flood_of_failures_is_short_lines_and_few_tracebacks() -> None:
     done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True, check=True)
     assert not done.stdout
     lines = done.stderr.split("\n")[:-1]
+    assert "event=readiness serving=true" in lines.pop()
     assert len(lines) == 150
     assert all(line.isprintable() for line in lines)
     traced = [line for line in lines if "Traceback" in line]

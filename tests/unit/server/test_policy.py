@@ -294,7 +294,7 @@ def test_a_broken_rule_for_what_is_unlooked_is_named(tmp_path: Path, unlooked: A
 
 
 def test_no_label_may_be_called_what_is_unlooked(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"labels: .*unlooked is what verdicts call"):
+    with pytest.raises(PolicyError, match=r"labels: .*unlooked cannot be a label"):
         loaded(tmp_path, {"version": "1", "labels": {"unlooked": rule()}})
 
 

@@ -9,7 +9,7 @@ import pytest
 from timelines import random_timeline, regular
 
 from wildgate_server.media.sample import Sample
-from wildgate_server.sampling.cost import CostLimit
+from wildgate_server.sampling.cost import CostLimit, sharing_clips
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.plan import Pick, SamplingConfig, believed, longest_gap_s, plan_sampling, plan_windows
 from wildgate_server.sampling.random_draw import is_drawn
@@ -144,7 +144,8 @@ def test_windows_of_one_long_group_are_paid_for_once() -> None:
     samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
     plan = plan_sampling(samples, CONFIG)
     assert plan is not None
-    assert longest_gap_s(0.0, [pick.time_s for pick in plan.picks], plan.last_s) <= 1.0 + 1e-6
+    looked_at_s = [pick.time_s for pick in plan.picks]
+    assert longest_gap_s(0.0, looked_at_s, looked_at_s[-1]) <= 1.0 + 1e-6
     assert len(plan_windows(plan.picks, CONFIG)) == 8
 
 
@@ -176,3 +177,68 @@ def test_whatever_is_added_keeps_to_the_limits_and_leaves_no_longer_gap(number: 
 
 def gap_of(picks: tuple[Pick, ...], shown_s: list[float]) -> float:
     return longest_gap_s(shown_s[0], [pick.time_s for pick in picks], shown_s[-1])
+
+
+def gaps_between(looked_at: list[int]) -> int:
+    return max(after - before for before, after in pairwise(looked_at))
+
+
+@pytest.mark.parametrize("codec", ["vp9", "av1"])
+def test_large_frames_at_one_distance_are_an_encoder_s_habit(codec: str) -> None:
+    habit = {at: 20_000 for at in range(1, 360) if at % 60 and at % 60 % 10 == 0}
+    assert len(sized(film(habit), codec)) == len(EVEN)
+    shot = {75: 20_000, 101: 20_000}
+    assert {75, 101} <= {*sized(film(habit | shot), codec)}
+    assert gaps_between(sized(film(habit), "h264")) <= 30, "there they are cuts, among which a shot may hide"
+
+
+def test_many_large_frames_of_vp8_tell_nothing() -> None:
+    cuts = dict.fromkeys((7, 29, 68, 75, 97, 140, 166, 199, 215, 251, 290, 333), 20_000)
+    assert sized(film(cuts), "vp8") == EVEN
+    assert gaps_between(sized(film(cuts), "mpeg4")) <= 30
+    assert {75, 105} <= {*sized(film({75: 20_000, 105: 20_000}), "vp8")}
+
+
+def test_small_rises_count_only_while_they_are_few() -> None:
+    noisy = {at: 48_000 for at in range(5, 360, 17) if at % 60}
+    assert sized(film(noisy, inter=30_000), "h264") == EVEN
+    assert 75 in sized(film({75: 48_000}, inter=30_000), "h264")
+
+
+def test_what_leads_to_a_coarse_keyframe_is_looked_at() -> None:
+    coarse = film({185: 30_000})
+    coarse[180] = coarse[180]._replace(size_bytes=10_000)
+    assert any(120 < number < 180 for number in numbers(coarse))
+
+
+@pytest.mark.parametrize("scrutiny", Scrutiny)
+def test_of_what_flashes_in_every_second_frame_both_are_looked_at(scrutiny: Scrutiny) -> None:
+    looked_at = numbers(film({75: 38_000, 76: 38_000}), Look(scrutiny))
+    assert len({number % 2 for number in looked_at if number % 60}) == 2
+
+
+def test_high_scrutiny_looks_at_the_end() -> None:
+    """A picture may be shown last for as long as a gap may be."""
+    gif = [Sample(at / 8, at == 0, size_bytes=5000) for at in range(17)]
+    assert max(numbers(gif, CLOSELY)) > 8
+
+
+def test_no_more_windows_share_a_clip_than_go_in_one_request() -> None:
+    samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
+    config = SamplingConfig(8, high_max_gap_s=0.5)
+    plan = plan_sampling(samples, config, CLOSELY)
+    assert plan is not None
+    groups = sharing_clips(plan_windows(plan.picks, config))
+    assert max(map(len, groups)) == 8 < len(plan_windows(plan.picks, config))
+    assert sum(max(pick.sample for window in group for pick in window) + 1 for group in groups) <= 4000
+
+
+def sized(samples: list[Sample], codec: str) -> list[int]:
+    plan = plan_sampling(samples, CONFIG, codec=codec)
+    assert plan is not None
+    return [pick.sample for pick in plan.picks]
+
+
+def test_where_keyframes_fail_only_gaps_are_closed() -> None:
+    samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
+    assert numbers(samples, Look(sound_keyframes=())) == numbers([each._replace(size_bytes=0) for each in samples])

@@ -171,7 +171,7 @@ async def test_what_lies_at_a_uri_is_not_taken_for_content(pool: SamplingPool) -
 @pytest.mark.parametrize(
     ("content", "error", "told"),
     [
-        pytest.param(b"no video", NotAVideo, "no media container", id="a refusal comes back whole"),
+        pytest.param(b"no video", NotAVideo, "not a media file", id="a refusal comes back whole"),
         pytest.param(b"surprise", TaskFailed, "ZeroDivisionError", id="a bug comes back as one"),
         pytest.param(b"crash", CorruptVideo, "crashed", id="a crash is the video's own"),
         pytest.param(b"exit", CorruptVideo, "crashed", id="so is an exit"),
