@@ -6,7 +6,7 @@ Nothing here decodes, and nothing is opened but the bytes that are given.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import BinaryIO, cast
 
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from wildgate_server.errors import CorruptVideo, InvalidVideo, NotAVideo, NoVideoStream, UnsupportedCodec, VideoTooLarge
 from wildgate_server.media.file_view import FileView, IndexView, is_fragmented, is_iso_media
+from wildgate_server.media.joined_files import next_file
 from wildgate_server.media.keyframe_check import keyframe_check
 from wildgate_server.media.packet_samples import samples_of, without_empty_ends
 from wildgate_server.media.parameter_sets import missing_parameter_sets
@@ -69,11 +70,13 @@ def open_video(
         raise out_of_memory() from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise NotAVideo(f"not a media file that can be read: {_ffmpeg_reason(error)}", field="source") from None
-    with container:
+    with container, ExitStack() as opened:
         streams = _video_streams(container, limits)
         packets, is_whole = _all_packets(container, streams)
+        begun = _add_joined(source, streams, packets, limits, opened)
+        is_whole = (is_whole or any(begun.values())) and not is_cut_short
         videos = [
-            _video(stream, packets[stream.index], is_whole and not is_cut_short, is_fragmented)
+            _video(stream, packets[stream.index], begun[stream.index], is_whole, is_fragmented)
             for stream in streams
             if packets[stream.index]
         ]
@@ -82,8 +85,58 @@ def open_video(
         yield videos
 
 
-def _video(stream: VideoStream, packets: list[VideoPacket], is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
-    entries = _entries(packets, stream)
+def _add_joined(
+    source: BinaryIO | FileView,
+    streams: Sequence[VideoStream],
+    packets: Mapping[int, list[VideoPacket]],
+    limits: VideoLimits,
+    opened: ExitStack,
+) -> dict[int, dict[int, bytes]]:
+    """Adds the packets of files that are joined to the first one, and FFmpeg leaves out, to its streams of that codec.
+
+    Of each stream, the places where a file begins, and the decoder's parameters in it.
+    """
+    begun: dict[int, dict[int, bytes]] = {stream.index: {} for stream in streams}
+    format_name = streams[0].container.format.name
+    found = [packet for of_stream in packets.values() for packet in of_stream]
+    for _ in range(_MOST_STOPS):
+        if not found or not (rest := next_file(source, format_name, found)):
+            break
+        source = io.BytesIO(rest)
+        try:
+            container = opened.enter_context(av.open(source, "r", format=format_name, options=_OPEN_OPTIONS))
+            others = _video_streams(container, limits)
+        except MemoryError:
+            raise out_of_memory() from None
+        except (av.error.FFmpegError, UnicodeDecodeError, InvalidVideo):
+            break
+        added, _ = _all_packets(container, others)
+        found = [packet for of_stream in added.values() for packet in of_stream]
+        _check_count(sum(map(len, packets.values())) + len(found))
+        for stream, other in zip(streams, others, strict=False):
+            if added[other.index] and stream.codec_context.codec.id == other.codec_context.codec.id:
+                begun[stream.index][len(packets[stream.index])] = other.codec_context.extradata or b""
+                packets[stream.index] += [_retimed(packet, stream) for packet in added[other.index]]
+    return begun
+
+
+def _retimed(packet: VideoPacket, stream: VideoStream) -> VideoPacket:
+    """The packet of another file, its stamps in the ticks of `stream`."""
+    if packet.time_base != stream.time_base:
+        by = packet.time_base / (stream.time_base or packet.time_base)
+        packet.pts = None if packet.pts is None else round(packet.pts * by)
+        packet.dts = None if packet.dts is None else round(packet.dts * by)
+    return packet
+
+
+def _video(
+    stream: VideoStream,
+    packets: list[VideoPacket],
+    begun: Mapping[int, bytes],
+    is_whole: bool,
+    is_fragmented: Callable[[], bool],
+) -> Video:
+    entries = _entries(packets, stream, begun)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
     for entry, end in zip(entries, ends, strict=True):
         is_keyframe = keyframe_check(stream.codec_context, entry.extradata)
@@ -271,8 +324,10 @@ def _check_count(packets: int) -> None:
         raise VideoTooLarge.past("max_coded_frames", _MOST_FRAMES, packets + 1)
 
 
-def _entries(packets: Sequence[VideoPacket], stream: VideoStream) -> list[Entry]:
+def _entries(packets: Sequence[VideoPacket], stream: VideoStream, begun: Mapping[int, bytes]) -> list[Entry]:
     """The runs of packets that are decoded by the same parameters, as the container tells them; the first is at 0.
+
+    `begun` has the parameters of files that begin at some places.
 
     FLV repeats earlier parameters, which is not a change. A palette is in force until the next one but sent once: here
     every packet gets its own.
@@ -280,6 +335,8 @@ def _entries(packets: Sequence[VideoPacket], stream: VideoStream) -> list[Entry]
     entries = [Entry(0, stream.codec_context.extradata or b"")]
     palette: PacketSideData | None = None
     for place, packet in enumerate(packets):
+        if begun.get(place, entries[-1].extradata) != entries[-1].extradata:
+            entries.append(Entry(place, begun[place]))
         if any(packet.iter_sidedata()):  # which is told in a sixth of the time
             if packet.has_sidedata("new_extradata"):
                 extradata = bytes(packet.get_sidedata("new_extradata"))

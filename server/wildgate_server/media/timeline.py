@@ -28,6 +28,7 @@ _SLACK_S = Fraction(1, 10)
 _ABSURD_LEAP_S = 10
 
 _MOMENT_S = 1e-3
+_ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 _SHORT_S = 1.0
 
 
@@ -70,7 +71,8 @@ def times_by_clock(clock: Clock, rate: Fraction) -> list[float]:
     """Presentation times in seconds, in decode order: the container's, but for the clock's faults.
 
     Where the clock falls back, or leaps ahead by more than ten seconds and falls back again, the video goes on a frame
-    later. Where more frames share a moment than can be shown in it, they are shown at `rate`, frames per second.
+    later. Where more frames share a moment, or follow each other within less than one, than can be shown in that time,
+    they are shown at `rate`, frames per second.
     """
     breaks = _breaks(clock)
     times = clock.seconds(_shifts(clock, breaks, rate) if breaks else None)
@@ -138,15 +140,32 @@ def _spread(times: Sequence[float], displayed: Sequence[bool], frame_s: float) -
     Unless all that comes to less than a second.
     """
     order = sorted((at for at in range(len(times)) if displayed[at]), key=times.__getitem__)
-    moments = [list(moment) for _, moment in groupby(order, key=lambda at: times[at] // _MOMENT_S)]
+    moments = [moment for run in _runs(order, times) for moment in _moments(run, times)]
     starts = [times[moment[0]] for moment in moments]
     lasts = list(map(sub, starts[1:], starts))
     lasts.append(lasts[-1] if lasts else 0.0)  # the last moment is as long as the one before
     spread = list(times)
     later = 0.0
-    for moment, last_s in zip(moments, lasts, strict=True):
+    for moment, start, last_s in zip(moments, starts, lasts, strict=True):
         is_crowded = len(moment) > 2 + FASTEST_RATE * last_s
         for count, at in enumerate(moment):
-            spread[at] = times[at] + later + (count * frame_s if is_crowded else 0.0)
+            spread[at] = later + (start + count * frame_s if is_crowded else times[at])
         later += max(len(moment) * frame_s - last_s, 0.0) if is_crowded else 0.0
     return spread if later >= _SHORT_S else list(times)
+
+
+def _runs(order: Sequence[int], times: Sequence[float]) -> list[list[int]]:
+    """Frames, given in time order, parted where one comes a moment or more after the one before it."""
+    runs: list[list[int]] = []
+    for at in order:
+        if not runs or times[at] - times[runs[-1][-1]] > _MOMENT_S - _ROUNDING_S:
+            runs.append([])
+        runs[-1].append(at)
+    return runs
+
+
+def _moments(run: list[int], times: Sequence[float]) -> list[list[int]]:
+    """The moments of a run: itself, but for one that goes on for a second, as that of a camera of high speed does."""
+    if times[run[-1]] - times[run[0]] < _SHORT_S:
+        return [run]
+    return [list(moment) for _, moment in groupby(run, key=lambda at: times[at] // _MOMENT_S)]

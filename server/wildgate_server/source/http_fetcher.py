@@ -44,6 +44,9 @@ class HttpFetcher(PartFetcher):
         with self._final_response(ByteRange(0, length)) as response:
             if response.status != 206:
                 content = response.whole(max_bytes)
+                told = response.getheader("Content-Range")
+                if told and not told.endswith(f"/{len(content)}"):
+                    raise PartsUnfit  # some scripts send the range that was asked for, and call it all
                 return content, len(content)
             self._version = _version_of(response)
             start, end, self._size = response.content_range()

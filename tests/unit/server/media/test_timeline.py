@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import numpy as np
 import pytest
 from clips import ClipSpec, make_clip
 from laid_out_mp4 import LaidOut
@@ -93,6 +94,14 @@ def test_frames_of_one_moment_are_shown_one_after_the_other_if_there_are_too_man
     assert times_by_clock(whole_seconds, RATE) == whole_seconds.seconds()
 
 
+def test_frames_of_which_each_comes_right_after_the_other_share_a_moment_too() -> None:
+    crowd = [(36_000 + 50 * at, True) for at in range(100)]
+    runs_out = clock_of([[(at * 3600, True) for at in range(10)] + crowd], decoded=True)
+    assert times_by_clock(runs_out, RATE) == pytest.approx([at / 25 for at in range(110)])
+    high_speed = clock_of([[(at * 50, True) for at in range(4000)]], decoded=True)
+    assert times_by_clock(high_speed, RATE) == high_speed.seconds()
+
+
 def test_a_clock_has_stopped_where_all_frames_of_a_second_are_decoded_at_once() -> None:
     order = [0, 2, 1] * 10
     assert has_stopped(Clock(TICK, order, [5] * 30, [True] * 30, [True] * 30, 16), RATE)
@@ -110,6 +119,7 @@ def test_a_clock_has_stopped_where_all_frames_of_a_second_are_decoded_at_once() 
         ("matroska", ClipSpec(codec="libx264", b_frames=2)),
         ("webm", ClipSpec(codec="libvpx", options={"b": "1M"})),
         ("ogg", ClipSpec(codec="libvpx", options={"b": "1M"})),
+        ("flv", ClipSpec(codec="libx264", b_frames=2)),
     ],
     ids=lambda value: value if isinstance(value, str) else value.codec,
 )
@@ -118,6 +128,14 @@ def test_joined_recordings_are_looked_at_one_after_the_other(container: str, opt
     [alone], [joined] = sampled(make_clip(spec)).tracks, sampled(2 * make_clip(spec)).tracks
     assert joined.last_s - joined.first_s == pytest.approx(2 * (alone.last_s - alone.first_s) + 0.04, abs=0.1)
     assert longest_gap_s(joined.first_s, looked_at(joined), joined.last_s) <= 2.0
+
+
+def test_ogg_recordings_with_sound_are_looked_at_where_they_are_joined() -> None:
+    recording = with_sound(make_clip(replace(SPEC, codec="libvpx", container="ogg", b_frames=0, options={"b": "1M"})))
+    for joined, files in ((recording, 1), (3 * recording, 3), (2 * recording + b"OggS\0\x02", 2)):
+        [track] = sampled(joined).tracks
+        assert track.last_s - track.first_s == pytest.approx(files * 6 - 0.04, abs=0.1 * files)
+        assert longest_gap_s(track.first_s, looked_at(track), track.last_s) <= 2.0
 
 
 def test_fragments_whose_clock_starts_again_are_looked_at() -> None:
@@ -144,6 +162,23 @@ def test_without_times_in_an_index_the_file_is_read_whole_and_its_frames_shown_a
     [track] = sampled(replace(LaidOut.of(make_clip(replace(SPEC, b_frames=0))), frame_ms=0).file()).tracks
     assert (track.first_s, track.last_s) == (0.0, pytest.approx(6 - 0.04))
     assert longest_gap_s(0.0, looked_at(track), track.last_s) <= 2.0
+
+
+def with_sound(video: bytes) -> bytes:
+    """The Ogg file with as much silence."""
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(video)) as source, av.open(buffer, "w", format="ogg") as target:
+        track = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("libopus", rate=48000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 6 * 48_000), np.int16), format="s16", layout="mono")
+        silence.sample_rate = 48_000
+        heard = [*sound.encode(silence), *sound.encode(None)]
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = track
+                target.mux(packet)
+        target.mux(heard)
+    return buffer.getvalue()
 
 
 def fragments(mp4: bytes) -> bytes:

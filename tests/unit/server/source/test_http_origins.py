@@ -80,6 +80,12 @@ def shorter_later(number: int, handler: Handler) -> object:
     return shorter(number, handler) if number else False
 
 
+def as_all(number: int, handler: Handler) -> object:
+    if not (span := asked(handler)):
+        return False
+    return handler.say(200, CONTENT[slice(*span)], Content_Range=f"bytes {span[0]}-{span[1] - 1}/{SIZE}")
+
+
 def all_of_it(number: int, handler: Handler) -> None:
     handler.say(206, CONTENT, Content_Range=f"bytes 0-{SIZE - 1}/{SIZE}")
 
@@ -162,6 +168,7 @@ ORIGINS: dict[str, tuple[Act, str]] = {
     "later shorter than asked": (shorter_later, AGAIN),
     "longer than said": (longer_than_said, AGAIN),
     "all of it as a range": (all_of_it, ONCE),
+    "a range as all of it": (as_all, AGAIN),
     "203": (lambda number, handler: handler.say(203, CONTENT), ONCE),
     "Bytes": (
         lambda number, handler: handler.answer(
