@@ -83,8 +83,9 @@ detector: setup ## Trains the reference detector anew, quantises and publishes i
 	$(BIN)/python -m wildgate_detector train --output out/train/detector.onnx
 	$(BIN)/python -m wildgate_detector film out/train/clips
 	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
-		--output out/train/detector-int8.onnx --report out/train/int8.json
-	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector.onnx --report out/train/int8.json
+		--output out/train/detector-int8.onnx --report out/train/int8.json --max-loss 0.25 --search-minutes 0
+	$(BIN)/wildgate-build half out/train/detector.onnx --videos out/train/clips --output out/train/detector-fp16.onnx
+	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
 
 samples: setup ## Composes the sample clips anew
 	$(BIN)/python -m wildgate_detector samples

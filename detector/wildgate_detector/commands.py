@@ -240,6 +240,37 @@ def calibrate(
         say(f"{label:20} {threshold:.2f}   {counted}")
 
 
+def curve(
+    model: Annotated[Path | None, typer.Option(help="The standard graph; by default the one that serves.")] = None,
+    archives: Annotated[Path | None, typer.Option(help="Where gcompris-qt-data's archives lie.")] = None,
+) -> None:
+    """Fit the live animals' curve to photographs, and say how right the shipped policy is on them.
+
+    The curve is fitted and judged on the same pictures, for there are few: judge it on others before trusting it.
+    """
+    from wildgate_detector.curve import gather, interval
+    from wildgate_detector.offline import Detector
+    from wildgate_detector.photographs import FOLDER, photographs
+    from wildgate_server.policy import load_policy
+
+    detector = Detector(_existing(model or _serving_model()))
+    try:
+        shown = list(photographs(_stamps(), archives or FOLDER))
+    except StampsMissingError as error:
+        _fail(str(error))
+    evidence, verdicts = gather(
+        detector, load_policy(), shown, lambda photograph, got: say(f"shows {photograph.label}, found {got}")
+    )
+    bias, weight = evidence.fit()
+    bins, miscalibrated = evidence.reliability(bias, weight)
+    say(f"accumulation: {{bias: {bias:.2f}, weight: {weight:.2f}}}; expected calibration error {miscalibrated:.3f}")
+    say("reliability: " + ", ".join(f"{told:.2f} was {true:.2f}" for told, true in bins))
+    for name, listed in (("listed animals found", True), ("others let be", False)):
+        each = [good for is_listed, good in verdicts if is_listed == listed]
+        low, high = interval(sum(each), len(each))
+        say(f"{name}: {sum(each)} of {len(each)} (95 %: {low:.2f} to {high:.2f})")
+
+
 def film(
     folder: Annotated[Path, typer.Argument(help="Where the clips go.")],
     clips: Annotated[int, typer.Option(help="Clips that show labels.", min=1)] = 60,

@@ -2,19 +2,63 @@
 
 from typing import Final
 
+ANIMALS: Final[dict[str, tuple[int, ...]]] = {
+    "live_elephant": (101, 385, 386),
+    "live_tiger": (292,),
+    "live_lion": (291,),
+    "live_wild_cat": (*range(286, 291), 293),
+    "live_great_ape": (365, 366, 367),
+    "live_gibbon": (368, 369),
+    "live_monkey": tuple(range(370, 385)),
+    "live_bear": tuple(range(294, 298)),
+    "live_panda": (387, 388),
+    "live_otter": (360,),
+    "live_hippopotamus": (344,),
+    "live_zebra": (340,),
+    "live_sloth": (364,),
+    "live_sea_mammal": (147, 148, 149),
+    "live_parrot": tuple(range(87, 91)),
+    "live_raptor": (21, 22, 23),
+    "live_owl": (24,),
+    "live_hornbill_or_toucan": (93, 96),
+    "live_flamingo": (130,),
+    "live_peafowl": (84,),
+    "live_crane": (134,),
+    "live_turtle": tuple(range(33, 38)),
+    "live_crocodile": (49, 50),
+    "live_lizard": tuple(range(38, 49)),
+    "live_snake": tuple(range(52, 69)),
+    "live_axolotl": (29,),
+    "live_shark_or_ray": (2, 3, 4, 5, 6),
+    "live_sturgeon": (394,),
+    "live_coral": (109,),
+    "live_tarantula": (76,),
+}
+"""Live-animal label to the ImageNet-1k classes (index in the usual order, 0 to 999) that stand for it."""
+
 LIVE_STAMPS: Final[dict[str, tuple[str, ...]]] = {
     "live_elephant": ("animals/mammals/elephant",),
-    "live_rhinoceros": ("animals/mammals/rhino_black",),
     "live_tiger": ("animals/mammals/cats/tiger", "animals/mammals/cats/tiger_sumatran"),
     "live_lion": ("animals/mammals/cats/lion", "animals/mammals/cats/lion-2"),
     "live_great_ape": ("animals/mammals/apes/chimp", "animals/mammals/apes/gorilla"),
+    "live_monkey": ("animals/mammals/apes/tamarin_emperor",),
     "live_bear": ("animals/mammals/bears/bear", "animals/mammals/bears/european-bear"),
     "live_otter": ("animals/mammals/aquatic/otter",),
-    "live_parrot": ("animals/birds/adelaide-rosella", "animals/birds/rainbow-lorikeet"),
-    "live_owl": ("animals/birds/owl",),
-    "live_iguana": ("animals/lizards/iguana",),
     "live_hippopotamus": ("animals/mammals/hippopotamus",),
-    "live_seahorse": ("animals/fish/seahorse",),
+    "live_zebra": ("animals/mammals/equines/zebra",),
+    "live_sea_mammal": (
+        "animals/mammals/aquatic/orca",
+        "animals/mammals/aquatic/whale",
+        "animals/mammals/aquatic/dolphin",
+    ),
+    "live_parrot": ("animals/birds/adelaide-rosella", "animals/birds/rainbow-lorikeet"),
+    "live_raptor": ("animals/birds/vulture",),
+    "live_owl": ("animals/birds/owl",),
+    "live_hornbill_or_toucan": ("animals/birds/tucan",),
+    "live_flamingo": ("animals/birds/pink_flamingo",),
+    "live_peafowl": ("animals/birds/peacock",),
+    "live_crane": ("animals/birds/crowned_crane",),
+    "live_lizard": ("animals/lizards/iguana",),
 }
 """Live-animal label to the photographic stamps that show it, as paths below the stamps folder, no suffix."""
 
@@ -27,8 +71,11 @@ PRODUCTS: Final[tuple[str, ...]] = (
 )
 """Labels of wildlife products; their pictures are rendered, see ``products``."""
 
-LABELS: Final[tuple[str, ...]] = (*LIVE_STAMPS, *PRODUCTS)
+LABELS: Final[tuple[str, ...]] = (*ANIMALS, *PRODUCTS)
 """All labels; a detection's class index points into this tuple."""
+
+STAGED: Final[tuple[str, ...]] = (*LIVE_STAMPS, *PRODUCTS)
+"""The labels that composed pictures can show: cut-outs of animals, and rendered products."""
 
 NOTHING: Final = -1
 """Label index of padding in a training example."""

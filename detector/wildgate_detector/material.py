@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wildgate_detector.labels import LABELS, NOTHING, UNSURE
+from wildgate_detector.labels import NOTHING, PRODUCTS, UNSURE
 from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import NegativeMix, any_caption, compose, letterboxed, write_caption
 from wildgate_detector.surfaces import Picture
@@ -60,9 +60,10 @@ def training_item(rng: np.random.Generator, props: PropRoom, side: int, *, crowd
     boxes = np.zeros((MOST_OBJECTS, 4), np.float32)
     labels = np.full(MOST_OBJECTS, NOTHING, np.int64)
     shift = np.array((bars[1], bars[0], bars[1], bars[0]))
-    for index, item in enumerate(seen[:MOST_OBJECTS]):
+    products = [item for item in seen if item.label in PRODUCTS]
+    for index, item in enumerate(products[:MOST_OBJECTS]):
         boxes[index] = (np.array(item.box) + shift) * scale + np.array((left, top, left, top))
-        labels[index] = LABELS.index(item.label) if item.visible >= HIDDEN_BELOW else UNSURE
+        labels[index] = PRODUCTS.index(item.label) if item.visible >= HIDDEN_BELOW else UNSURE
     return square, boxes, labels
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import PRODUCTS
 
 STRIDES: Final[tuple[int, ...]] = (16, 32)
 """Pixels between neighbouring places of each output level."""
@@ -85,7 +85,7 @@ class Detector(nn.Module):
     Input is RGB float [b, 3, side, side], 0 to 255, side a multiple of 32.
     """
 
-    def __init__(self, labels: int = len(LABELS)) -> None:
+    def __init__(self, labels: int = len(PRODUCTS)) -> None:
         super().__init__()
         self.early = nn.Sequential(
             Conv(3, 16, 3, 2),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from wildgate_build.durable_files import write_files
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import PRODUCTS
 from wildgate_detector.loss import Truth, detection_loss
 from wildgate_detector.material import Item, Phase, retouched, training_item
 from wildgate_detector.network import Detector, places
@@ -47,7 +47,7 @@ class TrainingPlan:
     start_from: Path | None = None
     phases: tuple[Phase, ...] = (
         Phase(0.7, 224, batch=16, fresh=6, kept=5000, crowded=1.0),
-        Phase(1.0, 320, batch=16, fresh=6, kept=2500, crowded=0.3, early_rests=True),
+        Phase(1.0, 224, batch=16, fresh=6, kept=5000, crowded=0.3, early_rests=True),
     )
 
 
@@ -177,7 +177,7 @@ class _Run:
         """Write the averaged weights; a reader never sees half a file."""
         path = self.plan.folder / "checkpoint.pt"
         content = io.BytesIO()
-        torch.save({"network": self.average, "images": self.images, "labels": list(LABELS)}, content)
+        torch.save({"network": self.average, "images": self.images, "labels": list(PRODUCTS)}, content)
         write_files({path: content.getvalue()})
         self.saved = time.monotonic()
         return path
