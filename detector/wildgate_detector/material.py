@@ -1,5 +1,6 @@
 """Training examples: composed pictures, letterboxed, and the same ones retouched for another look."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -41,13 +42,15 @@ class Phase:
     early_rests: bool = False
 
 
-def training_item(rng: np.random.Generator, props: PropRoom, side: int, *, crowded: bool = False) -> Item:
-    """Compose one example."""
+def training_item(
+    rng: np.random.Generator, props: PropRoom, side: int, *, crowded: bool = False, photographs: Sequence[Picture] = ()
+) -> Item:
+    """Compose one example, some before `photographs`."""
     aspects = CROWDED_ASPECTS if crowded else ASPECTS
     wide, tall = aspects[rng.integers(0, len(aspects))]
     longest = max(wide, tall)
     height, width = round(side * tall / longest), round(side * wide / longest)
-    scene = compose(rng, props, height, width, crowded=crowded, negatives=NEGATIVES)
+    scene = compose(rng, props, height, width, crowded=crowded, negatives=NEGATIVES, photographs=photographs)
     frame, seen = scene.draw(0.0, rng)
     bars = (0, 0)
     if rng.random() < 0.1:

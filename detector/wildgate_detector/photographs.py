@@ -23,6 +23,7 @@ FOLDER: Final = Path("/usr/share/gcompris-qt/rcc")
 ARCHIVES: Final[dict[str, tuple[str, ...]]] = {
     "explore_farm_animals": ("/resource/animals/",),
     "categorization": ("/images/fishes/", "/images/monuments/", "/images/others/", "/images/tools/"),
+    "explore_monuments": ("/",),
 }
 """Archive to the folders in it that hold photographs."""
 BACKDROP: Final = 150
@@ -52,16 +53,24 @@ def photographs(stamps: Stamps, folder: Path = FOLDER) -> Iterator[Photograph]:
     """
     for label, cutouts in stamps.labelled.items():
         yield from (Photograph(_before_grey(cutout), label) for cutout in cutouts)
-    for name, places in ARCHIVES.items():
-        archive = folder / f"{name}.rcc"
+    yield from (Photograph(picture, LISTED.get(name)) for name, picture in _archived(folder))
+    yield from (Photograph(_before_grey(cutout), None) for cutout in stamps.animals)
+
+
+def harmless(folder: Path = FOLDER) -> list[Picture]:
+    """The whole photographs that show no label; raises as `photographs`."""
+    return [picture for name, picture in _archived(folder) if name not in LISTED]
+
+
+def _archived(folder: Path) -> Iterator[tuple[str, Picture]]:
+    for archive_name, places in ARCHIVES.items():
+        archive = folder / f"{archive_name}.rcc"
         if not archive.is_file():
             raise StampsMissingError(f"no {archive}; install it with: apt-get install gcompris-qt-data")
         for path, content in _resources(archive.read_bytes()):
             if path.endswith((".webp", ".jpg")) and any(place in path for place in places):
                 picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-                shown = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
-                yield Photograph(shown, LISTED.get(Path(path).name))
-    yield from (Photograph(_before_grey(cutout), None) for cutout in stamps.animals)
+                yield Path(path).name, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
 def looks(rng: np.random.Generator, photograph: Photograph) -> list[Picture]:

@@ -126,6 +126,19 @@ def close_up(rng: np.random.Generator, height: int, width: int, sources: Sequenc
     return cv2.GaussianBlur(piece, (0, 0), rng.uniform(0.004, 0.03) * width).astype(np.uint8)
 
 
+def cut_to_fit(rng: np.random.Generator, picture: Picture, height: int, width: int) -> Picture:
+    """A piece by chance of a photograph, as large as can be or a little smaller, maybe mirrored."""
+    h, w = picture.shape[:2]
+    share = rng.uniform(0.6, 1.0) * min(h / height, w / width)
+    rows, columns = max(1, int(height * share)), max(1, int(width * share))
+    top, left = rng.integers(0, h - rows + 1), rng.integers(0, w - columns + 1)
+    piece = picture[top : top + rows, left : left + columns]
+    if rng.random() < 0.5:
+        piece = np.ascontiguousarray(piece[:, ::-1])
+    way = cv2.INTER_AREA if share > 1 else cv2.INTER_LINEAR
+    return cv2.resize(piece, (width, height), interpolation=way).astype(np.uint8)
+
+
 def photograph(name: str) -> Surface:
     """A surface that is a whole photograph of scikit-image's sample pictures, cut to fit; `name` is its file's.
 
