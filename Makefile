@@ -78,13 +78,14 @@ matches: setup ## Blocks videos, disguises them, counts what is recognised and w
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate
 
-detector: setup ## Trains the reference detector anew, quantises and publishes it (hours on a CPU; needs Debian's tuxpaint-stamps-default)
+detector: setup ## Trains the reference detector, or DATA=coco.json or a folder, then quantises and publishes it (2 hours)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
-	$(BIN)/python -m wildgate_detector train --output out/train/detector.onnx
-	$(BIN)/python -m wildgate_detector film out/train/clips
+	$(BIN)/python -m wildgate_detector train $(DATA:%=--data %) --output out/train/detector.onnx
+	rm -rf out/train/clips && $(BIN)/python -m wildgate_detector film out/train/clips $(DATA:%=--data %)
 	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
 		--output out/train/detector-int8.onnx --report out/train/int8.json --max-loss 0.25 --search-minutes 0
 	$(BIN)/wildgate-build half out/train/detector.onnx --videos out/train/clips --output out/train/detector-fp16.onnx
+	$(if $(DATA),$(BIN)/python -m wildgate_detector judge $(DATA) --model out/train/detector-int8.onnx)
 	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
 
 samples: setup ## Composes the sample clips anew

@@ -2,10 +2,11 @@
 
 A logistic curve over accumulated evidence (Platt 1999), fitted to photographs as a moving camera shows them. Each
 photograph gives the evidence for the label that it shows, and the strongest for another; both kinds weigh the same in
-all, so the probability is that of a world where half of what is shown is listed.
+all, so the probability is that of a world where half of what is shown is listed. Of what is photographed half serves to
+fit the curve and to choose the probability that calls for REVIEW, and the other half to judge both.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Final
@@ -27,11 +28,32 @@ BINS: Final = 5
 
 
 @dataclass(frozen=True)
+class Known:
+    """A photograph, what it shows, and the evidence for each live animal."""
+
+    name: str
+    label: str | None
+    evidence: Mapping[str, float]
+
+    @property
+    def strongest_other(self) -> float:
+        """The strongest evidence for what is not shown."""
+        return max(value for label, value in self.evidence.items() if label != self.label)
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """What was gathered: evidence for the labels that were shown, and the strongest for another in each picture."""
+    """Evidence for the labels that were shown, and the strongest for another in each picture."""
 
     shown: NDArray[np.float64]
     other: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, known: Iterable[Known]) -> "Evidence":
+        """What photographs give."""
+        each = tuple(known)
+        shown = [one.evidence[one.label] for one in each if one.label]
+        return cls(np.array(shown), np.array([one.strongest_other for one in each]))
 
     def fit(self) -> tuple[float, float]:
         """Bias and weight of the curve, by Newton's method on the weighted likelihood with a slight ridge."""
@@ -63,39 +85,42 @@ class Evidence:
         return bins, error
 
 
-def gather(
-    detector: Detector, policy: Policy, shown: Iterable[Photograph], on_mistake: Callable[[Photograph, str], None]
-) -> tuple[Evidence, list[tuple[bool, bool]]]:
-    """Look at photographs; also says for each whether it shows a label, and whether the policy's verdict is right.
-
-    `on_mistake` hears what the policy would call for, or "nothing", where that is not what is shown.
-    """
+def gather(detector: Detector, policy: Policy, shown: Iterable[Photograph]) -> list[Known]:
+    """Look at photographs as a moving camera shows them, with the policy's reference scores."""
     rng = np.random.default_rng(3)
     frames = [ShownFrame(APART_S * at) for at in range(LOOKS)]
-    curve, right, other, verdicts = policy.accumulation, [], [], []
-    if curve is None:
-        raise ValueError("the policy has no accumulation")
+    known = []
     for photograph in shown:
-        squares = np.stack([letterboxed(look, detector.side)[0] for look in looks(rng, photograph)])
+        squares = np.stack([letterboxed(look, detector.side)[0] for look in looks(rng, photograph.picture)])
         scores = best_scores(detector(squares))
         evidence = {}
         for label in ANIMALS:
             each = [best.get(label, 0.0) for best in scores]
             together = accumulate(frames, each, policy.labels[label].review.score, APART_S)
             evidence[label] = together.evidence if together else 0.0
-        called = {
-            label
-            for label, value in evidence.items()
-            if probability(value, curve.bias, curve.weight) >= (policy.labels[label].review.probability or 1.0)
-        }
-        if photograph.label:
-            right.append(evidence[photograph.label])
-        other.append(max(value for label, value in evidence.items() if label != photograph.label))
-        good = photograph.label in called if photograph.label else not called
-        verdicts.append((photograph.label is not None, good))
-        if not good:
-            on_mistake(photograph, ", ".join(sorted(called)) or "nothing")
-    return Evidence(np.array(right), np.array(other)), verdicts
+        known.append(Known(photograph.name, photograph.label, evidence))
+    return known
+
+
+def halves(known: Iterable[Known]) -> tuple[list[Known], list[Known]]:
+    """Half of what was photographed, by turns, and the other half; pictures of one thing stay together."""
+    parts: tuple[list[Known], list[Known]] = ([], [])
+    turns: dict[tuple[str, bool], int] = {}
+    counts = [0, 0]
+    for one in known:
+        key = one.name, one.label is None
+        if key not in turns:
+            turns[key] = counts[one.label is None] % 2
+            counts[one.label is None] += 1
+        parts[turns[key]].append(one)
+    return parts
+
+
+def least_evidence(known: Iterable[Known], false_alarms: float) -> float:
+    """The least evidence that at most a share `false_alarms` of the pictures without a label reaches."""
+    alarms = sorted((one.strongest_other for one in known if one.label is None), reverse=True)
+    allowed = int(false_alarms * len(alarms))
+    return alarms[allowed] + 0.01 if allowed < len(alarms) else 0.0
 
 
 def interval(found: int, of: int) -> tuple[float, float]:

@@ -57,11 +57,16 @@ def cache(pictures: Pictures, count: int, side: int, folder: Path, processes: in
     folder.mkdir(parents=True, exist_ok=True)
     for at, (channels, stride) in enumerate(TAPS):
         shape = (count, channels, side // stride, side // stride)
-        np.lib.format.open_memmap(folder / f"tap{at}.npy", "w+", np.float16, shape).flush()
+        path = folder / f"tap{at}.npy"
+        np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()  # type: ignore[no-untyped-call]
     edges = np.linspace(0, count, processes + 1).astype(int)
     # Spawned: a forked worker would hang in OpenCV's threads.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(_cache_part, [pictures] * processes, [side] * processes, [folder] * processes, edges[:-1], edges[1:]))
+        parts = list(
+            pool.map(
+                _cache_part, [pictures] * processes, [side] * processes, [folder] * processes, edges[:-1], edges[1:]
+            )
+        )
     np.save(folder / "boxes.npy", np.concatenate([boxes for boxes, _ in parts]))
     np.save(folder / "labels.npy", np.concatenate([labels for _, labels in parts]))
     return Features.read(folder)

@@ -34,9 +34,9 @@ ANIMALS: Final[dict[str, tuple[int, ...]]] = {
 }
 """Live-animal label to the ImageNet-1k classes (index in the usual order, 0 to 999) that stand for it.
 
-Only classes whose species are all, or nearly all, listed by CITES: of lizards iguana, Gila monster, chameleon and Komodo
-dragon, of snakes boa, python and cobra, of rays none. Plains zebras, peafowl, most tarantulas and most penguins are not
-listed, and ImageNet has no rhinoceros, pangolin or seahorse.
+Only classes whose species are all, or nearly all, listed by CITES: of lizards iguana, Gila monster, chameleon and
+Komodo dragon, of snakes boa, python and cobra, of rays none. Plains zebras, peafowl, most tarantulas and most penguins
+are not listed, and ImageNet has no rhinoceros, pangolin or seahorse.
 """
 
 LIVE_STAMPS: Final[dict[str, tuple[str, ...]]] = {

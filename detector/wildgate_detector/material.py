@@ -1,7 +1,6 @@
 """Training examples: composed pictures, letterboxed, and the same ones retouched for another look."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import NegativeMix, any_caption, compose, letterboxed, write_caption
 from wildgate_detector.surfaces import Picture
 
-MOST_OBJECTS = 5
+MOST_OBJECTS = 16
 HIDDEN_BELOW = 0.5
 """An object of which less is in sight is not asked for: half a tusk behind a vase may be a branch."""
 NEGATIVES = NegativeMix(lookalikes=0.6)
@@ -22,24 +21,6 @@ CROWDED_ASPECTS = ((1, 1), (1, 1), (4, 3), (3, 4), (16, 9), (9, 16))
 
 Item = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 """A picture [side, side, 3], boxes [MOST_OBJECTS, 4] in pixels and labels [MOST_OBJECTS]."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the run: until `until` (share of its time) at frames of `side` pixels.
-
-    A share of `crowded` pictures packs several large objects into mostly square frames. Of each batch `fresh` pictures
-    are new, the others are seen again; `kept` pictures are kept for that. With `early_rests` the layers of the
-    finest strides learn no more: they take two thirds of a forward pass, and have settled first.
-    """
-
-    until: float
-    side: int
-    batch: int
-    fresh: int
-    kept: int
-    crowded: float = 0.0
-    early_rests: bool = False
 
 
 def training_item(

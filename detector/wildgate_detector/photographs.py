@@ -1,8 +1,9 @@
-"""Real photographs, filmed by a moving camera: what the live animals' curve is fitted to.
+"""Real photographs, filmed by a moving camera: what the live animals' curve is fitted to and judged by.
 
-They come from Debian's packages `tuxpaint-stamps-default` (cut-outs of animals, before a plain backdrop) and
-`gcompris-qt-data` (whole photographs of farm animals, fish and things, none of them listed but an owl). Of the latter's
-archives only those named in ARCHIVES are ever opened: others are kept for whoever judges the detector.
+They come from Debian's packages `tuxpaint-stamps-default` (cut-outs of animals, put before photographs of nature),
+`mate-backgrounds` (those photographs) and `gcompris-qt-data` (whole photographs of farm animals, fish, buildings and
+things, none of them listed but an owl). Of the latter's archives only those named in ARCHIVES are ever opened: others
+are kept for whoever judges the detector.
 """
 
 import struct
@@ -13,10 +14,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from wildgate_detector.stamps import Stamps, StampsMissingError
-from wildgate_detector.surfaces import Picture
+from wildgate_detector.layers import Layer, paint_layers
+from wildgate_detector.stamps import Cutout, Stamps, StampsMissingError
+from wildgate_detector.surfaces import Picture, cut_to_fit
 
 FOLDER: Final = Path("/usr/share/gcompris-qt/rcc")
 """Where the Debian package puts its archives."""
@@ -26,8 +27,13 @@ ARCHIVES: Final[dict[str, tuple[str, ...]]] = {
     "explore_monuments": ("/",),
 }
 """Archive to the folders in it that hold photographs."""
-BACKDROP: Final = 150
-"""The grey behind cut-outs."""
+NATURE: Final = Path("/usr/share/backgrounds/mate/nature")
+"""Where `mate-backgrounds` puts its photographs of nature."""
+FILLED: Final = (0.7, 0.9, 1.05)
+"""The shares of a frame that cut-outs fill, along its tighter direction."""
+FRAME: Final = (360, 480)
+LARGEST: Final = 900
+"""Photographs are shrunk to so many pixels, as short videos have them."""
 LISTED: Final = {"owl.webp": "live_owl"}
 LOOKS: Final = 4
 """So many looked-at frames has a short clip."""
@@ -39,27 +45,72 @@ _ENTRY_BYTES: Final = {1: 14, 2: 22, 3: 22}
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture, and the label that it shows, if any."""
+    """A picture, the label that it shows, if any, and the name of what it shows."""
 
     picture: Picture
     label: str | None
+    name: str
 
 
-def photographs(stamps: Stamps, folder: Path = FOLDER) -> Iterator[Photograph]:
-    """All photographs, cut-outs of listed animals first, those of others last.
+@dataclass(frozen=True)
+class Folders:
+    """Where the Debian packages lie."""
+
+    archives: Path = FOLDER
+    nature: Path = NATURE
+
+
+def photographs(stamps: Stamps, folders: Folders) -> Iterator[Photograph]:
+    """All photographs: cut-outs of listed animals, whole pictures, cut-outs of other animals.
 
     Raises:
-        StampsMissingError: `gcompris-qt-data` is not installed; the message names the command.
+        StampsMissingError: a package is not installed; the message names the command.
     """
+    rng = np.random.default_rng(11)
+    nature = natural(folders.nature)
+
+    def placed(cutout: Cutout, label: str | None, name: str) -> Iterator[Photograph]:
+        for filled in FILLED:
+            backdrop = cut_to_fit(rng, nature[rng.integers(0, len(nature))], *FRAME)
+            yield Photograph(before(rng, cutout, backdrop, filled), label, name)
+
     for label, cutouts in stamps.labelled.items():
-        yield from (Photograph(_before_grey(cutout), label) for cutout in cutouts)
-    yield from (Photograph(picture, LISTED.get(name)) for name, picture in _archived(folder))
-    yield from (Photograph(_before_grey(cutout), None) for cutout in stamps.animals)
+        for at, cutout in enumerate(cutouts):
+            yield from placed(cutout, label, f"{label} {at}")
+    for name, picture in _archived(folders.archives):
+        yield Photograph(picture, LISTED.get(name), name)
+    for at, picture in enumerate(nature):
+        yield Photograph(picture, None, f"nature {at}")
+    for at, cutout in enumerate(stamps.animals):
+        yield from placed(cutout, None, f"animal {at}")
 
 
-def harmless(folder: Path = FOLDER) -> list[Picture]:
+def harmless(folders: Folders) -> list[Picture]:
     """The whole photographs that show no label; raises as `photographs`."""
-    return [picture for name, picture in _archived(folder) if name not in LISTED]
+    return [*(picture for name, picture in _archived(folders.archives) if name not in LISTED), *natural(folders.nature)]
+
+
+def natural(folder: Path) -> list[Picture]:
+    """Photographs of nature; raises as `photographs`."""
+    pictures = [
+        cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8)
+        for path in sorted(folder.glob("*.jpg"))
+    ]
+    if not pictures:
+        raise StampsMissingError(f"no photographs in {folder}; install them with: apt-get install mate-backgrounds")
+    return [_at_most(picture, LARGEST) for picture in pictures]
+
+
+def before(rng: np.random.Generator, cutout: Cutout, backdrop: Picture, filled: float) -> Picture:
+    """A cut-out before a backdrop that is a little out of focus, somewhere, as large as it says in FILLED."""
+    canvas = cv2.GaussianBlur(backdrop, (0, 0), rng.uniform(0.5, 3)).astype(np.uint8)
+    height, width = canvas.shape[:2]
+    share = filled * min(width / cutout.shape[1], height / cutout.shape[0])
+    reaches = share * cutout.shape[1] / width / 2, share * cutout.shape[0] / height / 2
+    x, y = (float(rng.uniform(reach, 1 - reach)) if reach < 0.5 else 0.5 for reach in reaches)
+    size = max(cutout.shape[:2]) * share / min(height, width)
+    paint_layers(canvas, [Layer(cutout, None, x, y, size)], 0.0)
+    return canvas
 
 
 def _archived(folder: Path) -> Iterator[tuple[str, Picture]]:
@@ -73,29 +124,26 @@ def _archived(folder: Path) -> Iterator[tuple[str, Picture]]:
                 yield Path(path).name, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
-def looks(rng: np.random.Generator, photograph: Photograph) -> list[Picture]:
+def _at_most(picture: Picture, side: int) -> Picture:
+    share = side / max(picture.shape[:2])
+    if share >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=share, fy=share, interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def looks(rng: np.random.Generator, picture: Picture) -> list[Picture]:
     """What a hand-held camera shows of a photograph at LOOKS moments: other cuts, light and sharpness."""
-    height, width = photograph.picture.shape[:2]
+    height, width = picture.shape[:2]
     gain, frames = rng.uniform(0.75, 1.2), []
     for _ in range(LOOKS):
         share = rng.uniform(0.8, 1.0)
         h, w = max(8, int(height * share)), max(8, int(width * share))
         top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-        cut = photograph.picture[top : top + h, left : left + w]
+        cut = picture[top : top + h, left : left + w]
         lit = np.clip(cut * gain + rng.normal(0, 3, cut.shape), 0, 255).astype(np.uint8)
         _, coded = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 85))])
         frames.append(cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.uint8))
     return frames
-
-
-def _before_grey(cutout: NDArray[np.uint8]) -> Picture:
-    height, width = cutout.shape[:2]
-    canvas = np.full((round(height * 1.2), round(width * 1.2), 3), BACKDROP, np.float32)
-    top, left = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
-    cover = cutout[..., 3:] / np.float32(255)
-    canvas[top : top + height, left : left + width] *= 1 - cover
-    canvas[top : top + height, left : left + width] += cover * cutout[..., :3]
-    return canvas.astype(np.uint8)
 
 
 def _resources(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +32,8 @@ class TrainingPlan:
     averaged_steps: int = 300
 
 
-def train(
-    plan: TrainingPlan, features: Features, labels: int, log: Path, on_epoch: Callable[[int, ProductHead], None]
-) -> ProductHead:
-    """Train a new head for so many `labels` and return it with its averaged weights; `on_epoch` hears of each."""
+def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> ProductHead:
+    """Train a new head for so many `labels` and return it with its averaged weights."""
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     head = ProductHead(labels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -53,12 +50,14 @@ def train(
     rng, start, step = np.random.default_rng(plan.seed), time.monotonic(), 0
     steps = plan.epochs * math.ceil(len(features) / plan.batch)
     with log.open("w") as lines:
-        for epoch in range(plan.epochs):
+        for _ in range(plan.epochs):
             order = rng.permutation(len(features))
             head.train()
             for first in range(0, len(order), plan.batch):
                 taps, boxes, named = features.batch(np.sort(order[first : first + plan.batch]))
-                rate = min(1.0, (step + 1) / plan.warm_up_steps) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / steps)))
+                rate = min(1.0, (step + 1) / plan.warm_up_steps) * (
+                    0.01 + 0.495 * (1 + math.cos(math.pi * step / steps))
+                )
                 for group in optimizer.param_groups:
                     group["lr"] = plan.learning_rate * rate
                 taps = [tap.contiguous(memory_format=torch.channels_last) for tap in taps]
@@ -75,7 +74,6 @@ def train(
                     entry |= {name: round(value, 4) for name, value in losses.parts.items()}
                     lines.write(json.dumps(entry | {"seconds": round(time.monotonic() - start)}) + "\n")
                     lines.flush()
-            on_epoch(epoch, averaged.eval())
     return averaged.eval()
 
 
