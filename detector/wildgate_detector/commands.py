@@ -17,9 +17,10 @@ from wildgate_build.console import fail, say
 from wildgate_detector.evaluate import ClipScorer, Figure
 from wildgate_detector.filming import ClipPlan, LabelledClip
 from wildgate_detector.labels import LABELS, PRODUCTS
-from wildgate_detector.own_pictures import OwnPictures, OwnPicturesError, Shown
+from wildgate_detector.own_pictures import OwnPictures, OwnPicturesError, Shown, read_picture
 from wildgate_detector.photographs import FOLDER as ARCHIVES
-from wildgate_detector.photographs import NATURE, Folders
+from wildgate_detector.photographs import NATURE, Folders, photographs
+from wildgate_detector.photographs import film as film_pictures
 from wildgate_detector.stamps import Stamps, StampsMissingError, load_stamps
 
 PROGRAM = "python -m wildgate_detector"
@@ -289,7 +290,6 @@ def curve(
     """Fit the live animals' curve to half of the photographs, and say how right it is on the others."""
     from wildgate_detector.curve import Evidence, gather, halves, interval, least_evidence
     from wildgate_detector.offline import Detector
-    from wildgate_detector.photographs import photographs
     from wildgate_server.accumulation import probability
     from wildgate_server.policy import load_policy
 
@@ -328,20 +328,26 @@ def film(
     seed: Annotated[int, typer.Option(help="Seed of the clips; none is shared with another purpose.", min=0)] = 0,
     processes: Processes = PROCESSES,
     data: Annotated[Path | None, typer.Option(help="Your own pictures, as for `train`.")] = None,
+    archives: Archives = ARCHIVES,
+    nature: Nature = NATURE,
 ) -> None:
-    """Film clips to quantise with, composed ones or of your own pictures: `wildgate-build quantise --videos FOLDER`."""
+    """Film clips for `wildgate-build quantise --videos FOLDER`: composed ones and photographs, or your own pictures."""
     if data:
-        from wildgate_detector.own_detector import film as film_own
-
-        say(f"{film_own(_own(data), folder, seed)} clips in {folder}")
+        own = _own(data)
+        count = film_pictures((read_picture(one.path) for one in own.trained), folder)
+        say(f"{count} clips in {folder}")
         return
     from wildgate_detector.filming import filming_pool
     from wildgate_detector.seeds import Purpose
 
-    _stamps()
+    stamps = _stamps()
     clip_plan = ClipPlan(seed, clips, harmless, 0, Purpose.QUANTISE)
     with _folder(folder) as place, filming_pool(processes) as pool:
         filmed = sum(1 for _ in pool.film(clip_plan.recipes(), place))
+    try:
+        filmed += film_pictures((one.picture for one in photographs(stamps, Folders(archives, nature))), folder)
+    except StampsMissingError as error:
+        _fail(str(error))
     say(f"{filmed} clips in {folder}")
 
 

@@ -42,7 +42,7 @@ def export(trained: Path, target: Path, material: str = MATERIAL) -> None:
         ExportMismatchError: scores differ by more than 1e-3 or boxes by more than 0.1 pixel.
     """
     known = Trained.read(trained)
-    network = Network(Lite0.pretrained(), known.head).eval()
+    network = Network(Lite0.pretrained(), known).eval()
     core = exported(network, torch.zeros(1, 3, SIDE, SIDE), ("boxes", "scores"))
     _compare(network, core)
     labels = (*ANIMALS, *known.labels)

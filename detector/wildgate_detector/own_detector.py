@@ -9,16 +9,12 @@ import numpy as np
 from wildgate_build.durable_files import write_files
 from wildgate_build.standard_file import StandardFile
 from wildgate_detector.curve import interval
-from wildgate_detector.encoding import Encoding, write_video
 from wildgate_detector.frame_quality import AveragePrecision, KnownFrame
 from wildgate_detector.layers import Seen
 from wildgate_detector.offline import Detector, best_scores
 from wildgate_detector.own_pictures import Marked, OwnPictures, OwnPicturesError, read_picture
-from wildgate_detector.photographs import looks
 from wildgate_detector.scenes import letterboxed
 
-MOST_CLIPS: Final = 200
-CLIP_SIDE: Final = 480
 THRESHOLDS: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
 
 
@@ -108,17 +104,6 @@ def write_account(model: Path, own: OwnPictures, figures: list[LabelFigures], fo
     card, rules = folder / "model-card.md", folder / "policy-labels.yaml"
     write_files({card: model_card(model, own, figures).encode(), rules: policy_rules(figures).encode()})
     return card, rules
-
-
-def film(own: OwnPictures, folder: Path, seed: int = 0) -> int:
-    """Write short clips of the trained pictures, to quantise with; returns how many."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    some = own.trained[:MOST_CLIPS]
-    for at, one in enumerate(some):
-        frames = [letterboxed(frame, CLIP_SIDE)[0] for frame in looks(rng, read_picture(one.path))]
-        write_video(folder / f"own_{at:04d}.mp4", frames, 1, Encoding(keyframe_every=1))
-    return len(some)
 
 
 def _known(one: Marked, side: int) -> KnownFrame:

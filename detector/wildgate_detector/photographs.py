@@ -7,15 +7,18 @@ are kept for whoever judges the detector.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 
+from wildgate_detector.encoding import Encoding, write_video
 from wildgate_detector.layers import Layer, paint_layers
+from wildgate_detector.scenes import letterboxed
 from wildgate_detector.stamps import Cutout, Stamps, StampsMissingError
 from wildgate_detector.surfaces import Picture, cut_to_fit
 
@@ -35,6 +38,8 @@ FRAME: Final = (360, 480)
 LARGEST: Final = 900
 """Photographs are shrunk to so many pixels, as short videos have them."""
 LISTED: Final = {"owl.webp": "live_owl"}
+MOST_CLIPS: Final = 200
+CLIP_SIDE: Final = 480
 LOOKS: Final = 4
 """So many looked-at frames has a short clip."""
 
@@ -111,6 +116,17 @@ def before(rng: np.random.Generator, cutout: Cutout, backdrop: Picture, filled: 
     size = max(cutout.shape[:2]) * share / min(height, width)
     paint_layers(canvas, [Layer(cutout, None, x, y, size)], 0.0)
     return canvas
+
+
+def film(pictures: Iterable[Picture], folder: Path) -> int:
+    """Write a short clip of each of the pictures, at most MOST_CLIPS, to quantise with; returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, count = np.random.default_rng(0), 0
+    for picture in islice(pictures, MOST_CLIPS):
+        frames = [letterboxed(frame, CLIP_SIDE)[0] for frame in looks(rng, picture)]
+        write_video(folder / f"photograph_{count:04d}.mp4", frames, 1, Encoding(keyframe_every=1))
+        count += 1
+    return count
 
 
 def _archived(folder: Path) -> Iterator[tuple[str, Picture]]:

@@ -27,17 +27,36 @@ def test_bars_do_not_count(shade: float) -> None:
     assert not cover[5:].any()
 
 
-def test_bars_change_no_score() -> None:
+@pytest.fixture
+def maps() -> AnimalMaps:
     torch.manual_seed(0)
-    network = AnimalMaps(Lite0().eval()).eval()
+    return AnimalMaps(Lite0()).eval()
+
+
+def test_bars_change_no_score(maps: AnimalMaps) -> None:
+    frame = torch.full((1, 3, 224, 224), 114.0)
+    frame[:, :, 64:160] = torch.rand(3, 96, 224) * 255
+    features = torch.rand(1, 1280, 7, 7)
+    elsewhere = features.clone()
+    elsewhere[:, :, [0, 1, 5, 6]] = 6.0
     with torch.inference_mode():
-        dark = torch.zeros(1, 3, 224, 224)
-        assert network(dark)[1].abs().max() == 0
-        frame = torch.rand(1, 3, 224, 224) * 255
-        boxes, scores = network(frame)
+        boxes, scores = maps(frame, features)
+        assert torch.equal(maps(frame, elsewhere)[1], scores)
+        assert maps(torch.zeros(1, 3, 224, 224), features)[1].abs().max() == 0
     assert boxes.shape == (1, len(ANIMALS), 4)
     assert scores.shape == (1, len(ANIMALS))
     assert 0 < scores.sum() <= 1
+
+
+def test_what_is_known_outweighs_the_rest_of_the_frame(maps: AnimalMaps) -> None:
+    known = maps.classes.weight[0].detach().clamp(min=0)
+    features = torch.full((1, 1280, 7, 7), 0.01)
+    features[0, :, 3, 3] = 6 * known / known.max()
+    frame = torch.rand(1, 3, 224, 224) * 255
+    with torch.inference_mode():
+        few = maps(frame, features)[1][0, 0]
+        alone = maps(frame, features[:, :, 3:4, 3:4].expand(1, 1280, 7, 7))[1][0, 0]
+    assert few == pytest.approx(float(alone), rel=0.05)
 
 
 def test_a_box_reaches_over_the_cells_around_the_peak_alone() -> None:
