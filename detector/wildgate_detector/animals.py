@@ -46,7 +46,7 @@ class AnimalMaps(nn.Module):
         """See the class."""
         cover = _cover(pictures)
         cells = features.flatten(2).transpose(1, 2)  # [b, cells, 1280]
-        weights = cover.flatten(1).unsqueeze(2) * (cells * cells).sum(2, keepdim=True)
+        weights = cover.flatten(1).unsqueeze(2) * (cells * cells).mean(2, keepdim=True)
         mean = (cells * weights).sum(1) / weights.sum(1).clamp(min=1e-3)
         scores = _sums(self.classes(mean).softmax(-1), self.sizes)
         maps = _sums(self.listed(cells).clamp(max=MOST_LOGIT).exp(), self.sizes[:-1])

@@ -207,7 +207,10 @@ def _measure(model: Path, extent: _Extent, folder: Path, *, through_server: bool
         counts = (tally.shown[label], tally.found[label], tally.wrong[label])
         table.add_row(label, *map(str, counts), "-" if isnan(precision[label]) else f"{precision[label]:.2f}")
     Console().print(table)
-    figures = [frame_figure(mean_precision(precision), extent.frames), *clip_figures(tally)]
+    figures = [
+        frame_figure(mean_precision({label: precision[label] for label in PRODUCTS}), extent.frames),
+        *clip_figures(tally),
+    ]
     figures += [disturbed_figure(name, result) for name, result in after.items()]
     for figure in figures:
         say(str(figure))
