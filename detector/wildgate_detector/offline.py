@@ -49,11 +49,14 @@ class Detector:
     def __init__(self, model: Path, threads: int = 1) -> None:
         self.session = open_session(model, threads)
         _, frames, self.side = self.session.get_inputs()[0].shape[:3]
-        self.window = frames if isinstance(frames, int) else AT_ONCE
+        self.window = frames if isinstance(frames, int) else None
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Detect in letterboxed frames [n, side, side, 3]; returns [n, K, 6]."""
-        windows = in_windows(frames, self.window)
+        if self.window:
+            windows = list(in_windows(frames, self.window))
+        else:
+            windows = [frames[first : first + AT_ONCE] for first in range(0, len(frames), AT_ONCE)]
         rows = [self.session.run(None, {"FRAMES": window[None]})[0][0] for window in windows]
         detections: NDArray[np.float32] = np.concatenate(rows)[: len(frames)].astype(np.float32)
         return detections
