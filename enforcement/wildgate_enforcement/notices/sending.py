@@ -84,9 +84,18 @@ class NoticeSender:
         secrets = [secret.get_secret_value() for secret in endpoint.secrets]
         headers = signed_headers(secrets, message_id, body, self._now())
         network = CheckedNetwork(self._config)
-        ending = asyncio.get_running_loop().call_later(self._timeout_s, network.end)
+        late = False
+
+        def end() -> None:
+            nonlocal late
+            late = True
+            network.end()
+
+        ending = asyncio.get_running_loop().call_later(self._timeout_s, end)
         try:
-            return await asyncio.to_thread(self._post, endpoint.url, body.encode(), headers, network)
+            outcome = await asyncio.to_thread(self._post, endpoint.url, body.encode(), headers, network)
+            # The head of an answer that was cut off by then may look like a whole one.
+            return RetryLater("the platform does not answer in time") if late else outcome
         finally:
             ending.cancel()
             network.end()  # for a thread that a cancelled caller leaves behind
