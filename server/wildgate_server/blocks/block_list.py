@@ -166,9 +166,13 @@ class BlockList:
     def by_digest(self, digests: Iterable[str]) -> pb.Block | None:
         """The entry in force that has one of the digests."""
         for digest in digests:
-            for number in self._digests.get(digest_key(digest), ()):
-                if block := self.block(number):
-                    return block
+            numbers: tuple[int, ...] = ()
+            # Again where entries were replaced meanwhile.
+            while (now := self._digests.get(digest_key(digest), ())) != numbers:
+                numbers = now
+                for number in numbers:
+                    if block := self.block(number):
+                        return block
         return None
 
     def near_full(self, codes: Codes, distance: int) -> Near:
@@ -201,6 +205,20 @@ class BlockList:
     async def put(self, blocks: Sequence[pb.Block]) -> int:
         """Adds checked entries, or replaces those with their ids; the position of the last one. Raises OSError."""
         return await self._run(lambda: self._change([pb.BlockRecord(put=block) for block in blocks]))
+
+    async def change(self, block_id: str, changed: Callable[[pb.Block], pb.Block]) -> pb.Block | None:
+        """Replaces an entry by what `changed` makes of it, with no change in between; None if there is none.
+
+        Raises OSError, and what `changed` raises; nothing is changed then.
+        """
+
+        def change() -> pb.Block | None:
+            if block := self.get(block_id):
+                block = changed(block)
+                self._change([pb.BlockRecord(put=block)])
+            return block
+
+        return await self._run(change)
 
     async def remove(self, ids: Sequence[str], removed_by: str) -> list[str]:
         """Removes entries; the ids of those that there were. Raises OSError."""
@@ -299,25 +317,27 @@ class BlockList:
     def _apply(self, places: Sequence[int], records: Sequence[pb.BlockRecord]) -> None:
         full: list[tuple[int, int, bytes]] = []
         regions: list[tuple[int, int, bytes]] = []
+        first = len(self._places)
         self._in_file += len(records)
-        for place, record in zip(places, records, strict=True):
-            number = len(self._places)
+        self._places.extend(places)
+        for number, record in enumerate(records, first):
+            self._positions.append(record.position)
+            for digest in record.put.digests:
+                key = digest_key(digest)
+                self._digests[key] = (number, *self._digests.get(key, ()))
+            for at, frame in enumerate(record.put.fingerprint.frames):
+                if frame.quality >= MIN_QUALITY:
+                    full.append((number, at, frame.hashes[0]))
+                    regions += ((number, at, each) for each in frame.hashes[1:])
+        self._full.add(full)
+        self._regions.add(regions)
+        # Only then are those that they replace taken out of force: an entry that is changed blocks all the while.
+        for number, record in enumerate(records, first):
             self._retire(record.put.id or record.removed.id)
             self._ids[record.put.id or record.removed.id] = number
-            self._places.append(place)
-            self._positions.append(record.position)
             if record.HasField("put"):
                 self._entries += 1
                 self._count_digests(record.put, 1)
-                for digest in record.put.digests:
-                    key = digest_key(digest)
-                    self._digests[key] = (number, *self._digests.get(key, ()))
-                for at, frame in enumerate(record.put.fingerprint.frames):
-                    if frame.quality >= MIN_QUALITY:
-                        full.append((number, at, frame.hashes[0]))
-                        regions += ((number, at, each) for each in frame.hashes[1:])
-        self._full.add(full)
-        self._regions.add(regions)
         if records:  # last: what has a position is in force
             self._position = records[-1].position
 

@@ -65,6 +65,17 @@ async def test_an_entry_put_again_is_replaced(blocks: BlockList) -> None:
     assert blocks.by_digest([SHA256]).id == "a"
 
 
+async def test_put_again_an_entry_blocks_all_the_while(blocks: BlockList) -> None:
+    entries = [block("a", ONE, [BLAKE3]), *(block(f"{at}", video(RANDOM, 1), [SHA256]) for at in range(3000))]
+    await blocks.put(entries)
+    for _ in range(3):
+        again = asyncio.create_task(blocks.put(entries))
+        while not again.done():
+            assert set(await asyncio.to_thread(found, blocks)) == {"a"}
+            assert blocks.by_digest([BLAKE3])
+    assert blocks.entries == len(entries)
+
+
 async def test_disabled_and_over_it_blocks_nothing_and_stays_on_the_list(blocks: BlockList, clock: Clock) -> None:
     await blocks.put([block("a", ONE, [BLAKE3], expires_ms=1_000_500), block("b", OTHER, disabled=True)])
     assert (found(blocks), found(blocks, OTHER)) == (["a"], [])
