@@ -47,8 +47,12 @@ _LEVEL: Final = 2.0 * sum(_LUMINANCE)
 _BORDER_LEVELS: Final = 5.0
 """A line of pixels is border where none differs from their mean by more grey levels, in all frames. What compression
 leaves of a bar is 1 to 3."""
-_SHARP_LEVELS, _SHARP_SHARE = 5.0, 0.02
-"""A line is more than a blur where this share of its second differences is larger. In a blurred fill few are."""
+_EDGE_LEVELS, _EDGE_SHARE = 4.0, 0.2
+"""A line is an edge where this share of it differs by more levels from the lines beside it, each half. A blurred fill
+has no edges in it, and one around the picture."""
+_MOST_ROUGH, _ROUGHER = 0.05, 0.02
+"""Such differences in a fill, at most: what compression leaves, and marks of the app. And by how much they may be more
+than along the other axis, for a fill is seldom along both."""
 _LEAST_FILL: Final = 0.08
 """Of a side, that a blurred fill takes at either end, at least."""
 _LEAST_SHARE: Final = 0.2
@@ -181,8 +185,11 @@ def _without_borders(
     new_high = _cut(g, _varied(g, rows, wide, pairs), high, single)
     new_wide = _cut(g, _varied(g, columns, new_high, single), wide, pairs)
     new_high = _cut(g, _varied(g, rows, new_wide, pairs), new_high, single)
-    sharp_high = _alike(g, new_high, _cut(g, _sharp(g, brightest, new_wide, pairs), new_high, single))
-    sharp_wide = _alike(g, new_wide, _cut(g, _sharp(g, columns[0], sharp_high, single), new_wide, pairs))
+    mean = _mean(g, luma, seen, frames, side)
+    x, y = _Axis(wide, new_wide, pairs), _Axis(high, new_high, single)
+    vertical = _unfilled(g, mean, y, x)
+    horizontal = _unfilled(g, g("Transpose", mean, perm=[0, 2, 1]), x, y)
+    sharp_high, sharp_wide = _without_fill(g, y, vertical, horizontal), _without_fill(g, x, horizontal, vertical)
 
     def own(axis: _Extent, before: _Extent, after: _Extent) -> _Extent:
         """Of each picture: each edge moves by what is border there, in pictures that lie where all do."""
@@ -213,20 +220,74 @@ def _varied(g: Nodes, lines: tuple[str, ...], within: _Extent, others: _Cells) -
     return g.flag("Greater", apart, g.constant(_BORDER_LEVELS * _LEVEL))
 
 
-def _sharp(g: Nodes, lines: str, within: _Extent, others: _Cells) -> str:
-    """1 for the lines that have more than a blur in them `within` the other axis' extent, by second differences."""
-    inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
+def _mean(g: Nodes, luma: str, seen: str, frames: int, side: int) -> str:
+    """Of all pictures of a window, [b, S, S / 2]: what moves is blurred there, and what stays is not."""
+    weights = g("Div", seen, g("Max", g("ReduceSum", seen, g.shape(1), keepdims=1), g.constant(1)))
+    weights = g("Reshape", weights, g.shape(-1, 1, frames))
+    mean = g("MatMul", weights, g("Reshape", luma, g.shape(-1, frames, side * side // 2)))
+    return g("Reshape", mean, g.shape(-1, side, side // 2))
 
-    def from_(start: int, tensor: str, axis: int) -> str:
-        return g("Slice", tensor, g.shape(start), g.shape(start + others.count - 2), g.shape(axis))
 
-    sides = g("Add", from_(0, lines, 2), from_(2, lines, 2))
-    bent = g("Abs", g("Sub", sides, g("Mul", from_(1, lines, 2), g.constant(2))))
-    bent = g.flag("Greater", bent, g.constant(_SHARP_LEVELS * _LEVEL))
-    inner = g("Mul", from_(0, inside, 1), from_(2, inside, 1))
-    count = g("ReduceSum", inner, g.shape(1, 2), keepdims=0)
-    most = g("Mul", g("Reshape", count, g.shape(-1, 1)), g.constant(_SHARP_SHARE))
-    return g.flag("Greater", g("Squeeze", g("MatMul", bent, inner), g.shape(2)), most)
+@dataclass(frozen=True)
+class _Axis:
+    """Of the picture that all frames of a window share: the `whole`, and what is left of it without borders."""
+
+    whole: _Extent
+    trimmed: _Extent
+    cells: _Cells
+
+
+@dataclass(frozen=True)
+class _Unfilled:
+    """What of an axis may be no blurred fill, and how rough the fill is then: [b, 1]; over 1 if there is none."""
+
+    extent: _Extent
+    roughness: str
+
+
+def _unfilled(g: Nodes, picture: str, along: _Axis, across: _Axis) -> _Unfilled:
+    """`picture` is [b, cells of `along`, cells of `across`]."""
+    cells, others, trimmed = along.cells, across.cells, along.trimmed
+    inside = g("Reshape", _inside(g, across.trimmed, others), g.shape(-1, others.count, 1))
+    before, at, after = (
+        g("Slice", picture, g.shape(start), g.shape(start + cells.count - 2), g.shape(1)) for start in range(3)
+    )
+    bent = g("Abs", g("Sub", g("Add", before, after), g("Mul", at, g.constant(2))))
+    bent = g("MatMul", g.flag("Greater", bent, g.constant(_EDGE_LEVELS * _LEVEL)), inside)
+    share = g("Div", bent, g("Max", g("ReduceSum", inside, g.shape(1), keepdims=1), g.constant(1)))
+    share = g("Pad", g("Squeeze", share, g.shape(2)), g.shape(0, 1, 0, 1))
+    least = g("Mul", g("Sub", trimmed.end, trimmed.start), g.constant(_LEAST_FILL))
+    inner = _inside(g, _shorter(g, trimmed, least), cells)
+    part = _cut(g, g("Mul", g.flag("GreaterOrEqual", share, g.constant(_EDGE_SHARE)), inner), trimmed, cells)
+    # A fill takes as much at both ends, of which some may be as uniform as a border.
+    whole = along.whole
+    part = _shorter(g, whole, g("Min", g("Sub", part.start, whole.start), g("Sub", whole.end, part.end)))
+    part = _Extent(g("Max", part.start, trimmed.start), g("Min", part.end, trimmed.end))
+    shorter = g("Sub", g("Sub", trimmed.end, trimmed.start), g("Sub", part.end, part.start))
+    there = g.flag("Greater", shorter, g.constant(0))
+    # The outermost lines differ from what is no picture.
+    filled = _inside(g, _shorter(g, trimmed, g.constant(cells.pixels)), cells)
+    filled = g("Mul", filled, g("Sub", g.constant(1), _inside(g, part, cells)))
+    lines = g("Max", g("ReduceSum", filled, g.shape(1), keepdims=1), g.constant(1))
+    rough = g("Div", g("ReduceSum", g("Mul", share, filled), g.shape(1), keepdims=1), lines)
+    # The first line that differs is the fill's own last one.
+    part = _shorter(g, part, g("Mul", there, g.constant(cells.pixels)))
+    return _Unfilled(part, g("Add", rough, g("Mul", g("Sub", g.constant(1), there), g.constant(2))))
+
+
+def _without_fill(g: Nodes, axis: _Axis, own: _Unfilled, other: _Unfilled) -> _Extent:
+    """What is left of an axis without its fill; all where that is rough, or rougher than along the `other` axis."""
+    blurred = g("LessOrEqual", own.roughness, g.constant(_MOST_ROUGH))
+    less = g("LessOrEqual", g("Sub", own.roughness, other.roughness), g.constant(_ROUGHER))
+    is_fill = g("And", blurred, less)
+    return _Extent(
+        g("Where", is_fill, own.extent.start, axis.trimmed.start), g("Where", is_fill, own.extent.end, axis.trimmed.end)
+    )
+
+
+def _shorter(g: Nodes, extent: _Extent, pixels: str) -> _Extent:
+    """Less so many at either end."""
+    return _Extent(g("Add", extent.start, pixels), g("Sub", extent.end, pixels))
 
 
 def _cut(g: Nodes, kept: str, along: _Extent, cells: _Cells) -> _Extent:
