@@ -50,9 +50,8 @@ leaves of a bar is 1 to 3."""
 _EDGE_LEVELS, _EDGE_SHARE = 4.0, 0.2
 """A line is an edge where this share of it differs by more levels from the lines beside it, each half. A blurred fill
 has no edges in it, and one around the picture."""
-_MOST_ROUGH, _ROUGHER = 0.05, 0.02
-"""Such differences in a fill, at most: what compression leaves, and marks of the app. And by how much they may be more
-than along the other axis, for a fill is seldom along both."""
+_MOST_ROUGH: Final = 0.03
+"""Such differences in a fill, at most: what compression leaves, and marks of the app."""
 _LEAST_FILL: Final = 0.08
 """Of a side, that a blurred fill takes at either end, at least."""
 _LEAST_SHARE: Final = 0.2
@@ -278,7 +277,7 @@ def _unfilled(g: Nodes, picture: str, along: _Axis, across: _Axis) -> _Unfilled:
 def _without_fill(g: Nodes, axis: _Axis, own: _Unfilled, other: _Unfilled) -> _Extent:
     """What is left of an axis without its fill; all where that is rough, or rougher than along the `other` axis."""
     blurred = g("LessOrEqual", own.roughness, g.constant(_MOST_ROUGH))
-    less = g("LessOrEqual", g("Sub", own.roughness, other.roughness), g.constant(_ROUGHER))
+    less = g("LessOrEqual", own.roughness, other.roughness)
     is_fill = g("And", blurred, less)
     return _Extent(
         g("Where", is_fill, own.extent.start, axis.trimmed.start), g("Where", is_fill, own.extent.end, axis.trimmed.end)

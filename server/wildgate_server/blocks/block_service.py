@@ -141,7 +141,7 @@ class BlockService(BlockServiceServicer):
         if not 0 < len(given) <= _MAX_ADDED:
             raise InvalidRequest(f"{len(given)} entries at once, not 1 to {_MAX_ADDED}", field="blocks")
         now_ms = int(time() * 1e3)
-        blocks = [checked_block(block, now_ms) for block in given]
+        blocks = await asyncio.to_thread(_checked, given, now_ms)
         position = await self._written(self._blocks.put(blocks))
         return pb.AddBlocksResponse(ids=[block.id for block in blocks], position=position)
 
@@ -217,9 +217,25 @@ async def video_block(request: pb.AddVideoRequest, fingerprinted: FingerprintedV
     block = pb.Block()
     block.CopyFrom(request.block)
     block.MergeFrom(await fingerprinted(content))
-    sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
-    block.digests.extend((f"blake3:{blake3(content).hexdigest()}", f"sha256:{sha256}"))
+    block.digests.extend(await asyncio.to_thread(_digests, content))
     return block
+
+
+def _digests(content: bytes) -> tuple[str, str]:
+    return f"blake3:{blake3(content).hexdigest()}", f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _checked(given: Sequence[pb.Block], now_ms: int) -> list[pb.Block]:
+    checked = []
+    for place, block in enumerate(given, 1):
+        try:
+            checked.append(checked_block(block, now_ms))
+        except InvalidRequest as error:
+            if len(given) == 1:
+                raise
+            which = f"entry {place} of {len(given)}"
+            raise InvalidRequest(f"{which}, {block.id[:128]!r}: {error}", field=error.field) from error
+    return checked
 
 
 def _not_found(block_id: str) -> BlockNotFound:

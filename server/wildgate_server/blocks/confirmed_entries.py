@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,7 @@ import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.admission import Admission
-from wildgate_server.blocks.dense import Fingerprinter, look_densely
+from wildgate_server.blocks.dense import ConfirmedVideo, Fingerprinter, look_densely
 from wildgate_server.blocks.entries import fingerprint_message
 from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.media.sampled_video import SampledTrack
@@ -51,11 +52,15 @@ class ConfirmedEntries:
             software = any(self.needs_cpu_decoder(track) for track in video.tracks)
             decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
             seen = await look_densely(video, self.triton, decoder, deadline)
-        return pb.Block(
-            fingerprint=fingerprint_message(seen.fingerprint),
-            descriptors=seen.original.encode(),
-            kept_frames=[pb.KeptFrame(time_s=at, jpeg=_small_jpeg(picture)) for at, picture in _evenly(seen.pictures)],
-        )
+        return await asyncio.to_thread(_entry, seen)
+
+
+def _entry(seen: ConfirmedVideo) -> pb.Block:
+    return pb.Block(
+        fingerprint=fingerprint_message(seen.fingerprint),
+        descriptors=seen.original.encode(),
+        kept_frames=[pb.KeptFrame(time_s=at, jpeg=_small_jpeg(picture)) for at, picture in _evenly(seen.pictures)],
+    )
 
 
 def _evenly(pictures: Sequence[tuple[float, Picture]]) -> list[tuple[float, Picture]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from time import monotonic
@@ -86,11 +87,15 @@ async def look_densely(video: SampledVideo, triton: Fingerprinter, decoder: str,
             seen += await _look(track, window, triton, decoder, deadline)
     if not seen:
         raise CorruptVideo("no frame can be decoded", field="source")
+    duration_s = max(track.last_s - track.first_s for track in video.tracks)
+    return await asyncio.to_thread(_kept, seen, duration_s)
+
+
+def _kept(seen: Sequence[_SeenFrame], duration_s: float) -> ConfirmedVideo:
     by_frame = {(frame.track, frame.time_s): frame for frame in seen if frame.fingerprints[0].quality >= MIN_QUALITY}
     kept = [
         by_frame[one.track, one.time_s] for one in without_repeats(frame.fingerprints[0] for frame in by_frame.values())
     ]
-    duration_s = max(track.last_s - track.first_s for track in video.tracks)
     return ConfirmedVideo(
         VideoFingerprint(tuple(one for frame in kept for one in frame.fingerprints), duration_s),
         Original.of(OriginalFrame(frame.track, frame.time_s, keypoints_of(frame.picture)) for frame in kept),
@@ -122,9 +127,7 @@ async def _look(
     boxes = {place: Letterbox.of(int(sizes[0, place, 0]), int(sizes[0, place, 1]), side) for place in there}
     found: dict[int, list[FrameFingerprint]] = {place: [] for place in there}
     for mirrored, crop in product((False, True), _CROPS):
-        made = frames.copy()
-        for place, box in boxes.items():
-            box.crop(made[0, place])[:] = _changed(box.crop(frames[0, place]), mirrored, crop)
+        made = await asyncio.to_thread(_made, frames, boxes, mirrored, crop)
         hashes, quality = await triton.fingerprint(made, sizes, max(deadline - monotonic(), 0.001))
         for place in there:
             found[place].append(
@@ -134,6 +137,13 @@ async def _look(
         _SeenFrame(track.number, window.times_s[place], boxes[place].crop(frames[0, place]), tuple(found[place]))
         for place in there
     ]
+
+
+def _made(frames: Frames, boxes: Mapping[int, Letterbox], mirrored: bool, crop: float) -> Frames:
+    made = frames.copy()
+    for place, box in boxes.items():
+        box.crop(made[0, place])[:] = _changed(box.crop(frames[0, place]), mirrored, crop)
+    return made
 
 
 def _changed(picture: Picture, mirrored: bool, crop: float) -> Picture:
