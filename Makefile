@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	&& echo $$python && break; done || echo python3)
 BIN := $(VENV)/bin
 MEDIA ?= media
-PROTOS := proto/wildgate_proto/v1/scoring.proto proto/wildgate_proto/v1/blocks.proto
+PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches evaluate detector samples engines gpu-report clean
