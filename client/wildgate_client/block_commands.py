@@ -128,7 +128,7 @@ def import_file(
                 async with BlocksClient(server, _OPTIONS) as client:
                     async for added in client.import_blocks(read_blocks(opened, form, source or file.name)):
                         count += len(added.ids)
-        except (OSError, UnicodeDecodeError, BadLine, ScoringError) as error:
+        except (OSError, UnicodeError, BadLine, ScoringError) as error:
             raise _Failed(f"{file}: {error}; {count} entries were added") from error
         print(f"{count} entries")
 
@@ -194,7 +194,7 @@ class _Failed(Exception):
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except (ScoringError, _Failed, OSError) as error:
+    except (ScoringError, _Failed, OSError, UnicodeError) as error:
         print(f"wildgate blocks: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -221,6 +221,8 @@ def _print_matches(verdict: Verdict) -> None:
     print(f"{verdict.action}; the list is {check.state}, up to change {check.position}; looked for {asked}")
     for match in verdict.block_matches:
         about = ", ".join(filter(None, (match.label, match.reason, match.source)))
+        # Others' texts; what controls a terminal is not for it.
+        about = "".join(each if each.isprintable() else "?" for each in about)
         print(f"{match.action} {match.kind} {match.block_id} ({about or 'no particulars'})")
         if match.frames:
             print(f"  {len(match.frames)} frames, {match.share:.0%} of those that can match", end="")

@@ -25,7 +25,7 @@ import structlog
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.block_log import BlockLog
-from wildgate_server.blocks.entries import digest_key, in_force
+from wildgate_server.blocks.entries import completed_block, digest_key, in_force
 from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY
 from wildgate_server.blocks.near_hashes import Codes, NearHashes, Neighbours, Numbers
 
@@ -204,7 +204,12 @@ class BlockList:
 
     async def put(self, blocks: Sequence[pb.Block]) -> int:
         """Adds checked entries, or replaces those with their ids; the position of the last one. Raises OSError."""
-        return await self._run(lambda: self._change([pb.BlockRecord(put=block) for block in blocks]))
+
+        def completed(block: pb.Block) -> pb.Block:
+            before = self.get(block.id)
+            return completed_block(block, before) if before else block
+
+        return await self._run(lambda: self._change([pb.BlockRecord(put=completed(block)) for block in blocks]))
 
     async def change(self, block_id: str, changed: Callable[[pb.Block], pb.Block]) -> pb.Block | None:
         """Replaces an entry by what `changed` makes of it, with no change in between; None if there is none.
