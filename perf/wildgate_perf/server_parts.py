@@ -14,7 +14,7 @@ from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.confirmation import CandidateFrame, Confirmation, confirm
-from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely
+from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely, with_usual_looks
 from wildgate_server.blocks.fingerprint import (
     HASH_BYTES,
     MIN_QUALITY,
@@ -99,6 +99,7 @@ __all__ = [
     "read_fingerprint",
     "resemblances",
     "sampling_workers",
+    "with_usual_looks",
     "without_repeats",
 ]
 

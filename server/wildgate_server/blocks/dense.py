@@ -28,7 +28,7 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, Sample
 from wildgate_server.sampling.sampling_config import SamplingConfig
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["ConfirmedVideo", "Fingerprinter", "dense_config", "look_densely"]
+__all__ = ["ConfirmedVideo", "Fingerprinter", "dense_config", "look_densely", "with_usual_looks"]
 
 _GAP_S = 0.25
 _MOST_FRAMES = 720  # three minutes; what is longer is looked at less densely
@@ -75,8 +75,18 @@ def dense_config(config: SamplingConfig) -> SamplingConfig:
     )
 
 
+def with_usual_looks(dense: SampledVideo, usual: SampledVideo) -> SampledVideo:
+    """A densely sampled video with those frames, too, that are looked at of any upload.
+
+    The first is among these, which dense looks need not have, and with which copies begin.
+    """
+    windows = {track.number: track.windows for track in usual.tracks}
+    tracks = (replace(track, windows=windows.get(track.number, ()) + track.windows) for track in dense.tracks)
+    return replace(dense, tracks=tuple(tracks))
+
+
 async def look_densely(video: SampledVideo, triton: Fingerprinter, decoder: str, deadline: float) -> ConfirmedVideo:
-    """Has every window of a video, sampled by `dense_config`, decoded by the model `decoder` and fingerprinted.
+    """Has every window of a video, sampled as it is to be, decoded by the model `decoder` and fingerprinted.
 
     Plain frames are left out: of a video that has no others, no fingerprint is left. Raises CorruptVideo where no frame
     can be decoded, BackendUnavailable, DeadlineExceeded; `deadline` is monotonic seconds.

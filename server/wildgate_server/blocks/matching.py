@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
-from wildgate_server.blocks.block_list import BlockList, Near
+from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
+from wildgate_server.blocks.listed_hashes import Near
 from wildgate_server.blocks.near_hashes import Codes
 from wildgate_server.policy import BlockRules
 
