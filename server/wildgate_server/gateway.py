@@ -113,6 +113,7 @@ class Gateway:
                 sources=Sources(settings.source),
                 admission=self._admission,
                 sampling=dense_sampling,
+                usual=sampling,
                 triton=triton,
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,

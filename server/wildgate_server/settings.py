@@ -60,7 +60,7 @@ class ServerSettings(BaseSettings):
             "backend.target": "triton",
             "backend.model-repository": "model-repository",
             "source.file-roots": "file-root",
-            "blocks.directory": "blocks",
+            "blocks.directory": "block-list",
         },
         use_attribute_docstrings=True,
     )
