@@ -115,8 +115,8 @@ class ScoringService:
 
     def _scoring(self, request: Received, deadline: float) -> Coroutine[Any, Any, Answer]:
         message = request.message
-        if request.is_malformed:
-            raise InvalidRequest("the message is not an encoded ScoreRequest")
+        if request.fault is not None:
+            raise request.fault
         evidence = message.max_evidence_frames
         if not 0 <= evidence <= _MAX_EVIDENCE_FRAMES:
             raise InvalidRequest(
