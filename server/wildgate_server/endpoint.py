@@ -12,19 +12,34 @@ from prometheus_client import start_http_server
 from pydantic import Field
 
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
+from wildgate_server.admission import AdmissionSettings
+from wildgate_server.arrivals import Arrivals
 from wildgate_server.blocks.block_service import BLOCK_SERVICE
 from wildgate_server.config_section import ConfigSection, HostPort
 from wildgate_server.errors import StartError
-from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.interceptor import CallInterceptor, ErrorInterceptor
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
 
 __all__ = ["EndpointSettings", "grpc_server", "listen", "metrics_server"]
 
-_MESSAGE_SLACK_BYTES = 1 << 20  # what a request holds besides the video
-_CONTROL_CALLS = 64  # health checks, reflection and idle streams
-_MIN_PING_INTERVAL_MS = 30_000  # the client pings a quiet connection every minute
+_BESIDES_BYTES = 64 << 10  # besides the video; one that is larger by less is refused in our own words
+_FEWEST_ARRIVALS = 4
+_MAX_CONNECTIONS = 4096
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    # A compressed message is taken as it comes, and refused as no request: 127 KB may be 128 MB.
+    ("grpc.per_message_decompression", 0),
+    ("grpc.http2.bdp_probe", 0),  # what nobody has asked for yet comes in by 64 KB, whatever the network could take
+    ("grpc.max_concurrent_streams", 128),  # of one connection
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),  # the client pings a quiet connection every minute
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # also for HTTP/2's first frame
+    ("grpc.max_connection_idle_ms", 300_000),
+]
 
 
 class EndpointSettings(ConfigSection):
@@ -34,6 +49,8 @@ class EndpointSettings(ConfigSection):
     """gRPC address; port 0 takes a free one."""
     metrics: HostPort | None = None
     """Where Prometheus metrics are served over HTTP; nowhere by default."""
+    max_connections: int = Field(_MAX_CONNECTIONS, ge=1)
+    """Connections at once; one more is closed at once."""
     drain_s: float = Field(20.0, gt=0)
     """How long work under way may take to finish after SIGTERM."""
 
@@ -43,22 +60,28 @@ def grpc_server(
     readiness: Readiness,
     *,
     blocks: BlockServiceServicer | None = None,
-    max_in_flight: int,
+    limits: AdmissionSettings,
     max_video_bytes: int,
+    max_connections: int = _MAX_CONNECTIONS,
 ) -> grpc.aio.Server:
     """The server with all its services, not listening yet; those of scoring and of the list of blocks if given."""
+    largest = max_video_bytes + _BESIDES_BYTES
+    calls = CallInterceptor(
+        Arrivals(max(_FEWEST_ARRIVALS, (limits.max_arriving_mb << 20) // largest)),
+        arrival_timeout_s=limits.arrival_timeout_s,
+        answer_timeout_s=limits.answer_timeout_s,
+        aside=(_HEALTH,),
+        room_aside=Arrivals(_FEWEST_ARRIVALS),
+    )
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE)],
-        # A message is in memory before admission can refuse it politely: past this many, gRPC refuses it unread.
-        maximum_concurrent_rpcs=2 * max_in_flight + _CONTROL_CALLS,
+        interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME), calls],
         options=[
-            # Twice, so that a video that is too large is refused in our own words; only past that by gRPC's.
-            ("grpc.max_receive_message_length", 2 * max_video_bytes + _MESSAGE_SLACK_BYTES),
-            ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            *_OPTIONS,
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_allowed_incoming_connections", max_connections),
         ],
     )
-    names = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+    names = [_HEALTH, reflection.SERVICE_NAME]
     if service is not None:
         service.join(server)
         names.append(SERVICE_NAME)

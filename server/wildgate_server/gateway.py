@@ -147,7 +147,8 @@ class Gateway:
             ScoringService(self.pipeline, self._admission, metrics, settings.admission),
             self.readiness,
             blocks=self.block_service,
-            max_in_flight=settings.admission.max_in_flight,
+            limits=settings.admission,
+            max_connections=settings.endpoint.max_connections,
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
