@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
@@ -22,11 +24,14 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
 
-__all__ = ["EndpointSettings", "grpc_server", "listen", "metrics_server"]
+__all__ = ["EndpointSettings", "connections_within", "grpc_server", "health_server", "listen", "metrics_server"]
+
+_log = structlog.get_logger()
 
 _BESIDES_BYTES = 64 << 10  # besides the video; one that is larger by less is refused in our own words
 _FEWEST_ARRIVALS = 4
 _MAX_CONNECTIONS = 4096
+_OTHER_DESCRIPTORS = 512  # workers, Triton, files, the cache
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
@@ -49,6 +54,8 @@ class EndpointSettings(ConfigSection):
     """gRPC address; port 0 takes a free one."""
     metrics: HostPort | None = None
     """Where Prometheus metrics are served over HTTP; nowhere by default."""
+    health: HostPort | None = None
+    """Where health is answered as well, and nothing else: for probes, with connections of its own."""
     max_connections: int = Field(_MAX_CONNECTIONS, ge=1)
     """Connections at once; one more is closed at once."""
     drain_s: float = Field(20.0, gt=0)
@@ -78,7 +85,7 @@ def grpc_server(
         options=[
             *_OPTIONS,
             ("grpc.max_receive_message_length", largest),
-            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.max_allowed_incoming_connections", connections_within(max_connections)),
         ],
     )
     names = [_HEALTH, reflection.SERVICE_NAME]
@@ -91,6 +98,29 @@ def grpc_server(
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
     reflection.enable_server_reflection(names, server)
     return server
+
+
+def health_server(readiness: Readiness) -> grpc.aio.Server:
+    """A server that tells health alone, in small messages over few connections, not listening yet."""
+    options = [*_OPTIONS, ("grpc.max_receive_message_length", 4096), ("grpc.max_allowed_incoming_connections", 64)]
+    server = grpc.aio.server(options=options)
+    health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
+    return server
+
+
+def connections_within(wanted: int) -> int:
+    """Has the process open as many files as it may, and returns how many connections of `wanted` that allows.
+
+    1,024, which is usual, are spent by as many callers that say nothing.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_DESCRIPTORS
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        _log.warning("connections_bounded_by_descriptors", wanted=wanted, limit=soft)
+    return max(1, min(wanted, soft - _OTHER_DESCRIPTORS))
 
 
 def listen(server: grpc.aio.Server, address: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -17,7 +19,7 @@ from grpc_status import rpc_status
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission, AdmissionSettings
-from wildgate_server.endpoint import grpc_server
+from wildgate_server.endpoint import grpc_server, health_server, listen
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
@@ -43,11 +45,11 @@ async def ready() -> bool:
 
 
 @asynccontextmanager
-async def front(**limits: float) -> AsyncIterator[Front]:
+async def front(*, max_connections: int = 100, **limits: float) -> AsyncIterator[Front]:
     settings = AdmissionSettings(**{"max_arriving_mb": 1, "stream_concurrency": ANSWERS_AT_ONCE, **limits})
     pipeline, admission, readiness = FakePipeline(), Admission(settings), Readiness((SERVICE_NAME,), ready)
     service = ScoringService(pipeline, admission, Metrics(), settings)
-    server = grpc_server(service, readiness, limits=settings, max_video_bytes=4 * MB)
+    server = grpc_server(service, readiness, limits=settings, max_video_bytes=4 * MB, max_connections=max_connections)
     await readiness.update()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -122,7 +124,7 @@ async def test_who_does_not_take_its_answers_gets_no_more_of_them_and_loses_its_
                 await asyncio.sleep(0.01)  # all are scored, and hold their places until their answers are taken
             await served.admission.drained()
         await assert_serves(served)
-        assert len(served.pipeline.calls) - 2 <= 2 * ANSWERS_AT_ONCE
+        assert len(served.pipeline.calls) < 5 * ANSWERS_AT_ONCE, "the network holds some, but it was sent without end"
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
 
@@ -195,3 +197,49 @@ async def test_one_connection_has_its_share_of_the_places_and_streams_alone() ->
         served.pipeline.held.set()
         for stream in streams:
             assert len([answer async for answer in stream]) == 8
+
+
+async def test_health_has_an_address_of_its_own_where_nothing_else_is_answered() -> None:
+    readiness = Readiness((SERVICE_NAME,), ready)
+    await readiness.update()
+    server = health_server(readiness)
+    address = listen(server, "127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await refusal(stub.Check(health_pb2.HealthCheckRequest(service="x" * 5000))))[0] is (
+            grpc.StatusCode.RESOURCE_EXHAUSTED
+        )
+        assert (await refusal(channel.unary_unary(SCORE)(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(("hard", "allowed"), [(5000, 4000), (2000, 1488), (300, 1)])
+def test_connections_are_as_many_as_the_process_may_have_files_open(hard: int, allowed: int) -> None:
+    """In a process of its own, whose limits cannot be raised again."""
+    program = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, {hard}), {hard}))
+from wildgate_server.endpoint import connections_within
+assert connections_within(4000) == {allowed}
+assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min({hard}, 4512)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+async def test_connections_past_the_limit_are_closed_at_once_and_those_within_stay() -> None:
+    async with front(max_connections=3) as served:
+        host, _, port = served.address.rpartition(":")
+        silent = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(PATIENCE_S):
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        for _, each in [*silent, (reader, writer)]:
+            each.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:  # until the server has noticed
+                with suppress(grpc.aio.AioRpcError):
+                    await assert_serves(served)
+                    break
