@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import resource
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
+from prometheus_client import make_wsgi_app
 from pydantic import Field
 
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
@@ -31,6 +36,7 @@ _log = structlog.get_logger()
 _BESIDES_BYTES = 64 << 10  # besides the video; one that is larger by less is refused in our own words
 _FEWEST_ARRIVALS = 4
 _MAX_CONNECTIONS = 4096
+_SCRAPES_AT_ONCE = 8
 _OTHER_DESCRIPTORS = 512  # workers, Triton, files, the cache
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _OPTIONS = [
@@ -132,14 +138,52 @@ def listen(server: grpc.aio.Server, address: str) -> str:
     return f"{address.rpartition(':')[0]}:{port}"
 
 
+class _MetricsHandler(WSGIRequestHandler):
+    timeout = 5.0  # without a byte
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Each scrape would be a line."""
+
+
+class _MetricsServer(ThreadingMixIn, WSGIServer):
+    """Answers few at once, and closes what is more."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._free = threading.BoundedSemaphore(_SCRAPES_AT_ONCE)
+        super().__init__((host, port), _MetricsHandler)
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer would ask the DNS for this host's name
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+
 @contextmanager
 def metrics_server(address: str, metrics: Metrics) -> Iterator[None]:
     """Serves the metrics as long as the context lasts. Raises StartError."""
     host, _, port = address.rpartition(":")
     try:
-        http, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
+        http = _MetricsServer(host.strip("[]"), int(port))
     except OSError as error:
         raise StartError(f"cannot serve metrics at {address}: {error}") from error
+    http.set_app(make_wsgi_app(metrics.registry))
+    thread = threading.Thread(target=http.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
         yield
     finally:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from grpc_status import rpc_status
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission, AdmissionSettings
-from wildgate_server.endpoint import grpc_server, health_server, listen
+from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
@@ -243,3 +246,23 @@ async def test_connections_past_the_limit_are_closed_at_once_and_those_within_st
                 with suppress(grpc.aio.AioRpcError):
                     await assert_serves(served)
                     break
+
+
+def test_metrics_are_scraped_by_few_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        address = ("127.0.0.1", held.getsockname()[1])
+    metrics = Metrics()
+    metrics.answered("ALLOW")
+    with metrics_server(f"127.0.0.1:{address[1]}", metrics):
+        before = threading.active_count()
+        silent = [socket.create_connection(address, PATIENCE_S) for _ in range(40)]
+        for each in silent[8:]:
+            with suppress(ConnectionError):
+                assert each.recv(1) == b""
+        assert threading.active_count() - before <= 8
+        for each in silent:
+            each.close()
+        answer = b""
+        while b"wildgate_videos_total" not in answer:  # the threads see that theirs are closed
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{address[1]}/metrics") as response:
+                answer = response.read()
