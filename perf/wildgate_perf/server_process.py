@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
-from wildgate_perf.server_parts import free_endpoints
+from wildgate_perf.server_parts import free_address
 
 _ROOT = Path(__file__).resolve().parents[2]
 MODEL_REPOSITORY = _ROOT / "model_repository"
@@ -53,7 +53,7 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
     given = {
         "backend__model_repository": MODEL_REPOSITORY,
         "backend__log_dir": folder / "triton",
-        "endpoint__metrics": free_endpoints().metrics,
+        "endpoint__metrics": free_address(),
         **settings,
     }
     log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
