@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_perf.server_parts import free_address
@@ -33,9 +35,13 @@ class ServerProcess:
     target: str
     mark: str
 
+    def processes(self) -> list[psutil.Process]:
+        """Those that live."""
+        return marked_processes(_MARK, self.mark)
+
     def cpu_times(self) -> CpuTimes:
         """Processor time that its processes (gateway, sampling workers, Triton and its stubs) have used, by kind."""
-        return read_cpu_times(marked_processes(_MARK, self.mark))
+        return read_cpu_times(self.processes())
 
 
 @contextmanager
