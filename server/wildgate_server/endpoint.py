@@ -35,6 +35,7 @@ _log = structlog.get_logger()
 
 _BESIDES_BYTES = 64 << 10  # besides the video; one that is larger by less is refused in our own words
 _FEWEST_ARRIVALS = 4
+_HEALTH_ARRIVALS = 8
 _MAX_CONNECTIONS = 4096
 _SCRAPES_AT_ONCE = 8
 _OTHER_DESCRIPTORS = 512  # workers, Triton, files, the cache
@@ -84,7 +85,7 @@ def grpc_server(
         arrival_timeout_s=limits.arrival_timeout_s,
         answer_timeout_s=limits.answer_timeout_s,
         aside=(_HEALTH,),
-        room_aside=Arrivals(_FEWEST_ARRIVALS),
+        room_aside=Arrivals(_HEALTH_ARRIVALS),
     )
     server = grpc.aio.server(
         interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME), calls],

@@ -25,6 +25,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]]
 
+_ASIDE_S = 1.0  # how long a message may take that is small and goes before all others
 _LEAST_TIME_S = 0.001  # nothing is answered in less
 
 
@@ -82,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     On the wire a unary call looks the same. Its message has to arrive, and its answer to be taken, in time. What the
     handler of a stream is given waits for each message, as long as it may take, and raises as `Arrivals.read` does.
     Connections that keep giving up calls are refused unread. `aside` are the services that have `room_aside` of their
-    own, and whose calls may be given up.
+    own, whose messages are small and have to arrive at once, and whose calls may be given up.
     """
 
     def __init__(
@@ -110,7 +111,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return None
         is_aside = handler_call_details.method.startswith(self._aside)
         room = self._room_aside if is_aside else self._room
-        answer = self._of_stream(handler, room) if handler.request_streaming else self._of_message(handler, room)
+        timeout_s = min(self._arrival_timeout_s, _ASIDE_S) if is_aside else self._arrival_timeout_s
+        answer = (
+            self._of_stream(handler, room) if handler.request_streaming else self._of_message(handler, room, timeout_s)
+        )
 
         async def handle(requests: AsyncIterator[Any], context: Context) -> None:
             connection, started = context.peer(), monotonic()
@@ -140,12 +144,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _of_message(self, handler: _Handler, room: Arrivals) -> Any:
+    def _of_message(self, handler: _Handler, room: Arrivals, timeout_s: float) -> Any:
         method: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
 
         async def answer(requests: AsyncIterator[Any], context: Context) -> None:
             try:
-                request = await room.read(requests.__anext__, context.peer(), self._arrival_timeout_s)
+                request = await room.read(requests.__anext__, context.peer(), timeout_s)
             except StopAsyncIteration:
                 raise InvalidRequest("no message came") from None
             await self._write(method(request, context), context)
