@@ -21,7 +21,7 @@ from wildgate_server.blocks.setup import KnownBlocks, known_blocks
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
-from wildgate_server.endpoint import grpc_server, listen, metrics_server
+from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
 from wildgate_server.errors import SettingsConflict
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
@@ -152,7 +152,8 @@ class Gateway:
             self.readiness,
             access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
-            max_in_flight=settings.admission.max_in_flight,
+            limits=settings.admission,
+            max_connections=settings.endpoint.max_connections,
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
@@ -280,6 +281,11 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
                 async with asyncio.timeout(settings.blocks.wait_s):
                     await blocks.follower.caught_up.wait()
         await gateway.readiness.update()
+        if settings.endpoint.health:
+            probes = health_server(gateway.readiness)
+            listen(probes, settings.endpoint.health)
+            await probes.start()
+            stack.push_async_callback(probes.stop, None)
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)

@@ -1,7 +1,7 @@
 """The way of a video. Read this file first: it is the picture in README as code.
 
-    receive    `service`      a request comes over gRPC; its content is kept apart from its message
-    admit      `admission`    it gets a place, or is refused at once
+    admit      `admission`    a call gets a place, or is refused at once, with its message unread
+    receive    `service`      where `arrivals` has room the message is read; its content is kept apart from the rest
     identify   `source/`      content by its digest, before anything else; a file at a URI once it is sampled
     refuse     `blocking`     an exact copy of a blocked video, before anything else is done
     look up    `caching/`     an equal video is answered from the cache, or joins the scoring that is under way
