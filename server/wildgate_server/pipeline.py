@@ -9,9 +9,10 @@
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
     recognise  `blocking`     its fingerprint, new or kept with a verdict, is looked for on the list of blocks
+    hand over  `enforcement/` a REVIEW or BLOCK has a case, or is on disk until it can have one
     answer     `wire`         the verdict, with this request's own timings and reading
 
-`service` does the first two steps and the last, `ScoringPipeline` those in between; look and judge are in `scoring`.
+`service` does the first two steps and the last two, `ScoringPipeline` those between; look and judge are in `scoring`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from time import monotonic
 
+import structlog
 from blake3 import blake3
 
 from wildgate_server.blocking import Blocking, Findings
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
-from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached
-from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.enforcement.handoff import HandedOver
+from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached, WildgateError
+from wildgate_server.inference.evidence import EvidenceFrame, as_evidence, strongest
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
+from wildgate_server.policy import Action
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
 from wildgate_server.sampling.pool import SamplingPool
@@ -43,6 +48,8 @@ from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
 
 __all__ = ["Answer", "ReadCost", "ScoringPipeline"]
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Answer:
     `verdict` is encoded once, when it is made: the same bytes are cached, and answer every request for an equal video.
     `timings` are milliseconds. `read` is None where the verdict itself says what was read.
     `blocks` is what the list of blocks says, None where there is none; with `explained` the answer has the fingerprint.
+    `case_pictures` are for the case of a REVIEW or BLOCK, `case` is that case, once it is handed over.
     """
 
     verdict: bytes = field(repr=False)
@@ -70,6 +78,13 @@ class Answer:
     read: ReadCost | None = None
     blocks: Findings | None = None
     explained: bool = False
+    case_pictures: tuple[EvidenceFrame, ...] = field(default=(), repr=False)
+    case: HandedOver | None = None
+
+    def handed_over(self, case: HandedOver) -> Answer:
+        """The answer with its case, and the time that this took."""
+        total_ms = self.timings.get(Stage.TOTAL, 0.0) + case.took_ms
+        return replace(self, case=case, timings={**self.timings, Stage.CASE: case.took_ms, Stage.TOTAL: total_ms})
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -78,7 +93,7 @@ class ScoringPipeline:
 
     Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
     answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
-    `blocking` asks the list of blocks, if there is one.
+    `blocking` asks the list of blocks, if there is one. `case_pictures` are made for the case of a REVIEW or BLOCK.
     """
 
     sources: Sources
@@ -91,6 +106,7 @@ class ScoringPipeline:
     encode: Callable[[ScoredVideo], bytes]
     metrics: Metrics
     blocking: Blocking | None = None
+    case_pictures: int = 0
     # A deadline concerns one caller alone; any other failure, such as a corrupt video, concerns all that wait for it.
     _flights: SingleFlight[Answer] = field(
         init=False, default_factory=lambda: SingleFlight(personal=(DeadlineExceeded,))
@@ -305,7 +321,41 @@ class ScoringPipeline:
             pictures = partial(self.scorer.pictures, scored, deadline=deadline)
             blocks = await self.blocking.compare(digest, scored.fingerprint, pictures, explain=explain)
             timings = {**timings, Stage.BLOCKS: _ms_since(asking)}
-        return Answer(verdict, timings, evidence=scored.evidence, blocks=blocks, explained=explain)
+        pictures_for_case: tuple[EvidenceFrame, ...] = ()
+        if self.case_pictures:
+            making = monotonic()
+            pictures_for_case = await self._pictures_for_case(scored, blocks, deadline)
+            timings = {**timings, Stage.EVIDENCE: timings.get(Stage.EVIDENCE, 0.0) + _ms_since(making)}
+        return Answer(
+            verdict,
+            timings,
+            evidence=scored.evidence,
+            blocks=blocks,
+            explained=explain,
+            case_pictures=pictures_for_case,
+        )
+
+    async def _pictures_for_case(
+        self, scored: ScoredVideo, blocks: Findings | None, deadline: float
+    ) -> tuple[EvidenceFrame, ...]:
+        """What a REVIEW or BLOCK shows to people: the highest scores, and what matches a blocked video.
+
+        A verdict waits for them for half of the time that it has left, and goes on without them after that.
+        """
+        matches = blocks.matches if blocks else ()
+        if max([scored.judgement.action, *(match.action for match in matches)]) < Action.REVIEW:
+            return ()
+        if len(scored.evidence) >= self.case_pictures:
+            return scored.evidence
+        wanted = strongest((found for seen in scored.tracks for found in seen.detections), self.case_pictures)
+        matching = ((frame.track, frame.time_s) for match in matches for frame in match.frames)
+        wanted |= set(islice(matching, self.case_pictures - len(wanted)))
+        now = monotonic()
+        try:
+            return await as_evidence(await self.scorer.pictures(scored, wanted, deadline=now + (deadline - now) / 2))
+        except WildgateError as error:
+            _log.warning("no_pictures_for_case", error=str(error))
+            return ()
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer, for one that waited for it."""

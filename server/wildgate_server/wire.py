@@ -110,6 +110,9 @@ def verdict_of(answer: Answer) -> pb.Verdict:
                 frames_compared=answer.blocks.frames_compared,
             )
         )
+    if answer.case:
+        handoff = f"CASE_HANDOFF_{answer.case.handoff.name}"
+        verdict.MergeFrom(pb.Verdict(case_id=answer.case.case_id, case_handoff=handoff))
     if answer.read:
         verdict.video.read_bytes, verdict.video.read_requests = answer.read.read_bytes, answer.read.read_requests
         if answer.read.file_bytes is not None:
