@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,7 +22,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
-from wildgate_server.wire import status_of, verdict_of
+from wildgate_server.wire import status_of, verdict_for_case, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
 
@@ -117,7 +118,7 @@ class ScoringService:
                 answer = await scoring
                 verdict = verdict_of(answer)
                 if self._cases:
-                    case = await self._cases.hand_over(request.message, verdict, answer.case_pictures)
+                    case = await self._cases.hand_over(request.message, verdict, partial(verdict_for_case, answer))
                     if case:
                         answer = answer.handed_over(case)
                         verdict = verdict_of(answer)

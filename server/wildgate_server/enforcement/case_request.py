@@ -1,12 +1,9 @@
-"""What a case is opened with: what the platform said of the video, the verdict, and pictures."""
+"""What a case is opened with: what the platform said of the video, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from wildgate_proto.v1 import cases_pb2, scoring_pb2
 from wildgate_server.errors import InvalidRequest
-from wildgate_server.inference.evidence import EvidenceFrame
 
 __all__ = ["case_request", "check_context", "check_subject"]
 
@@ -34,12 +31,10 @@ def _check_text(name: str, text: str, longest: int) -> None:
         raise InvalidRequest(f"{name} is longer than {longest} characters, or holds the character NUL", field=name)
 
 
-def case_request(
-    request: scoring_pb2.ScoreRequest, verdict: scoring_pb2.Verdict, pictures: Sequence[EvidenceFrame]
-) -> cases_pb2.OpenCaseRequest:
+def case_request(request: scoring_pb2.ScoreRequest, verdict: scoring_pb2.Verdict) -> cases_pb2.OpenCaseRequest:
     """The request for a case. A video without a video_id is named by its digest; an ALLOW is a sample."""
     context = request.context
-    opening = cases_pb2.OpenCaseRequest(
+    return cases_pb2.OpenCaseRequest(
         subject=cases_pb2.Subject(
             video_id=request.video_id or verdict.content_digest,
             uri=request.uri,
@@ -52,10 +47,3 @@ def case_request(
         verdict=verdict,
         sample=verdict.action == scoring_pb2.ACTION_ALLOW,
     )
-    opening.verdict.ClearField("fingerprint")
-    if pictures:
-        opening.verdict.ClearField("evidence")
-        opening.verdict.evidence.extend(
-            scoring_pb2.EvidenceFrame(time_s=each.time_s, jpeg=each.jpeg) for each in pictures
-        )
-    return opening

@@ -24,7 +24,6 @@ from wildgate_server.enforcement.case_client import CaseClient, NotOpened
 from wildgate_server.enforcement.case_request import case_request
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.enforcement.spool import Kept, Spool, SpoolFailed
-from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.metrics import Metrics
 from wildgate_server.sampling.random_draw import is_drawn
 from wildgate_server.sampling.secret import SamplingSecret
@@ -96,12 +95,15 @@ class CaseHandoff:
         self._disk.shutdown()
 
     async def hand_over(
-        self, request: pb.ScoreRequest, verdict: pb.Verdict, pictures: Sequence[EvidenceFrame]
+        self, request: pb.ScoreRequest, verdict: pb.Verdict, for_case: Callable[[], pb.Verdict]
     ) -> HandedOver | None:
-        """Hands over a REVIEW or BLOCK; None for an ALLOW, of which samples are kept to be delivered."""
+        """Hands over a REVIEW or BLOCK; None for an ALLOW, of which samples are kept to be delivered.
+
+        `for_case` makes the verdict that a case is opened with, which has more than the one that is answered.
+        """
         if verdict.action < pb.ACTION_REVIEW:
             if self._sample_share and self._is_sample(verdict):
-                encoded = case_request(request, verdict, pictures).SerializeToString()
+                encoded = case_request(request, for_case()).SerializeToString()
                 if not await self._keep(_name(request, verdict), encoded):
                     self._metrics.handed_over("failed")
             return None
@@ -111,7 +113,7 @@ class CaseHandoff:
         if handed:
             self._metrics.handed_over("known")
         else:
-            handed = await self._open_or_keep(name, case_request(request, verdict, pictures).SerializeToString())
+            handed = await self._open_or_keep(name, case_request(request, for_case()).SerializeToString())
         return HandedOver(handed.handoff, handed.case_id, (monotonic() - began) * 1e3)
 
     def _is_sample(self, verdict: pb.Verdict) -> bool:
@@ -142,7 +144,7 @@ class CaseHandoff:
 
     async def _keep(self, name: str, encoded: bytes) -> HandedOver | None:
         try:
-            await self._on_disk(self._spool.put, name, encoded, round(time() * 1e3))
+            await self._on_disk(self._spool.put, name, encoded, int(time() * 1e3))
         except SpoolFailed as error:
             _log.error("case_not_kept", error=str(error), case=name)
             return None

@@ -11,6 +11,7 @@ from wildgate_server.enforcement.case_client import CaseClient
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.enforcement.handoff import CaseHandoff
 from wildgate_server.enforcement.spool import Spool
+from wildgate_server.errors import SettingsConflict
 from wildgate_server.metrics import Metrics
 from wildgate_server.sampling.secret import SamplingSecret
 
@@ -21,10 +22,12 @@ __all__ = ["case_handoff"]
 async def case_handoff(
     settings: EnforcementSettings, secret: SamplingSecret, metrics: Metrics
 ) -> AsyncIterator[CaseHandoff | None]:
-    """The hand-over while the context lasts; None without a target. Raises StartError."""
+    """The hand-over while the context lasts; None without a target. Raises StartError, SettingsConflict."""
     if settings.target is None or settings.spool_directory is None:
         yield None
         return
+    if settings.sample_share and not secret.seed("any"):
+        raise SettingsConflict("enforcement.sample_share wants a sampling.secret_file where verdicts are shared")
     spool = await asyncio.to_thread(
         Spool, settings.spool_directory, max_items=settings.spool_max_cases, max_bytes=settings.spool_max_mb << 20
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -105,12 +105,12 @@ class FakePipeline:
 class FakeCases:
     """Opens a case of whatever is no ALLOW; keeps what it was given."""
 
-    given: list[tuple[pb.ScoreRequest, pb.Verdict, Sequence[EvidenceFrame]]] = field(default_factory=list)
+    given: list[tuple[pb.ScoreRequest, pb.Verdict, pb.Verdict]] = field(default_factory=list)
 
     async def hand_over(
-        self, request: pb.ScoreRequest, verdict: pb.Verdict, pictures: Sequence[EvidenceFrame]
+        self, request: pb.ScoreRequest, verdict: pb.Verdict, for_case: Callable[[], pb.Verdict]
     ) -> HandedOver | None:
-        self.given.append((request, verdict, pictures))
+        self.given.append((request, verdict, for_case()))
         return None if verdict.action == pb.ACTION_ALLOW else HandedOver(Handoff.OPENED, "case 7", 4.0)
 
 
@@ -230,9 +230,9 @@ async def test_an_answer_is_handed_over_before_it_goes_out_alone_and_in_a_stream
     told = [response.verdict, answers["known"].verdict]
     assert {(each.case_id, each.case_handoff) for each in told} == {("case 7", pb.CASE_HANDOFF_OPENED)}
     assert answers["harmless"].verdict.case_handoff == pb.CASE_HANDOFF_UNSPECIFIED
-    request, verdict, pictures = cases.given[0]
+    request, verdict, for_case = cases.given[0]
     assert (request.video_id, request.context, verdict.model_version) == ("v1", context, "fine")
-    assert [picture.jpeg for picture in pictures] == [b"jpeg"]
+    assert [frame.jpeg for frame in for_case.evidence] == [b"jpeg"]
     assert not verdict.evidence, "pictures of a case are not the answer's"
     assert taken_s == 0.008
 

@@ -28,6 +28,7 @@ from wildgate_server.wire import (
     encoded_verdict,
     kept_fingerprint,
     status_of,
+    verdict_for_case,
     verdict_of,
 )
 
@@ -169,6 +170,15 @@ def test_a_case_is_told_by_how_it_was_handed_over_and_its_time_counts() -> None:
     assert (verdict.case_id, verdict.case_handoff) == ("c1", pb.CASE_HANDOFF_OPENED)
     assert [(each.stage, each.duration_ms) for each in verdict.timings] == [("case", 4.0), ("total", 24.0)]
     assert {f"CASE_HANDOFF_{each.name}" for each in Handoff} == {*pb.CaseHandoff.keys()} - {"CASE_HANDOFF_UNSPECIFIED"}
+
+
+def test_a_case_gets_its_pictures_and_the_fingerprint() -> None:
+    asked_for, of_case = (EvidenceFrame(1.0, b"asked for"),), (EvidenceFrame(2.0, b"of the case"),)
+    encoded = encoded_verdict(scored_video(), max_gap_s=2.5)
+    for pictures, given in ((of_case, of_case), ((), asked_for)):
+        verdict = verdict_for_case(Answer(encoded, {}, evidence=asked_for, case_pictures=pictures))
+        assert [frame.jpeg for frame in verdict.evidence] == [given[0].jpeg]
+        assert verdict.fingerprint == fingerprint_message(FINGERPRINT)
 
 
 def findings(action: Action = Action.BLOCK) -> Findings:

@@ -19,8 +19,9 @@ from wildgate_proto.v1.blocks_pb2 import Fingerprint
 from wildgate_server.enforcement.case_client import CaseClient
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.enforcement.handoff import CaseHandoff, HandedOver, Handoff
+from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.enforcement.spool import Spool
-from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.errors import SettingsConflict
 from wildgate_server.metrics import Metrics
 from wildgate_server.sampling.secret import SamplingSecret
 
@@ -37,7 +38,7 @@ class HandingOver:
     async def hand_over(self, video_id: str, content: str = "", **fields: Any) -> HandedOver | None:
         """Hands over a REVIEW of a video whose content is, by default, its own."""
         verdict = scoring_pb2.Verdict(**{"action": REVIEW, "content_digest": f"blake3:{content or video_id}", **fields})
-        return await self.handoff.hand_over(scoring_pb2.ScoreRequest(video_id=video_id), verdict, ())
+        return await self.handoff.hand_over(scoring_pb2.ScoreRequest(video_id=video_id), verdict, lambda: verdict)
 
     async def how(self, video_id: str, content: str = "") -> Handoff:
         handed = await self.hand_over(video_id, content)
@@ -82,29 +83,23 @@ async def test_a_review_has_its_case_before_it_is_answered(tmp_path: Path) -> No
         uri="s3://b/v1.mp4",
         context=scoring_pb2.PlatformContext(account="a", listing="l", language="es", views=3, disseminating=True),
     )
-    verdict = scoring_pb2.Verdict(
-        action=REVIEW,
-        content_digest="blake3:1",
-        fingerprint=Fingerprint(duration_s=1.0),
-        evidence=[scoring_pb2.EvidenceFrame(time_s=9.0)],
-    )
+    verdict = scoring_pb2.Verdict(action=REVIEW, content_digest="blake3:1")
+    for_case = scoring_pb2.Verdict(action=REVIEW, content_digest="blake3:1", fingerprint=Fingerprint(duration_s=1.0))
     service = FakeCaseService()
     async with (
         serving_cases(service) as target,
         handing_over(target, tmp_path, token_file=token) as gateway,
     ):
-        handed = await gateway.handoff.hand_over(request, verdict, [EvidenceFrame(2.0, b"jpeg")])
+        handed = await gateway.handoff.hand_over(request, verdict, lambda: for_case)
     assert handed
     assert (handed.handoff, handed.case_id) == (Handoff.OPENED, "case of blake3:1")
     [opening] = service.requests
     assert opening.subject == cases_pb2.Subject(
         video_id="v1", uri="s3://b/v1.mp4", account="a", listing="l", language="es", views=3, disseminating=True
     )
-    assert [(frame.time_s, frame.jpeg) for frame in opening.verdict.evidence] == [(2.0, b"jpeg")]
-    assert not opening.verdict.HasField("fingerprint")
+    assert opening.verdict == for_case
     assert not opening.sample
     assert service.tokens == ["Bearer secret"]
-    assert verdict.HasField("fingerprint"), "the answer's own verdict stays as it is"
 
 
 async def test_a_video_is_handed_over_once_and_another_of_the_same_content_again(tmp_path: Path) -> None:
@@ -221,3 +216,29 @@ async def test_of_allows_a_share_is_handed_over_as_samples_and_is_not_told(tmp_p
         for number in range(200):
             assert await gateway.hand_over(f"v{number}", action=ALLOW) is None
     assert not again.requests
+
+
+async def test_samples_that_nobody_could_draw_are_a_conflict_of_settings(tmp_path: Path) -> None:
+    settings = EnforcementSettings(target="127.0.0.1:1", spool_directory=tmp_path, sample_share=0.1)
+    with pytest.raises(SettingsConflict, match=r"enforcement\.sample_share wants a sampling\.secret_file"):
+        async with case_handoff(settings, SamplingSecret(b""), Metrics()):
+            pass
+
+
+async def test_there_is_nothing_to_hand_over_to_by_default(tmp_path: Path) -> None:
+    async with case_handoff(EnforcementSettings(), SamplingSecret(b""), Metrics()) as handoff:
+        assert handoff is None
+
+
+async def test_metrics_tell_what_is_kept_and_for_how_long(tmp_path: Path) -> None:
+    settings = EnforcementSettings(target=free_address(), spool_directory=tmp_path)
+    metrics = Metrics()
+    async with case_handoff(settings, SamplingSecret(b""), metrics) as handoff:
+        assert handoff
+        read = metrics.registry.get_sample_value
+        assert (read("wildgate_case_spool_waiting"), read("wildgate_case_spool_oldest_seconds")) == (0, 0)
+        verdict = scoring_pb2.Verdict(action=REVIEW, content_digest="blake3:1")
+        await handoff.hand_over(scoring_pb2.ScoreRequest(video_id="v"), verdict, lambda: verdict)
+        assert (read("wildgate_case_spool_waiting"), read("wildgate_case_spool_refused")) == (1, 0)
+        assert read("wildgate_case_spool_bytes")
+        assert read("wildgate_case_spool_oldest_seconds")
