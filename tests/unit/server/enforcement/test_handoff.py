@@ -137,6 +137,17 @@ async def test_a_slow_service_delays_an_answer_by_no_more_than_the_budget(tmp_pa
     assert service.subjects == {"blake3:v1": {"v1"}}
 
 
+async def test_a_service_that_hangs_costs_one_answer_its_budget(tmp_path: Path) -> None:
+    service = FakeCaseService()
+    service.let_go.clear()
+    async with (
+        serving_cases(service) as target,
+        handing_over(target, tmp_path, budget_ms=500.0, delivering=False) as gateway,
+    ):
+        assert [await gateway.how(video) for video in "abc"] == [Handoff.KEPT] * 3
+        assert service.asked == {"a": 1}
+
+
 async def test_what_a_gateway_left_is_delivered_by_the_next(tmp_path: Path) -> None:
     address, service = free_address(), FakeCaseService()
     async with handing_over(address, tmp_path, delivering=False) as gateway:
