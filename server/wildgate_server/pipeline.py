@@ -20,22 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from time import monotonic
 
-import structlog
 from blake3 import blake3
 
 from wildgate_server.blocking import Blocking, Findings
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
+from wildgate_server.case_pictures import case_pictures
 from wildgate_server.enforcement.handoff import HandedOver
-from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached, WildgateError
-from wildgate_server.inference.evidence import EvidenceFrame, as_evidence, strongest
+from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
-from wildgate_server.policy import Action
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
 from wildgate_server.sampling.pool import SamplingPool
@@ -48,8 +46,6 @@ from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
 
 __all__ = ["Answer", "ReadCost", "ScoringPipeline"]
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +320,7 @@ class ScoringPipeline:
         pictures_for_case: tuple[EvidenceFrame, ...] = ()
         if self.case_pictures:
             making = monotonic()
-            pictures_for_case = await self._pictures_for_case(scored, blocks, deadline)
+            pictures_for_case = await case_pictures(self.scorer, scored, blocks, self.case_pictures, deadline)
             timings = {**timings, Stage.EVIDENCE: timings.get(Stage.EVIDENCE, 0.0) + _ms_since(making)}
         return Answer(
             verdict,
@@ -334,28 +330,6 @@ class ScoringPipeline:
             explained=explain,
             case_pictures=pictures_for_case,
         )
-
-    async def _pictures_for_case(
-        self, scored: ScoredVideo, blocks: Findings | None, deadline: float
-    ) -> tuple[EvidenceFrame, ...]:
-        """What a REVIEW or BLOCK shows to people: the highest scores, and what matches a blocked video.
-
-        A verdict waits for them for half of the time that it has left, and goes on without them after that.
-        """
-        matches = blocks.matches if blocks else ()
-        if max([scored.judgement.action, *(match.action for match in matches)]) < Action.REVIEW:
-            return ()
-        if len(scored.evidence) >= self.case_pictures:
-            return scored.evidence
-        wanted = strongest((found for seen in scored.tracks for found in seen.detections), self.case_pictures)
-        matching = ((frame.track, frame.time_s) for match in matches for frame in match.frames)
-        wanted |= set(islice(matching, self.case_pictures - len(wanted)))
-        now = monotonic()
-        try:
-            return await as_evidence(await self.scorer.pictures(scored, wanted, deadline=now + (deadline - now) / 2))
-        except WildgateError as error:
-            _log.warning("no_pictures_for_case", error=str(error))
-            return ()
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer, for one that waited for it."""

@@ -81,4 +81,6 @@ class CaseClient:
             token = self._token_file.read_text("ascii").strip()
         except (OSError, UnicodeError) as error:
             raise NotOpened(f"enforcement.token_file: {error}") from error
+        if not token.isprintable():
+            raise NotOpened("enforcement.token_file: a token is one line")
         return (("authorization", f"Bearer {token}"),)

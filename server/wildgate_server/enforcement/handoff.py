@@ -81,13 +81,14 @@ class CaseHandoff:
         self._arrived = asyncio.Event()
         # Handed over not long ago: asked for again, such as popular ones from the cache, they cost nothing more.
         self._recent: TTLCache[str, HandedOver] = TTLCache(_REMEMBERED, _REMEMBERED_S)
+        self._disk_fails = False
         self.away = False
         """Whether the service failed when it was last asked."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the service answers, and there is room for what comes when it does not."""
-        return not self.away and not self._spool.full
+        """Whether the service answers, and what comes when it does not can be kept."""
+        return not (self.away or self._disk_fails or self._spool.full)
 
     async def close(self) -> None:
         """Waits until what is being written is written, and lets go of the spool."""
@@ -103,9 +104,7 @@ class CaseHandoff:
         """
         if verdict.action < pb.ACTION_REVIEW:
             if self._sample_share and self._is_sample(verdict):
-                encoded = case_request(request, for_case()).SerializeToString()
-                if not await self._keep(_name(request, verdict), encoded):
-                    self._metrics.handed_over("failed")
+                await self._keep_sample(request, verdict, for_case)
             return None
         began = monotonic()
         name = _name(request, verdict)
@@ -118,6 +117,15 @@ class CaseHandoff:
 
     def _is_sample(self, verdict: pb.Verdict) -> bool:
         return is_drawn(self._secret.seed(verdict.content_digest), self._sample_share, "quality sample")
+
+    async def _keep_sample(
+        self, request: pb.ScoreRequest, verdict: pb.Verdict, for_case: Callable[[], pb.Verdict]
+    ) -> None:
+        name = _name(request, verdict)
+        if name in self._recent:
+            self._metrics.handed_over("known")
+        elif not await self._keep(name, case_request(request, for_case()).SerializeToString()):
+            self._metrics.handed_over("failed")
 
     async def _open_or_keep(self, name: str, encoded: bytes) -> HandedOver:
         # A service that is away costs each answer its budget, unless it is left to those that are delivered from disk.
@@ -147,7 +155,9 @@ class CaseHandoff:
             await self._on_disk(self._spool.put, name, encoded, int(time() * 1e3))
         except SpoolFailed as error:
             _log.error("case_not_kept", error=str(error), case=name)
+            self._disk_fails = True
             return None
+        self._disk_fails = False
         self._metrics.handed_over("kept")
         self._arrived.set()
         return self._remember(name, HandedOver(Handoff.KEPT))

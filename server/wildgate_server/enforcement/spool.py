@@ -68,7 +68,7 @@ class Spool:
                 self._database.execute(statement)
             self.items, self.size_bytes, self.refused = self._database.execute(_SIZES).fetchone()
             self._note_oldest()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, SpoolFailed) as error:
             raise StartError(f"enforcement.spool_directory: {directory / _FILE}: {error}") from error
 
     @property
@@ -115,7 +115,8 @@ class Spool:
         self._database.close()
 
     def _note_oldest(self) -> None:
-        oldest = self._database.execute(_OLDEST).fetchone()
+        with self._reading() as database:
+            oldest = database.execute(_OLDEST).fetchone()
         self.oldest_ms = oldest[0] if oldest else None
 
     @contextmanager

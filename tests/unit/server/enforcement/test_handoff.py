@@ -201,17 +201,31 @@ async def test_a_full_spool_is_told_and_the_service_is_asked_all_the_same(tmp_pa
     assert set(service.asked) == {"c"}
 
 
+async def test_a_disk_that_refuses_is_told_and_the_service_is_enough(tmp_path: Path) -> None:
+    address, service = free_address(), FakeCaseService()
+    async with handing_over(address, tmp_path, delivering=False) as gateway:
+        gateway.spool.close()
+        assert [await gateway.how(video) for video in "ab"] == [Handoff.FAILED] * 2
+        assert (gateway.counted(), gateway.handoff.healthy) == ({"failed": 2}, False)
+        async with serving_cases(service, address):
+            async with asyncio.timeout(60):
+                while await gateway.how("a") is not Handoff.OPENED:  # its connection is made anew now and then
+                    await asyncio.sleep(0.02)
+
+
 async def test_a_token_that_is_not_taken_is_no_fault_of_the_case(tmp_path: Path) -> None:
     token = tmp_path / "token"  # there is none yet
     service = FakeCaseService()
     service.fault = lambda request: None if service.tokens[-1] == "Bearer good" else grpc.StatusCode.UNAUTHENTICATED
     async with serving_cases(service) as target, handing_over(target, tmp_path, token_file=token) as gateway:
         assert await gateway.how("v1") is Handoff.KEPT
+        token.write_text("two\nlines")
+        assert await gateway.how("v2") is Handoff.KEPT
         token.write_text("bad")
         await service.until(lambda: len(service.requests) >= 2)
-        assert gateway.counted() == {"kept": 1}
+        assert gateway.counted() == {"kept": 2}
         token.write_text("good")
-        await gateway.until_counted(kept=1, delivered=1)
+        await gateway.until_counted(kept=2, delivered=2)
 
 
 async def test_of_allows_a_share_is_handed_over_as_samples_and_is_not_told(tmp_path: Path) -> None:
@@ -221,6 +235,9 @@ async def test_of_allows_a_share_is_handed_over_as_samples_and_is_not_told(tmp_p
             assert await gateway.hand_over(f"v{number}", action=ALLOW) is None
         drawn = gateway.counted()["kept"]
         await gateway.until_counted(kept=drawn, delivered=drawn)
+        for number in range(200):
+            await gateway.hand_over(f"v{number}", action=ALLOW)
+        assert gateway.counted() == {"kept": drawn, "delivered": drawn, "known": drawn}
     assert 25 < drawn < 75
     assert all(request.sample and request.verdict.action == ALLOW for request in service.requests)
     async with serving_cases(again := FakeCaseService()) as target, handing_over(target, tmp_path) as gateway:
