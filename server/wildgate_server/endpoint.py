@@ -19,6 +19,7 @@ from prometheus_client import make_wsgi_app
 from pydantic import Field
 
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
+from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.arrivals import Arrivals
 from wildgate_server.blocks.block_service import BLOCK_SERVICE
@@ -73,12 +74,16 @@ def grpc_server(
     service: ScoringService | None,
     readiness: Readiness,
     *,
+    access: AccessInterceptor | None = None,
     blocks: BlockServiceServicer | None = None,
     limits: AdmissionSettings,
     max_video_bytes: int,
     max_connections: int = _MAX_CONNECTIONS,
 ) -> grpc.aio.Server:
-    """The server with all its services, not listening yet; those of scoring and of the list of blocks if given."""
+    """The server with all its services, not listening yet; those of scoring and of the list of blocks if given.
+
+    With `access`, calls need a token.
+    """
     largest = max_video_bytes + _BESIDES_BYTES
     calls = CallInterceptor(
         Arrivals(max(_FEWEST_ARRIVALS, (limits.max_arriving_mb << 20) // largest)),
@@ -88,7 +93,11 @@ def grpc_server(
         room_aside=Arrivals(_HEALTH_ARRIVALS),
     )
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME), calls],
+        interceptors=[
+            *([access] if access else []),
+            ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME),
+            calls,
+        ],
         options=[
             *_OPTIONS,
             ("grpc.max_receive_message_length", largest),

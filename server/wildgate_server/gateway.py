@@ -9,6 +9,8 @@ from functools import partial
 
 import structlog
 
+from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
+from wildgate_server.access.tokens import token_check
 from wildgate_server.admission import Admission
 from wildgate_server.blocking import Blocking
 from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
@@ -111,6 +113,7 @@ class Gateway:
                 sources=Sources(settings.source),
                 admission=self._admission,
                 sampling=dense_sampling,
+                usual=sampling,
                 triton=triton,
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,
@@ -143,9 +146,11 @@ class Gateway:
         )
         details = {BLOCKS_HEALTH: lambda: blocks.state is BlockState.CURRENT} if blocks else {}
         self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
+        check = token_check(settings.access)
         self.server = grpc_server(
             ScoringService(self.pipeline, self._admission, metrics, settings.admission),
             self.readiness,
+            access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
             limits=settings.admission,
             max_connections=settings.endpoint.max_connections,

@@ -652,6 +652,13 @@ class TestBlocks:
         assert not guarded.scorer.sampled
         assert guarded.metric("wildgate_block_matches_total", kind="exact") == 3
 
+    async def test_what_is_added_while_a_video_is_scored_counts(self, guarded: Parts, blocks: BlockList) -> None:
+        [scoring] = await guarded.begun(guarded.content())
+        await blocks.put([block("b", FINGERPRINT, [DIGEST])])
+        guarded.scorer.scoring.set()
+        verdict = await scoring
+        assert (kinds(verdict), verdict.action) == ([("b", "EXACT", "BLOCK")], pb.ACTION_BLOCK)
+
     async def test_others_know_it_by_its_sha256_alone(self, guarded: Parts, blocks: BlockList) -> None:
         await blocks.put([block("theirs", digests=[f"sha256:{hashlib.sha256(VIDEO).hexdigest()}"])])
         assert kinds(await guarded.content()) == [("theirs", "EXACT", "BLOCK")]
@@ -720,5 +727,5 @@ class TestBlocks:
     async def test_without_a_fingerprint_the_answer_says_that_only_copies_were_looked_for(
         self, guarded: Parts, blocks: BlockList
     ) -> None:
-        verdict = verdict_of(Answer(b"", {}, blocks=await guarded.asking(blocks).compare("blake3:0", None, None)))
+        verdict = verdict_of(Answer(b"", {}, blocks=await guarded.asking(blocks).compare(DIGEST, None, None)))
         assert not verdict.block_check.frames_compared

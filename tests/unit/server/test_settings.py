@@ -62,6 +62,7 @@ def test_the_environment_over_defaults_and_the_command_line_over_both(monkeypatc
         (("--listen", "0.0.0.0:1"), "endpoint", "address", "0.0.0.0:1"),
         (("--metrics", "127.0.0.1:9"), "endpoint", "metrics", "127.0.0.1:9"),
         (("--triton", "dns:///t:8001"), "backend", "target", "dns:///t:8001"),
+        (("--block-list", "/b", "--blocks.target", "h:1"), "blocks", "directory", Path("/b")),
         (("--model-repository", "/m"), "backend", "model_repository", Path("/m")),
         (("--file-root", "/a", "--file-root", "/b"), "source", "file_roots", (Path("/a"), Path("/b"))),
     ],

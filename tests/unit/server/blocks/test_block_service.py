@@ -111,6 +111,18 @@ async def test_what_is_added_can_be_got_listed_changed_and_removed(client: Block
         await client.get(first)
 
 
+async def test_an_entry_that_is_removed_is_not_revived_by_an_update_under_way(
+    client: BlocksClient, blocks: BlockList
+) -> None:
+    await client.add([Block((BLAKE3,), id=f"b{at}") for at in range(50)])
+    changes = [
+        change for at in range(50) for change in (client.update(f"b{at}", expires_ms=1), client.remove([f"b{at}"]))
+    ]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    assert [result.ids for result in results[1::2]] == [(f"b{at}",) for at in range(50)]
+    assert blocks.entries == 0
+
+
 async def test_a_video_is_added_with_what_it_is_recognised_by(client: BlocksClient, blocks: BlockList) -> None:
     added = await client.add_video(Content(b"a video"), Block(label="horn"))
     assert added.frames == 3
