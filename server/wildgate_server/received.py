@@ -25,7 +25,7 @@ _REQUEST = pb.ScoreStreamRequest.REQUEST_FIELD_NUMBER
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _NO_CONTENT = bytes((_CONTENT << 3 | _LENGTH, 0))
-_MAX_FIELDS = 64  # a request has seven; millions of them, walked through here, would hold up the event loop
+_MAX_FIELDS = 64  # a request has eight; millions of them, walked through here, would hold up the event loop
 _MAX_BESIDES = 8 << 10  # bytes besides the content
 _MAX_BYTES = {"uri": 2048, "video_id": 256, "content_digest": 128}
 

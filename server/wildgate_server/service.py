@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,8 @@ import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.admission import Admission, AdmissionSettings
+from wildgate_server.enforcement.case_request import check_context, check_subject
+from wildgate_server.enforcement.handoff import CaseHandoff
 from wildgate_server.errors import (
     DeadlineExceeded,
     InternalError,
@@ -26,7 +29,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
-from wildgate_server.wire import status_of, verdict_of
+from wildgate_server.wire import status_of, verdict_for_case, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
 
@@ -40,12 +43,18 @@ class ScoringService:
     """`wildgate.v1.ScoringService` over the parts it is given."""
 
     def __init__(
-        self, pipeline: ScoringPipeline, admission: Admission, metrics: Metrics, settings: AdmissionSettings
+        self,
+        pipeline: ScoringPipeline,
+        admission: Admission,
+        metrics: Metrics,
+        settings: AdmissionSettings,
+        cases: CaseHandoff | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._admission = admission
         self._metrics = metrics
         self._settings = settings
+        self._cases = cases
 
     def join(self, server: grpc.aio.Server) -> None:
         """Adds this service to the server.
@@ -138,9 +147,14 @@ class ScoringService:
         try:
             async with asyncio.timeout(deadline - monotonic()):
                 answer = await scoring
+                verdict = verdict_of(answer)
+                if self._cases:
+                    case = await self._cases.hand_over(request.message, verdict, partial(verdict_for_case, answer))
+                    if case:
+                        answer = answer.handed_over(case)
+                        verdict = verdict_of(answer)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the video was scored") from None
-        verdict = verdict_of(answer)
         self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
         return verdict
 
@@ -155,6 +169,9 @@ class ScoringService:
             )
         if message.scrutiny not in pb.Scrutiny.values():
             raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is not a known value", field="scrutiny")
+        check_context(message.context)
+        if self._cases:
+            check_subject(message)
         scrutiny = Scrutiny(message.scrutiny or Scrutiny.NORMAL)
         pipeline, explain = self._pipeline, message.explain_blocks
         match message.WhichOneof("source"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.errors import NotAVideo, UriNotAllowed, VerdictNotCached
+from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.pipeline import Answer
 from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.stages import Stage
@@ -63,8 +64,10 @@ class FakePipeline:
                 raise UnicodeDecodeError("utf-8", content, 0, 1, "a secret, in an attribute called reason")
             if content.startswith(b"hold"):
                 await self.held.wait()
-            verdict = pb.Verdict(action=pb.ACTION_BLOCK, model_version=content.decode())
-            return Answer(verdict.SerializeToString(), {Stage.TOTAL: 250.0})
+            action = pb.ACTION_ALLOW if content.startswith(b"harmless") else pb.ACTION_BLOCK
+            verdict = pb.Verdict(action=action, model_version=content.decode())
+            pictures = (EvidenceFrame(2.0, b"jpeg"),)
+            return Answer(verdict.SerializeToString(), {Stage.TOTAL: 250.0}, case_pictures=pictures)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

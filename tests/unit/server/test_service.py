@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 import grpc
@@ -19,11 +19,25 @@ from structlog.testing import capture_logs
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission, AdmissionSettings
+from wildgate_server.enforcement.handoff import HandedOver, Handoff
 from wildgate_server.errors import InternalError
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
 from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.service import SERVICE_NAME, ScoringService
+
+
+@dataclass
+class FakeCases:
+    """Opens a case of whatever is no ALLOW; keeps what it was given."""
+
+    given: list[tuple[pb.ScoreRequest, pb.Verdict, pb.Verdict]] = field(default_factory=list)
+
+    async def hand_over(
+        self, request: pb.ScoreRequest, verdict: pb.Verdict, for_case: Callable[[], pb.Verdict]
+    ) -> HandedOver | None:
+        self.given.append((request, verdict, for_case()))
+        return None if verdict.action == pb.ACTION_ALLOW else HandedOver(Handoff.OPENED, "case 7", 4.0)
 
 
 @dataclass
@@ -43,10 +57,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**admission_settings: float) -> AsyncIterator[Served]:
+async def serving(cases: FakeCases | None = None, **admission_settings: float) -> AsyncIterator[Served]:
     settings = AdmissionSettings(**admission_settings)
     pipeline, admission, metrics = FakePipeline(), Admission(settings), Metrics()
-    service = ScoringService(pipeline, admission, metrics, settings)
+    service = ScoringService(pipeline, admission, metrics, settings, cases)
     server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
     service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -70,6 +84,12 @@ def reason(status: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason
+
+
+def field_at_fault(status: status_pb2.Status) -> str:
+    fault = error_details_pb2.BadRequest()
+    assert status.details[1].Unpack(fault)
+    return fault.field_violations[0].field
 
 
 async def streamed(served: Served, *requests: pb.ScoreRequest) -> dict[str, pb.ScoreStreamResponse]:
@@ -124,6 +144,46 @@ async def test_digests_in_a_stream() -> None:
         assert served.counted() == {"review": 1}
     assert answers["known"].verdict.cached
     assert reason(answers["other"].error) == "VERDICT_NOT_CACHED"
+
+
+async def test_an_answer_is_handed_over_before_it_goes_out_alone_and_in_a_stream() -> None:
+    cases = FakeCases()
+    async with serving(cases) as served:
+        context = pb.PlatformContext(account="a", views=3)
+        response = await served.stub.Score(video(b"fine", "v1", context=context))
+        answers = await streamed(served, video(b"known"), video(b"harmless"))
+        taken_s = served.metrics.registry.get_sample_value("wildgate_stage_seconds_sum", {"stage": "case"})
+    told = [response.verdict, answers["known"].verdict]
+    assert {(each.case_id, each.case_handoff) for each in told} == {("case 7", pb.CASE_HANDOFF_OPENED)}
+    assert answers["harmless"].verdict.case_handoff == pb.CASE_HANDOFF_UNSPECIFIED
+    request, verdict, for_case = cases.given[0]
+    assert (request.video_id, request.context, verdict.model_version) == ("v1", context, "fine")
+    assert [frame.jpeg for frame in for_case.evidence] == [b"jpeg"]
+    assert not verdict.evidence, "pictures of a case are not the answer's"
+    assert taken_s == 0.008
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "at_fault"),
+    [
+        ({"context": pb.PlatformContext(account="a" * 513)}, "context.account"),
+        ({"context": pb.PlatformContext(listing="\0")}, "context.listing"),
+        ({"context": pb.PlatformContext(language="e" * 36)}, "context.language"),
+        ({"context": pb.PlatformContext(views=-1)}, "context.views"),
+    ],
+)
+async def test_what_the_platform_says_is_bounded(request_fields: dict[str, object], at_fault: str) -> None:
+    async with serving() as served:
+        error = await refusal(served.stub.Score(video(b"fine", **request_fields)))
+    assert (reason(error), field_at_fault(error)) == ("INVALID_REQUEST", at_fault)
+
+
+async def test_a_name_that_no_case_could_have_is_refused_where_cases_are_opened() -> None:
+    async with serving(FakeCases()) as served:
+        error = await refusal(served.stub.Score(video(b"fine", "v\0")))
+    assert (reason(error), field_at_fault(error)) == ("INVALID_REQUEST", "video_id")
+    async with serving() as served:
+        assert (await served.stub.Score(video(b"fine", "v\0"))).video_id == "v\0"
 
 
 async def test_a_full_server_refuses_at_once() -> None:
