@@ -9,7 +9,7 @@ MEDIA ?= media
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks attacks evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ matches: setup ## Blocks videos, disguises them, counts what is recognised and w
 
 blocks: setup ## Measures a list of a million blocks: searches, memory, adding, restarts, two copies; writes perf/results/ (BLOCKS=options)
 	$(BIN)/python -m wildgate_perf.block_list $(BLOCKS)
+
+attacks: setup ## Attacks a server in eight ways, says what good callers notice of it (5 minutes), writes perf/results/ (ATTACKS=options)
+	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

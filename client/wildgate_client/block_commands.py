@@ -12,6 +12,7 @@ import io
 import json
 import sys
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -33,13 +34,29 @@ __all__ = ["blocks_app"]
 
 _DAY_MS = 86_400_000
 _MOST_DAYS = 36_500
-_OPTIONS: Final = ClientOptions(retry=RetryPolicy(attempts=2))
 _WIDTH_PX, _HEIGHT_PX = 480, 240
+# What `wildgate blocks` was given, for the command that follows it.
+_token_file: ContextVar[Path | None] = ContextVar("token_file", default=None)
 
 blocks_app = typer.Typer(help="The list of blocked videos.", no_args_is_help=True, pretty_exceptions_enable=False)
 Server = Annotated[str, typer.Option(help="Gateway or block service, HOST:PORT.")]
 Form = Annotated[str, typer.Option("--format", help=f"One of {', '.join(BLOCK_FORMATS)}.")]
 _SERVER: Final = "localhost:8100"
+
+
+@blocks_app.callback()
+def blocks(
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
+    ] = None,
+) -> None:
+    """The list of blocked videos."""
+    _token_file.set(token_file)
+
+
+def _options() -> ClientOptions:
+    return ClientOptions(retry=RetryPolicy(attempts=2), token_file=_token_file.get())
 
 
 @blocks_app.command()
@@ -61,7 +78,7 @@ def add(
     about: dict[str, Any] = {"label": label, "reason": reason, "source": source, "expires_ms": expires_ms}
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             for video in videos or ():
                 added = await client.add_video(video, Block(added_by=_user(), **about))
                 known = (
@@ -79,7 +96,7 @@ def remove(ids: list[str], server: Server = _SERVER) -> None:
     """Take entries off the list."""
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             removed = (await client.remove(ids, _user())).ids
         missing = [each for each in ids if each not in removed]
         if missing:
@@ -105,7 +122,7 @@ def list_entries(server: Server = _SERVER) -> None:
     """Print all entries as JSON lines, without their fingerprints."""
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             async for block in client.list():
                 fields = asdict(block)
                 del fields["fingerprint"]
@@ -125,7 +142,7 @@ def import_file(
         count = 0
         try:
             with file.open(encoding="utf-8-sig", newline="") as opened:
-                async with BlocksClient(server, _OPTIONS) as client:
+                async with BlocksClient(server, _options()) as client:
                     async for added in client.import_blocks(read_blocks(opened, form, source or file.name)):
                         count += len(added.ids)
         except (OSError, UnicodeError, BadLine, ScoringError) as error:
@@ -147,7 +164,7 @@ def export_file(file: Path, form: Form = "jsonl", server: Server = _SERVER) -> N
         count = 0
         with beside.open("w", encoding="utf-8", newline="") as opened:
             writer = BlockWriter(opened, form)
-            async with BlocksClient(server, _OPTIONS) as client:
+            async with BlocksClient(server, _options()) as client:
                 async for block in client.export_blocks():
                     writer.write(block)
                     count += 1
@@ -167,7 +184,7 @@ def check(
     """Tell whether a video is blocked, and by what."""
 
     async def run() -> None:
-        async with ScoringClient(server, _OPTIONS) as client:
+        async with ScoringClient(server, _options()) as client:
             verdict = await client.score(video, explain_blocks=True)
         _print_matches(verdict)
         frames = [
@@ -200,7 +217,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _set_enabled(server: str, block_id: str, *, enabled: bool) -> None:
-    async with BlocksClient(server, _OPTIONS) as client:
+    async with BlocksClient(server, _options()) as client:
         await client.update(block_id, enabled=enabled)
 
 

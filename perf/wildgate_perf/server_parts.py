@@ -52,7 +52,7 @@ from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ClipRow
 from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
-from wildgate_server.triton.launch import free_endpoints
+from wildgate_server.triton.launch import free_address
 from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
@@ -90,7 +90,7 @@ __all__ = [
     "available_cores",
     "confirm",
     "find_triton_runtime",
-    "free_endpoints",
+    "free_address",
     "free_port",
     "keep_freed_memory",
     "load_policy",
@@ -106,7 +106,7 @@ __all__ = [
 
 def free_port() -> int:
     """A port on loopback that nobody listens on."""
-    return int(free_endpoints().grpc.rpartition(":")[2])
+    return int(free_address().rpartition(":")[2])
 
 
 class Sampler:

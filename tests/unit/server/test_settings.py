@@ -123,6 +123,12 @@ def test_fetching_has_to_end_before_sampling_does(args: tuple[str, ...], capsys:
     assert parsed("--sampling.timeout-s", "8", "--source.fetch-timeout-s", "7.9").sampling.timeout_s == 8
 
 
+def test_cases_have_to_be_kept_somewhere() -> None:
+    with pytest.raises(ValidationError, match="target wants a spool_directory"):
+        parsed("--enforcement.target", "cases:8102")
+    assert parsed().enforcement.target is None
+
+
 def test_a_misspelled_name_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WILDGATE_SAMPLING__MAX_FRAME", "10")
     assert fault() == ("sampling.max_frame", "10")

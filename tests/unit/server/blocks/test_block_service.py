@@ -31,6 +31,7 @@ from wildgate_client import (
 )
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, BlockServiceStub
+from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService, ForwardingBlockService
 from wildgate_server.blocks.blocks_settings import BlocksSettings
@@ -57,7 +58,7 @@ async def fingerprinted(content: bytes) -> pb.Block:
 @contextlib.asynccontextmanager
 async def serving(servicer: BlockServiceServicer, port: int = 0) -> AsyncIterator[int]:
     server = grpc_server(
-        None, Readiness((BLOCK_SERVICE,), ready), blocks=servicer, max_in_flight=8, max_video_bytes=1 << 20
+        None, Readiness((BLOCK_SERVICE,), ready), blocks=servicer, limits=AdmissionSettings(), max_video_bytes=1 << 20
     )
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
