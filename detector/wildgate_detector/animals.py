@@ -18,13 +18,11 @@ from wildgate_detector.scenes import LETTERBOX
 
 DARK: Final = 24.0
 """Black bars, which a video may bring along, hold nothing brighter than this (0 to 255)."""
-MOST_LOGIT: Final = 40.0
-"""Evidence in a class map beyond this changes no box, and its exponential stays finite."""
 LEAST_COVER: Final = 0.25
 """A cell counts when at least so much of it is picture."""
 SHARE: Final = 0.35
-"""A box reaches over the cells around the peak that have this share of its evidence (0.2 in the paper, for objects
-that the class map is sure of; these cells are larger)."""
+"""A box reaches over the cells around the peak that have this share of its evidence: of 30 cut-outs before nature 19 had
+an IoU of more than a half so."""
 
 
 class AnimalMaps(nn.Module):
@@ -49,7 +47,7 @@ class AnimalMaps(nn.Module):
         weights = cover.flatten(1).unsqueeze(2) * (cells * cells).mean(2, keepdim=True)
         mean = (cells * weights).sum(1) / weights.sum(1).clamp(min=1e-3)
         scores = _sums(self.classes(mean).softmax(-1), self.sizes)
-        maps = _sums(self.listed(cells).clamp(max=MOST_LOGIT).exp(), self.sizes[:-1])
+        maps = _sums(self.listed(cells).relu(), self.sizes[:-1])
         square = torch.unflatten((maps * (weights > 0)).transpose(1, 2), 2, cover.shape[1:])
         return _extents(square), scores * (weights.sum(1) > 0)
 
