@@ -21,8 +21,8 @@ DARK: Final = 24.0
 LEAST_COVER: Final = 0.25
 """A cell counts when at least so much of it is picture."""
 SHARE: Final = 0.35
-"""A box reaches over the cells around the peak that have this share of its evidence: of 30 cut-outs before nature 19 had
-an IoU of more than a half so."""
+"""A box reaches over the cells around the peak that have this share of its evidence. Of 30 cut-outs before nature 19
+had an IoU of more than a half so."""
 
 
 class AnimalMaps(nn.Module):

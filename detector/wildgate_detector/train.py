@@ -20,7 +20,7 @@ LOGGED_EVERY: Final = 25
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train. The weights that are kept are averaged over about the last `averaged_steps`."""
+    """How to train. The weights kept are averaged over about the last `averaged_steps`; in short runs over fewer."""
 
     epochs: int
     seed: int = 0
@@ -49,15 +49,14 @@ def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> Pro
     centres, strides = places(features.taps[0].shape[-1] * TAPS[0][1])
     rng, start, step = np.random.default_rng(plan.seed), time.monotonic(), 0
     steps = plan.epochs * math.ceil(len(features) / plan.batch)
+    warm_up, averaged_steps = min(plan.warm_up_steps, steps // 10 + 1), min(plan.averaged_steps, steps // 5 + 1)
     with log.open("w") as lines:
         for _ in range(plan.epochs):
             order = rng.permutation(len(features))
             head.train()
             for first in range(0, len(order), plan.batch):
                 taps, boxes, named = features.batch(np.sort(order[first : first + plan.batch]))
-                rate = min(1.0, (step + 1) / plan.warm_up_steps) * (
-                    0.01 + 0.495 * (1 + math.cos(math.pi * step / steps))
-                )
+                rate = min(1.0, (step + 1) / warm_up) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / steps)))
                 for group in optimizer.param_groups:
                     group["lr"] = plan.learning_rate * rate
                 taps = [tap.contiguous(memory_format=torch.channels_last) for tap in taps]
@@ -68,7 +67,7 @@ def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> Pro
                 torch.nn.utils.clip_grad_norm_(head.parameters(), 10.0)
                 optimizer.step()
                 step += 1
-                _follow(averaged, head, min(1 - 1 / plan.averaged_steps, (1 + step) / (20 + step)))
+                _follow(averaged, head, min(1 - 1 / averaged_steps, (1 + step) / (20 + step)))
                 if step % LOGGED_EVERY == 0:
                     entry = {"step": step, "of": steps, "loss": round(float(losses.total.detach()), 4)}
                     entry |= {name: round(value, 4) for name, value in losses.parts.items()}
