@@ -81,6 +81,7 @@ def test_fp16_sees_the_same(detector: StandardFile, body: NetworkBody, frames: n
     assert max(result.box) < 0.005
 
 
+@pytest.mark.timeout(400)  # minutes, where other work shares the cores
 def test_int8_sees_nearly_the_same(
     detector: StandardFile, source: FrameSource, frames: np.ndarray, rule: MatchRule
 ) -> None:
