@@ -175,7 +175,7 @@ async def _incoming(requests: AsyncIterator[Any], room: Arrivals, connection: st
 
 
 async def written(context: Context, answer: Any, timeout_s: float) -> None:
-    """Writes an answer. Raises DeadlineExceeded when it is not taken in time, CancelledError when the caller has left."""
+    """Writes an answer. Raises DeadlineExceeded when it is not taken in time, CancelledError when its caller left."""
     try:
         async with asyncio.timeout(timeout_s):
             await context.write(answer)
