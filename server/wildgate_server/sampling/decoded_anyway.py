@@ -29,6 +29,8 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
         if start is None or pick.sample == pick.keyframe:
             continue
         start_s = timeline.times[start]
+        if pick.time_s - start_s < step_s / 2:
+            continue
         follows = before is not None and before.time_s > start_s - step_s / 2
         if before is not None and follows:
             start_s = before.time_s
@@ -47,11 +49,12 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
 def beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
     """The frames before the last ones of runs, for what flashes, `most` of them.
 
-    None is needed where another look in the run is an odd number of frames away.
+    None is needed where another look in the run is an odd number of frames away, nor right after a keyframe, in whose
+    place the frame is looked at.
     """
     places: dict[int, list[int]] = {}
     for pick in picks:
-        if pick.sample != pick.keyframe and (place := timeline.place_of(pick.sample)):
+        if pick.sample > pick.keyframe + 1 and (place := timeline.place_of(pick.sample)):
             places.setdefault(pick.keyframe, []).append(place)
     ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
     return [timeline.pick(end - 1) for end in ends][:most]
