@@ -107,6 +107,10 @@ class CostLimit:
         """What so many looks cost beside decoding, in pixels decoded: detection, and what it takes to scale them."""
         return round(count * (LOOK_IN_PIXELS + self._pixels))
 
+    def least(self, looks: float) -> int:
+        """What so many looks cost where each is at a keyframe."""
+        return self.of_looks(looks) + round(looks * self._pixels)
+
     def _costs(self, picks: Sequence[Pick]) -> tuple[int, int]:
         """Frames decoded and bytes sent on."""
         frames = size = 0

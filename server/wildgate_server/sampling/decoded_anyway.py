@@ -7,10 +7,9 @@ from math import ceil
 
 from wildgate_server.sampling.timeline import ROUNDING_S, Pick, Timeline
 
-__all__ = ["APART_S", "CLOSELY_APART_S", "beside", "inside"]
+__all__ = ["beside", "inside"]
 
-APART_S, CLOSELY_APART_S = 1.0, 0.5
-"""How far apart looks within a run are to be, in seconds, so that a shot of that length is seen; with high scrutiny."""
+_SHORT_S = 1.0  # a step that is less
 _SPARSER = 1.2  # by how much they are farther apart where these are too many
 
 
@@ -37,7 +36,7 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
         parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
         for part in range(follows, parts):
             place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
-            is_usual = (place - start) % 2 == usual and part > 0 and step_s < APART_S
+            is_usual = (place - start) % 2 == usual and part > 0 and step_s < _SHORT_S
             each = timeline.pick(max(place - is_usual, start))
             if each.keyframe == pick.keyframe and each.sample < pick.sample:
                 found.append(each)

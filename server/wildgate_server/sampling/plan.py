@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.cost import LOOK_IN_PIXELS, CostLimit, plan_windows, sharing_clips
-from wildgate_server.sampling.decoded_anyway import APART_S, CLOSELY_APART_S, beside, inside
+from wildgate_server.sampling.decoded_anyway import beside, inside
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.random_draw import draw, is_drawn
 from wildgate_server.sampling.sampling_config import SamplingConfig
@@ -119,13 +119,13 @@ def _looked_at(
 ) -> list[Pick]:
     """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
     closely = look.scrutiny >= Scrutiny.HIGH
-    apart_s, worth_per_s = (CLOSELY_APART_S, _CLOSELY_WORTH_PER_S) if closely else (APART_S, _WORTH_PER_S)
-    worth = round(worth_per_s * timeline.duration_s)
+    apart_s = config.cheap_gap_s
+    worth = round((_CLOSELY_WORTH_PER_S if closely else _WORTH_PER_S) * timeline.duration_s)
     has_sizes = any(sample.size_bytes for sample in samples if not sample.is_keyframe)
     sizes = Sizes(samples, timeline, codec) if has_sizes else None
     picks = _evenly(timeline, config, look, limit)
     is_told = closely or sizes is None or sizes.tell
-    if config.max_gap_s > apart_s and (not is_told or limit.of_looks(timeline.duration_s / apart_s) <= worth):
+    if config.max_gap_s > apart_s and (not is_told or limit.least(timeline.duration_s / apart_s) <= worth):
         denser = _evenly(timeline, replace(config, max_gap_s=apart_s), look, limit)
         if timeline.gaps_s(denser) < timeline.gaps_s(picks) and (not is_told or limit.cost(denser) <= worth):
             picks = denser
