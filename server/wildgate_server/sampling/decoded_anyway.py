@@ -46,7 +46,7 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
 
 
 def beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
-    """The frames before the last ones of runs, for what flashes, `most` of them.
+    """Frames before looks within runs, for what flashes, `most` of them: before every second look, and the last.
 
     None is needed where another look in the run is an odd number of frames away, nor right after a keyframe, in whose
     place the frame is looked at.
@@ -55,5 +55,5 @@ def beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
     for pick in picks:
         if pick.sample > pick.keyframe + 1 and (place := timeline.place_of(pick.sample)):
             places.setdefault(pick.keyframe, []).append(place)
-    ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
-    return [timeline.pick(end - 1) for end in ends][:most]
+    alike = [run for run in places.values() if len({place % 2 for place in run}) == 1]
+    return [timeline.pick(place - 1) for run in alike for place in run[::-2]][:most]

@@ -138,6 +138,9 @@ def _looked_at(
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
         if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
+            to_end = _added(picks, _toward_end(picks, timeline, apart_s), config, limit)
+            if limit.cost(to_end) <= max(_LITTLE * limit.cost(picks), worth):
+                picks = to_end
             picks = _if_worth(picks, partial(inside, picks, timeline, apart_s), worth, config, limit)
             picks = _if_worth(picks, partial(beside, picks, timeline), worth, config, limit)
     if closely:
