@@ -13,12 +13,12 @@ import grpc
 
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy, with_retry
-from wildgate_client._source import Content, Source, StreamItem, check_size, read_source
+from wildgate_client._source import Content, PlatformContext, Source, StreamItem, check_size, read_source
 from wildgate_client._status import error_from_rpc
 from wildgate_client._stream import StreamResult, run_stream
 from wildgate_client._verdict import Scrutiny, Verdict
 from wildgate_client._wire import digest_request, score_request, verdict_from
-from wildgate_client.errors import InvalidRequest, UnexpectedAnswer, VerdictNotCached
+from wildgate_client.errors import InvalidRequest, SourceUnreadable, UnexpectedAnswer, VerdictNotCached
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
 __all__ = ["ClientOptions", "ScoringClient"]
@@ -33,8 +33,9 @@ class ClientOptions:
     """How the client talks to its server.
 
     `deadline_s` applies where a call gives none. `credentials` turn TLS on; `metadata` is sent with every call (the
-    caller's token, tracing). Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight`
-    bounds the unanswered videos of one stream, and so the memory it takes.
+    caller's tenant, tracing), and so is the token in `token_file`, read anew for each call: without `credentials` in
+    the clear. Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight` bounds the
+    unanswered videos of one stream, and so the memory it takes.
     """
 
     deadline_s: float = 60.0
@@ -43,11 +44,26 @@ class ClientOptions:
     stream_in_flight: int = 8
     credentials: grpc.ChannelCredentials | None = None
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    token_file: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("deadline_s", "max_content_bytes", "stream_in_flight"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name):g} is not positive")
+
+    def call_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is sent with a call. Raises SourceUnreadable where the token's file cannot be read."""
+        if self.token_file is None:
+            return self.metadata
+        try:
+            [token] = self.token_file.read_text("ascii").split()
+        except (OSError, ValueError) as error:
+            raise SourceUnreadable(
+                f"{self.token_file}: {getattr(error, 'strerror', 'there must be one token in it')}",
+                code=None,
+                reason="SOURCE_UNREADABLE",
+            ) from error
+        return (*self.metadata, ("authorization", f"Bearer {token}"))
 
     def channel_options(self) -> tuple[tuple[str, int], ...]:
         """These options as gRPC channel arguments."""
@@ -108,13 +124,14 @@ class ScoringClient:
         digest_first: bool = False,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
         explain_blocks: bool = False,
+        context: PlatformContext | None = None,
     ) -> Verdict:
         """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
 
         `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
         were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. With
-        `explain_blocks`, frames that match those of blocked videos come with pictures. Raises a `ScoringError`;
-        cancelling the caller cancels the call in the server.
+        `explain_blocks`, frames that match those of blocked videos come with pictures. `context` goes on to people
+        with a REVIEW or BLOCK. Raises a `ScoringError`; cancelling the caller cancels the call in the server.
 
         With `digest_first` the server is asked first whether it holds a verdict on this content, and the bytes are sent
         only if it does not, or is too old to know digests: worth it where many videos are sent more than once. It needs
@@ -128,7 +145,11 @@ class ScoringClient:
             digest = await asyncio.to_thread(_bounded_digest, source, self._options.max_content_bytes)
             try:
                 return await self.score_digest(
-                    digest, video_id=video_id, deadline_s=ends_s - self._clock.now_s(), scrutiny=scrutiny
+                    digest,
+                    video_id=video_id,
+                    deadline_s=ends_s - self._clock.now_s(),
+                    scrutiny=scrutiny,
+                    context=context,
                 )
             except (VerdictNotCached, InvalidRequest):  # to an older server, a digest is a request without a source
                 within_s = ends_s - self._clock.now_s()
@@ -139,6 +160,7 @@ class ScoringClient:
             max_evidence_frames=max_evidence_frames,
             scrutiny=scrutiny,
             explain_blocks=explain_blocks,
+            context=context,
         )
         return await self._call(request, within_s)
 
@@ -149,6 +171,7 @@ class ScoringClient:
         video_id: str = "",
         deadline_s: float | None = None,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
+        context: PlatformContext | None = None,
     ) -> Verdict:
         """The verdict that the server's cache holds on the content with this digest, "blake3:<hex>".
 
@@ -156,7 +179,7 @@ class ScoringClient:
         policy with this scrutiny: send the video then. Otherwise raises what `score` does.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
-        return await self._call(digest_request(video_id, content_digest, scrutiny), within_s)
+        return await self._call(digest_request(video_id, content_digest, scrutiny, context), within_s)
 
     async def _call(self, request: scoring_pb2.ScoreRequest, deadline_s: float) -> Verdict:
         stub = self._stub()
@@ -164,7 +187,7 @@ class ScoringClient:
         async def attempt(left_s: float) -> scoring_pb2.ScoreResponse:
             try:
                 response: scoring_pb2.ScoreResponse = await stub.Score(
-                    request, timeout=left_s, metadata=self._options.metadata
+                    request, timeout=left_s, metadata=self._options.call_metadata()
                 )
             except grpc.aio.AioRpcError as error:
                 raise error_from_rpc(error) from error
@@ -194,12 +217,18 @@ class ScoringClient:
         `items` raises. `deadline_s` covers the whole stream; by default there is none. To cancel the call at once when
         leaving the loop early, wrap the stream in `contextlib.aclosing`.
         """
-        call = self._stub().ScoreStream(timeout=deadline_s, metadata=self._options.metadata)
+        call = self._stub().ScoreStream(timeout=deadline_s, metadata=self._options.call_metadata())
 
         async def request_for(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
             sent = await read_source(item.source, max_content_bytes=self._options.max_content_bytes)
             return scoring_pb2.ScoreStreamRequest(
-                request=score_request(item.video_id, sent, max_evidence_frames=max_evidence_frames, scrutiny=scrutiny)
+                request=score_request(
+                    item.video_id,
+                    sent,
+                    max_evidence_frames=max_evidence_frames,
+                    scrutiny=scrutiny,
+                    context=item.context,
+                )
             )
 
         results = run_stream(call, items, request_for, in_flight=self._options.stream_in_flight)

@@ -4,13 +4,13 @@ ScoringError               status                          reason
  ├─ InvalidVideo           INVALID_ARGUMENT                NOT_A_VIDEO, CORRUPT_VIDEO, NO_VIDEO_STREAM,
  │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE
  ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
- ├─ Unauthenticated        UNAUTHENTICATED
- ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED
+ ├─ Unauthenticated        UNAUTHENTICATED                 UNAUTHENTICATED
+ ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED, ACCESS_DENIED
  ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
  ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
  ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
- │                                                         SHUTTING_DOWN, FETCH_FAILED
+ │                                                         SHUTTING_DOWN, FETCH_FAILED, ACCESS_UNAVAILABLE
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API

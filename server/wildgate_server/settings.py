@@ -22,10 +22,12 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
+from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
@@ -59,7 +61,7 @@ class ServerSettings(BaseSettings):
             "backend.target": "triton",
             "backend.model-repository": "model-repository",
             "source.file-roots": "file-root",
-            "blocks.directory": "blocks",
+            "blocks.directory": "block-list",
         },
         use_attribute_docstrings=True,
     )
@@ -90,6 +92,7 @@ class ServerSettings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
     endpoint: EndpointSettings = EndpointSettings()
+    access: AccessSettings = AccessSettings()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
     admission: AdmissionSettings = AdmissionSettings()
@@ -97,6 +100,7 @@ class ServerSettings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     backend: BackendSettings = BackendSettings()
     blocks: BlocksSettings = BlocksSettings()
+    enforcement: EnforcementSettings = EnforcementSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
