@@ -40,6 +40,7 @@ from wildgate_client.errors import (
     Unavailable,
     UnexpectedAnswer,
     VerdictNotCached,
+    WrongState,
 )
 
 __all__ = [
@@ -86,5 +87,6 @@ __all__ = [
     "Verdict",
     "VerdictNotCached",
     "VideoInfo",
+    "WrongState",
     "content_digest",
 ]

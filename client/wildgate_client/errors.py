@@ -4,13 +4,15 @@ ScoringError               status                          reason
  ├─ InvalidVideo           INVALID_ARGUMENT                NOT_A_VIDEO, CORRUPT_VIDEO, NO_VIDEO_STREAM,
  │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE
  ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
- ├─ Unauthenticated        UNAUTHENTICATED
- ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED
- ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND
+ ├─ Unauthenticated        UNAUTHENTICATED                 UNAUTHENTICATED
+ ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED, ROLE_MISSING, SAME_PERSON
+ ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND, RECORD_NOT_FOUND,
+ │   │                                                     QUEUE_EMPTY
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
- ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
+ ├─ WrongState             FAILED_PRECONDITION             WRONG_STATE, CASE_HELD, LEASE_LOST
+ ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED, TOO_MANY_REPORTS
  ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
- │                                                         SHUTTING_DOWN, FETCH_FAILED
+ │                                                         SHUTTING_DOWN, FETCH_FAILED, STORAGE_UNAVAILABLE
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API
@@ -41,6 +43,7 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "VerdictNotCached",
+    "WrongState",
 ]
 
 
@@ -115,6 +118,10 @@ class NotFound(ScoringError):
 
 class VerdictNotCached(NotFound):
     """The server's cache has no verdict on content with this digest; send the video itself."""
+
+
+class WrongState(ScoringError):
+    """What the request is about is not, or no longer, in a state that allows it; nothing was changed."""
 
 
 class Overloaded(ScoringError):

@@ -1,0 +1,76 @@
+"""Which case comes first.
+
+Every waiting case gains the same by the hour, so their order changes only when something happens to one of them: the
+hours are counted from a fixed time on, and the rank stands in the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log10
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from wildgate_enforcement.policy import RankWeights
+from wildgate_enforcement.states import State
+from wildgate_enforcement.tables import CaseRow, ReportRow, SubjectRow
+from wildgate_proto.v1 import scoring_pb2
+
+__all__ = ["Pressing", "rank_of", "rerank"]
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pressing:
+    """What a rank rests on. `appendices` are those of the verdict's labels, such as "I" or "I/II"."""
+
+    action: scoring_pb2.Action
+    score: float
+    appendices: frozenset[str]
+    views: int
+    report_weight: float
+    disseminating: bool
+    appealed: bool
+    since_ms: int
+
+
+def rank_of(case: Pressing, weights: RankWeights) -> float:
+    """The higher the more pressing."""
+    listed = {part for appendix in case.appendices for part in appendix.split("/")}
+    by_action = {scoring_pb2.ACTION_BLOCK: weights.block, scoring_pb2.ACTION_REVIEW: weights.review}
+    by_appendix = {"I": weights.appendix_i, "II": weights.appendix_ii, "III": weights.appendix_iii}
+    return (
+        by_action.get(case.action, 0.0)
+        + weights.score * min(max(case.score, 0.0), 1.0)
+        + max((by_appendix.get(part, 0.0) for part in listed), default=0.0)
+        + weights.reach * log10(1 + max(case.views, 0))
+        + weights.report * min(case.report_weight, weights.most_reports)
+        + weights.disseminating * case.disseminating
+        + weights.appealed * case.appealed
+        - weights.hour * case.since_ms / _HOUR_MS
+    )
+
+
+async def rerank(session: AsyncSession, case: CaseRow, weights: RankWeights) -> None:
+    """Sets a case's rank by what is stored of it, in this session too."""
+    await session.flush()
+    of_case = SubjectRow.case_id == case.id
+    views = await session.scalar(select(func.sum(SubjectRow.views)).where(of_case))
+    shown = await session.scalar(select(func.count()).where(of_case, SubjectRow.disseminating))
+    reports = await session.scalar(
+        select(func.sum(ReportRow.weight)).where(ReportRow.case_id == case.id, ~ReportRow.duplicate)
+    )
+    verdict = scoring_pb2.Verdict.FromString(case.verdict)
+    pressing = Pressing(
+        action=verdict.action,
+        score=max((label.score for label in verdict.labels), default=0.0),
+        appendices=frozenset(label.cites_appendix for label in verdict.labels),
+        views=int(views or 0),
+        report_weight=float(reports or 0.0),
+        disseminating=bool(shown),
+        appealed=case.state == State.APPEALED,
+        since_ms=case.opened_ms,
+    )
+    case.rank = rank_of(pressing, weights)
