@@ -112,21 +112,20 @@ class CaseService(CaseServiceServicer):
             case = await claim(
                 transaction, caller(), self._policy, request.case_id, list(request.skills), request.lease_s
             )
-            message = await whole_case(transaction.session, case)
-            return pb.ClaimResponse(case=message, fencing_token=case.fencing_token)
+        async with self._database.reading() as session:
+            return pb.ClaimResponse(case=await whole_case(session, case), fencing_token=case.fencing_token)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.Case:
         """Gives a case back."""
         async with self._database.writing(caller().subject) as transaction:
             case = await release(transaction, caller(), request.case_id, request.fencing_token)
-            return await whole_case(transaction.session, case)
+            return case_message(case)
 
     async def Reassign(self, request: pb.ReassignRequest, context: Context) -> pb.ClaimResponse:
         """Leases a case to somebody else."""
         async with self._database.writing(caller().subject) as transaction:
             case = await reassign(transaction, self._policy, request.case_id, request.assignee, request.comment)
-            message = await whole_case(transaction.session, case)
-            return pb.ClaimResponse(case=message, fencing_token=case.fencing_token)
+            return pb.ClaimResponse(case=case_message(case), fencing_token=case.fencing_token)
 
     async def Snooze(self, request: pb.SnoozeRequest, context: Context) -> pb.Case:
         """Gives a case back until later."""
@@ -134,7 +133,7 @@ class CaseService(CaseServiceServicer):
             case = await snooze(
                 transaction, caller(), request.case_id, request.fencing_token, request.until_ms, request.comment
             )
-            return await whole_case(transaction.session, case)
+            return case_message(case)
 
     async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.DecideResponse:
         """Decides each case in a transaction of its own."""
@@ -146,7 +145,7 @@ class CaseService(CaseServiceServicer):
         try:
             async with self._database.writing(caller().subject) as transaction:
                 case = await decide(transaction, caller(), claimed, decision, self._policy, self._draw)
-                return pb.DecideResult(case_id=case.id, case=await whole_case(transaction.session, case))
+                return pb.DecideResult(case_id=case.id, case=case_message(case))
         except Exception as error:
             return pb.DecideResult(case_id=claimed.case_id, error=status_of(expected(error)))
 
@@ -154,7 +153,7 @@ class CaseService(CaseServiceServicer):
         """Takes a decision back."""
         async with self._database.writing(caller().subject) as transaction:
             case = await withdraw(transaction, caller(), request.case_id, request.comment)
-            return await whole_case(transaction.session, case)
+            return case_message(case)
 
     async def Appeal(self, request: pb.AppealRequest, context: Context) -> pb.Case:
         """Brings a decided case back; the platform learns its state, and nothing of who decided what."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ class Database:
         self._clock_ms = clock_ms
         try:
             self._engine = _sqlite(url) if url.startswith("sqlite") else _postgresql(url)
-        except (ArgumentError, ModuleNotFoundError) as error:
+        except (ArgumentError, ModuleNotFoundError, sqlite3.Error) as error:
             raise StartError(f"the database's URL cannot be used: {error}") from error
         # SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is polling.
         self._writer = asyncio.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -104,6 +105,8 @@ class _translated:
 
 def _sqlite(url: str) -> AsyncEngine:
     engine = create_async_engine(url)
+    # Asked here first: aiosqlite leaves a thread behind where a file cannot be opened.
+    sqlite3.connect(engine.url.database or ":memory:").close()
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -124,7 +127,7 @@ def _sqlite(url: str) -> AsyncEngine:
 
 
 def _postgresql(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True)
+    return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -58,7 +58,6 @@ async def stored_case(session: AsyncSession, case_id: str) -> CaseRow:
 
 async def whole_case(session: AsyncSession, case: CaseRow) -> pb.Case:
     """A case with all that belongs to it, except the pictures."""
-    await session.flush()
     message = case_message(case)
     subjects = select(SubjectRow).where(SubjectRow.case_id == case.id).order_by(SubjectRow.added_ms)
     for subject in (await session.scalars(subjects)).all():

@@ -5,11 +5,10 @@ from __future__ import annotations
 from uuid import uuid4
 
 from sqlalchemy import or_, select
-from sqlalchemy.exc import IntegrityError
 
 from wildgate_enforcement.consequences import settle_report, tell_platform
 from wildgate_enforcement.policy import EnforcementPolicy
-from wildgate_enforcement.ranking import rerank
+from wildgate_enforcement.ranking import pressing, rank_of, rerank
 from wildgate_enforcement.states import DECIDED, WAITING, State
 from wildgate_enforcement.tables import CaseRow, EvidenceRow, ReportRow, SkillRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
@@ -33,49 +32,45 @@ async def open_case(
     sample: bool = False,
 ) -> tuple[CaseRow, bool]:
     """The case of the verdict's content, and whether it was opened now. Reports that waited for it are attached."""
-    case = await _case_of(transaction, verdict.content_digest)
-    opened = False
-    if case is None:
-        case, opened = await _opened(transaction, verdict, sample=sample)
-    elif case.state in WAITING and verdict.action > scoring_pb2.Verdict.FromString(case.verdict).action:
-        case.verdict = _without_evidence(verdict).SerializeToString()
-        transaction.log(case.id, "graver_verdict", action=scoring_pb2.Action.Name(verdict.action))
-    changed = await _join(transaction, case, subject) | await _attach_reports(transaction, case, subject)
-    if opened or changed:
+    case = await transaction.open(
+        id=uuid4().hex,
+        content_digest=verdict.content_digest,
+        state=State.OPEN,
+        verdict=_without_evidence(verdict).SerializeToString(),
+        sample=sample,
+        opened_ms=transaction.now_ms,
+        rank=rank_of(pressing(verdict, subject.views, subject.disseminating, transaction.now_ms), policy.rank),
+    )
+    if opened := case is not None:
+        _keep_verdict(transaction, case, verdict)
+    else:
+        case = await _known(transaction, verdict)
+    joined = opened or await transaction.session.get(SubjectRow, (case.id, subject.video_id)) is None
+    if joined:
+        await _join(transaction, case, subject)
+    attached = await _attach_reports(transaction, case, subject)
+    if attached or (joined and not opened):
         await rerank(transaction.session, case, policy.rank)
     return case, opened
 
 
-async def _case_of(transaction: Transaction, digest: str) -> CaseRow | None:
-    statement = select(CaseRow).where(CaseRow.content_digest == digest).with_for_update()
-    return (await transaction.session.scalars(statement)).one_or_none()
+async def _known(transaction: Transaction, verdict: scoring_pb2.Verdict) -> CaseRow:
+    """The case that the verdict's content has; the gravest verdict is kept while it waits."""
+    same = select(CaseRow).where(CaseRow.content_digest == verdict.content_digest).with_for_update()
+    case = (await transaction.session.scalars(same)).one()
+    if case.state in WAITING and verdict.action > scoring_pb2.Verdict.FromString(case.verdict).action:
+        case.verdict = _without_evidence(verdict).SerializeToString()
+        transaction.log(case.id, "graver_verdict", action=scoring_pb2.Action.Name(verdict.action))
+    return case
 
 
-async def _opened(transaction: Transaction, verdict: scoring_pb2.Verdict, *, sample: bool) -> tuple[CaseRow, bool]:
-    session = transaction.session
-    kept = _without_evidence(verdict)
-    case = CaseRow(
-        id=uuid4().hex,
-        content_digest=verdict.content_digest,
-        state=State.OPEN,
-        verdict=kept.SerializeToString(),
-        sample=sample,
-        opened_ms=transaction.now_ms,
-        rank=0.0,
-    )
-    try:
-        async with session.begin_nested():
-            session.add(case)
-    except IntegrityError:  # another transaction opened it meanwhile
-        there = await _case_of(transaction, verdict.content_digest)
-        assert there is not None  # cases are never removed
-        return there, False
-    session.add_all(
+def _keep_verdict(transaction: Transaction, case: CaseRow, verdict: scoring_pb2.Verdict) -> None:
+    transaction.session.add_all(
         EvidenceRow(case_id=case.id, number=number, time_s=frame.time_s, jpeg=frame.jpeg)
         for number, frame in enumerate(verdict.evidence)
     )
     skills = {_GROUP_SKILLS[label.group] for label in verdict.labels if label.group in _GROUP_SKILLS}
-    session.add_all(SkillRow(case_id=case.id, skill=skill) for skill in sorted(skills))
+    transaction.session.add_all(SkillRow(case_id=case.id, skill=skill) for skill in sorted(skills))
     transaction.log(
         case.id,
         "opened",
@@ -85,15 +80,12 @@ async def _opened(transaction: Transaction, verdict: scoring_pb2.Verdict, *, sam
         block_matches=[match.block_id for match in verdict.block_matches],
         model_version=verdict.model_version,
         policy_version=verdict.policy_version,
-        sample=sample,
+        sample=case.sample,
     )
-    return case, True
 
 
-async def _join(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> bool:
+async def _join(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> None:
     session = transaction.session
-    if await session.get(SubjectRow, (case.id, subject.video_id)):
-        return False
     row = SubjectRow(
         case_id=case.id,
         added_ms=transaction.now_ms,
@@ -105,7 +97,6 @@ async def _join(transaction: Transaction, case: CaseRow, subject: pb.Subject) ->
     transaction.log(case.id, "subject_joined", video_id=subject.video_id, account=subject.account)
     if case.state == State.CONFIRMED:  # a copy of what is forbidden: nobody needs to look again
         await tell_platform(transaction, case, [row])
-    return True
 
 
 async def _attach_reports(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> bool:

@@ -6,7 +6,7 @@ hours are counted from a fixed time on, and the rank stands in the row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 
 from sqlalchemy import func, select
@@ -17,7 +17,7 @@ from wildgate_enforcement.states import State
 from wildgate_enforcement.tables import CaseRow, ReportRow, SubjectRow
 from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["Pressing", "rank_of", "rerank"]
+__all__ = ["Pressing", "pressing", "rank_of", "rerank"]
 
 _HOUR_MS = 3_600_000
 
@@ -30,10 +30,10 @@ class Pressing:
     score: float
     appendices: frozenset[str]
     views: int
-    report_weight: float
     disseminating: bool
-    appealed: bool
     since_ms: int
+    report_weight: float = 0.0
+    appealed: bool = False
 
 
 def rank_of(case: Pressing, weights: RankWeights) -> float:
@@ -53,6 +53,18 @@ def rank_of(case: Pressing, weights: RankWeights) -> float:
     )
 
 
+def pressing(verdict: scoring_pb2.Verdict, views: int, disseminating: bool, since_ms: int) -> Pressing:
+    """What a case's rank rests on before anybody reports it or appeals."""
+    return Pressing(
+        action=verdict.action,
+        score=max((label.score for label in verdict.labels), default=0.0),
+        appendices=frozenset(label.cites_appendix for label in verdict.labels),
+        views=views,
+        disseminating=disseminating,
+        since_ms=since_ms,
+    )
+
+
 async def rerank(session: AsyncSession, case: CaseRow, weights: RankWeights) -> None:
     """Sets a case's rank by what is stored of it, in this session too."""
     await session.flush()
@@ -62,15 +74,6 @@ async def rerank(session: AsyncSession, case: CaseRow, weights: RankWeights) -> 
     reports = await session.scalar(
         select(func.sum(ReportRow.weight)).where(ReportRow.case_id == case.id, ~ReportRow.duplicate)
     )
-    verdict = scoring_pb2.Verdict.FromString(case.verdict)
-    pressing = Pressing(
-        action=verdict.action,
-        score=max((label.score for label in verdict.labels), default=0.0),
-        appendices=frozenset(label.cites_appendix for label in verdict.labels),
-        views=int(views or 0),
-        report_weight=float(reports or 0.0),
-        disseminating=bool(shown),
-        appealed=case.state == State.APPEALED,
-        since_ms=case.opened_ms,
-    )
-    case.rank = rank_of(pressing, weights)
+    by_verdict = pressing(scoring_pb2.Verdict.FromString(case.verdict), int(views or 0), bool(shown), case.opened_ms)
+    appealed = case.state == State.APPEALED
+    case.rank = rank_of(replace(by_verdict, report_weight=float(reports or 0.0), appealed=appealed), weights)

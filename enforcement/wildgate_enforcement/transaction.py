@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from wildgate_enforcement.errors import NoSuchRecord
@@ -13,6 +14,8 @@ from wildgate_enforcement.event_chain import next_link
 from wildgate_enforcement.tables import CaseRow, ChainEnd, DeliveryRow, EventRow, ReferralRow
 
 __all__ = ["Transaction"]
+
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Transaction:
@@ -30,6 +33,13 @@ class Transaction:
         if (row := await self.session.scalar(statement)) is None:
             raise NoSuchRecord(f"no case has the id {case_id[:64]!r}", field="case_id")
         return row
+
+    async def open(self, **values: Any) -> CaseRow | None:
+        """A new case, None where its content has one; whoever comes second waits for the first to end."""
+        insert = _INSERTS[self.session.get_bind().dialect.name]
+        statement = insert(CaseRow).values(values).on_conflict_do_nothing(index_elements=["content_digest"])
+        opened: CaseRow | None = await self.session.scalar(statement.returning(CaseRow))
+        return opened
 
     async def referral(self, referral_id: str) -> ReferralRow:
         """A referral, locked for this transaction. Raises NoSuchRecord."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,15 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path
     "url", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x", "postgresql+asyncpg://127.0.0.1:1/x"]
 )
 async def test_a_database_that_cannot_be_used_is_named_at_the_start(url: str) -> None:
-    with pytest.raises(StartError, match="the database"):
-        await Database(url).migrate()
+    async with AsyncExitStack() as stack:
+        with pytest.raises(StartError, match="the database"):
+            await opened(url, stack)
+
+
+async def opened(url: str, stack: AsyncExitStack) -> None:
+    database = Database(url)
+    stack.push_async_callback(database.close)
+    await database.migrate()
 
 
 def test_each_error_is_drawn_with_its_status_and_reason() -> None:
