@@ -19,6 +19,7 @@ from wildgate_build.errors import NotStandardError
 from wildgate_server.repository.releases import file_digest
 
 __all__ = [
+    "FRAMES_PROPERTY",
     "INPUT",
     "OUTPUT",
     "PRECISIONS",
@@ -36,6 +37,8 @@ OUTPUT: Final = "DETECTIONS"
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 _PREFIX: Final = "wildgate."
+FRAMES_PROPERTY: Final = f"{_PREFIX}frames"
+"""The metadata property that has the F of engines, for graphs that take windows of any number of frames."""
 _COLUMNS: Final = 6
 
 
@@ -58,7 +61,8 @@ class Properties:
 class StandardFile:
     """A standard detector file, read and checked.
 
-    FRAMES is [b, frames, side, side, 3], DETECTIONS [b, frames, detections, 6].
+    FRAMES is [b, f, side, side, 3], DETECTIONS [b, f, detections, 6]: f is `frames` in engines, and any number where
+    ONNX Runtime runs the file, unless the graph was made for `frames` alone.
     """
 
     path: Path
@@ -96,7 +100,7 @@ def write_properties(model: ModelProto, properties: Properties) -> None:
     if commas := [label for label in properties.labels if "," in label]:
         raise ValueError(f"labels with a comma: {commas}")
     written = {**vars(properties), "labels": ",".join(properties.labels)}
-    kept = {p.key: p.value for p in model.metadata_props if not p.key.startswith(_PREFIX)}
+    kept = {p.key: p.value for p in model.metadata_props}
     onnx.helper.set_model_props(model, kept | {_PREFIX + name: value for name, value in written.items()})
 
 
@@ -131,7 +135,8 @@ def _properties(path: Path, model: ModelProto) -> Properties:
 def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     """F, S and K of a standard graph, which was read from `path`.
 
-    Raises NotStandardError unless the model takes FRAMES, into a Cast, and gives DETECTIONS, in their types and sizes.
+    Raises NotStandardError unless the model takes FRAMES, into a Cast, and gives DETECTIONS, in their types and sizes,
+    and where it takes any number of frames but does not say F.
     An INT8 file for CPUs may take FRAMES as they are (see `precision/pixels.py`).
     """
     initialised = {tensor.name for tensor in model.graph.initializer}
@@ -141,6 +146,8 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
     if [t.name for t in inputs] != [INPUT] or [t.name for t in outputs] != [OUTPUT]:
         raise NotStandardError(f"{path}: has {found}; a standard detector has {INPUT} -> {OUTPUT}")
     into, out = _dims(inputs[0]), _dims(outputs[0])
+    if len(into) == 5 and len(out) == 4 and not into[1] and not out[1]:
+        into[1] = out[1] = _frames_of_engines(path, model)
     kinds = inputs[0].type.tensor_type.elem_type, outputs[0].type.tensor_type.elem_type
     fits = (
         kinds == (TensorProto.UINT8, TensorProto.FLOAT)
@@ -154,10 +161,17 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
         raise NotStandardError(f"{path}: has {found}; a standard detector has {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
-    if set(taking) != {"Cast"} and not (set(taking) == {"Reshape"} and _is_int8(model)):
+    if set(taking) != {"Cast"} and not (set(taking) <= {"Reshape", "Shape"} and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"
         raise NotStandardError(f"{path}: takes {INPUT} into {into_what}; TensorRT takes uint8 into a Cast only")
     return into[1], into[2], out[2]
+
+
+def _frames_of_engines(path: Path, model: ModelProto) -> int:
+    held = {p.key: p.value for p in model.metadata_props}.get(FRAMES_PROPERTY, "")
+    if not (held.isascii() and held.isdecimal()):
+        raise NotStandardError(f"{path}: has no metadata property {FRAMES_PROPERTY} that is a number")
+    return int(held)
 
 
 def _is_int8(model: ModelProto) -> bool:

@@ -3,8 +3,9 @@
     FRAMES uint8 [b, F, S, S, 3] -> Cast, Reshape, Transpose -> network -> selection -> DETECTIONS [b, F, K, 6]
 
 Cast, Reshape, Transpose come first and in this order: TensorRT takes a uint8 input only if a Cast is the very
-first node on it. Shapes are static but for b. There is no NonMaxSuppression node and no plugin: suppression is
-plain tensor arithmetic that ONNX Runtime, OpenVINO and TensorRT all have.
+first node on it. Shapes are static but for b and F: on CPUs a window takes only the frames that it has, and an engine's
+F is set when it is built. There is no NonMaxSuppression node and no plugin: suppression is plain tensor arithmetic that
+ONNX Runtime, OpenVINO and TensorRT all have.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Final
 
 import onnx
 from onnx import ModelProto, compose, parser
+
+from wildgate_build.standard_file import FRAMES_PROPERTY
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
@@ -48,7 +51,7 @@ class Opset:
 class GraphShape:
     """The sizes of a standard graph and the constants of its suppression.
 
-    `frames` per clip window (F), `side` of a frame in pixels (S), `detections` per frame (K); `places` and
+    `frames` per clip window (F) of engines, `side` of a frame in pixels (S), `detections` per frame (K); `places` and
     `labels` are the network's. Of the `candidates` best places, one is dropped where a better one of its
     label overlaps it by more than `overlap` (IoU). Scores of at most `least_score` count as nothing.
 
@@ -72,15 +75,17 @@ Selection = Callable[[GraphShape, Opset], ModelProto]
 
 
 def input_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
-    """FRAMES uint8 [b, F, S, S, 3] to `pictures` float [b*F, 3, S, S], values 0 to 255."""
-    f, s = shape.frames, shape.side
+    """FRAMES uint8 [b, F, S, S, 3] to `pictures` float [b*F, 3, S, S], values 0 to 255, and `windows`: b and F."""
+    s = shape.side
     return (opset or Opset()).parse(
-        f"""input (uint8[b,{f},{s},{s},3] FRAMES) => (float[n,3,{s},{s}] pictures)
-        <int64[4] folded = {{-1, {s}, {s}, 3}}>
+        f"""input (uint8[b,f,{s},{s},3] FRAMES) => (float[n,3,{s},{s}] pictures, int64[2] windows)
+        <int64[4] folded = {{-1, {s}, {s}, 3}}, int64[1] start = {{0}}, int64[1] end = {{2}}>
         {{
             values = Cast <to = 1> (FRAMES)
             rows = Reshape (values, folded)
             pictures = Transpose <perm = [0, 3, 1, 2]> (rows)
+            sizes = Shape (values)
+            windows = Slice (sizes, start, end)
         }}"""
     )
 
@@ -88,8 +93,8 @@ def input_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
 def output_graph(shape: GraphShape, opset: Opset | None = None) -> ModelProto:
     """`boxes` float [n, places, 4] (x1, y1, x2, y2 in pixels) and `scores` [n, places, labels] to DETECTIONS.
 
-    Greedy suppression, for networks that report one object at many places. A place stands for its best label
-    only. Rows of DETECTIONS come best first; unused ones are all zero.
+    `windows` has b and F. Greedy suppression, for networks that report one object at many places. A place stands for
+    its best label only. Rows of DETECTIONS come best first; unused ones are all zero.
     """
     opset = opset or Opset()
     c = min(shape.candidates, shape.places, _MOST_CANDIDATES)
@@ -217,19 +222,20 @@ def standard_graph(
     back = compose.add_prefix(selection(shape, opset), "out_", rename_inputs=False, rename_outputs=False)
     middle = compose.add_prefix(core, "net_")
     model = compose.merge_models(front, middle, [("pictures", "net_pictures")])
-    model = compose.merge_models(model, back, [("net_boxes", "boxes"), ("net_scores", "scores")])
-    onnx.helper.set_model_props(model, metadata)
+    joints = [("net_boxes", "boxes"), ("net_scores", "scores"), ("windows", "windows")]
+    model = compose.merge_models(model, back, joints)
+    onnx.helper.set_model_props(model, {**metadata, FRAMES_PROPERTY: str(shape.frames)})
     model.producer_name = "wildgate"
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 def _selected(shape: GraphShape) -> str:
-    return f"float[n,{shape.places},4] boxes, float[n,{shape.places},{shape.labels}] scores"
+    return f"float[n,{shape.places},4] boxes, float[n,{shape.places},{shape.labels}] scores, int64[2] windows"
 
 
 def _detections(shape: GraphShape) -> str:
-    return f"float[b,{shape.frames},{shape.detections},6] DETECTIONS"
+    return f"float[b,f,{shape.detections},6] DETECTIONS"
 
 
 def _row_constants(shape: GraphShape, candidates: int) -> str:
@@ -237,7 +243,7 @@ def _row_constants(shape: GraphShape, candidates: int) -> str:
     k = min(shape.detections, candidates)
     below = f"int64[6] below = {{0, 0, 0, 0, {shape.detections - k}, 0}}," if k < shape.detections else ""
     return f"""int64[1] k = {{{k}}}, int64[1] last = {{2}}, int64[3] fourfold = {{1, 1, 4}},
-        {below} int64[4] window = {{-1, {shape.frames}, {shape.detections}, 6}},
+        {below} int64[2] columns = {{{shape.detections}, 6}},
         float least = {{{shape.least_score:.6f}}}, float side = {{{float(shape.side)}}},
         float zero = {{0.0}}, float one = {{1.0}}"""
 
@@ -262,4 +268,5 @@ def _rows(shape: GraphShape, candidates: int) -> str:
             usedf = Cast <to = 1> (used)
             rows = Mul (rows6, usedf)
             {pad}
+            window = Concat <axis = 0> (windows, columns)
             DETECTIONS = Reshape ({found}, window)"""

@@ -66,7 +66,7 @@ class OfflineScorer:
                     window.clip, window.frame_index, track.display.row, self._scaler, self._max_pixels
                 )
             with self._timed("detecting"):
-                rows = self._session.run(["DETECTIONS"], {"FRAMES": decoded.frames[None]})[0]
+                rows = self._session.run(["DETECTIONS"], {"FRAMES": decoded.frames[None, : len(window.times_s)]})[0]
             letterboxes = [
                 Letterbox.of(width, height, self._side) if sound else None
                 for (width, height), sound in zip(decoded.picture_size.tolist(), decoded.sound, strict=True)

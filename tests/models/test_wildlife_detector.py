@@ -15,12 +15,12 @@ from triton_seam import InferenceRequest, load_model, model_config
 F, S, K = 8, 320, 16
 
 
-def write_graph(file: Path, *, detections: int = K, name: str = "DETECTIONS") -> None:
+def write_graph(file: Path, *, frames: int | str = "f", detections: int = K, name: str = "DETECTIONS") -> None:
     """A graph of the standard shapes: every detection's six values are the mean of its frame."""
     model = parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 17]>
-        means (uint8[b,{F},{S},{S},3] FRAMES) => (float[b,{F},{detections},6] {name})
-        <int64[1] last = {{3}}, int64[4] shape = {{1, {F}, {detections}, 6}}>
+        means (uint8[b,{frames},{S},{S},3] FRAMES) => (float[b,{frames},{detections},6] {name})
+        <int64[1] last = {{3}}, int64[4] shape = {{1, 1, {detections}, 6}}>
         {{
             pixels = Cast <to = 1> (FRAMES)
             mean = ReduceMean <axes = [3, 4], keepdims = 0> (pixels)
@@ -44,10 +44,10 @@ def initialize(module: ModuleType, repository: Path):
     return model
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
+@pytest.fixture(params=["f", F], ids=["any_frames", "static_frames"])
+def repository(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     (tmp_path / "1").mkdir()
-    write_graph(tmp_path / "1" / "model.onnx")
+    write_graph(tmp_path / "1" / "model.onnx", frames=request.param)
     return tmp_path
 
 
@@ -62,6 +62,27 @@ def test_each_request_gets_its_own_rows_from_one_run(module: ModuleType, reposit
     answers = [response.array() for response in responses]
     assert [answer.shape for answer in answers] == [(1, F, K, 6), (2, F, K, 6), (1, F, K, 6)]
     assert [[float(row[0, 0, 0]) for row in answer] for answer in answers] == [[10], [20, 30], [40]]
+
+
+def test_a_window_of_fewer_frames_repeats_the_last_answer(module: ModuleType, repository: Path) -> None:
+    levels = np.array(
+        [[1, 2, 2, 3, 3, 3, 3, 3], [4, 4, 4, 4, 4, 4, 4, 4], [*range(F)], [9, 9, 9, 9, 9, 9, 9, 8]], np.uint8
+    )
+    frames = np.broadcast_to(levels[:, :, None, None, None], (*levels.shape, S, S, 3))
+    parts = [InferenceRequest({"FRAMES": frames[:1]}), InferenceRequest({"FRAMES": frames[1:]})]
+    answers = [response.array()[..., 0, 0] for response in initialize(module, repository).execute(parts)]
+    np.testing.assert_array_equal(np.concatenate(answers), levels)
+
+
+def test_only_the_frames_that_a_window_has_are_looked_at(module: ModuleType) -> None:
+    grey, white = np.zeros((S, S, 3), np.uint8), np.full((S, S, 3), 255, np.uint8)
+    assert [
+        module.frames_of(np.stack(window)) for window in ([grey] * 3, [grey, white, white], [grey, white, grey])
+    ] == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_a_surprise_fails_the_requests_and_not_the_model(module: ModuleType, repository: Path) -> None:

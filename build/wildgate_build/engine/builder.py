@@ -92,6 +92,8 @@ def _parse(builder: Any, tensorrt: TensorRt, standard: StandardFile) -> Any:
     if not parser.parse(standard.path.read_bytes(), str(standard.path)):
         errors = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
         raise EngineError(f"{standard.path}: {RUNTIME_NAMES[tensorrt.target]} cannot read it: {errors}")
+    if network.num_inputs and network.get_input(0).shape[1] == -1:
+        network.get_input(0).shape = (-1, *_window(standard))
     return network
 
 
@@ -102,11 +104,15 @@ def _configure(builder: Any, tensorrt: TensorRt, standard: StandardFile, plan: E
     if plan.timing_cache:
         attach_timing_cache(plan.timing_cache, config, tensorrt)
     profile = builder.create_optimization_profile()
-    window = (standard.frames, standard.side, standard.side, _CHANNELS)
+    window = _window(standard)
     profile.set_shape(INPUT, (1, *window), (plan.max_batch, *window), (plan.max_batch, *window))
     if config.add_optimization_profile(profile) < 0:
         raise BuildFailedError(f"{plan.onnx}: batches of 1 to {plan.max_batch}: {tensorrt.complaints()}")
     return config
+
+
+def _window(standard: StandardFile) -> tuple[int, int, int, int]:
+    return standard.frames, standard.side, standard.side, _CHANNELS
 
 
 def _key(

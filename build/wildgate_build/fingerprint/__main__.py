@@ -12,8 +12,8 @@ def main(repository: Path) -> None:
     """Writes `model.onnx`, for CPUs, and `gpu.onnx`. Raises ManifestError, OSError."""
     manifest = load_manifest(repository)
     directory = repository / FRAME_FINGERPRINT / "1"
-    for name, integers in (("model.onnx", True), ("gpu.onnx", False)):
-        graph = fingerprint_graph(manifest.frames_per_window, manifest.frame_side_px, integers=integers)
+    for name, frames in (("model.onnx", None), ("gpu.onnx", manifest.frames_per_window)):
+        graph = fingerprint_graph(frames, manifest.frame_side_px)
         (directory / name).write_bytes(graph.SerializeToString(deterministic=True))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,36 +57,39 @@ _LEAST_SHARE: Final = 0.2
 Matrix = npt.NDArray[np.float32]
 
 
-def fingerprint_graph(frames: int, side: int, *, integers: bool = True) -> ModelProto:
+def fingerprint_graph(frames: int | None, side: int) -> ModelProto:
     """The checked graph for windows of F `frames`, each a square of `side` pixels with the picture letterboxed in it.
 
     A place of PICTURE_SIZE 0 has the quality 0. Borders are lines of pixels at the edges of the picture that are
-    uniform in every frame of a window. `integers`: the bytes are multiplied as such, a quarter of the work on CPUs,
-    which neither CUDA nor TensorRT can; without it the outputs are the same.
+    uniform in every frame of a window. With `frames` None it is made for CPUs: one window at a time, of as many frames
+    as it has, and the bytes are multiplied as such, a quarter of the work, which neither CUDA nor TensorRT can. The
+    outputs are the same.
     """
     g = Nodes()
-    luma = _luminance(g, frames, side, integers=integers)
-    across, down, seen = _letterbox(g, frames, side)
-    trimmed, sharp = _without_borders(g, luma, across, down, seen, frames, side)
+    windows = _Windows(1, -1) if frames is None else _Windows(-1, frames)
+    luma = _luminance(g, windows, side)
+    across, down, seen = _letterbox(g, windows, side)
+    trimmed, sharp = _without_borders(g, luma, across, down, seen, windows, side)
     whole = (_flat(g, across), _flat(g, down))
     squares = g("Reshape", luma, g.shape(-1, side, side // 2))
     hashes, qualities = zip(
-        _hashes(g, squares, trimmed, seen, frames, side),
-        *(_others(g, squares, extents, trimmed, seen, frames, side) for extents in (whole, sharp)),
+        _hashes(g, squares, trimmed, seen, windows, side),
+        *(_others(g, squares, extents, trimmed, seen, windows, side) for extents in (whole, sharp)),
         strict=True,
     )
     g("Concat", *hashes, output="FINGERPRINT", axis=2)
     g("Concat", *qualities, output="FINGERPRINT_QUALITY", axis=2)
+    sizes = (1, "f") if frames is None else ("b", frames)
     graph = helper.make_graph(
         g.nodes,
         "frame_fingerprint",
         [
-            helper.make_tensor_value_info("FRAMES", TensorProto.UINT8, ["b", frames, side, side, 3]),
-            helper.make_tensor_value_info("PICTURE_SIZE", TensorProto.INT32, ["b", frames, 2]),
+            helper.make_tensor_value_info("FRAMES", TensorProto.UINT8, [*sizes, side, side, 3]),
+            helper.make_tensor_value_info("PICTURE_SIZE", TensorProto.INT32, [*sizes, 2]),
         ],
         [
-            helper.make_tensor_value_info("FINGERPRINT", TensorProto.UINT8, ["b", frames, HASHES, _BITS // 8]),
-            helper.make_tensor_value_info("FINGERPRINT_QUALITY", TensorProto.INT32, ["b", frames, HASHES]),
+            helper.make_tensor_value_info("FINGERPRINT", TensorProto.UINT8, [*sizes, HASHES, _BITS // 8]),
+            helper.make_tensor_value_info("FINGERPRINT_QUALITY", TensorProto.INT32, [*sizes, HASHES]),
         ],
         g.constants,
     )
@@ -101,17 +104,24 @@ def fingerprint_graph(frames: int, side: int, *, integers: bool = True) -> Model
     return model
 
 
-def _luminance(g: Nodes, frames: int, side: int, *, integers: bool) -> str:
+class _Windows(NamedTuple):
+    """How many windows a batch has, and how many frames each; -1 for the one of them that is not known."""
+
+    batch: int
+    frames: int
+
+
+def _luminance(g: Nodes, windows: _Windows, side: int) -> str:
     """[b, F, S, S / 2] in units of 1 / _LEVEL, of two neighbours together: that halves what all that follows costs."""
     group = gcd(side, 32)  # a matrix product of three columns and one row is slow everywhere
     weights = np.kron(np.eye(group // 2), np.tile(_LUMINANCE, 2)[:, None])
     rows = g.shape(-1, 3 * group)
-    if integers:
+    if windows.batch == 1:
         product = g("MatMulInteger", g("Reshape", "FRAMES", rows), g.constant(weights, np.int8))
         luma = g("Cast", product, to=TensorProto.FLOAT)
     else:
         luma = g("MatMul", g("Reshape", g("Cast", "FRAMES", to=TensorProto.FLOAT), rows), g.constant(weights))
-    return g("Reshape", luma, g.shape(-1, frames, side, side // 2))
+    return g("Reshape", luma, g.shape(*windows, side, side // 2))
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ class _Cells:
     pixels: int
 
 
-def _letterbox(g: Nodes, frames: int, side: int) -> tuple[_Extent, _Extent, str]:
+def _letterbox(g: Nodes, windows: _Windows, side: int) -> tuple[_Extent, _Extent, str]:
     """Where the decoder put each picture, [b, F], across and down; and 1 where there is one."""
     sizes = g("Cast", "PICTURE_SIZE", to=TensorProto.FLOAT)
     longer = g("ReduceMax", sizes, axes=[2], keepdims=1)
@@ -139,7 +149,7 @@ def _letterbox(g: Nodes, frames: int, side: int) -> tuple[_Extent, _Extent, str]
     lengths = g("Max", g("Round", scaled), g.constant(1))
     starts = g("Floor", g("Mul", g("Sub", g.constant(side), lengths), g.constant(0.5)))
     ends = g("Add", starts, lengths)
-    flat = g.shape(-1, frames)
+    flat = g.shape(*windows)
     across, down = (
         _Extent(
             *(g("Reshape", g("Gather", edges, g.constant(axis, np.int64), axis=2), flat) for edges in (starts, ends))
@@ -150,22 +160,16 @@ def _letterbox(g: Nodes, frames: int, side: int) -> tuple[_Extent, _Extent, str]
 
 
 def _without_borders(
-    g: Nodes, luma: str, across: _Extent, down: _Extent, seen: str, frames: int, side: int
+    g: Nodes, luma: str, across: _Extent, down: _Extent, seen: str, windows: _Windows, side: int
 ) -> tuple[tuple[_Extent, _Extent], tuple[_Extent, _Extent]]:
     """The extents [b * F, 1], across and down, without the borders that all frames of a window share.
 
     And those without what is blurred, too: uploaders fill bars with the picture itself, enlarged and blurred.
     """
-    seen4 = g("Reshape", seen, g.shape(-1, frames, 1, 1))
+    seen4 = g("Reshape", seen, g.shape(*windows, 1, 1))
     unseen4 = g("Mul", g("Sub", g.constant(1), seen4), g.constant(255 * _LEVEL))
-    each = g.shape(*[1] * frames)
-    # Max of so many tensors is faster than ReduceMax of one.
-    brightest = g(
-        "Squeeze", g("Max", *g.several("Split", g("Sub", luma, unseen4), each, outputs=frames, axis=1)), g.shape(1)
-    )
-    darkest = g(
-        "Squeeze", g("Min", *g.several("Split", g("Add", luma, unseen4), each, outputs=frames, axis=1)), g.shape(1)
-    )
+    brightest = g("ReduceMax", g("Sub", luma, unseen4), axes=[1], keepdims=0)
+    darkest = g("ReduceMin", g("Add", luma, unseen4), axes=[1], keepdims=0)
     # What all pictures have in common; places without one have no say.
     unseen = g("Mul", g("Sub", g.constant(1), seen), g.constant(side))
     shared = []
@@ -286,13 +290,13 @@ def _cosines() -> Matrix:
 
 
 def _hashes(
-    g: Nodes, squares: str, extents: tuple[_Extent, _Extent], seen: str, frames: int, side: int
+    g: Nodes, squares: str, extents: tuple[_Extent, _Extent], seen: str, windows: _Windows, side: int
 ) -> tuple[str, str]:
     """Hashes [b, F, regions, 32] of what lies within `extents` (across, down) of each square, and their quality."""
     across, down = extents
     rows, columns = _tents(g, down, _Cells(side, 1)), _tents(g, across, _Cells(side // 2, 2))
     grid = g("MatMul", g("MatMul", rows, squares), g("Transpose", columns, perm=[0, 2, 1]))
-    return _bits(g, grid, frames), _quality(g, grid, seen, frames)
+    return _bits(g, grid, windows), _quality(g, grid, seen, windows)
 
 
 def _others(
@@ -301,7 +305,7 @@ def _others(
     extents: tuple[_Extent, _Extent],
     known: tuple[_Extent, _Extent],
     seen: str,
-    frames: int,
+    windows: _Windows,
     side: int,
 ) -> tuple[str, str]:
     """As `_hashes`, with a quality of 0 where the extents are those `known`; nothing is done if all are."""
@@ -313,18 +317,18 @@ def _others(
     differs = g.flag("Greater", g("Sum", *moved), g.constant(0.5))
     any_differs = g("Squeeze", g("Cast", g("ReduceMax", differs, keepdims=0), to=TensorProto.BOOL))
     then, otherwise = g.branch(), g.branch()
-    hashes, quality = _hashes(then, squares, extents, seen, frames, side)
-    own = then("Cast", then("Reshape", differs, g.shape(-1, frames, 1)), to=TensorProto.INT32)
-    rows = otherwise("Shape", seen, start=0, end=1)
+    hashes, quality = _hashes(then, squares, extents, seen, windows, side)
+    own = then("Cast", then("Reshape", differs, g.shape(*windows, 1)), to=TensorProto.INT32)
+    both = otherwise("Shape", seen)
     nothing = [
-        otherwise("Expand", g.constant(0, kind), otherwise("Concat", rows, g.shape(frames, *dims), axis=0))
+        otherwise("Expand", g.constant(0, kind), otherwise("Concat", both, g.shape(*dims), axis=0))
         for kind, dims in ((np.uint8, (_REGIONS, _BITS // 8)), (np.int32, (_REGIONS,)))
     ]
     found = g.either(any_differs, (then, [hashes, then("Mul", quality, own)]), (otherwise, nothing))
     return found[0], found[1]
 
 
-def _bits(g: Nodes, grid: str, frames: int) -> str:
+def _bits(g: Nodes, grid: str, windows: _Windows) -> str:
     parts = len(_PARTS)
     cosines = _cosines()
     blocks = g("MatMul", g("MatMul", g.constant(cosines), grid), g.constant(cosines.T))
@@ -335,11 +339,11 @@ def _bits(g: Nodes, grid: str, frames: int) -> str:
     median = g("ReduceMin", upper_half, axes=[2], keepdims=1)
     bits = g("Reshape", g.flag("Greater", values, median), g.shape(-1, _REGIONS, _BITS // 8, 8))
     octets = g("MatMul", bits, g.constant([[1 << place] for place in range(7, -1, -1)]))
-    octets = g("Reshape", octets, g.shape(-1, frames, _REGIONS, _BITS // 8))
+    octets = g("Reshape", octets, g.shape(*windows, _REGIONS, _BITS // 8))
     return g("Cast", octets, to=TensorProto.UINT8)
 
 
-def _quality(g: Nodes, grid: str, seen: str, frames: int) -> str:
+def _quality(g: Nodes, grid: str, seen: str, windows: _Windows) -> str:
     """PDQ's: steps between neighbours in percent of the range, cut to whole ones, their sum over 90, at most 100."""
     lines = g.constant([[float(start <= at < end) for at in range(GRID)] for start, end in _PARTS])
     steps = g.constant([[float(start <= at < end - 1) for at in range(GRID - 1)] for start, end in _PARTS])
@@ -352,6 +356,6 @@ def _quality(g: Nodes, grid: str, seen: str, frames: int) -> str:
     whole = np.array([(end - start) / GRID for start, end in _PARTS])
     per_quality = 90 * np.outer(whole, whole)[None]
     quality = g("Floor", g("Div", g("Add", *sums), g.constant(per_quality)))
-    quality = g("Min", g("Reshape", quality, g.shape(-1, frames, _REGIONS)), g.constant(100))
-    quality = g("Mul", quality, g("Reshape", seen, g.shape(-1, frames, 1)))
+    quality = g("Min", g("Reshape", quality, g.shape(*windows, _REGIONS)), g.constant(100))
+    quality = g("Mul", quality, g("Reshape", seen, g.shape(*windows, 1)))
     return g("Cast", quality, to=TensorProto.INT32)

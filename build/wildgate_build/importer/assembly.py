@@ -39,15 +39,17 @@ def core_graph(network: Network, layout: Layout, labels: LabelMap, side: int) ->
     return core
 
 
-def assembled(core: ModelProto, layout: Layout, labels: LabelMap, shape: GraphShape) -> ModelProto:
-    """The standard graph around `core`; `shape` says everything but places and labels.
+def assembled(
+    core: ModelProto, layout: Layout, labels: LabelMap, shape: GraphShape, credit: dict[str, str]
+) -> ModelProto:
+    """The standard graph around `core`; `shape` says everything but places and labels, `credit` are properties of it.
 
     Families that list a class index with each box may list one place under several classes: where labels.txt
     merges classes, their results are suppressed like those of the others.
     """
     shape = replace(shape, places=layout.places, labels=len(labels.labels))
     selection = output_graph if layout.classes is None and labels.merges else layout.selection
-    return standard_graph(core, shape, {}, selection)
+    return standard_graph(core, shape, credit, selection)
 
 
 def _joined(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf.message import EncodeError
-from onnx import ModelProto, helper
+from onnx import ModelProto
 
 from wildgate_build.durable_files import check_writable, write_files
 from wildgate_build.errors import ImportRefusedError, OutputError
@@ -121,10 +121,8 @@ def _built(source: Source, labels: LabelMap, plan: ImportPlan, tell: Callable[[s
         tell(f"{changed} Reshape nodes held the batch size and were opened; batches give what single pictures give")
     core = core_graph(network, layout, labels, plan.shape.side)
     check_core(core, plan.shape.side)
-    model = assembled(core, layout, labels, plan.shape)
     credit = {p.key: p.value for p in source.model.metadata_props if p.key in _CREDITS}
-    helper.set_model_props(model, credit)
-    return model, layout.family
+    return assembled(core, layout, labels, plan.shape, credit), layout.family
 
 
 def _describe(network: Network, layout: Layout, plan: ImportPlan, tell: Callable[[str], None]) -> None:

@@ -75,7 +75,9 @@ def _changes_nothing(model: ModelProto, quantise: NodeProto) -> bool:
     if known.get(output) != TensorProto.UINT8:
         return False
     detour = Extractor(inferred).extract_model([_INPUT], [output])
-    frames, height, width, channels = (dim.dim_value for dim in detour.graph.input[0].type.tensor_type.shape.dim[1:])
+    frames, height, width, channels = (
+        dim.dim_value or 1 for dim in detour.graph.input[0].type.tensor_type.shape.dim[1:]
+    )
     # Every place differs from its neighbours, and every channel takes every value.
     places: npt.NDArray[np.int64] = np.arange(frames * height * width).reshape(1, frames, height, width, 1)
     pixels = (places + 85 * np.arange(channels)).astype(np.uint8)
@@ -93,6 +95,10 @@ def _led_straight(model: ModelProto, quantise: NodeProto, reshape: NodeProto) ->
         onnx.helper.make_node("Transpose", [rows], quantise.output, name="pixels_as_planes", perm=_TO_PLANES),
     ]
     nodes = [*straight, *(node for node in graph.node if node.output[0] != quantise.output[0])]
+    cast = {name for node in nodes if _INPUT in node.input and node.op_type == "Cast" for name in node.output}
+    for node in nodes:
+        if node.op_type == "Shape" and node.input[0] in cast:  # which would keep the Cast
+            node.input[0] = _INPUT
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return onnx.shape_inference.infer_shapes(without_unused(result))

@@ -1,8 +1,8 @@
 """frame_fingerprint: PDQ hashes of frames and of their regions, with ONNX Runtime on the CPU.
 
-`model.onnx` beside this file is all of it; `wildgate_build.fingerprint` generates it. Requests that Triton hands over
-together run as one batch. A stock tritonserver loads this file: it imports numpy, onnxruntime and Triton's own module,
-nothing else.
+`model.onnx` beside this file is all of it; `wildgate_build.fingerprint` generates it. It takes one window at a time, of
+the frames alone that it has: the rest of its places repeat the last one, and so do their answers. A stock tritonserver
+loads this file: it imports numpy, onnxruntime and Triton's own module, nothing else.
 """
 
 from __future__ import annotations
@@ -27,11 +27,19 @@ def open_session(graph: Path) -> onnxruntime.InferenceSession:
 
 
 def check_shapes(session: onnxruntime.InferenceSession, config: dict) -> None:
-    """Raises ValueError when the tensors of the graph are not what the model's config promises."""
-    graph = {tensor.name: list(tensor.shape[1:]) for tensor in (*session.get_inputs(), *session.get_outputs())}
-    promised = {tensor["name"]: [*map(int, tensor["dims"])] for tensor in (*config["input"], *config["output"])}
+    """Raises ValueError when the tensors of the graph are not what the model's config promises, for any F."""
+    graph = {tensor.name: list(tensor.shape[2:]) for tensor in (*session.get_inputs(), *session.get_outputs())}
+    promised = {tensor["name"]: [*map(int, tensor["dims"][1:])] for tensor in (*config["input"], *config["output"])}
     if graph != promised:
         raise ValueError(f"model.onnx has the tensors {graph}, config.pbtxt says {promised}")
+
+
+def frames_of(frames: np.ndarray, sizes: np.ndarray) -> int:
+    """How many frames a window has; those behind them are equal to the last."""
+    count = len(frames)
+    while count > 1 and all(np.array_equal(each[count - 1], each[count - 2]) for each in (sizes, frames)):
+        count -= 1
+    return count
 
 
 class TritonPythonModel:
@@ -41,26 +49,13 @@ class TritonPythonModel:
         """Opens the graph, checks it against the config and runs it once, before any caller has to wait."""
         self._session = open_session(Path(args["model_repository"], args["model_version"], "model.onnx"))
         check_shapes(self._session, json.loads(args["model_config"]))
-        frames, sizes = (tensor.shape[1:] for tensor in self._session.get_inputs())
-        self._run([np.zeros((1, *frames), np.uint8), np.zeros((1, *sizes), np.int32)])
+        frame, size = (tensor.shape[2:] for tensor in self._session.get_inputs())
+        self._fingerprints(np.zeros((1, *frame), np.uint8), np.zeros((1, *size), np.int32))
 
     def execute(self, requests: list) -> list:
-        """One response for each request; all of them come from one run."""
+        """One response for each request."""
         try:
-            asked = [
-                [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in _INPUTS]
-                for request in requests
-            ]
-            # One request, the usual case, is not copied.
-            answers = self._run(
-                asked[0] if len(asked) == 1 else [np.concatenate(rows) for rows in zip(*asked, strict=True)]
-            )
-            ends = np.cumsum([len(frames) for frames, _ in asked])[:-1]
-            parts = zip(*(np.split(answer, ends) for answer in answers), strict=True)
-            return [
-                pb_utils.InferenceResponse([pb_utils.Tensor(*named) for named in zip(_OUTPUTS, part, strict=True)])
-                for part in parts
-            ]
+            return [self._respond(request) for request in requests]
         except Exception as surprise:
             pb_utils.Logger.log_error(f"frame_fingerprint: {traceback.format_exc()}")
             error = pb_utils.TritonError(
@@ -68,5 +63,15 @@ class TritonPythonModel:
             )
             return [pb_utils.InferenceResponse(error=error) for _ in requests]
 
-    def _run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        return self._session.run(list(_OUTPUTS), dict(zip(_INPUTS, inputs, strict=True)))
+    def _respond(self, request):
+        rows = zip(*(pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in _INPUTS), strict=True)
+        answers = zip(*(self._fingerprints(*row) for row in rows), strict=True)
+        tensors = zip(_OUTPUTS, map(np.stack, answers), strict=True)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*named) for named in tensors])
+
+    def _fingerprints(self, frames: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+        """The hashes [F, K, 32] and qualities [F, K] of one window."""
+        count = frames_of(frames, sizes)
+        inputs = dict(zip(_INPUTS, (frames[None, :count], sizes[None, :count]), strict=True))
+        places = np.minimum(np.arange(len(frames)), count - 1)
+        return [answer[0, places] for answer in self._session.run(list(_OUTPUTS), inputs)]

@@ -1,8 +1,9 @@
 """wildlife_detector: frames to detections with ONNX Runtime on the CPU.
 
 `model.onnx` beside this file is the whole detector: scaling, box decoding, suppression and top-K are in the
-graph. Requests that Triton hands over together run as one batch. A stock tritonserver loads this file: it
-imports numpy, onnxruntime and Triton's own module, nothing else.
+graph. Requests that Triton hands over together run as one batch, of those frames alone that windows have: what fills
+them up has the answer of the frame before it. A stock tritonserver loads this file: it imports numpy, onnxruntime and
+Triton's own module, nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def open_session(graph: Path) -> onnxruntime.InferenceSession:
 
 
 def check_shapes(session: onnxruntime.InferenceSession, config: dict) -> None:
-    """Raises ValueError when a tensor of the graph is not what the model's config promises."""
+    """Raises ValueError when a tensor of the graph is not what the model's config promises.
+
+    Windows may have any number of frames in the graph, or the config's.
+    """
     tensors = [*session.get_inputs(), *session.get_outputs()]
     promised = [
         pb_utils.get_input_config_by_name(config, _INPUT),
@@ -38,8 +42,17 @@ def check_shapes(session: onnxruntime.InferenceSession, config: dict) -> None:
         raise ValueError(f"model.onnx has the tensors {names}, not {[_INPUT, _OUTPUT]}")
     for tensor, promise in zip(tensors, promised, strict=True):
         dims = [int(dim) for dim in promise["dims"]]
-        if list(tensor.shape[1:]) != dims:
-            raise ValueError(f"model.onnx: {tensor.name} is {list(tensor.shape[1:])}, config.pbtxt says {dims}")
+        found = [dims[0] if isinstance(tensor.shape[1], str) else tensor.shape[1], *tensor.shape[2:]]
+        if found != dims:
+            raise ValueError(f"model.onnx: {tensor.name} is {found}, config.pbtxt says {dims}")
+
+
+def frames_of(window: np.ndarray) -> int:
+    """How many frames a window [F, S, S, 3] has; those behind them are equal to the last."""
+    count = len(window)
+    while count > 1 and np.array_equal(window[count - 1], window[count - 2]):
+        count -= 1
+    return count
 
 
 class TritonPythonModel:
@@ -51,14 +64,15 @@ class TritonPythonModel:
         graph = Path(args["model_repository"], args["model_version"], "model.onnx")
         self._session = open_session(graph)
         check_shapes(self._session, config)
-        self._run(np.zeros((1, *self._session.get_inputs()[0].shape[1:]), np.uint8))
+        frames, *frame = self._session.get_inputs()[0].shape[1:]
+        self._static_frames = None if isinstance(frames, str) else frames
+        self._detect([np.zeros((self._static_frames or 1, *frame), np.uint8)])
 
     def execute(self, requests: list) -> list:
         """One response for each request; all of them come from one run."""
         try:
             frames = [pb_utils.get_input_tensor_by_name(request, _INPUT).as_numpy() for request in requests]
-            # One request, the usual case, is not copied.
-            detections = self._run(frames[0] if len(frames) == 1 else np.concatenate(frames))
+            detections = self._detect([window for rows in frames for window in rows])
             ends = np.cumsum([len(rows) for rows in frames])
             parts = np.split(detections, ends[:-1])
             return [pb_utils.InferenceResponse([pb_utils.Tensor(_OUTPUT, part)]) for part in parts]
@@ -69,5 +83,13 @@ class TritonPythonModel:
             )
             return [pb_utils.InferenceResponse(error=error) for _ in requests]
 
-    def _run(self, frames: np.ndarray) -> np.ndarray:
-        return self._session.run([_OUTPUT], {_INPUT: frames})[0]
+    def _detect(self, windows: list[np.ndarray]) -> np.ndarray:
+        """The detections [n, F, K, 6] of windows [F, S, S, 3]."""
+        counts = np.array([self._static_frames or frames_of(window) for window in windows])
+        held = [window[:count] for window, count in zip(windows, counts, strict=True)]
+        frames = held[0] if len(held) == 1 else np.concatenate(held)  # one, the usual case, is not copied
+        batch = frames.reshape(-1, self._static_frames or 1, *frames.shape[1:])
+        detections = self._session.run([_OUTPUT], {_INPUT: batch})[0]
+        detections = detections.reshape(-1, *detections.shape[2:])
+        places = np.minimum(np.arange(len(windows[0])), counts[:, None] - 1)
+        return detections[places + (np.cumsum(counts) - counts)[:, None]]

@@ -11,7 +11,7 @@ from colour_detector import DETECTIONS, FRAMES, LABELS, SIDE, colour_detector, w
 from onnx import ModelProto, helper
 
 from wildgate_build.errors import NotStandardError
-from wildgate_build.standard_file import StandardFile, file_digest
+from wildgate_build.standard_file import FRAMES_PROPERTY, StandardFile, file_digest
 
 
 def test_a_standard_file_says_what_it_is(tmp_path: Path) -> None:
@@ -91,13 +91,18 @@ def without_properties(model: ModelProto) -> None:
     del model.metadata_props[:]
 
 
+def with_frames_alone(model: ModelProto) -> None:
+    helper.set_model_props(model, {FRAMES_PROPERTY: "4"})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (of_unknown_type, r"has FRAMES type 99 \[b,4,64,64,3\] -> DETECTIONS float"),
-        (of_another_name, r"has images uint8 \[b,4,64,64,3\]"),
+        (of_unknown_type, r"has FRAMES type 99 \[b,f,64,64,3\] -> DETECTIONS float"),
+        (of_another_name, r"has images uint8 \[b,f,64,64,3\]"),
         (of_any_side, r"has FRAMES uint8 \[b,4,height,width,3\]"),
-        (without_properties, "has no metadata property wildgate.name"),
+        (without_properties, "has no metadata property wildgate.frames that is a number"),
+        (with_frames_alone, "has no metadata property wildgate.name"),
     ],
 )
 def test_what_differs_is_told(tmp_path: Path, change: Callable[[ModelProto], None], said: str) -> None:

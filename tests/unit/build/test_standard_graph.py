@@ -60,6 +60,11 @@ def random_detections(seed: int, clusters: int) -> tuple[NDArray[np.float32], ND
     return boxes.astype(np.float32), scores.astype(np.float32)
 
 
+def feed(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    """The inputs of what comes after a network, for one window."""
+    return {"boxes": boxes, "scores": scores, "windows": np.array([1, len(boxes)])}
+
+
 @pytest.fixture(scope="module")
 def suppression() -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(output_graph(SHAPE).SerializeToString(), providers=["CPUExecutionProvider"])
@@ -69,20 +74,20 @@ def suppression() -> onnxruntime.InferenceSession:
 @pytest.mark.parametrize("clusters", [1, 3, 12, 60])
 def test_suppression_equals_greedy(suppression: onnxruntime.InferenceSession, seed: int, clusters: int) -> None:
     boxes, scores = random_detections(seed, clusters)
-    (got,) = suppression.run(None, {"boxes": boxes, "scores": scores})
+    (got,) = suppression.run(None, feed(boxes, scores))
     wanted = np.stack([greedy(boxes[i], scores[i], SHAPE) for i in range(SHAPE.frames)])
     np.testing.assert_allclose(got[0], wanted, atol=1e-6)
 
 
 def test_nothing_above_the_least_score_gives_only_zeros(suppression: onnxruntime.InferenceSession) -> None:
     boxes, scores = random_detections(0, 5)
-    (got,) = suppression.run(None, {"boxes": boxes, "scores": np.minimum(scores, SHAPE.least_score)})
+    (got,) = suppression.run(None, feed(boxes, np.minimum(scores, SHAPE.least_score)))
     assert not got.any()
 
 
 def test_boxes_outside_the_frame_are_clipped(suppression: onnxruntime.InferenceSession) -> None:
     boxes, scores = random_detections(1, 5)
-    (got,) = suppression.run(None, {"boxes": boxes * 3 - 60, "scores": scores})
+    (got,) = suppression.run(None, feed(boxes * 3 - 60, scores))
     assert got[..., :4].min() >= 0
     assert got[..., :4].max() <= 1
 
@@ -94,7 +99,7 @@ def test_two_labels_at_one_place_do_not_suppress_each_other(
     scores = np.zeros((SHAPE.frames, SHAPE.places, SHAPE.labels), np.float32)
     boxes[:, :3] = (10, 10, 30, 30)
     scores[:, 0, 1], scores[:, 1, 2], scores[:, 2, 1] = 0.9, 0.8, 0.7
-    (got,) = suppression.run(None, {"boxes": boxes, "scores": scores})
+    (got,) = suppression.run(None, feed(boxes, scores))
     np.testing.assert_allclose(got[0, 0, :3, 4], (0.9, 0.8, 0), atol=1e-6)
     np.testing.assert_array_equal(got[0, 0, :2, 5], (1, 2))
 
@@ -140,6 +145,9 @@ def test_any_network_can_be_wrapped() -> None:
     assert got.shape == (3, SHAPE.frames, SHAPE.detections, 6)
     np.testing.assert_allclose(got[2, 1, 0], (0.125, 0.125, 0.625, 0.625, 0.75, 2), atol=1e-6)
     assert not got[:, :, 1:].any()
+    for frames in (1, 5):
+        (fewer,) = session.run(["DETECTIONS"], {"FRAMES": np.zeros((2, frames, SHAPE.side, SHAPE.side, 3), np.uint8)})
+        np.testing.assert_array_equal(fewer, np.tile(got[0, 0], (2, frames, 1, 1)))
 
 
 def test_a_network_with_other_outputs_is_refused() -> None:
@@ -150,7 +158,7 @@ def test_a_network_with_other_outputs_is_refused() -> None:
 def run_alone(graph: onnx.ModelProto, seed: int, clusters: int) -> NDArray[np.float32]:
     boxes, scores = random_detections(seed, clusters)
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"boxes": boxes, "scores": scores})
+    (got,) = session.run(None, feed(boxes, scores))
     return got[0]
 
 

@@ -43,9 +43,9 @@ def test_names_types_and_shapes(model: onnx.ModelProto) -> None:
     (frames,) = model.graph.input
     (detections,) = model.graph.output
     assert (frames.name, frames.type.tensor_type.elem_type) == ("FRAMES", TensorProto.UINT8)
-    assert shape_of(frames) == ["b", 8, 320, 320, 3]
+    assert shape_of(frames) == ["b", "f", 320, 320, 3]
     assert (detections.name, detections.type.tensor_type.elem_type) == ("DETECTIONS", TensorProto.FLOAT)
-    assert shape_of(detections) == ["b", 8, 16, 6]
+    assert shape_of(detections) == ["b", "f", 16, 6]
 
 
 def test_what_pixels_meet_first(file: Path, model: onnx.ModelProto) -> None:
@@ -57,7 +57,8 @@ def test_what_pixels_meet_first(file: Path, model: onnx.ModelProto) -> None:
             produced = set(node.output)
         if len(chain) == 3:
             break
-    assert [node.op_type for node in model.graph.node[:3]] == chain == _FIRST[file.name]
+    assert chain == _FIRST[file.name]
+    assert [node.op_type for node in model.graph.node[:2]] == chain[:2]
 
 
 def test_no_plugin_and_no_suppression_node(model: onnx.ModelProto) -> None:

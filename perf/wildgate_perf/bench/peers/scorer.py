@@ -42,7 +42,7 @@ _AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 class Scorer:
     """The detector in `graph`, warmed up, in an ONNX Runtime session of one thread.
 
-    It takes windows of F `frames`, each a square of S = `side` pixels, padded with `letterbox_value`.
+    It takes squares of S = `side` pixels, padded with `letterbox_value`.
     """
 
     def __init__(self, graph: Path, letterbox_value: int) -> None:
@@ -50,7 +50,7 @@ class Scorer:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(os.fspath(graph), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0]
-        self.frames, self.side = (int(size) for size in self._input.shape[1:3])
+        self.side = int(self._input.shape[2])
         self._letterbox_value = letterbox_value
         self.detect([np.zeros((self.side, self.side, 3), np.uint8)], [0.0])  # the first run allocates
 
@@ -79,14 +79,7 @@ class Scorer:
 
     def detect(self, squares: Sequence[Pixels], times_s: Sequence[float]) -> Answer:
         """The answer for squares, one or more, shown at `times_s`."""
-        windows = self.windows(squares)
-        return answer_of(self._session.run(None, {self._input.name: windows})[0], times_s)
-
-    def windows(self, squares: Sequence[Pixels]) -> Pixels:
-        """`squares` in windows of F, UINT8 [n, F, S, S, 3]; the last window is filled up with its last square."""
-        missing = -len(squares) % self.frames
-        filled: Pixels = np.stack([*squares, *[squares[-1]] * missing])
-        return filled.reshape((-1, self.frames, self.side, self.side, 3))
+        return answer_of(self._session.run(None, {self._input.name: np.stack(squares)[None]})[0], times_s)
 
     def fitted(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of a picture when it is scaled to fit the square."""
@@ -108,8 +101,8 @@ class Scorer:
 
 
 def answer_of(found: npt.NDArray[np.float32], times_s: Sequence[float]) -> Answer:
-    """What callers get of detections FP32 [n, F, K, 6] of frames shown at `times_s`; more frames do not count."""
-    frames = found.reshape(-1, *found.shape[2:])[: len(times_s)]
+    """What callers get of detections FP32 [1, n, K, 6] of frames shown at `times_s`."""
+    [frames] = found
     frame, row = np.nonzero(frames[..., 4] >= LEAST_SCORE)
     rows = np.column_stack([frame, frames[frame, row]])
     return {"times_s": list(times_s), "detections": rows.round(4).tolist()}

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from colour_detector import FRAMES, SIDE, colour_detector, colours
+from colour_detector import SIDE, colour_detector, colours
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from wildgate_build.errors import PrecisionError
@@ -150,7 +150,7 @@ def test_boxes_and_suppression_stay_float() -> None:
     assert [node.op_type for node in model.graph.node[:3]] == ["Cast", "Reshape", "Transpose"]
     kinds = {output.type.tensor_type.elem_type for output in model.graph.output}
     assert kinds == {TensorProto.FLOAT}
-    assert model.graph.input[0].type.tensor_type.shape.dim[1].dim_value == FRAMES
+    assert model.graph.input[0].type.tensor_type.shape.dim[1].dim_param == "f"
 
 
 def test_the_last_operators_are_those_whose_results_leave_the_body() -> None:

@@ -49,7 +49,7 @@ def test_every_keyframe_and_no_other_frame_is_decoded(scorer: Scorer, video: Pat
 
 def test_the_keyframes_are_those_that_wildgate_looks_at(scorer: Scorer, model_repository: Path) -> None:
     manifest = load_manifest(model_repository)
-    assert (scorer.frames, scorer.side) == (manifest.frames_per_window, manifest.frame_side_px)
+    assert scorer.side == manifest.frame_side_px
     decoder = ClipDecoder(model_repository, manifest, manifest.frame_side_px)
     sampled = Sampler(model_repository).sample(TIGER)
     [window] = sampled.windows
@@ -72,14 +72,6 @@ def test_a_picture_is_centred_in_its_square(scorer: Scorer, width: int, height: 
     around = np.ones(square.shape, bool)
     around[at] = False
     assert (square[around] == 114).all()
-
-
-@pytest.mark.parametrize(("count", "windows"), [(1, [[0] * 8]), (8, [[*range(8)]]), (9, [[*range(8)], [8] * 8])])
-def test_the_last_window_is_filled_up_with_its_last_square(
-    scorer: Scorer, count: int, windows: list[list[int]]
-) -> None:
-    squares = [np.full((320, 320, 3), value, np.uint8) for value in range(count)]
-    assert scorer.windows(squares)[:, :, 0, 0, 0].tolist() == windows
 
 
 def test_the_common_script_keeps_one_frame_a_second(scorer: Scorer, video: Path) -> None:
