@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from wildgate_enforcement.states import State
-from wildgate_enforcement.tables import CaseRow, DecisionRow, ReportRow, SubjectRow
+from wildgate_enforcement.tables import CaseRow, DecisionRow, ReferralRow, ReportRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
 
 __all__ = ["follow", "settle_report", "tell_platform"]
@@ -18,7 +18,9 @@ async def follow(transaction: Transaction, case: CaseRow) -> None:
     if case.state not in (State.CONFIRMED, State.HARMLESS):
         return
     case.decided_ms = transaction.now_ms
-    case.frozen = case.state == State.CONFIRMED
+    # What somebody outside may ask for is kept, whatever comes after.
+    referred = select(ReferralRow.id).where(ReferralRow.case_id == case.id, ReferralRow.state.in_(("sent", "received")))
+    case.frozen = case.state == State.CONFIRMED or await transaction.session.scalar(referred.limit(1)) is not None
     if case.state == State.CONFIRMED:
         case.block_id = f"case-{case.id}"
     if case.block_id:

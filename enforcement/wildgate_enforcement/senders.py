@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from sqlalchemy import select
 
 from wildgate_enforcement.database import Database
@@ -37,7 +40,7 @@ _PASSING = {
 }
 
 
-def block_sender(database: Database, channel: grpc.aio.Channel) -> Send:
+def block_sender(database: Database, channel: grpc.aio.Channel, token: Path | None = None) -> Send:
     """Brings the block service at `channel` in line with a case: an entry while it is confirmed, none otherwise."""
     stub = BlockServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -52,7 +55,7 @@ def block_sender(database: Database, channel: grpc.aio.Channel) -> Send:
             decision = (await session.scalars(last.limit(1))).one()
         if case.state == State.HARMLESS:
             request = blocks_pb2.RemoveBlocksRequest(ids=[case.block_id], removed_by="wildgate enforcement")
-            await _called(stub.Remove(request, timeout=_CALL_S))
+            await _called(stub.Remove, request, _CALL_S, token)
             return
         verdict = scoring_pb2.Verdict.FromString(case.verdict)
         entry = blocks_pb2.Block(
@@ -64,12 +67,14 @@ def block_sender(database: Database, channel: grpc.aio.Channel) -> Send:
             label=decision.label,
             added_by="wildgate enforcement",
         )
-        await _called(stub.Add(blocks_pb2.AddBlocksRequest(blocks=[entry]), timeout=_CALL_S))
+        await _called(stub.Add, blocks_pb2.AddBlocksRequest(blocks=[entry]), _CALL_S, token)
 
     return send
 
 
-def score_sender(database: Database, channel: grpc.aio.Channel, policy: EnforcementPolicy) -> Send:
+def score_sender(
+    database: Database, channel: grpc.aio.Channel, policy: EnforcementPolicy, token: Path | None = None
+) -> Send:
     """Has the gateway at `channel` look closely at a reported video, and opens a case whatever it finds.
 
     A person looks at everything that people report: the verdict only ranks it.
@@ -86,7 +91,7 @@ def score_sender(database: Database, channel: grpc.aio.Channel, policy: Enforcem
             explain_blocks=True,
         )
         try:
-            verdict = (await _called(stub.Score(request, timeout=_SCORE_S))).verdict
+            verdict = (await _called(stub.Score, request, _SCORE_S, token)).verdict
         except DeliveryRefused:
             async with database.writing("scoring") as transaction:
                 await unresolved(transaction, subject.uri)
@@ -98,9 +103,11 @@ def score_sender(database: Database, channel: grpc.aio.Channel, policy: Enforcem
     return send
 
 
-async def _called(call: Any) -> Any:
+async def _called(method: Any, request: Message, timeout_s: float, token: Path | None) -> Any:
+    # Read each time: tokens are renewed while this runs.
+    shown = f"Bearer {(await asyncio.to_thread(token.read_text)).strip()}" if token else ""
     try:
-        return await call
+        return await method(request, timeout=timeout_s, metadata=(("authorization", shown),) if shown else ())
     except grpc.aio.AioRpcError as error:
         if error.code() in _PASSING:
             raise

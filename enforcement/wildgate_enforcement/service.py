@@ -17,6 +17,7 @@ from wildgate_enforcement.guard import CASE_SERVICE, REPORT_SERVICE, Guard
 from wildgate_enforcement.head_signing import HeadSigner, signing_key
 from wildgate_enforcement.outbox import Outbox, Send
 from wildgate_enforcement.report_service import ReportService
+from wildgate_enforcement.retention import Retention
 from wildgate_enforcement.roles import TokenCheck
 from wildgate_enforcement.senders import block_sender, score_sender
 from wildgate_enforcement.settings import EnforcementSettings
@@ -52,10 +53,10 @@ async def running(
         signer = HeadSigner(database, signing_key(settings.directory / "log-key.pem"), settings.sign_every_s)
         all_senders = dict(senders)
         if settings.blocks:
-            all_senders["block"] = block_sender(database, await _channel(stack, settings.blocks))
+            all_senders["block"] = block_sender(database, await _channel(stack, settings.blocks), settings.token)
         if settings.gateway:
             channel = await _channel(stack, settings.gateway)
-            all_senders["score"] = score_sender(database, channel, settings.policy)
+            all_senders["score"] = score_sender(database, channel, settings.policy, settings.token)
         readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         server = grpc.aio.server(
             interceptors=[ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE), Guard(check, database)],
@@ -70,7 +71,8 @@ async def running(
         address = listen(server, settings.listen)
         outbox = Outbox(database, all_senders, settings.delivery)
         stack.push_async_callback(signer.sign)
-        for name, watch in (("outbox", outbox.run), ("head_signer", signer.run)):
+        retention = Retention(database, settings.evidence_days)
+        for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
             _own(stack, name, readiness.depend_on(watch, name))
         _own(stack, "readiness", readiness.watch())
         await readiness.update()

@@ -45,6 +45,10 @@ class EnforcementSettings(BaseSettings):
     """How cases are decided here."""
     delivery: DeliverySettings = DeliverySettings()
     """How what is told outside is tried."""
+    token: Path | None = None
+    """File with the bearer token that this service shows to the gateway and to what keeps the list of blocks."""
+    evidence_days: float = Field(30.0, ge=0)
+    """How long pictures of a case are kept that was judged harmless."""
     sign_every_s: float = Field(10.0, gt=0)
     """How often the end of the log is signed."""
     max_message_bytes: int = Field(32 << 20, gt=0)
