@@ -6,8 +6,9 @@ Exit status: 0 done, 1 it failed or was refused, 2 usage error.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +17,14 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
+from rich.table import Table
+from rich.text import Text
 
 from wildgate_client._status import error_from_rpc, error_from_status
 from wildgate_client.errors import ScoringError
+from wildgate_client.result_table import print_table
 from wildgate_enforcement.event_chain import ChainBroken, ChainCheck, Link, SignedHead
+from wildgate_enforcement.quality import Quality, quality
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub
@@ -205,17 +210,24 @@ def verify_log(
 
     async def work(call: _Call) -> None:
         check = ChainCheck(key)
-        while True:
-            page = await call("ListEvents", pb.ListEventsRequest(after=check.position, page_size=1000))
-            check.follow(
-                [Link(event.position, event.canonical, event.hash) for event in page.events],
-                [SignedHead(*(getattr(head, name) for name in SignedHead.__slots__)) for head in page.heads],
-            )
-            if not page.events:
-                check.finish()
-                break
+        async for _ in _events(call, check):
+            pass
         trusted = "" if key else ", by keys that were not checked"
         print(f"{check.position} events hold, up to {check.signed_position} signed{trusted}; head {check.hash.hex()}")
+
+    _run(server, token_file, work)
+
+
+@app.command()
+def report(server: Server = _SERVER, token_file: Token = None) -> None:
+    """Print how good verdicts and decisions are, by week and label, from the log."""
+
+    async def work(call: _Call) -> None:
+        events = [json.loads(link.canonical) async for link in _events(call, ChainCheck())]
+        table = Table("week", "label", *_COLUMNS)
+        for (week, label), row in quality(events).items():
+            table.add_row(week, Text(label), *(show(row) for show in _COLUMNS.values()))
+        print_table(table, sys.stdout)
 
     _run(server, token_file, work)
 
@@ -235,7 +247,31 @@ def replay(
     _run(server, token_file, work)
 
 
+_COLUMNS: dict[str, Callable[[Quality], str]] = {
+    "decided": lambda row: str(row.confirmed + row.harmless),
+    "precision": lambda row: _percent(row.precision),
+    "ALLOWs sampled": lambda row: str(row.samples),
+    "wrong": lambda row: _percent(row.wrong_allows),
+    "second agrees": lambda row: _percent(row.agreement),
+    "appeals upheld": lambda row: f"{row.upheld} of {row.upheld + row.reversed}",
+    "median hours": lambda row: "" if row.median_hours is None else f"{row.median_hours:.1f}",
+}
+
 _Call = Callable[[str, Message], Coroutine[Any, Any, Any]]
+
+
+async def _events(call: _Call, check: ChainCheck) -> AsyncIterator[Link]:
+    """All events, each checked. Raises ChainBroken."""
+    while True:
+        page = await call("ListEvents", pb.ListEventsRequest(after=check.position, page_size=1000))
+        links = [Link(event.position, event.canonical, event.hash) for event in page.events]
+        heads = [SignedHead(*(getattr(head, name) for name in SignedHead.__slots__)) for head in page.heads]
+        check.follow(links, heads)
+        if not links:
+            check.finish()
+            return
+        for link in links:
+            yield link
 
 
 def _one(server: str, token_file: Path | None, method: str, request: Message) -> None:
@@ -267,6 +303,10 @@ async def _connected(server: str, token: str, work: Callable[[_Call], Coroutine[
                 raise error_from_rpc(error) from error
 
         await work(call)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _claimed(text: str) -> pb.ClaimedCase:
