@@ -134,7 +134,7 @@ class BlocksClient:
     async def import_blocks(self, blocks: Iterable[Block]) -> AsyncIterator[AddedBlocks]:
         """Adds many entries, by the batch; each batch that is answered is on disk, should a later one fail."""
         left = iter(blocks)
-        call = self._stub.Import(metadata=self._options.metadata)
+        call = self._stub.Import(metadata=self._options.call_metadata())
         try:
             while batch := list(islice(left, _BATCH)):
                 await call.write(pb.AddBlocksRequest(blocks=map(_message, batch)))
@@ -147,7 +147,7 @@ class BlocksClient:
     async def export_blocks(self) -> AsyncIterator[Block]:
         """All entries, whole."""
         try:
-            async for message in self._stub.Export(pb.ExportBlocksRequest(), metadata=self._options.metadata):
+            async for message in self._stub.Export(pb.ExportBlocksRequest(), metadata=self._options.call_metadata()):
                 yield block_from(message)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
@@ -155,7 +155,9 @@ class BlocksClient:
     async def _call(self, method: str, request: Any) -> Any:
         async def attempt(left_s: float) -> Any:
             try:
-                return await getattr(self._stub, method)(request, timeout=left_s, metadata=self._options.metadata)
+                return await getattr(self._stub, method)(
+                    request, timeout=left_s, metadata=self._options.call_metadata()
+                )
             except grpc.aio.AioRpcError as error:
                 raise error_from_rpc(error) from error
 

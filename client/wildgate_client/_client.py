@@ -18,7 +18,7 @@ from wildgate_client._status import error_from_rpc
 from wildgate_client._stream import StreamResult, run_stream
 from wildgate_client._verdict import Scrutiny, Verdict
 from wildgate_client._wire import digest_request, score_request, verdict_from
-from wildgate_client.errors import InvalidRequest, UnexpectedAnswer, VerdictNotCached
+from wildgate_client.errors import InvalidRequest, SourceUnreadable, UnexpectedAnswer, VerdictNotCached
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
 __all__ = ["ClientOptions", "ScoringClient"]
@@ -33,8 +33,9 @@ class ClientOptions:
     """How the client talks to its server.
 
     `deadline_s` applies where a call gives none. `credentials` turn TLS on; `metadata` is sent with every call (the
-    caller's token, tracing). Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight`
-    bounds the unanswered videos of one stream, and so the memory it takes.
+    caller's tenant, tracing), and so is the token in `token_file`, read anew for each call: without `credentials` in
+    the clear. Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight` bounds the
+    unanswered videos of one stream, and so the memory it takes.
     """
 
     deadline_s: float = 60.0
@@ -43,11 +44,26 @@ class ClientOptions:
     stream_in_flight: int = 8
     credentials: grpc.ChannelCredentials | None = None
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    token_file: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("deadline_s", "max_content_bytes", "stream_in_flight"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name):g} is not positive")
+
+    def call_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is sent with a call. Raises SourceUnreadable where the token's file cannot be read."""
+        if self.token_file is None:
+            return self.metadata
+        try:
+            [token] = self.token_file.read_text("ascii").split()
+        except (OSError, ValueError) as error:
+            raise SourceUnreadable(
+                f"{self.token_file}: {getattr(error, 'strerror', 'there must be one token in it')}",
+                code=None,
+                reason="SOURCE_UNREADABLE",
+            ) from error
+        return (*self.metadata, ("authorization", f"Bearer {token}"))
 
     def channel_options(self) -> tuple[tuple[str, int], ...]:
         """These options as gRPC channel arguments."""
@@ -164,7 +180,7 @@ class ScoringClient:
         async def attempt(left_s: float) -> scoring_pb2.ScoreResponse:
             try:
                 response: scoring_pb2.ScoreResponse = await stub.Score(
-                    request, timeout=left_s, metadata=self._options.metadata
+                    request, timeout=left_s, metadata=self._options.call_metadata()
                 )
             except grpc.aio.AioRpcError as error:
                 raise error_from_rpc(error) from error
@@ -194,7 +210,7 @@ class ScoringClient:
         `items` raises. `deadline_s` covers the whole stream; by default there is none. To cancel the call at once when
         leaving the loop early, wrap the stream in `contextlib.aclosing`.
         """
-        call = self._stub().ScoreStream(timeout=deadline_s, metadata=self._options.metadata)
+        call = self._stub().ScoreStream(timeout=deadline_s, metadata=self._options.call_metadata())
 
         async def request_for(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
             sent = await read_source(item.source, max_content_bytes=self._options.max_content_bytes)

@@ -19,6 +19,7 @@ from time import time
 from typing import Annotated, Any, Final
 
 import typer
+from click import get_current_context
 from PIL import Image
 
 from wildgate_client._blocks import Block, BlocksClient
@@ -32,13 +33,29 @@ from wildgate_client.other_commands import BLOCKS_GROUP, add_other_commands
 __all__ = ["blocks_app"]
 
 _DAY_MS = 86_400_000
-_OPTIONS: Final = ClientOptions(retry=RetryPolicy(attempts=2))
 _HEIGHT_PX = 240
 
 blocks_app = typer.Typer(help="The list of blocked videos.", no_args_is_help=True, pretty_exceptions_enable=False)
 Server = Annotated[str, typer.Option(help="Gateway or block service, HOST:PORT.")]
 Form = Annotated[str, typer.Option("--format", help=f"One of {', '.join(BLOCK_FORMATS)}.")]
 _SERVER: Final = "localhost:8100"
+
+
+@blocks_app.callback()
+def blocks(
+    context: typer.Context,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
+    ] = None,
+) -> None:
+    """The list of blocked videos."""
+    context.obj = ClientOptions(retry=RetryPolicy(attempts=2), token_file=token_file)
+
+
+def _options() -> ClientOptions:
+    options: ClientOptions = get_current_context().obj
+    return options
 
 
 @blocks_app.command()
@@ -58,7 +75,7 @@ def add(
     about: dict[str, Any] = {"label": label, "reason": reason, "source": source, "expires_ms": expires_ms}
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             for video in videos or ():
                 added = await client.add_video(video, Block(added_by=_user(), **about))
                 known = (
@@ -76,7 +93,7 @@ def remove(ids: list[str], server: Server = _SERVER) -> None:
     """Take entries off the list."""
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             removed = (await client.remove(ids, _user())).ids
         missing = [each for each in ids if each not in removed]
         if missing:
@@ -102,7 +119,7 @@ def list_entries(server: Server = _SERVER) -> None:
     """Print all entries as JSON lines, without their fingerprints."""
 
     async def run() -> None:
-        async with BlocksClient(server, _OPTIONS) as client:
+        async with BlocksClient(server, _options()) as client:
             async for block in client.list():
                 fields = asdict(block)
                 del fields["fingerprint"]
@@ -122,7 +139,7 @@ def import_file(
         count = 0
         try:
             with file.open(encoding="utf-8", newline="") as opened:
-                async with BlocksClient(server, _OPTIONS) as client:
+                async with BlocksClient(server, _options()) as client:
                     async for added in client.import_blocks(read_blocks(opened, form, source or file.name)):
                         count += len(added.ids)
         except (OSError, UnicodeDecodeError, BadLine) as error:
@@ -139,7 +156,7 @@ def export_file(file: Path, form: Form = "jsonl", server: Server = _SERVER) -> N
 
     async def run() -> None:
         with file.open("w", encoding="utf-8", newline="") as opened:
-            async with BlocksClient(server, _OPTIONS) as client:
+            async with BlocksClient(server, _options()) as client:
                 blocks = [block async for block in client.export_blocks()]
             print(f"{len(list(write_blocks(blocks, opened, form)))} entries")
 
@@ -155,7 +172,7 @@ def check(
     """Tell whether a video is blocked, and by what."""
 
     async def run() -> None:
-        async with ScoringClient(server, _OPTIONS) as client:
+        async with ScoringClient(server, _options()) as client:
             verdict = await client.score(video, explain_blocks=True)
         _print_matches(verdict)
         frames = [
@@ -188,7 +205,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _set_enabled(server: str, block_id: str, *, enabled: bool) -> None:
-    async with BlocksClient(server, _OPTIONS) as client:
+    async with BlocksClient(server, _options()) as client:
         await client.update(block_id, enabled=enabled)
 
 

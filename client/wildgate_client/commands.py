@@ -77,6 +77,10 @@ def score(
             help="Write frames with boxes and labels drawn there; every file is sent for that.",
         ),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
+    ] = None,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="Seconds for one video, all attempts together.")] = 60.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Videos under way at a time.")] = 4,
     digest_first: Annotated[
@@ -103,7 +107,7 @@ def score(
         annotator = Annotator(annotate) if annotate else None
     except OSError as error:
         raise typer.BadParameter(f"{annotate}: {error.strerror}", param_hint="--annotate") from error
-    results = asyncio.run(_score(server, files, options, annotator, as_json=as_json))
+    results = asyncio.run(_score(server, files, options, annotator, as_json=as_json, token_file=token_file))
     if not as_json:
         print_table(result_table(results), sys.stdout)
     if annotator:
@@ -117,7 +121,13 @@ add_other_commands(app, metadata.entry_points(group=GROUP))
 
 
 async def _score(
-    server: str, names: list[str], options: ScoreOptions, annotator: Annotator | None, *, as_json: bool
+    server: str,
+    names: list[str],
+    options: ScoreOptions,
+    annotator: Annotator | None,
+    *,
+    as_json: bool,
+    token_file: Path | None,
 ) -> list[StreamResult]:
     """All results in the order given, without their evidence frames, which are written to files as they come."""
     results: list[StreamResult] = []
@@ -137,7 +147,7 @@ async def _score(
     with progress:
         done = progress.add_task("scoring", total=len(names))
         async with (
-            ScoringClient(server, ClientOptions(deadline_s=options.deadline_s)) as client,
+            ScoringClient(server, ClientOptions(deadline_s=options.deadline_s, token_file=token_file)) as client,
             contextlib.aclosing(score_files(client, names, options)) as scored,
         ):
             async for result in scored:

@@ -13,7 +13,6 @@ from sqlalchemy import or_, select
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.deciding import appeal, decide, withdraw
 from wildgate_enforcement.errors import InvalidRequest, NoSuchRecord
-from wildgate_enforcement.guard import caller
 from wildgate_enforcement.messages import (
     case_message,
     delivery_message,
@@ -26,6 +25,7 @@ from wildgate_enforcement.opening import open_case
 from wildgate_enforcement.outbox import replay
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referring import approve, cancel, receive, refer
+from wildgate_enforcement.requests import caller
 from wildgate_enforcement.reviewing import claim, reassign, release, snooze
 from wildgate_enforcement.tables import CaseRow, DeliveryRow, EventRow, EvidenceRow, SignedHeadRow
 from wildgate_proto.v1 import cases_pb2 as pb
@@ -39,7 +39,6 @@ __all__ = ["CaseService"]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DIGEST = re.compile(r"[a-z0-9-]{1,32}:[0-9a-f]{16,90}")
-_RANDOM = random.SystemRandom()
 _MOST_EVIDENCE = 64
 _MOST_DECIDED = 200
 
@@ -52,12 +51,12 @@ class CaseService(CaseServiceServicer):
         database: Database,
         policy: EnforcementPolicy,
         recipients: Collection[str] = (),
-        draw: Callable[[], float] = _RANDOM.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._database = database
         self._policy = policy
         self._recipients = recipients
-        self._draw = draw
+        self._draw = draw or random.SystemRandom().random
 
     async def OpenCase(self, request: pb.OpenCaseRequest, context: Context) -> pb.OpenCaseResponse:
         """Opens a case, or joins one."""

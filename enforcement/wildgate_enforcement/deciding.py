@@ -7,15 +7,16 @@ from collections.abc import Callable
 from sqlalchemy import func, select
 
 from wildgate_enforcement.consequences import follow
-from wildgate_enforcement.errors import InvalidRequest, RoleMissing, WrongState
+from wildgate_enforcement.errors import AccessDenied, InvalidRequest, WrongState
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.ranking import rerank
 from wildgate_enforcement.reviewing import check_lease, check_other_person, end_lease, waits_for_senior
-from wildgate_enforcement.roles import Caller, Role
+from wildgate_enforcement.roles import Role
 from wildgate_enforcement.states import State, Step, after
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
 from wildgate_proto.v1 import cases_pb2 as pb
+from wildgate_server.access.tokens import Caller
 
 __all__ = ["appeal", "decide", "withdraw"]
 
@@ -38,7 +39,7 @@ async def decide(
     """Decides a claimed case; the same decision under the same lease again changes nothing.
 
     `draw` gives numbers from 0 to 1, for the share that is checked at random. Raises NoSuchRecord, InvalidRequest,
-    LeaseLost, SamePerson, RoleMissing and WrongState.
+    LeaseLost, SamePerson, AccessDenied and WrongState.
     """
     if (step := _STEPS.get(decision.kind)) is None:
         raise InvalidRequest("a decision needs a kind", field="decision.kind")
@@ -50,7 +51,7 @@ async def decide(
     check_lease(case, caller, claimed.fencing_token)
     await check_other_person(transaction, case, caller.subject)
     if waits_for_senior(case, caller):
-        raise RoleMissing("the case waits for a senior")
+        raise AccessDenied("the case waits for a senior")
     if case.state == State.SECOND and step is Step.HARMLESS:
         step = Step.DISAGREE
     elif case.state == State.OPEN and step is Step.CONFIRM:
@@ -91,7 +92,7 @@ async def decide(
 async def withdraw(transaction: Transaction, caller: Caller, case_id: str, comment: str) -> CaseRow:
     """Takes back a decision that waits for a second person; only who made it may, or a senior.
 
-    Raises NoSuchRecord, RoleMissing and WrongState.
+    Raises NoSuchRecord, AccessDenied and WrongState.
     """
     case = await transaction.case(case_id)
     case.state = after(State(case.state), Step.WITHDRAW)
@@ -103,7 +104,7 @@ async def withdraw(transaction: Transaction, caller: Caller, case_id: str, comme
     )
     assert first is not None  # it brought the case here
     if first.decided_by != caller.subject and Role.SENIOR not in caller.roles:
-        raise RoleMissing("only who decided, or a senior, may take it back")
+        raise AccessDenied("only who decided, or a senior, may take it back")
     first.withdrawn = True
     case.second_reason = ""
     end_lease(case)

@@ -1,8 +1,6 @@
 """What can go wrong, and what the caller is told; the rest is as in `wildgate_server.errors`.
 
 WildgateError
- ├─ Unauthenticated       UNAUTHENTICATED       UNAUTHENTICATED
- ├─ RoleMissing           PERMISSION_DENIED     ROLE_MISSING
  ├─ SamePerson            PERMISSION_DENIED     SAME_PERSON
  ├─ NoSuchRecord          NOT_FOUND             RECORD_NOT_FOUND
  ├─ QueueEmpty            NOT_FOUND             QUEUE_EMPTY
@@ -15,31 +13,22 @@ WildgateError
 
 from __future__ import annotations
 
-from wildgate_server.errors import InvalidRequest, StartError, Status, WildgateError
+from wildgate_server.errors import AccessDenied, InvalidRequest, StartError, Status, WildgateError
 
 __all__ = [
+    "AccessDenied",
     "CaseHeld",
     "InvalidRequest",
     "LeaseLost",
     "NoSuchRecord",
     "QueueEmpty",
-    "RoleMissing",
     "SamePerson",
     "StartError",
     "StorageUnavailable",
     "TooManyReports",
-    "Unauthenticated",
     "WildgateError",
     "WrongState",
 ]
-
-
-class Unauthenticated(WildgateError, status=Status.UNAUTHENTICATED, reason="UNAUTHENTICATED"):
-    """The call has no token, or one that is not accepted."""
-
-
-class RoleMissing(WildgateError, status=Status.PERMISSION_DENIED, reason="ROLE_MISSING"):
-    """No role of the caller's may do this. The attempt is in the log."""
 
 
 class SamePerson(WildgateError, status=Status.PERMISSION_DENIED, reason="SAME_PERSON"):

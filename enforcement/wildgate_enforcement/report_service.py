@@ -9,10 +9,10 @@ import grpc
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import InvalidRequest, NoSuchRecord
-from wildgate_enforcement.guard import caller
 from wildgate_enforcement.messages import report_message
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.reporting import file_report
+from wildgate_enforcement.requests import caller
 from wildgate_enforcement.tables import ReportRow
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1.cases_pb2_grpc import ReportServiceServicer

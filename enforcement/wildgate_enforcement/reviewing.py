@@ -8,10 +8,11 @@ from sqlalchemy import Select, exists, select
 
 from wildgate_enforcement.errors import CaseHeld, InvalidRequest, LeaseLost, QueueEmpty, SamePerson, WrongState
 from wildgate_enforcement.policy import EnforcementPolicy
-from wildgate_enforcement.roles import Caller, Role
+from wildgate_enforcement.roles import Role
 from wildgate_enforcement.states import WAITING, State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SkillRow
 from wildgate_enforcement.transaction import Transaction
+from wildgate_server.access.tokens import Caller
 
 __all__ = [
     "check_lease",

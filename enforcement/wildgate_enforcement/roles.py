@@ -1,13 +1,19 @@
-"""Who may do what: one table of calls and roles, and the caller that a token stands for."""
+"""Who may do what: one table of calls and roles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-__all__ = ["ALLOWED", "Caller", "Role", "TokenCheck"]
+from wildgate_proto.v1 import cases_pb2
+from wildgate_server.access.access_interceptor import OPEN, Need
+
+__all__ = ["CALLS", "CASE_SERVICE", "REPORT_SERVICE", "Role"]
+
+CASE_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name
+REPORT_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name
 
 
 class Role(StrEnum):
@@ -22,50 +28,34 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"  # keeps the service running and decides nothing
 
 
-class Caller(Protocol):
-    """Who calls: `subject` is the id of a person or service, `roles` are names of `Role`."""
+_ROLES: Final[Mapping[str, set[Role]]] = {
+    "CaseService/OpenCase": {Role.GATEWAY},
+    "CaseService/GetCase": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/ListCases": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/GetEvidence": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/Claim": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Release": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Reassign": {Role.SENIOR},
+    "CaseService/Snooze": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Decide": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Withdraw": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Appeal": {Role.REPORTER},
+    "CaseService/Refer": {Role.SENIOR, Role.LIAISON},
+    "CaseService/ApproveReferral": {Role.SENIOR, Role.LIAISON},
+    "CaseService/CancelReferral": {Role.SENIOR, Role.LIAISON},
+    "CaseService/RecordReceipt": {Role.LIAISON},
+    "CaseService/ListEvents": {Role.AUDITOR},
+    "CaseService/ListDeliveries": {Role.AUDITOR, Role.ADMINISTRATOR},
+    "CaseService/Replay": {Role.ADMINISTRATOR},
+    "ReportService/Report": {Role.REPORTER},
+    "ReportService/GetReport": {Role.REPORTER, Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+}
 
-    @property
-    def subject(self) -> str:
-        """Never empty."""
-
-    @property
-    def roles(self) -> frozenset[str]:
-        """Names that are not of this service mean nothing."""
-
-
-class TokenCheck(Protocol):
-    """Tells who a bearer token stands for. Raises a WildgateError with status UNAUTHENTICATED."""
-
-    async def __call__(self, token: str) -> Caller:
-        """The caller."""
-
-
-_REVIEWERS: Final = frozenset({Role.MODERATOR, Role.SENIOR})
-_STAFF: Final = _REVIEWERS | {Role.LIAISON, Role.AUDITOR}
-
-ALLOWED: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
+CALLS: Final[Mapping[str, Need]] = MappingProxyType(
     {
-        "CaseService/OpenCase": frozenset({Role.GATEWAY}),
-        "CaseService/GetCase": _STAFF,
-        "CaseService/ListCases": _STAFF,
-        "CaseService/GetEvidence": _STAFF,
-        "CaseService/Claim": _REVIEWERS,
-        "CaseService/Release": _REVIEWERS,
-        "CaseService/Reassign": frozenset({Role.SENIOR}),
-        "CaseService/Snooze": _REVIEWERS,
-        "CaseService/Decide": _REVIEWERS,
-        "CaseService/Withdraw": _REVIEWERS,
-        "CaseService/Appeal": frozenset({Role.REPORTER}),
-        "CaseService/Refer": frozenset({Role.SENIOR, Role.LIAISON}),
-        "CaseService/ApproveReferral": frozenset({Role.SENIOR, Role.LIAISON}),
-        "CaseService/CancelReferral": frozenset({Role.SENIOR, Role.LIAISON}),
-        "CaseService/RecordReceipt": frozenset({Role.LIAISON}),
-        "CaseService/ListEvents": frozenset({Role.AUDITOR}),
-        "CaseService/ListDeliveries": frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
-        "CaseService/Replay": frozenset({Role.ADMINISTRATOR}),
-        "ReportService/Report": frozenset({Role.REPORTER}),
-        "ReportService/GetReport": frozenset({Role.REPORTER}) | _STAFF,
+        **{f"/wildgate.v1.{call}": Need.role(*roles) for call, roles in _ROLES.items()},
+        "/grpc.health.v1.Health/Check": OPEN,
+        "/grpc.health.v1.Health/Watch": OPEN,
     }
 )
-"""Calls, by service and method; a call that is not here may be made by nobody."""
+"""Full names of all calls and what each takes; one that is not here may be made by nobody."""

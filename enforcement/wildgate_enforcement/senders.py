@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -21,7 +20,10 @@ from wildgate_proto.v1 import blocks_pb2, cases_pb2, scoring_pb2
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 
-__all__ = ["block_sender", "score_sender"]
+__all__ = ["CallMetadata", "block_sender", "score_sender"]
+
+CallMetadata = Callable[[], tuple[tuple[str, str], ...]]
+"""What is sent along with a call: the token as it is now."""
 
 _CALL_S = 30.0
 _SCORE_S = 55.0
@@ -40,7 +42,7 @@ _PASSING = {
 }
 
 
-def block_sender(database: Database, channel: grpc.aio.Channel, token: Path | None = None) -> Send:
+def block_sender(database: Database, channel: grpc.aio.Channel, metadata: CallMetadata) -> Send:
     """Brings the block service at `channel` in line with a case: an entry while it is confirmed, none otherwise."""
     stub = BlockServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -55,7 +57,7 @@ def block_sender(database: Database, channel: grpc.aio.Channel, token: Path | No
             decision = (await session.scalars(last.limit(1))).one()
         if case.state == State.HARMLESS:
             request = blocks_pb2.RemoveBlocksRequest(ids=[case.block_id], removed_by="wildgate enforcement")
-            await _called(stub.Remove, request, _CALL_S, token)
+            await _called(stub.Remove, request, _CALL_S, metadata)
             return
         verdict = scoring_pb2.Verdict.FromString(case.verdict)
         entry = blocks_pb2.Block(
@@ -67,13 +69,13 @@ def block_sender(database: Database, channel: grpc.aio.Channel, token: Path | No
             label=decision.label,
             added_by="wildgate enforcement",
         )
-        await _called(stub.Add, blocks_pb2.AddBlocksRequest(blocks=[entry]), _CALL_S, token)
+        await _called(stub.Add, blocks_pb2.AddBlocksRequest(blocks=[entry]), _CALL_S, metadata)
 
     return send
 
 
 def score_sender(
-    database: Database, channel: grpc.aio.Channel, policy: EnforcementPolicy, token: Path | None = None
+    database: Database, channel: grpc.aio.Channel, metadata: CallMetadata, policy: EnforcementPolicy
 ) -> Send:
     """Has the gateway at `channel` look closely at a reported video, and opens a case whatever it finds.
 
@@ -91,7 +93,7 @@ def score_sender(
             explain_blocks=True,
         )
         try:
-            verdict = (await _called(stub.Score, request, _SCORE_S, token)).verdict
+            verdict = (await _called(stub.Score, request, _SCORE_S, metadata)).verdict
         except DeliveryRefused:
             async with database.writing("scoring") as transaction:
                 await unresolved(transaction, subject.uri)
@@ -103,11 +105,9 @@ def score_sender(
     return send
 
 
-async def _called(method: Any, request: Message, timeout_s: float, token: Path | None) -> Any:
-    # Read each time: tokens are renewed while this runs.
-    shown = f"Bearer {(await asyncio.to_thread(token.read_text)).strip()}" if token else ""
+async def _called(method: Any, request: Message, timeout_s: float, metadata: CallMetadata) -> Any:
     try:
-        return await method(request, timeout=timeout_s, metadata=(("authorization", shown),) if shown else ())
+        return await method(request, timeout=timeout_s, metadata=metadata())
     except grpc.aio.AioRpcError as error:
         if error.code() in _PASSING:
             raise

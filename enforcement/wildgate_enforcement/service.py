@@ -1,77 +1,74 @@
-"""The whole service: database, gRPC server, outbox and head signing, from start to stop."""
+"""The whole service: database, gRPC server, outbox, head signing and retention, from start to stop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2_grpc
 from sqlalchemy import text
 
+from wildgate_client import ClientOptions
 from wildgate_enforcement.case_service import CaseService
 from wildgate_enforcement.database import Database
-from wildgate_enforcement.guard import CASE_SERVICE, REPORT_SERVICE, Guard
+from wildgate_enforcement.errors import StartError, StorageUnavailable
 from wildgate_enforcement.head_signing import HeadSigner, signing_key
 from wildgate_enforcement.outbox import Outbox, Send
+from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.report_service import ReportService
+from wildgate_enforcement.requests import TextCheck
 from wildgate_enforcement.retention import Retention
-from wildgate_enforcement.roles import TokenCheck
+from wildgate_enforcement.roles import CALLS, CASE_SERVICE, REPORT_SERVICE
 from wildgate_enforcement.senders import block_sender, score_sender
 from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_proto.v1.cases_pb2_grpc import add_CaseServiceServicer_to_server, add_ReportServiceServicer_to_server
+from wildgate_server.access.access_interceptor import AccessInterceptor
+from wildgate_server.access.tokens import Caller, TokenCheck, token_check
 from wildgate_server.endpoint import listen
-from wildgate_server.errors import StartError
+from wildgate_server.errors import SettingsConflict
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.policy import load_policy
 from wildgate_server.readiness import Readiness
 
-__all__ = ["running"]
+__all__ = ["enforcement_server", "running"]
+
+_log = structlog.get_logger()
 
 _DRAIN_S = 10.0
 
 
 @asynccontextmanager
-async def running(
-    settings: EnforcementSettings, check: TokenCheck, senders: Mapping[str, Send], recipients: Collection[str] = ()
-) -> AsyncIterator[str]:
-    """The address at which the service answers as long as the context lasts; `senders` are those besides its own.
+async def running(settings: EnforcementSettings) -> AsyncIterator[tuple[str, str]]:
+    """The service while the context lasts: its address, and the public key of its log in hexadecimal.
 
     Raises StartError, and PolicyError for the file of labels.
     """
-    reasons = load_policy(settings.labels).labels
+    if (check := token_check(settings.access)) is None:
+        raise SettingsConflict("access.keys is not set: cases are not for everybody")
+    labels = load_policy(settings.labels).labels
     try:
         settings.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"the directory cannot be used: {error}") from error
+    key = signing_key(settings.directory / "log-key.pem")
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         await database.migrate()
-        signer = HeadSigner(database, signing_key(settings.directory / "log-key.pem"), settings.sign_every_s)
-        all_senders = dict(senders)
-        if settings.blocks:
-            all_senders["block"] = block_sender(database, await _channel(stack, settings.blocks), settings.token)
-        if settings.gateway:
-            channel = await _channel(stack, settings.gateway)
-            all_senders["score"] = score_sender(database, channel, settings.policy, settings.token)
-        readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
-        server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE), Guard(check, database)],
-            maximum_concurrent_rpcs=settings.max_in_flight,
-            options=[("grpc.max_receive_message_length", settings.max_message_bytes), ("grpc.so_reuseport", 0)],
+        signer = HeadSigner(database, key, settings.sign_every_s)
+        outbox = Outbox(database, await _senders(settings, database, stack), settings.delivery)
+        retention = Retention(database, settings.evidence_days)
+        server = enforcement_server(
+            database, settings.policy, check, labels, max_in_flight=settings.max_in_flight, max_bytes=settings.max_bytes
         )
-        cases = CaseService(database, settings.policy, recipients)
-        add_CaseServiceServicer_to_server(cases, server)  # type: ignore[no-untyped-call]
-        reports = ReportService(database, settings.policy, reasons)
-        add_ReportServiceServicer_to_server(reports, server)  # type: ignore[no-untyped-call]
+        readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
         address = listen(server, settings.listen)
-        outbox = Outbox(database, all_senders, settings.delivery)
         stack.push_async_callback(signer.sign)
-        retention = Retention(database, settings.evidence_days)
         for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
             _own(stack, name, readiness.depend_on(watch, name))
         _own(stack, "readiness", readiness.watch())
@@ -79,7 +76,58 @@ async def running(
         await server.start()
         stack.push_async_callback(server.stop, _DRAIN_S)
         stack.push_async_callback(readiness.drain)
-        yield address
+        yield address, key.public_key().public_bytes_raw().hex()
+
+
+def enforcement_server(
+    database: Database,
+    policy: EnforcementPolicy,
+    check: TokenCheck,
+    labels: Collection[str],
+    *,
+    recipients: Collection[str] = (),
+    draw: Callable[[], float] | None = None,
+    max_in_flight: int = 200,
+    max_bytes: int = 32 << 20,
+) -> grpc.aio.Server:
+    """The server with both services, not listening yet. `draw` gives numbers from 0 to 1, random ones by default."""
+
+    async def denied(caller: Caller, call: str) -> None:
+        try:
+            async with database.writing(caller.subject) as transaction:
+                transaction.log("", "denied", call=call, roles=sorted(caller.roles))
+        except StorageUnavailable as error:
+            _log.error("denial_not_logged", call=call, subject=caller.subject, error=error.message)
+
+    server = grpc.aio.server(
+        interceptors=[
+            AccessInterceptor(check, CALLS, denied),
+            ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE),
+            TextCheck(),
+        ],
+        maximum_concurrent_rpcs=max_in_flight,
+        options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
+    )
+    cases = CaseService(database, policy, recipients, draw)
+    add_CaseServiceServicer_to_server(cases, server)  # type: ignore[no-untyped-call]
+    reports = ReportService(database, policy, labels)
+    add_ReportServiceServicer_to_server(reports, server)  # type: ignore[no-untyped-call]
+    return server
+
+
+async def _senders(settings: EnforcementSettings, database: Database, stack: AsyncExitStack) -> Mapping[str, Send]:
+    """Who tells what; kinds without a target wait until there is one."""
+    options = ClientOptions(token_file=settings.token_file)
+    senders = dict[str, Send]()
+    if settings.blocks:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.blocks))
+        senders["block"] = block_sender(database, channel, options.call_metadata)
+    if settings.gateway:
+        channel = await stack.enter_async_context(
+            grpc.aio.insecure_channel(settings.gateway, options.channel_options())
+        )
+        senders["score"] = score_sender(database, channel, options.call_metadata, settings.policy)
+    return senders
 
 
 async def _answers(database: Database) -> bool:
@@ -87,11 +135,7 @@ async def _answers(database: Database) -> bool:
         return bool(await session.scalar(text("SELECT 1")))
 
 
-async def _channel(stack: AsyncExitStack, target: str) -> grpc.aio.Channel:
-    return await stack.enter_async_context(grpc.aio.insecure_channel(target))
-
-
-def _own(stack: AsyncExitStack, name: str, work: Any) -> None:
+def _own(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work, name=name)
 
     async def end() -> None:

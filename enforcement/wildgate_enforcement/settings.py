@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wildgate_enforcement.outbox import DeliverySettings
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
 from wildgate_server.policy import SHIPPED_POLICY
 
@@ -45,13 +46,15 @@ class EnforcementSettings(BaseSettings):
     """How cases are decided here."""
     delivery: DeliverySettings = DeliverySettings()
     """How what is told outside is tried."""
-    token: Path | None = None
+    access: AccessSettings = AccessSettings()
+    """Whose tokens are taken; keys have to be named."""
+    token_file: Path | None = None
     """File with the bearer token that this service shows to the gateway and to what keeps the list of blocks."""
     evidence_days: float = Field(30.0, ge=0)
     """How long pictures of a case are kept that was judged harmless."""
     sign_every_s: float = Field(10.0, gt=0)
     """How often the end of the log is signed."""
-    max_message_bytes: int = Field(32 << 20, gt=0)
+    max_bytes: int = Field(32 << 20, gt=0)
     """Largest request, evidence frames included."""
     max_in_flight: int = Field(200, gt=0)
     """Most calls at a time; more are refused."""

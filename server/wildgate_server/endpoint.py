@@ -12,6 +12,7 @@ from prometheus_client import start_http_server
 from pydantic import Field
 
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
+from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.blocks.block_service import BLOCK_SERVICE
 from wildgate_server.config_section import ConfigSection, HostPort
 from wildgate_server.errors import StartError
@@ -42,13 +43,17 @@ def grpc_server(
     service: ScoringService | None,
     readiness: Readiness,
     *,
+    access: AccessInterceptor | None = None,
     blocks: BlockServiceServicer | None = None,
     max_in_flight: int,
     max_video_bytes: int,
 ) -> grpc.aio.Server:
-    """The server with all its services, not listening yet; those of scoring and of the list of blocks if given."""
+    """The server with all its services, not listening yet; those of scoring and of the list of blocks if given.
+
+    With `access`, calls need a token.
+    """
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE)],
+        interceptors=[*([access] if access else []), ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE)],
         # A message is in memory before admission can refuse it politely: past this many, gRPC refuses it unread.
         maximum_concurrent_rpcs=2 * max_in_flight + _CONTROL_CALLS,
         options=[

@@ -8,6 +8,9 @@ WildgateError                     status               reason
  │   ├─ UnsupportedCodec                               UNSUPPORTED_CODEC
  │   └─ VideoTooLarge                                  VIDEO_TOO_LARGE
  ├─ InvalidRequest                INVALID_ARGUMENT     INVALID_REQUEST
+ ├─ Unauthenticated               UNAUTHENTICATED      UNAUTHENTICATED
+ ├─ AccessDenied                  PERMISSION_DENIED    ACCESS_DENIED
+ ├─ AccessUnavailable             UNAVAILABLE          ACCESS_UNAVAILABLE
  ├─ UriNotAllowed                 PERMISSION_DENIED    URI_NOT_ALLOWED
  ├─ UriNotFound                   NOT_FOUND            FETCH_FAILED
  ├─ FetchFailed                   UNAVAILABLE          FETCH_FAILED
@@ -35,6 +38,8 @@ from enum import IntEnum
 from typing import ClassVar
 
 __all__ = [
+    "AccessDenied",
+    "AccessUnavailable",
     "BackendUnavailable",
     "BlockNotFound",
     "BlocksUnavailable",
@@ -52,6 +57,7 @@ __all__ = [
     "ShuttingDown",
     "StartError",
     "Status",
+    "Unauthenticated",
     "UnsupportedCodec",
     "UriNotAllowed",
     "UriNotFound",
@@ -144,6 +150,18 @@ class VideoTooLarge(InvalidVideo, reason="VIDEO_TOO_LARGE"):
 
 class InvalidRequest(WildgateError, status=Status.INVALID_ARGUMENT, reason="INVALID_REQUEST"):
     """A request cannot be parsed, or a field of it is missing or out of range; names the field."""
+
+
+class Unauthenticated(WildgateError, status=Status.UNAUTHENTICATED, reason="UNAUTHENTICATED"):
+    """The caller's token is missing or not accepted."""
+
+
+class AccessDenied(WildgateError, status=Status.PERMISSION_DENIED, reason="ACCESS_DENIED"):
+    """The caller is known and may not do this."""
+
+
+class AccessUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="ACCESS_UNAVAILABLE"):
+    """Tokens cannot be checked now: the keys that they are checked with are not known."""
 
 
 class UriNotAllowed(WildgateError, status=Status.PERMISSION_DENIED, reason="URI_NOT_ALLOWED"):

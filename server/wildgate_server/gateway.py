@@ -9,6 +9,8 @@ from functools import partial
 
 import structlog
 
+from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
+from wildgate_server.access.tokens import token_check
 from wildgate_server.admission import Admission
 from wildgate_server.blocking import Blocking
 from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
@@ -143,9 +145,11 @@ class Gateway:
         )
         details = {BLOCKS_HEALTH: lambda: blocks.state is BlockState.CURRENT} if blocks else {}
         self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
+        check = token_check(settings.access)
         self.server = grpc_server(
             ScoringService(self.pipeline, self._admission, metrics, settings.admission),
             self.readiness,
+            access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
             max_in_flight=settings.admission.max_in_flight,
             max_video_bytes=settings.source.max_bytes,

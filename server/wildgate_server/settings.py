@@ -22,6 +22,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
@@ -90,6 +91,7 @@ class ServerSettings(BaseSettings):
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
 
     endpoint: EndpointSettings = EndpointSettings()
+    access: AccessSettings = AccessSettings()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
     admission: AdmissionSettings = AdmissionSettings()

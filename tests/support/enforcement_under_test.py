@@ -10,39 +10,27 @@ from typing import Any
 
 import grpc
 
-from wildgate_enforcement.case_service import CaseService
 from wildgate_enforcement.database import Database
-from wildgate_enforcement.errors import Unauthenticated
-from wildgate_enforcement.guard import CASE_SERVICE, REPORT_SERVICE, Guard
 from wildgate_enforcement.policy import EnforcementPolicy
-from wildgate_enforcement.report_service import ReportService
-from wildgate_enforcement.roles import Caller
+from wildgate_enforcement.service import enforcement_server
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
-from wildgate_proto.v1.cases_pb2_grpc import (
-    CaseServiceStub,
-    ReportServiceStub,
-    add_CaseServiceServicer_to_server,
-    add_ReportServiceServicer_to_server,
-)
-from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub, ReportServiceStub
+from wildgate_server.access.tokens import Caller
+from wildgate_server.errors import Unauthenticated
 
 NO_SAMPLES = EnforcementPolicy(second_share=0.0)
 START_MS = 1_800_000_000_000
 
 
-@dataclass(frozen=True)
-class NamedCaller:
-    subject: str
-    roles: frozenset[str]
-
-
-async def check_named(token: str) -> Caller:
+class NamedCallers:
     """Takes "ann/moderator,senior" for Ann, who is both."""
-    subject, slash, roles = token.partition("/")
-    if not slash:
-        raise Unauthenticated("the token is not accepted")
-    return NamedCaller(subject, frozenset(roles.split(",")))
+
+    async def caller(self, token: str) -> Caller:
+        subject, slash, roles = token.partition("/")
+        if not slash:
+            raise Unauthenticated("the token is not accepted")
+        return Caller(subject, roles=frozenset(roles.split(",")))
 
 
 @dataclass
@@ -105,13 +93,7 @@ async def enforcing(
     database: Database, clock: Clock, policy: EnforcementPolicy = NO_SAMPLES
 ) -> AsyncIterator[EnforcementUnderTest]:
     """The two services on a free port."""
-    server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE), Guard(check_named, database)]
-    )
-    cases = CaseService(database, policy, recipients=("desk",), draw=lambda: 0.5)
-    add_CaseServiceServicer_to_server(cases, server)  # type: ignore[no-untyped-call]
-    reports = ReportService(database, policy, ["ivory"])
-    add_ReportServiceServicer_to_server(reports, server)  # type: ignore[no-untyped-call]
+    server = enforcement_server(database, policy, NamedCallers(), ["ivory"], recipients=("desk",), draw=lambda: 0.5)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from enforcement_under_test import NO_SAMPLES, Clock, EnforcementUnderTest, subject, verdict
 
+from wildgate_client import ClientOptions
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.outbox import DeliverySettings, Outbox
 from wildgate_enforcement.retention import Retention
@@ -58,10 +59,11 @@ async def box(database: Database, blocks: BlockList, gateway: Gateway, tmp_path:
     await server.start()
     token = tmp_path / "token"
     token.write_text("ours\n")
+    metadata = ClientOptions(token_file=token).call_metadata
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         senders = {
-            "block": block_sender(database, channel, token),
-            "score": score_sender(database, channel, NO_SAMPLES, token),
+            "block": block_sender(database, channel, metadata),
+            "score": score_sender(database, channel, metadata, NO_SAMPLES),
         }
         yield Outbox(database, senders, DeliverySettings())
     await server.stop(None)
