@@ -12,6 +12,7 @@ import io
 import json
 import sys
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,6 @@ from time import time
 from typing import Annotated, Any, Final
 
 import typer
-from click import get_current_context
 from PIL import Image
 
 from wildgate_client._blocks import Block, BlocksClient
@@ -34,6 +34,8 @@ __all__ = ["blocks_app"]
 
 _DAY_MS = 86_400_000
 _HEIGHT_PX = 240
+# What `wildgate blocks` was given, for the command that follows it.
+_token_file: ContextVar[Path | None] = ContextVar("token_file", default=None)
 
 blocks_app = typer.Typer(help="The list of blocked videos.", no_args_is_help=True, pretty_exceptions_enable=False)
 Server = Annotated[str, typer.Option(help="Gateway or block service, HOST:PORT.")]
@@ -43,19 +45,17 @@ _SERVER: Final = "localhost:8100"
 
 @blocks_app.callback()
 def blocks(
-    context: typer.Context,
     token_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
     ] = None,
 ) -> None:
     """The list of blocked videos."""
-    context.obj = ClientOptions(retry=RetryPolicy(attempts=2), token_file=token_file)
+    _token_file.set(token_file)
 
 
 def _options() -> ClientOptions:
-    options: ClientOptions = get_current_context().obj
-    return options
+    return ClientOptions(retry=RetryPolicy(attempts=2), token_file=_token_file.get())
 
 
 @blocks_app.command()

@@ -21,6 +21,10 @@ BLOCKS_GROUP: Final = "wildgate.blocks.commands"
 # Name: help, and the distribution that brings it.
 _KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
     GROUP: {
+        "referral": (
+            "Check a referral's package, or make keys; `wildgate referral --help` lists both.",
+            "wildgate[enforcement]",
+        ),
         "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
         "capacity": (
             "Nodes, bandwidth and cost for a demand, from measured results; "

@@ -25,6 +25,8 @@ from wildgate_client.errors import ScoringError
 from wildgate_client.result_table import print_table
 from wildgate_enforcement.event_chain import ChainBroken, ChainCheck, Link, SignedHead
 from wildgate_enforcement.quality import Quality, quality
+from wildgate_enforcement.referral.referral import ReferralError
+from wildgate_enforcement.referral.sealing import public_key
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub
@@ -196,20 +198,17 @@ def appeal(
 
 @app.command("verify-log")
 def verify_log(
-    public_key: Annotated[
-        str, typer.Option(metavar="HEX", help="Of the key that signs the log; without it, any signature counts.")
-    ] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="PUB", help="Public key (PEM) that signs the log; without it, any signature counts."),
+    ] = None,
     server: Server = _SERVER,
     token_file: Token = None,
 ) -> None:
     """Fetch the whole log, and check here that every event is as it was."""
-    try:
-        key = bytes.fromhex(public_key) if public_key else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--public-key") from error
 
     async def work(call: _Call) -> None:
-        check = ChainCheck(key)
+        check = ChainCheck(public_key(key).public_bytes_raw() if key else None)
         async for _ in _events(call, check):
             pass
         trusted = "" if key else ", by keys that were not checked"
@@ -285,7 +284,7 @@ def _run(server: str, token_file: Path | None, work: Callable[[_Call], Coroutine
     try:
         token = token_file.read_text(encoding="ascii").strip() if token_file else ""
         asyncio.run(_connected(server, token, work))
-    except (ScoringError, ChainBroken, OSError, UnicodeDecodeError) as error:
+    except (ScoringError, ChainBroken, ReferralError, OSError, UnicodeDecodeError) as error:
         print(f"wildgate cases: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 

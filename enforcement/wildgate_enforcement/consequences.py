@@ -6,9 +6,18 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from wildgate_enforcement.notices.statement import Source
 from wildgate_enforcement.states import State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, ReferralRow, ReportRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
+
+_FOUND_BY = {
+    "REPORT_SOURCE_TRUSTED_FLAGGER": Source.TRUSTED_FLAGGER,
+    "REPORT_SOURCE_NGO_PARTNER": Source.NOTICE,
+    "REPORT_SOURCE_USER": Source.NOTICE,
+    "REPORT_SOURCE_OFFICER": Source.OTHER_NOTIFICATION,
+}
+"""Who found it first by rank, for the statement of reasons; search and machines are the platform's own."""
 
 __all__ = ["follow", "settle_report", "tell_platform"]
 
@@ -43,6 +52,8 @@ async def tell_platform(transaction: Transaction, case: CaseRow, subjects: Seque
         .limit(1)
     )
     assert decision is not None  # only decided cases are told
+    sources = set(await transaction.session.scalars(select(ReportRow.source).where(ReportRow.case_id == case.id)))
+    found_by = next((source for reported, source in _FOUND_BY.items() if reported in sources), Source.OWN_INITIATIVE)
     for subject in subjects:
         transaction.tell(
             "notice",
@@ -58,6 +69,8 @@ async def tell_platform(transaction: Transaction, case: CaseRow, subjects: Seque
             taxon=decision.taxon,
             reason=decision.reason,
             decided_ms=decision.decided_ms,
+            known_ms=subject.added_ms,
+            found_by=found_by.name,
             appealed=case.appellant is not None,
         )
 

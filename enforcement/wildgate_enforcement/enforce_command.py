@@ -45,6 +45,6 @@ async def _serve(settings: EnforcementSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(settings) as (address, public_key):
-        print(f"wildgate enforcement is ready on {address}; its log is signed by {public_key}", flush=True)
+    async with running(settings) as address:
+        print(f"wildgate enforcement is ready on {address}", flush=True)
         await stop.wait()

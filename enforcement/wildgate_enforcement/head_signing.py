@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from sqlalchemy import select
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StartError, StorageUnavailable
 from wildgate_enforcement.event_chain import sign_head
+from wildgate_enforcement.referral.referral import ReferralError
+from wildgate_enforcement.referral.sealing import make_keys, private_key
 from wildgate_enforcement.tables import ChainEnd, SignedHeadRow
 
 __all__ = ["HeadSigner", "signing_key"]
@@ -63,17 +63,7 @@ def signing_key(file: Path) -> Ed25519PrivateKey:
     """The key in `file`, in PEM; made there, readable by its owner alone, where there is none. Raises StartError."""
     try:
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            made = Ed25519PrivateKey.generate()
-            pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            with open(file, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
-                opened.write(pem)
-                opened.flush()
-                os.fsync(opened.fileno())
-            return made
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+            make_keys(file)
+        return private_key(file)
+    except (OSError, ReferralError) as error:
         raise StartError(f"the signing key {file} cannot be used: {error}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise StartError(f"the signing key {file} is no Ed25519 key")
-    return key

@@ -18,7 +18,7 @@ from wildgate_enforcement.tables import DeliveryRow
 from wildgate_enforcement.transaction import Transaction
 from wildgate_server.config_section import ConfigSection
 
-__all__ = ["DeliveryRefused", "DeliverySettings", "Outbox", "Outgoing", "Send", "replay"]
+__all__ = ["DeliveryRefused", "DeliverySettings", "Outbox", "Outgoing", "Send", "TryLater", "replay"]
 
 _log = structlog.get_logger()
 
@@ -27,6 +27,14 @@ _LONGEST_ERROR = 500
 
 class DeliveryRefused(Exception):
     """Trying again would change nothing; says why."""
+
+
+class TryLater(Exception):
+    """It may pass, and trying again makes no sense before `after_s` seconds."""
+
+    def __init__(self, why: str, after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.after_s = after_s
 
 
 class DeliverySettings(ConfigSection):
@@ -112,20 +120,22 @@ class Outbox:
             return [Outgoing(row.id, row.case_id, row.kind, row.message_id, row.payload, row.attempts) for row in rows]
 
     async def _attempt(self, outgoing: Outgoing) -> None:
-        error, final = "", False
+        error, final, after_s = "", False, 0.0
         try:
             async with asyncio.timeout(self._settings.attempt_s):
                 await self._senders[outgoing.kind](outgoing)
         except DeliveryRefused as refused:
             error, final = str(refused) or "refused", True
+        except TryLater as later:
+            error, after_s = str(later) or "not now", later.after_s
         except Exception as passing:  # whatever a sender or its receiver does wrong must not stop the others
             error = f"{type(passing).__name__}: {passing}"
         try:
-            await self._note(outgoing, error[:_LONGEST_ERROR].replace("\0", "?"), final=final)
+            await self._note(outgoing, error[:_LONGEST_ERROR].replace("\0", "?"), final=final, after_s=after_s)
         except StorageUnavailable as away:  # it is told again, which receivers have to bear
             _log.warning("delivery_not_noted", delivery=outgoing.id, error=away.message)
 
-    async def _note(self, outgoing: Outgoing, error: str, *, final: bool) -> None:
+    async def _note(self, outgoing: Outgoing, error: str, *, final: bool, after_s: float) -> None:
         settings = self._settings
         async with self._database.writing("outbox") as transaction:
             statement = select(DeliveryRow).where(DeliveryRow.id == outgoing.id).with_for_update()
@@ -143,6 +153,7 @@ class Outbox:
                 _log.error("delivery_given_up", error=error, attempts=row.attempts, **about)
             else:
                 wait_s = min(settings.first_wait_s * 2 ** min(row.attempts - 1, 30), settings.longest_wait_s)
+                wait_s = max(wait_s, after_s)
                 row.next_attempt_ms = transaction.now_ms + round(wait_s * 1e3)
                 _log.warning("delivery_failed", error=error, again_in_s=wait_s, **about)
 

@@ -18,7 +18,9 @@ from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StartError, StorageUnavailable
 from wildgate_enforcement.head_signing import HeadSigner, signing_key
 from wildgate_enforcement.outbox import Outbox, Send
+from wildgate_enforcement.platform_notices import platform_senders
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.referral_packages import referral_sender
 from wildgate_enforcement.report_service import ReportService
 from wildgate_enforcement.requests import TextCheck
 from wildgate_enforcement.retention import Retention
@@ -42,8 +44,8 @@ _DRAIN_S = 10.0
 
 
 @asynccontextmanager
-async def running(settings: EnforcementSettings) -> AsyncIterator[tuple[str, str]]:
-    """The service while the context lasts: its address, and the public key of its log in hexadecimal.
+async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
+    """The service while the context lasts: the address at which it answers.
 
     Raises StartError, and PolicyError for the file of labels.
     """
@@ -63,7 +65,13 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[tuple[str, str
         outbox = Outbox(database, await _senders(settings, database, stack), settings.delivery)
         retention = Retention(database, settings.evidence_days)
         server = enforcement_server(
-            database, settings.policy, check, labels, max_in_flight=settings.max_in_flight, max_bytes=settings.max_bytes
+            database,
+            settings.policy,
+            check,
+            labels,
+            recipients=settings.referral.recipients,
+            max_in_flight=settings.max_in_flight,
+            max_bytes=settings.max_bytes,
         )
         readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
@@ -76,7 +84,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[tuple[str, str
         await server.start()
         stack.push_async_callback(server.stop, _DRAIN_S)
         stack.push_async_callback(readiness.drain)
-        yield address, key.public_key().public_bytes_raw().hex()
+        yield address
 
 
 def enforcement_server(
@@ -118,7 +126,9 @@ def enforcement_server(
 async def _senders(settings: EnforcementSettings, database: Database, stack: AsyncExitStack) -> Mapping[str, Send]:
     """Who tells what; kinds without a target wait until there is one."""
     options = ClientOptions(token_file=settings.token_file)
-    senders = dict[str, Send]()
+    senders = dict(platform_senders(settings.platform))
+    if make_package := referral_sender(settings.referral, database, settings.directory, settings.delivery.attempts):
+        senders["referral"] = make_package
     if settings.blocks:
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.blocks))
         senders["block"] = block_sender(database, channel, options.call_metadata)

@@ -8,7 +8,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wildgate_enforcement.outbox import DeliverySettings
+from wildgate_enforcement.platform_notices import PlatformSettings
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
 from wildgate_server.policy import SHIPPED_POLICY
@@ -40,6 +42,10 @@ class EnforcementSettings(BaseSettings):
     """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
     blocks: str | None = None
     """gRPC target of what keeps the list of blocks, a block service or a gateway; without one, entries wait."""
+    platform: PlatformSettings = PlatformSettings()
+    """Where the platform takes notices."""
+    referral: ReferralSettings = ReferralSettings()
+    """To whom cases may be referred."""
     labels: Path = SHIPPED_POLICY
     """Policy file of the gateways; its labels are the reasons for which a video can be reported."""
     policy: EnforcementPolicy = EnforcementPolicy()

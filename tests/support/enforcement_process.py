@@ -1,13 +1,11 @@
-"""Real processes: `wildgate enforce`, a block service, and a platform that is told by HTTP."""
+"""`wildgate enforce`, a block service and `wildgate cases` as real processes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 from checkout import ROOT
 from gateway_under_test import PATIENCE_S
@@ -44,35 +42,6 @@ class Process:
         self._process.communicate()
         self._process = None
         return status
-
-
-class Platform:
-    """Takes what is posted to it, in order of its coming, and answers with 200."""
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[dict[str, str], bytes]] = []
-        platform = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                platform.posted.append(({key.lower(): value for key, value in self.headers.items()}, body))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notices"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def cases(*arguments: str, server: str, token_file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from PIL import Image
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.policy import EnforcementPolicy
@@ -21,6 +23,15 @@ from wildgate_server.errors import Unauthenticated
 
 NO_SAMPLES = EnforcementPolicy(second_share=0.0)
 START_MS = 1_800_000_000_000
+
+
+def _picture() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (32, 24), (90, 60, 30)).save(written, "JPEG")
+    return written.getvalue()
+
+
+PICTURE = _picture()
 
 
 class NamedCallers:
@@ -120,7 +131,7 @@ def verdict(action: str = "ACTION_REVIEW", digest: str = "", **label: Any) -> sc
         action=action,
         labels=[scoring_pb2.LabelVerdict(**about)],
         content_digest=digest or f"blake3:{next(_digests):064x}",
-        evidence=[scoring_pb2.EvidenceFrame(time_s=1.5, jpeg=b"\xff\xd8 a picture")],
+        evidence=[scoring_pb2.EvidenceFrame(time_s=1.5, jpeg=PICTURE)],
     )
 
 
