@@ -9,7 +9,7 @@ MEDIA ?= media
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks attacks evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ demo: setup ## Starts a real server, scores the sample clips, compares with thei
 	$(BIN)/python demo/run_demo.py
 
 serve: setup ## Runs the server in the foreground with an embedded Triton
-	$(BIN)/wildgate serve --blocks out/blocks
+	$(BIN)/wildgate serve --block-list out/blocks
 
 test: setup ## Runs all tests, on as many cores as there are, up to four
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -74,6 +74,12 @@ evasion: setup ## Plays the adversary: how many of 268 hidden videos are caught 
 
 matches: setup ## Blocks videos, disguises them, counts what is recognised and what wrongly, writes perf/results/ (MATCHES=options)
 	$(BIN)/python -m wildgate_perf.matches $(MATCHES)
+
+blocks: setup ## Measures a list of a million blocks: searches, memory, adding, restarts, two copies; writes perf/results/ (BLOCKS=options)
+	$(BIN)/python -m wildgate_perf.block_list $(BLOCKS)
+
+attacks: setup ## Attacks a server in eight ways, says what good callers notice of it (5 minutes), writes perf/results/ (ATTACKS=options)
+	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

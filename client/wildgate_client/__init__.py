@@ -4,7 +4,7 @@ from wildgate_client._blocks import AddedBlocks, Block, BlocksClient
 from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy
-from wildgate_client._source import Content, Source, StreamItem, Uri
+from wildgate_client._source import Content, PlatformContext, Source, StreamItem, Uri
 from wildgate_client._stream import StreamResult
 from wildgate_client._verdict import (
     Action,
@@ -69,6 +69,7 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "Overloaded",
+    "PlatformContext",
     "RetryPolicy",
     "ScoringClient",
     "ScoringError",

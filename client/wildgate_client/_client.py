@@ -13,7 +13,7 @@ import grpc
 
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy, with_retry
-from wildgate_client._source import Content, Source, StreamItem, check_size, read_source
+from wildgate_client._source import Content, PlatformContext, Source, StreamItem, check_size, read_source
 from wildgate_client._status import error_from_rpc
 from wildgate_client._stream import StreamResult, run_stream
 from wildgate_client._verdict import Scrutiny, Verdict
@@ -124,13 +124,14 @@ class ScoringClient:
         digest_first: bool = False,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
         explain_blocks: bool = False,
+        context: PlatformContext | None = None,
     ) -> Verdict:
         """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
 
         `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
         were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. With
-        `explain_blocks`, frames that match those of blocked videos come with pictures. Raises a `ScoringError`;
-        cancelling the caller cancels the call in the server.
+        `explain_blocks`, frames that match those of blocked videos come with pictures. `context` goes on to people
+        with a REVIEW or BLOCK. Raises a `ScoringError`; cancelling the caller cancels the call in the server.
 
         With `digest_first` the server is asked first whether it holds a verdict on this content, and the bytes are sent
         only if it does not, or is too old to know digests: worth it where many videos are sent more than once. It needs
@@ -144,7 +145,11 @@ class ScoringClient:
             digest = await asyncio.to_thread(_bounded_digest, source, self._options.max_content_bytes)
             try:
                 return await self.score_digest(
-                    digest, video_id=video_id, deadline_s=ends_s - self._clock.now_s(), scrutiny=scrutiny
+                    digest,
+                    video_id=video_id,
+                    deadline_s=ends_s - self._clock.now_s(),
+                    scrutiny=scrutiny,
+                    context=context,
                 )
             except (VerdictNotCached, InvalidRequest):  # to an older server, a digest is a request without a source
                 within_s = ends_s - self._clock.now_s()
@@ -155,6 +160,7 @@ class ScoringClient:
             max_evidence_frames=max_evidence_frames,
             scrutiny=scrutiny,
             explain_blocks=explain_blocks,
+            context=context,
         )
         return await self._call(request, within_s)
 
@@ -165,6 +171,7 @@ class ScoringClient:
         video_id: str = "",
         deadline_s: float | None = None,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
+        context: PlatformContext | None = None,
     ) -> Verdict:
         """The verdict that the server's cache holds on the content with this digest, "blake3:<hex>".
 
@@ -172,7 +179,7 @@ class ScoringClient:
         policy with this scrutiny: send the video then. Otherwise raises what `score` does.
         """
         within_s = self._options.deadline_s if deadline_s is None else deadline_s
-        return await self._call(digest_request(video_id, content_digest, scrutiny), within_s)
+        return await self._call(digest_request(video_id, content_digest, scrutiny, context), within_s)
 
     async def _call(self, request: scoring_pb2.ScoreRequest, deadline_s: float) -> Verdict:
         stub = self._stub()
@@ -215,7 +222,13 @@ class ScoringClient:
         async def request_for(item: StreamItem) -> scoring_pb2.ScoreStreamRequest:
             sent = await read_source(item.source, max_content_bytes=self._options.max_content_bytes)
             return scoring_pb2.ScoreStreamRequest(
-                request=score_request(item.video_id, sent, max_evidence_frames=max_evidence_frames, scrutiny=scrutiny)
+                request=score_request(
+                    item.video_id,
+                    sent,
+                    max_evidence_frames=max_evidence_frames,
+                    scrutiny=scrutiny,
+                    context=item.context,
+                )
             )
 
         results = run_stream(call, items, request_for, in_flight=self._options.stream_in_flight)

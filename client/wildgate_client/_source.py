@@ -16,7 +16,7 @@ import grpc
 
 from wildgate_client.errors import InvalidVideo, SourceUnreadable
 
-__all__ = ["Content", "Source", "StreamItem", "Uri", "check_size", "read_source", "reading"]
+__all__ = ["Content", "PlatformContext", "Source", "StreamItem", "Uri", "check_size", "read_source", "reading"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,27 @@ Source: TypeAlias = Content | Uri | Path
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformContext:
+    """What a platform knows of where it shows a video: handed on with a case, and no part of the verdict.
+
+    `account` and `listing` are its own references, at most 512 characters each. `language` is BCP 47, such as "es".
+    `views` is how often the video was shown, `disseminating` whether it is shown on while a case waits.
+    """
+
+    account: str = ""
+    listing: str = ""
+    language: str = ""
+    views: int = 0
+    disseminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StreamItem:
     """One video of a stream; `video_id` is the caller's own name for it and comes back with its result."""
 
     video_id: str
     source: Source
+    context: PlatformContext | None = None
 
 
 async def read_source(source: Source, *, max_content_bytes: int) -> Content | Uri:

@@ -260,6 +260,10 @@ class Verdict:
     that the verdict rests on; `cached` says whether the verdict came from the server's cache. `block_matches` are the
     blocked videos that this one is or resembles, gravest action first; an exact copy of one is not looked at.
     `fingerprint` is there where `explain_blocks` asked for it.
+
+    `case_handoff` is how a REVIEW or BLOCK went on to people: OPENED, KEPT (on the gateway's disk, until a case can be
+    opened), FAILED (neither; ask again later) or UNSPECIFIED (this server hands nothing over). `case_id` is the case,
+    where it is known.
     """
 
     action: Action
@@ -276,3 +280,5 @@ class Verdict:
     block_matches: tuple[BlockMatch, ...] = ()
     block_check: BlockCheck = BlockCheck()
     fingerprint: Fingerprint | None = field(default=None, repr=False)
+    case_id: str = ""
+    case_handoff: str = "UNSPECIFIED"

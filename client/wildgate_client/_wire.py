@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from wildgate_client._source import Content, Uri
+from wildgate_client._source import Content, PlatformContext, Uri
 from wildgate_client._verdict import (
     Action,
     BlockCheck,
@@ -35,10 +36,15 @@ _GROUPS = {scoring_pb2.LabelGroup.Value(f"LABEL_GROUP_{group}"): group for group
 _SCRUTINIES = {Scrutiny.NORMAL: scoring_pb2.SCRUTINY_UNSPECIFIED, Scrutiny.HIGH: scoring_pb2.SCRUTINY_HIGH}
 
 
-def digest_request(video_id: str, content_digest: str, scrutiny: Scrutiny) -> scoring_pb2.ScoreRequest:
+def digest_request(
+    video_id: str, content_digest: str, scrutiny: Scrutiny, context: PlatformContext | None = None
+) -> scoring_pb2.ScoreRequest:
     """The request for the verdict that the server's cache may hold on this content."""
     return scoring_pb2.ScoreRequest(
-        video_id=video_id, content_digest=content_digest, scrutiny=_SCRUTINIES[Scrutiny(scrutiny)]
+        video_id=video_id,
+        content_digest=content_digest,
+        scrutiny=_SCRUTINIES[Scrutiny(scrutiny)],
+        context=_context(context),
     )
 
 
@@ -49,6 +55,7 @@ def score_request(
     max_evidence_frames: int,
     scrutiny: Scrutiny,
     explain_blocks: bool = False,
+    context: PlatformContext | None = None,
 ) -> scoring_pb2.ScoreRequest:
     """The request for one video."""
     request = scoring_pb2.ScoreRequest(
@@ -56,6 +63,7 @@ def score_request(
         max_evidence_frames=max_evidence_frames,
         scrutiny=_SCRUTINIES[Scrutiny(scrutiny)],
         explain_blocks=explain_blocks,
+        context=_context(context),
     )
     match source:
         case Content():
@@ -63,6 +71,10 @@ def score_request(
         case Uri():
             request.uri = source.value
     return request
+
+
+def _context(context: PlatformContext | None) -> scoring_pb2.PlatformContext | None:
+    return scoring_pb2.PlatformContext(**asdict(context)) if context else None
 
 
 def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
@@ -125,6 +137,8 @@ def verdict_from(message: scoring_pb2.Verdict) -> Verdict:
             message.block_check.frames_compared,
         ),
         fingerprint=fingerprint_from(message.fingerprint) if message.HasField("fingerprint") else None,
+        case_id=message.case_id,
+        case_handoff=_name(scoring_pb2.CaseHandoff, "CASE_HANDOFF_", message.case_handoff),
     )
 
 

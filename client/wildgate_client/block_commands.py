@@ -20,20 +20,21 @@ from time import time
 from typing import Annotated, Any, Final
 
 import typer
-from PIL import Image
+from PIL import Image, ImageOps
 
 from wildgate_client._blocks import Block, BlocksClient
 from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._retry import RetryPolicy
 from wildgate_client._verdict import MatchedFrame, Verdict
-from wildgate_client.block_files import BLOCK_FORMATS, BadLine, read_blocks, write_blocks
+from wildgate_client.block_files import BLOCK_FORMATS, BadLine, BlockWriter, read_blocks
 from wildgate_client.errors import ScoringError
 from wildgate_client.other_commands import BLOCKS_GROUP, add_other_commands
 
 __all__ = ["blocks_app"]
 
 _DAY_MS = 86_400_000
-_HEIGHT_PX = 240
+_MOST_DAYS = 36_500
+_WIDTH_PX, _HEIGHT_PX = 480, 240
 # What `wildgate blocks` was given, for the command that follows it.
 _token_file: ContextVar[Path | None] = ContextVar("token_file", default=None)
 
@@ -71,6 +72,8 @@ def add(
     """Block videos, or files by their digests."""
     if not videos and not digest:
         raise typer.BadParameter("give videos, or --digest")
+    if not 0 <= days <= _MOST_DAYS:
+        raise typer.BadParameter(f"{days} is not 0 to {_MOST_DAYS}", param_hint="--days")
     expires_ms = int(time() * 1e3 + days * _DAY_MS) if days else 0
     about: dict[str, Any] = {"label": label, "reason": reason, "source": source, "expires_ms": expires_ms}
 
@@ -138,11 +141,11 @@ def import_file(
     async def run() -> None:
         count = 0
         try:
-            with file.open(encoding="utf-8", newline="") as opened:
+            with file.open(encoding="utf-8-sig", newline="") as opened:
                 async with BlocksClient(server, _options()) as client:
                     async for added in client.import_blocks(read_blocks(opened, form, source or file.name)):
                         count += len(added.ids)
-        except (OSError, UnicodeDecodeError, BadLine) as error:
+        except (OSError, UnicodeError, BadLine, ScoringError) as error:
             raise _Failed(f"{file}: {error}; {count} entries were added") from error
         print(f"{count} entries")
 
@@ -154,13 +157,22 @@ def export_file(file: Path, form: Form = "jsonl", server: Server = _SERVER) -> N
     """Write all entries to a file."""
     _checked(form)
 
+    # What is there stays until there is all of the new one.
+    beside = file if file.exists() and not file.is_file() else file.with_name(f"{file.name}.part")
+
     async def run() -> None:
-        with file.open("w", encoding="utf-8", newline="") as opened:
+        count = 0
+        with beside.open("w", encoding="utf-8", newline="") as opened:
+            writer = BlockWriter(opened, form)
             async with BlocksClient(server, _options()) as client:
-                blocks = [block async for block in client.export_blocks()]
-            print(f"{len(list(write_blocks(blocks, opened, form)))} entries")
+                async for block in client.export_blocks():
+                    writer.write(block)
+                    count += 1
+        print(f"{count} entries", file=sys.stderr if beside == file else sys.stdout)
 
     _run(run())
+    if beside != file:
+        beside.replace(file)
 
 
 @blocks_app.command()
@@ -199,7 +211,7 @@ class _Failed(Exception):
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except (ScoringError, _Failed, OSError) as error:
+    except (ScoringError, _Failed, OSError, UnicodeError) as error:
         print(f"wildgate blocks: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -226,6 +238,8 @@ def _print_matches(verdict: Verdict) -> None:
     print(f"{verdict.action}; the list is {check.state}, up to change {check.position}; looked for {asked}")
     for match in verdict.block_matches:
         about = ", ".join(filter(None, (match.label, match.reason, match.source)))
+        # Others' texts; what controls a terminal is not for it.
+        about = "".join(each if each.isprintable() else "?" for each in about)
         print(f"{match.action} {match.kind} {match.block_id} ({about or 'no particulars'})")
         if match.frames:
             print(f"  {len(match.frames)} frames, {match.share:.0%} of those that can match", end="")
@@ -250,5 +264,4 @@ def _side_by_side(frames: list[MatchedFrame]) -> Image.Image:
 def _scaled(jpeg: bytes) -> Image.Image:
     if not jpeg:
         return Image.new("RGB", (_HEIGHT_PX, _HEIGHT_PX))
-    picture = Image.open(io.BytesIO(jpeg)).convert("RGB")
-    return picture.resize((max(picture.width * _HEIGHT_PX // picture.height, 1), _HEIGHT_PX))
+    return ImageOps.contain(Image.open(io.BytesIO(jpeg)).convert("RGB"), (_WIDTH_PX, _HEIGHT_PX))

@@ -21,12 +21,13 @@ from typing import Any, TextIO
 from wildgate_client._blocks import Block
 from wildgate_client._verdict import Fingerprint, FrameFingerprint
 
-__all__ = ["BLOCK_FORMATS", "BadLine", "read_blocks", "write_blocks"]
+__all__ = ["BLOCK_FORMATS", "BadLine", "BlockWriter", "read_blocks"]
 
 _COLUMNS = ("id", "pdq", "quality", "time_s", "digest", "label", "reason", "source")
 _HASH_BYTES = 32
 _FULL_QUALITY = 100  # of a hash that came without its quality: others exchange none that are worth nothing
 _PLAIN = ("id", "label", "reason", "source", "added_by", "added_ms", "expires_ms", "disabled")
+_NOTHING = Block()
 Line = Mapping[str, Any]
 
 
@@ -46,38 +47,54 @@ def read_blocks(file: TextIO, form: str, source: str = "") -> Iterator[Block]:
             read += 1
             if block.digests or block.fingerprint:
                 yield block if block.source else replace(block, source=source)
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise BadLine(f"after entry {read}: {missing}") from error
 
 
-def write_blocks(blocks: Iterable[Block], file: TextIO, form: str) -> Iterator[Block]:
-    """Writes entries, and yields each when it is written; csv has a line with the names first."""
-    writer = csv.DictWriter(file, _COLUMNS)
-    if form == "csv":
-        writer.writeheader()
-    for block in blocks:
-        for line in _WRITTEN[form](block):
-            if form == "csv":
-                writer.writerow(line)
+class BlockWriter:
+    """Writes entries to a file, one at a time; csv has a line with the names first."""
+
+    def __init__(self, file: TextIO, form: str) -> None:
+        self._lines = _WRITTEN[form]
+        self._file = file
+        self._csv = csv.DictWriter(file, _COLUMNS) if form == "csv" else None
+        if self._csv:
+            self._csv.writeheader()
+
+    def write(self, block: Block) -> None:
+        """Writes one; nothing, if it has none of what this format can tell."""
+        for line in self._lines(block):
+            if self._csv:
+                self._csv.writerow(line)
             else:
-                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        yield block
+                self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _json_lines(file: TextIO) -> Iterator[Line]:
     """JSON by the line, or one document that is a list, or has one in `data`, as answers of these services have."""
-    text = file.read()
+    first = file.readline()
     try:
-        whole = json.loads(text)
-    except ValueError:
-        whole = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if isinstance(whole, dict):
-        whole = whole["data"] if isinstance(whole.get("data"), list) else [whole]
-    for line in whole:
-        if not isinstance(line, dict):
-            raise ValueError(f"{str(line)[:40]!r} is no object")
-        yield line
+        document = json.loads(first or "[]")
+    except ValueError:  # it goes on in the lines that follow
+        document = json.loads(first + file.read())
+    yield from _objects(document)
+    for number, line in enumerate(file, 2):
+        if line.strip():
+            try:
+                document = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+            yield from _objects(document)
+
+
+def _objects(document: Any) -> Iterator[Line]:
+    if isinstance(document, dict):
+        document = document["data"] if isinstance(document.get("data"), list) else [document]
+    for each in document if isinstance(document, list) else [document]:
+        if not isinstance(each, dict):
+            raise ValueError(f"{str(each)[:40]!r} is no object")
+        yield each
 
 
 def _frame(line: Line, pdq: Any = None) -> FrameFingerprint:
@@ -85,14 +102,19 @@ def _frame(line: Line, pdq: Any = None) -> FrameFingerprint:
     if len(code) != _HASH_BYTES:
         raise ValueError(f"a PDQ hash has {2 * _HASH_BYTES} hexadecimal digits, not {2 * len(code)}")
     quality = line.get("quality")
-    return FrameFingerprint(
-        float(line.get("time_s") or 0.0), _FULL_QUALITY if quality in (None, "") else int(quality), (code,)
-    )
+    worth = _FULL_QUALITY if quality in (None, "") else int(quality)
+    if not 0 <= worth <= _FULL_QUALITY:
+        raise ValueError(f"a quality is 0 to {_FULL_QUALITY}, not {worth}")
+    return FrameFingerprint(float(line.get("time_s") or 0.0), worth, (code,))
 
 
 def _from_csv(lines: Iterable[Line]) -> Iterator[Block]:
+    before = set[str]()
     for at, (block_id, same) in enumerate(groupby(lines, key=lambda line: line.get("id") or object())):
         group = list(same)
+        if block_id in before:
+            raise ValueError(f"lines of entry {block_id!r} are not together")
+        before.update([block_id] if isinstance(block_id, str) else ())
         frames = tuple(_frame(line) for line in group if line.get("pdq"))
         first = group[0]
         if not frames and not first.get("digest"):
@@ -112,10 +134,17 @@ def _from_jsonl(lines: Iterable[Line]) -> Iterator[Block]:
         frames = [_frame(frame) for frame in line.get("frames", ())]
         if "pdq" in line:
             frames.append(_frame(line))
+        about = {name: line[name] for name in _PLAIN if name in line}
+        for name, value in about.items():
+            if type(value) is not type(getattr(_NOTHING, name)) or (type(value) is int and not 0 <= value < 1 << 63):
+                raise ValueError(f"{name} is {str(value)[:40]!r}")
+        digests = line.get("digests", [])
+        if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
+            raise ValueError("digests are no list of texts")
         yield Block(
-            digests=tuple(line.get("digests", ())),
+            digests=tuple(digests),
             fingerprint=Fingerprint(tuple(frames), float(line.get("duration_s", 0.0))) if frames else None,
-            **{name: line[name] for name in _PLAIN if name in line},
+            **about,
         )
 
 

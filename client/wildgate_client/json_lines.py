@@ -2,8 +2,9 @@
 
 Always: `file`, as it was given. If it was scored, the fields of `Verdict` under their own names: `action`, `labels`,
 `detections`, `coverage`, `video`, `model_version`, `policy_version`, `content_digest`, `cached`, `block_matches`,
-`block_check`, and `timings` as an object of stage to milliseconds; pictures are files, not JSON. If not,
-`error` with `code`, `reason`, `message`, `metadata`, `retry_after_s` and `field`. Fields may be added, never renamed.
+`block_check`, `case_id`, `case_handoff`, and `timings` as an object of stage to milliseconds; pictures are files, not
+JSON. If not, `error` with `code`, `reason`, `message`, `metadata`, `retry_after_s` and `field`. Fields may be added,
+never renamed.
 """
 
 from __future__ import annotations

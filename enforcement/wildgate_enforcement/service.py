@@ -114,7 +114,11 @@ def enforcement_server(
             TextCheck(),
         ],
         maximum_concurrent_rpcs=max_in_flight,
-        options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.per_message_decompression", 0),  # 127 KB may be 128 MB
+            ("grpc.so_reuseport", 0),
+        ],
     )
     cases = CaseService(database, policy, recipients, draw)
     add_CaseServiceServicer_to_server(cases, server)  # type: ignore[no-untyped-call]

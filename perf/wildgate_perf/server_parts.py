@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.confirmation import CandidateFrame, Confirmation, confirm
-from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely
+from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely, with_usual_looks
 from wildgate_server.blocks.fingerprint import (
     HASH_BYTES,
     MIN_QUALITY,
@@ -21,12 +23,15 @@ from wildgate_server.blocks.fingerprint import (
     read_fingerprint,
     without_repeats,
 )
+from wildgate_server.blocks.follower import BlockFollower
+from wildgate_server.blocks.matching import resemblances
+from wildgate_server.blocks.near_hashes import Codes, NearHashes
 from wildgate_server.blocks.original import Original
 from wildgate_server.cores import available_cores
 from wildgate_server.errors import RowRefused
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
-from wildgate_server.policy import Judgement, Sighting, View, load_policy
+from wildgate_server.policy import BlockRules, Judgement, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.offline import (
@@ -47,16 +52,21 @@ from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ClipRow
 from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
-from wildgate_server.triton.launch import free_endpoints
+from wildgate_server.triton.launch import free_address
 from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
     "HASH_BYTES",
     "MIN_QUALITY",
     "BackendSettings",
+    "BlockFollower",
+    "BlockList",
+    "BlockRules",
+    "BlocksSettings",
     "CandidateFrame",
     "ClipRow",
     "ClipWindow",
+    "Codes",
     "Confirmation",
     "ConfirmedVideo",
     "Detection",
@@ -65,6 +75,7 @@ __all__ = [
     "Judgement",
     "Letterbox",
     "Look",
+    "NearHashes",
     "Original",
     "RowRefused",
     "SampledVideo",
@@ -79,21 +90,23 @@ __all__ = [
     "available_cores",
     "confirm",
     "find_triton_runtime",
-    "free_endpoints",
+    "free_address",
     "free_port",
     "keep_freed_memory",
     "load_policy",
     "look_densely",
     "read_detections",
     "read_fingerprint",
+    "resemblances",
     "sampling_workers",
+    "with_usual_looks",
     "without_repeats",
 ]
 
 
 def free_port() -> int:
     """A port on loopback that nobody listens on."""
-    return int(free_endpoints().grpc.rpartition(":")[2])
+    return int(free_address().rpartition(":")[2])
 
 
 class Sampler:

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from wildgate_perf.cpu_time import CpuTimes, marked_processes, read_cpu_times
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
-from wildgate_perf.server_parts import free_endpoints
+from wildgate_perf.server_parts import free_address
 
 _ROOT = Path(__file__).resolve().parents[2]
 MODEL_REPOSITORY = _ROOT / "model_repository"
@@ -33,9 +35,13 @@ class ServerProcess:
     target: str
     mark: str
 
+    def processes(self) -> list[psutil.Process]:
+        """Those that live."""
+        return marked_processes(_MARK, self.mark)
+
     def cpu_times(self) -> CpuTimes:
         """Processor time that its processes (gateway, sampling workers, Triton and its stubs) have used, by kind."""
-        return read_cpu_times(marked_processes(_MARK, self.mark))
+        return read_cpu_times(self.processes())
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
     given = {
         "backend__model_repository": MODEL_REPOSITORY,
         "backend__log_dir": folder / "triton",
-        "endpoint__metrics": free_endpoints().metrics,
+        "endpoint__metrics": free_address(),
         **settings,
     }
     log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}

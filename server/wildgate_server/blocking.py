@@ -118,9 +118,7 @@ class Blocking:
         block = self._blocks.by_digest(digests)
         if block is None:
             return None
-        self._metrics.blocked(MatchKind.EXACT.name)
-        findings = self._findings([BlockMatch(block, MatchKind.EXACT, Action.BLOCK)], compared=False)
-        return self._blocked_verdict(digest, self._policy()), findings
+        return self._blocked_verdict(digest, self._policy()), self._exact(block, self._blocks.position)
 
     async def compare_kept(self, digest: str, verdict: bytes) -> Findings | None:
         """What the list says now of a video with a kept verdict; None where it has to be looked at again."""
@@ -135,8 +133,12 @@ class Blocking:
 
         `digest` identifies the video: pictures are compared once. With `explain`, matches come with pictures.
         """
+        position = self._blocks.position
+        # Again, for what was added while the video was scored.
+        if block := self._blocks.by_digest([digest]):
+            return self._exact(block, position)
         if video is None:
-            return self._findings([], compared=False)
+            return self._findings([], position, compared=False)
         rules = self._policy().blocks
         found: list[Resemblance] = []
         if self._blocks.hashes:
@@ -152,7 +154,7 @@ class Blocking:
             if match.action > Action.ALLOW:
                 matches.append(await _explained(match, pictures) if explain and pictures else match)
                 self._metrics.blocked(match.kind.name)
-        return self._findings(sorted(matches, key=lambda match: -match.action), compared=True)
+        return self._findings(sorted(matches, key=lambda match: -match.action), position, compared=True)
 
     async def _judged(
         self, digest: str, found: Resemblance, rules: BlockRules, pictures: Pictures | None
@@ -181,8 +183,12 @@ class Blocking:
         action = Action.BLOCK if inliers >= rules.inliers else Action.ALLOW
         return replace(match, kind=MatchKind.CONFIRMED, action=action, inliers=inliers)
 
-    def _findings(self, matches: Sequence[BlockMatch], *, compared: bool) -> Findings:
-        return Findings(tuple(matches), self._state(), self._blocks.position, compared)
+    def _exact(self, block: pb.Block, position: int) -> Findings:
+        self._metrics.blocked(MatchKind.EXACT.name)
+        return self._findings([BlockMatch(block, MatchKind.EXACT, Action.BLOCK)], position, compared=False)
+
+    def _findings(self, matches: Sequence[BlockMatch], position: int, *, compared: bool) -> Findings:
+        return Findings(tuple(matches), self._state(), position, compared)
 
 
 def _points_in_common(candidates: Sequence[CandidateFrame], block: pb.Block) -> int:

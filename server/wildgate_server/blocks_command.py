@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.setup import known_blocks
@@ -25,7 +26,6 @@ from wildgate_server.repository.yaml_document import faults
 __all__ = ["BlockServiceSettings", "blocks_serve_command"]
 
 _USAGE = 2
-_FOLLOWERS = 500
 _MAX_REQUEST_BYTES = 64 << 20
 _ENDING_S = 1.0
 
@@ -83,7 +83,7 @@ async def _serve(settings: BlockServiceSettings) -> None:
             None,
             readiness,
             blocks=BlockService(known.list),
-            max_in_flight=_FOLLOWERS,
+            limits=AdmissionSettings(),
             max_video_bytes=_MAX_REQUEST_BYTES,
         )
         if settings.metrics:

@@ -21,7 +21,9 @@ from wildgate_server.blocks.setup import KnownBlocks, known_blocks
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
-from wildgate_server.endpoint import grpc_server, listen, metrics_server
+from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
+from wildgate_server.enforcement.handoff import CaseHandoff
+from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.errors import SettingsConflict
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
@@ -48,10 +50,12 @@ from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["BLOCKS_HEALTH", "Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "Gateway", "run_gateway"]
 
 BLOCKS_HEALTH = "wildgate.blocks"
 """What the health service calls the list of blocks: SERVING while it is as its service has it."""
+ENFORCEMENT_HEALTH = "wildgate.enforcement"
+"""What it calls the hand-over of cases: SERVING while the enforcement service answers and no case is lost."""
 
 _log = structlog.get_logger()
 
@@ -73,6 +77,7 @@ class Gateway:
         metrics: Metrics,
         cache: VerdictCache | None,
         blocks: KnownBlocks | None,
+        cases: CaseHandoff | None,
         backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
@@ -113,6 +118,7 @@ class Gateway:
                 sources=Sources(settings.source),
                 admission=self._admission,
                 sampling=dense_sampling,
+                usual=sampling,
                 triton=triton,
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,
@@ -142,16 +148,22 @@ class Gateway:
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
             blocking=self.blocking,
+            case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )
-        details = {BLOCKS_HEALTH: lambda: blocks.state is BlockState.CURRENT} if blocks else {}
+        details: dict[str, Callable[[], bool]] = {}
+        if blocks:
+            details[BLOCKS_HEALTH] = lambda: blocks.state is BlockState.CURRENT
+        if cases:
+            details[ENFORCEMENT_HEALTH] = lambda: cases.healthy
         self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
         check = token_check(settings.access)
         self.server = grpc_server(
-            ScoringService(self.pipeline, self._admission, metrics, settings.admission),
+            ScoringService(self.pipeline, self._admission, metrics, settings.admission, cases),
             self.readiness,
             access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
-            max_in_flight=settings.admission.max_in_flight,
+            limits=settings.admission,
+            max_connections=settings.endpoint.max_connections,
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
@@ -248,6 +260,8 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
+        secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
+        cases = await stack.enter_async_context(case_handoff(settings.enforcement, secret, metrics))
         gateway = Gateway(
             settings,
             manifest,
@@ -259,10 +273,13 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             metrics,
             cache,
             blocks,
+            cases,
             backend_ended,
         )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
+        if cases:
+            watches["cases"] = cases.deliver
         await stack.enter_async_context(gateway.router)
         stack.push_async_callback(gateway.pipeline.close)
         if gateway.blocking:
@@ -279,6 +296,11 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
                 async with asyncio.timeout(settings.blocks.wait_s):
                     await blocks.follower.caught_up.wait()
         await gateway.readiness.update()
+        if settings.endpoint.health:
+            probes = health_server(gateway.readiness)
+            listen(probes, settings.endpoint.health)
+            await probes.start()
+            stack.push_async_callback(probes.stop, None)
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)

@@ -1,20 +1,32 @@
-"""The one place where exceptions become gRPC status."""
+"""What stands around every call: how its messages come in and go out, and where exceptions become gRPC status."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from grpc_status import rpc_status
 
-from wildgate_server.errors import InternalError, WildgateError
+from wildgate_server.arrivals import Arrivals
+from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, WildgateError
+from wildgate_server.leavers import Leavers
 from wildgate_server.wire import status_of
 
-__all__ = ["ErrorInterceptor", "expected"]
+__all__ = ["CallInterceptor", "Context", "ErrorInterceptor", "expected", "written"]
 
 _log = structlog.get_logger()
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]]
+
+_ASIDE_S = 1.0  # how long a message may take that is small and goes before all others
+_LEAST_TIME_S = 0.001  # nothing is answered in less
 
 
 def expected(error: Exception) -> WildgateError:
@@ -35,10 +47,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._prefixes = tuple(f"/{service}/" for service in services)
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> _Handler | None:
         """Wraps the method's handler."""
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(self._prefixes):
@@ -55,7 +65,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _guarded(handle: Any) -> Any:
-    async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def guarded(request: Any, context: Context) -> Any:
         try:
             return await handle(request, context)
         except grpc.aio.AbortError:
@@ -65,3 +75,109 @@ def _guarded(handle: Any) -> Any:
             return await context.abort(status.code, status.details, status.trailing_metadata)
 
     return guarded
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Makes a stream of every call, since only of a stream gRPC leaves messages unread until they are asked for.
+
+    On the wire a unary call looks the same. Its message has to arrive, and its answer to be taken, in time. What the
+    handler of a stream is given waits for each message, as long as it may take, and raises as `Arrivals.read` does.
+    Connections that keep giving up calls are refused unread. `aside` are the services that have `room_aside` of their
+    own, whose messages are small and have to arrive at once, and whose calls may be given up.
+    """
+
+    def __init__(
+        self,
+        room: Arrivals,
+        *,
+        arrival_timeout_s: float,
+        answer_timeout_s: float,
+        aside: tuple[str, ...],
+        room_aside: Arrivals,
+    ) -> None:
+        self._room = room
+        self._room_aside = room_aside
+        self._arrival_timeout_s = arrival_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._aside = tuple(f"/{service}/" for service in aside)
+        self._leavers = Leavers()
+
+    async def intercept_service(
+        self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> _Handler | None:
+        """Wraps the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        is_aside = handler_call_details.method.startswith(self._aside)
+        room = self._room_aside if is_aside else self._room
+        timeout_s = min(self._arrival_timeout_s, _ASIDE_S) if is_aside else self._arrival_timeout_s
+        answer = (
+            self._of_stream(handler, room) if handler.request_streaming else self._of_message(handler, room, timeout_s)
+        )
+
+        async def handle(requests: AsyncIterator[Any], context: Context) -> None:
+            connection, started = context.peer(), monotonic()
+            if not connection:
+                return  # it was over before it began
+            try:
+                if not is_aside:
+                    self._leavers.check(connection)
+                remaining_s = context.time_remaining()
+                if remaining_s is not None and remaining_s < _LEAST_TIME_S:
+                    self._leavers.left(connection, 0.0)
+                    raise DeadlineExceeded("the deadline passed before the message was received")
+                await answer(requests, context)
+            except asyncio.CancelledError:
+                self._leavers.left(connection, monotonic() - started)
+                raise
+
+        return grpc.stream_stream_rpc_method_handler(
+            handle, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+        )
+
+    def _of_stream(self, handler: _Handler, room: Arrivals) -> Any:
+        method: Any = handler.stream_stream if handler.response_streaming else handler.stream_unary
+
+        async def answer(requests: AsyncIterator[Any], context: Context) -> None:
+            await self._write(method(_incoming(requests, room, context.peer()), context), context)
+
+        return answer
+
+    def _of_message(self, handler: _Handler, room: Arrivals, timeout_s: float) -> Any:
+        method: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+        async def answer(requests: AsyncIterator[Any], context: Context) -> None:
+            try:
+                request = await room.read(requests.__anext__, context.peer(), timeout_s)
+            except StopAsyncIteration:
+                raise InvalidRequest("no message came") from None
+            await self._write(method(request, context), context)
+
+        return answer
+
+    async def _write(self, answers: Any, context: Context) -> None:
+        """Writes what a method returns or yields, if it does not write by itself."""
+        if inspect.isasyncgen(answers):
+            async for answer in answers:
+                await written(context, answer, self._answer_timeout_s)
+        elif (answer := await answers) is not None:
+            await written(context, answer, self._answer_timeout_s)
+
+
+async def _incoming(requests: AsyncIterator[Any], room: Arrivals, connection: str) -> AsyncIterator[Any]:
+    while True:
+        try:
+            request = await room.read(requests.__anext__, connection)
+        except StopAsyncIteration:
+            return
+        yield request
+
+
+async def written(context: Context, answer: Any, timeout_s: float) -> None:
+    """Writes an answer. Raises DeadlineExceeded when its caller does not take it in time."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await context.write(answer)
+    except TimeoutError:
+        raise DeadlineExceeded(f"the answer was not taken within {timeout_s:g} s") from None

@@ -7,7 +7,6 @@ to them.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -22,7 +21,6 @@ _MOST_LINES = 120  # of one kind of event, in
 _PERIOD_S = 60.0
 _LONGEST_VALUE = 500
 _LONGEST_TRACEBACK = 20_000
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # a new line is escaped when the line is written
 
 
 def configure_log(level: str) -> None:
@@ -108,14 +106,18 @@ class TracebackLimit:
 
 
 def bounded(logger: object, method: str, event: EventDict) -> EventDict:
-    """A processor that cuts long values, and replaces control characters in them."""
+    """A processor that cuts long values, and replaces what would not be seen in them.
+
+    Control characters, and those that turn the direction of writing or have no width. A new line stays, and is escaped
+    when the line is written.
+    """
     for key, value in event.items():
         if isinstance(value, int | float | None):
             continue
         text, most = str(value), _LONGEST_TRACEBACK if key == "exception" else _LONGEST_VALUE
         if len(text) > most:
             text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
-        event[key] = _CONTROL.sub("?", text)
+        event[key] = "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
     return event
 
 

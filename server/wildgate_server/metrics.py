@@ -50,6 +50,12 @@ class Metrics:
             "Verdicts looked for, by tier (memory, redis) and outcome (hit, miss, failed, skipped).",
             ["tier", "outcome"],
         )
+        self._cases = self._counter(
+            "wildgate_cases",
+            "Answers handed over to enforcement (opened, kept, known, failed), and what became of those that were kept "
+            "(delivered, refused).",
+            ["outcome"],
+        )
         self._shared = self._counter(
             "wildgate_cache_shared",
             "Requests answered with what an equal video's scoring, which was under way, came to.",
@@ -102,6 +108,10 @@ class Metrics:
     def blocked(self, kind: str) -> None:
         """Counts one match with an entry of the list of blocks; `kind` is exact, frames, confirmed or candidate."""
         self._block_matches.labels(kind.lower()).inc()
+
+    def handed_over(self, outcome: str) -> None:
+        """Counts one answer handed over to enforcement, or one kept case that was delivered or refused."""
+        self._cases.labels(outcome).inc()
 
     def shared(self) -> None:
         """Counts one request that another one's scoring answered."""

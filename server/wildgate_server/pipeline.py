@@ -1,7 +1,7 @@
 """The way of a video. Read this file first: it is the picture in README as code.
 
-    receive    `service`      a request comes over gRPC; its content is kept apart from its message
-    admit      `admission`    it gets a place, or is refused at once
+    admit      `admission`    a call gets a place, or is refused at once, with its message unread
+    receive    `service`      where `arrivals` has room the message is read; its content is kept apart from the rest
     identify   `source/`      content by its digest, before anything else; a file at a URI once it is sampled
     refuse     `blocking`     an exact copy of a blocked video, before anything else is done
     look up    `caching/`     an equal video is answered from the cache, or joins the scoring that is under way
@@ -9,9 +9,10 @@
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
     recognise  `blocking`     its fingerprint, new or kept with a verdict, is looked for on the list of blocks
+    hand over  `enforcement/` a REVIEW or BLOCK has a case, or is on disk until it can have one
     answer     `wire`         the verdict, with this request's own timings and reading
 
-`service` does the first two steps and the last, `ScoringPipeline` those in between; look and judge are in `scoring`.
+`service` does the first two steps and the last two, `ScoringPipeline` those between; look and judge are in `scoring`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from wildgate_server.blocking import Blocking, Findings
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
+from wildgate_server.case_pictures import case_pictures
+from wildgate_server.enforcement.handoff import HandedOver
 from wildgate_server.errors import DeadlineExceeded, FetchFailed, InvalidRequest, VerdictNotCached
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
@@ -61,6 +64,7 @@ class Answer:
     `verdict` is encoded once, when it is made: the same bytes are cached, and answer every request for an equal video.
     `timings` are milliseconds. `read` is None where the verdict itself says what was read.
     `blocks` is what the list of blocks says, None where there is none; with `explained` the answer has the fingerprint.
+    `case_pictures` are for the case of a REVIEW or BLOCK, `case` is that case, once it is handed over.
     """
 
     verdict: bytes = field(repr=False)
@@ -70,6 +74,13 @@ class Answer:
     read: ReadCost | None = None
     blocks: Findings | None = None
     explained: bool = False
+    case_pictures: tuple[EvidenceFrame, ...] = field(default=(), repr=False)
+    case: HandedOver | None = None
+
+    def handed_over(self, case: HandedOver) -> Answer:
+        """The answer with its case, and the time that this took."""
+        total_ms = self.timings.get(Stage.TOTAL, 0.0) + case.took_ms
+        return replace(self, case=case, timings={**self.timings, Stage.CASE: case.took_ms, Stage.TOTAL: total_ms})
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -78,7 +89,7 @@ class ScoringPipeline:
 
     Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
     answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
-    `blocking` asks the list of blocks, if there is one.
+    `blocking` asks the list of blocks, if there is one. `case_pictures` are made for the case of a REVIEW or BLOCK.
     """
 
     sources: Sources
@@ -91,6 +102,7 @@ class ScoringPipeline:
     encode: Callable[[ScoredVideo], bytes]
     metrics: Metrics
     blocking: Blocking | None = None
+    case_pictures: int = 0
     # A deadline concerns one caller alone; any other failure, such as a corrupt video, concerns all that wait for it.
     _flights: SingleFlight[Answer] = field(
         init=False, default_factory=lambda: SingleFlight(personal=(DeadlineExceeded,))
@@ -305,7 +317,19 @@ class ScoringPipeline:
             pictures = partial(self.scorer.pictures, scored, deadline=deadline)
             blocks = await self.blocking.compare(digest, scored.fingerprint, pictures, explain=explain)
             timings = {**timings, Stage.BLOCKS: _ms_since(asking)}
-        return Answer(verdict, timings, evidence=scored.evidence, blocks=blocks, explained=explain)
+        pictures_for_case: tuple[EvidenceFrame, ...] = ()
+        if self.case_pictures:
+            making = monotonic()
+            pictures_for_case = await case_pictures(self.scorer, scored, blocks, self.case_pictures, deadline)
+            timings = {**timings, Stage.EVIDENCE: timings.get(Stage.EVIDENCE, 0.0) + _ms_since(making)}
+        return Answer(
+            verdict,
+            timings,
+            evidence=scored.evidence,
+            blocks=blocks,
+            explained=explain,
+            case_pictures=pictures_for_case,
+        )
 
     def _shared(self, answer: Answer, since: float) -> Answer:
         """Another request's answer, for one that waited for it."""

@@ -2,19 +2,21 @@
 
 A parsed protobuf message holds its content until the message itself goes, whatever fields are cleared, and gRPC holds
 the message for as long as the call lasts; each look at the content is one more copy. So the content is cut out of the
-encoded message before the rest is parsed.
+encoded message before the rest is parsed. The rest is small, or it is not parsed: a URI of 4 MB, or millions of unknown
+fields, must not cost more than looking at their length.
 
 Encoding: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.errors import InvalidRequest
 
 __all__ = ["Received", "received_item", "received_request"]
 
@@ -23,21 +25,24 @@ _REQUEST = pb.ScoreStreamRequest.REQUEST_FIELD_NUMBER
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _NO_CONTENT = bytes((_CONTENT << 3 | _LENGTH, 0))
-_MAX_FIELDS = 64  # a request has five; millions of them, walked through here, would hold up the event loop
+_MAX_FIELDS = 64  # a request has eight; millions of them, walked through here, would hold up the event loop
+_MAX_BESIDES = 8 << 10  # bytes besides the content
+_MAX_BYTES = {"uri": 2048, "video_id": 256, "content_digest": 128}
 
 
 @dataclass(slots=True)
 class Received:
     """A request of `size` bytes; `message` is all of it but the content, whose place is taken by an empty one.
 
-    `is_malformed`: the bytes were not a request, and `message` is empty. Raising that while gRPC still decodes would
-    end the call, or the stream with all its other videos, as UNKNOWN.
+    `fault` is what is wrong with it as it was sent: it is no request, or a field is too long, and then `message` lacks
+    that field, or all. Raising it while gRPC still decodes would end the call, or the stream with all its other
+    videos, as UNKNOWN.
     """
 
     message: pb.ScoreRequest
     size: int
     _content: bytes = b""
-    is_malformed: bool = False
+    fault: InvalidRequest | None = None
 
     def take_content(self) -> bytes:
         """The content, which is not held here any more."""
@@ -47,54 +52,78 @@ class Received:
 
 def received_request(data: bytes) -> Received:
     """An encoded `ScoreRequest`."""
-    try:
-        return _cut(data, 0, len(data))
-    except DecodeError:
-        return Received(pb.ScoreRequest(), len(data), is_malformed=True)
+    return _received(data, lambda: _cut(data, 0, len(data)))
 
 
 def received_item(data: bytes) -> Received:
     """The request in an encoded `ScoreStreamRequest`."""
+    return _received(data, lambda: _cut_item(data))
+
+
+def _received(data: bytes, cut: Callable[[], Received]) -> Received:
     try:
-        return _cut_item(data)
+        received = cut()
     except DecodeError:
-        return Received(pb.ScoreRequest(), len(data), is_malformed=True)
+        malformed = InvalidRequest("the message is not an encoded ScoreRequest")
+        return Received(pb.ScoreRequest(), len(data), fault=malformed)
+    except InvalidRequest as fault:
+        return Received(pb.ScoreRequest(), len(data), fault=fault)
+    for name, most in _MAX_BYTES.items():
+        if (length := len(getattr(received.message, name).encode())) > most:
+            received.fault = InvalidRequest(f"{name} has {length} bytes, at most {most} are taken", field=name)
+            received.message.ClearField(name)
+    return received
 
 
 def _cut_item(data: bytes) -> Received:
     try:
-        [(number, wire_type, _, start, end)] = _fields(data, 0, len(data))
+        fields = list(_fields(data, 0, len(data)))
     except (ValueError, LookupError):
-        pass
-    else:
-        if (number, wire_type) == (_REQUEST, _LENGTH):
-            return _cut(data, start, end)
+        fields = []
+    requests = [
+        (start, end) for number, wire_type, _, start, end in fields if (number, wire_type) == (_REQUEST, _LENGTH)
+    ]
+    if len(requests) == 1:
+        [(start, end)] = requests
+        _check_besides(len(data) - (end - start))
+        return _cut(data, start, end)
     # Nothing, or more than is known here: left to protobuf, which merges repeated fields.
+    _check_besides(len(data))
     whole = pb.ScoreStreamRequest.FromString(data).request.SerializeToString()
     return _cut(whole, 0, len(whole))
 
 
 def _cut(data: bytes, start: int, end: int) -> Received:
-    """Raises DecodeError where there is no `ScoreRequest` between two places."""
+    """Raises DecodeError where there is no `ScoreRequest` between two places, InvalidRequest where it has too much."""
     rest: list[bytes] = []
     content = (0, 0)
-    kept_from = start
+    besides, kept_from = end - start, start
     try:
         for number, wire_type, field, payload, field_end in _fields(data, start, end):
             if (number, wire_type) == (_CONTENT, _LENGTH):
                 rest += (data[kept_from:field], _NO_CONTENT)
                 content, kept_from = (payload, field_end), field_end
+                besides -= field_end - payload
     except (ValueError, LookupError):  # nothing that is walked through here; protobuf's parser has the last word
+        _check_besides(end - start)
         message = pb.ScoreRequest.FromString(data[start:end])
         whole = message.content
         if message.WhichOneof("source") == "content":
             message.content = b""
         return Received(message, end - start, whole)
+    _check_besides(besides)
     rest.append(data[kept_from:end])
     message = pb.ScoreRequest.FromString(b"".join(rest))
     if message.WhichOneof("source") != "content":  # another source came after it
         content = (0, 0)
     return Received(message, end - start, data[slice(*content)])
+
+
+def _check_besides(size: int) -> None:
+    if size > _MAX_BESIDES:
+        raise InvalidRequest(
+            f"the message has more than {_MAX_BESIDES} bytes besides its content, or more fields than any request has"
+        )
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,13 +14,22 @@ import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.admission import Admission, AdmissionSettings
-from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, VerdictNotCached, WildgateError
-from wildgate_server.interceptor import expected
+from wildgate_server.enforcement.case_request import check_context, check_subject
+from wildgate_server.enforcement.handoff import CaseHandoff
+from wildgate_server.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    Overloaded,
+    VerdictNotCached,
+    WildgateError,
+)
+from wildgate_server.interceptor import Context, expected, written
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
-from wildgate_server.wire import status_of, verdict_of
+from wildgate_server.wire import status_of, verdict_for_case, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
 
@@ -28,19 +38,23 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 _MAX_EVIDENCE_FRAMES = 64
 _LOGGED_ID_LENGTH = 128
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 class ScoringService:
     """`wildgate.v1.ScoringService` over the parts it is given."""
 
     def __init__(
-        self, pipeline: ScoringPipeline, admission: Admission, metrics: Metrics, settings: AdmissionSettings
+        self,
+        pipeline: ScoringPipeline,
+        admission: Admission,
+        metrics: Metrics,
+        settings: AdmissionSettings,
+        cases: CaseHandoff | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._admission = admission
         self._metrics = metrics
         self._settings = settings
+        self._cases = cases
 
     def join(self, server: grpc.aio.Server) -> None:
         """Adds this service to the server.
@@ -48,7 +62,7 @@ class ScoringService:
         In place of the generated function, whose messages would hold each video for as long as its call lasts.
         """
         handlers = {
-            "Score": grpc.unary_unary_rpc_method_handler(
+            "Score": grpc.stream_stream_rpc_method_handler(  # its place comes before its message
                 self.score,
                 request_deserializer=received_request,
                 response_serializer=pb.ScoreResponse.SerializeToString,
@@ -61,42 +75,68 @@ class ScoringService:
         }
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
-    async def score(self, request: Received, context: Context) -> pb.ScoreResponse:
-        """Scores one video, or refuses at once when the server is full."""
-        with self._accounted(request.message):
-            with self._admission.admit(request.size):
+    async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
+        """Scores one video, or refuses at once, with its message unread, when the server is full."""
+        connection, settings = context.peer(), self._settings
+        with self._accounted(), self._admission.admit(connection=connection) as place:
+            request = await self._arrived(requests)
+            self._admission.weigh(place, request.size)
+            with self._named(request):
                 verdict = await self._verdict(request, self._deadline(context))
-            return pb.ScoreResponse(video_id=request.message.video_id, verdict=verdict)
+            answer = pb.ScoreResponse(video_id=request.message.video_id, verdict=verdict)
+            await written(context, answer, settings.answer_timeout_s)
 
     async def score_stream(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores videos as they come and answers as they finish.
 
-        The next video is read only when the one before has a place, so a stream holds one video without a place.
+        The next video is read only when the one before has a place, so a stream holds one video without a place. A
+        stream that has to give way answers what it has read before it ends.
         """
-        turns = asyncio.Semaphore(self._settings.stream_concurrency)
+        connection, settings = context.peer(), self._settings
+        turns = asyncio.Semaphore(settings.stream_concurrency)
         writing = asyncio.Lock()
+        gave_way: Overloaded | None = None
 
         async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
                     response = await self._item(request, self._deadline(context))
-                async with writing:
-                    await context.write(response)
+                    async with writing:
+                        await written(context, response, settings.answer_timeout_s)
             finally:
                 turns.release()
 
-        async with asyncio.TaskGroup() as videos:
-            await turns.acquire()
-            async for request in requests:
-                held = AsyncExitStack()
-                await held.enter_async_context(self._admission.admit_when_free(request.size))
-                videos.create_task(answer(request, held), name="stream video")
-                await turns.acquire()
+        with self._admission.stream(connection):
+            try:
+                async with asyncio.TaskGroup() as videos:
+                    await turns.acquire()
+                    try:
+                        async for request in requests:
+                            held = AsyncExitStack()
+                            await held.enter_async_context(self._admission.admit_when_free(request.size, connection))
+                            videos.create_task(answer(request, held), name="stream video")
+                            await turns.acquire()
+                    except Overloaded as error:
+                        gave_way = error
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
+            if gave_way:
+                raise gave_way
+
+    async def _arrived(self, requests: AsyncIterator[Received]) -> Received:
+        try:
+            async with asyncio.timeout(self._settings.arrival_timeout_s):
+                return await anext(requests)
+        except TimeoutError:
+            seconds = self._settings.arrival_timeout_s
+            raise DeadlineExceeded(f"the message had not arrived after {seconds:g} s") from None
+        except StopAsyncIteration:
+            raise InvalidRequest("no message came, or one that is too large") from None
 
     async def _item(self, request: Received, deadline: float) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
-            with self._accounted(request.message):
+            with self._accounted(), self._named(request):
                 verdict = await self._verdict(request, deadline)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
@@ -107,16 +147,21 @@ class ScoringService:
         try:
             async with asyncio.timeout(deadline - monotonic()):
                 answer = await scoring
+                verdict = verdict_of(answer)
+                if self._cases:
+                    case = await self._cases.hand_over(request.message, verdict, partial(verdict_for_case, answer))
+                    if case:
+                        answer = answer.handed_over(case)
+                        verdict = verdict_of(answer)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the video was scored") from None
-        verdict = verdict_of(answer)
         self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
         return verdict
 
     def _scoring(self, request: Received, deadline: float) -> Coroutine[Any, Any, Answer]:
         message = request.message
-        if request.is_malformed:
-            raise InvalidRequest("the message is not an encoded ScoreRequest")
+        if request.fault is not None:
+            raise request.fault
         evidence = message.max_evidence_frames
         if not 0 <= evidence <= _MAX_EVIDENCE_FRAMES:
             raise InvalidRequest(
@@ -124,6 +169,9 @@ class ScoringService:
             )
         if message.scrutiny not in pb.Scrutiny.values():
             raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is not a known value", field="scrutiny")
+        check_context(message.context)
+        if self._cases:
+            check_subject(message)
         scrutiny = Scrutiny(message.scrutiny or Scrutiny.NORMAL)
         pipeline, explain = self._pipeline, message.explain_blocks
         match message.WhichOneof("source"):
@@ -148,16 +196,21 @@ class ScoringService:
         return monotonic() + (cap_s if remaining_s is None else min(remaining_s, cap_s))
 
     @contextmanager
-    def _accounted(self, request: pb.ScoreRequest) -> Iterator[None]:
-        """Names the video in log lines, and counts a failure or a caller that left."""
-        with structlog.contextvars.bound_contextvars(video_id=request.video_id[:_LOGGED_ID_LENGTH]):
-            try:
-                yield
-            except asyncio.CancelledError:
-                self._metrics.answered("CANCELLED")
-                raise
-            except VerdictNotCached:
-                raise  # neither a failure nor a video yet; the cache counts its misses itself
-            except Exception as error:
-                self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
-                raise
+    def _named(self, request: Received) -> Iterator[None]:
+        """Names the video in log lines."""
+        with structlog.contextvars.bound_contextvars(video_id=request.message.video_id[:_LOGGED_ID_LENGTH]):
+            yield
+
+    @contextmanager
+    def _accounted(self) -> Iterator[None]:
+        """Counts a failure or a caller that left."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._metrics.answered("CANCELLED")
+            raise
+        except VerdictNotCached:
+            raise  # neither a failure nor a video yet; the cache counts its misses itself
+        except Exception as error:
+            self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
+            raise

@@ -27,6 +27,7 @@ from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
+from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
@@ -60,7 +61,7 @@ class ServerSettings(BaseSettings):
             "backend.target": "triton",
             "backend.model-repository": "model-repository",
             "source.file-roots": "file-root",
-            "blocks.directory": "blocks",
+            "blocks.directory": "block-list",
         },
         use_attribute_docstrings=True,
     )
@@ -99,6 +100,7 @@ class ServerSettings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     backend: BackendSettings = BackendSettings()
     blocks: BlocksSettings = BlocksSettings()
+    enforcement: EnforcementSettings = EnforcementSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

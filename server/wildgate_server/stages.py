@@ -34,9 +34,11 @@ class Stage(StrEnum):
     BLOCKS = "blocks"
     """Looking for it on the list of blocks, comparing pictures included."""
     EVIDENCE = "evidence"
-    """Evidence frames, where asked for."""
+    """Evidence frames, where asked for, and for a case."""
+    CASE = "case"
+    """Opening a case, or keeping it on disk until one can be opened."""
     TOTAL = "total"
-    """From the place at the door to the verdict."""
+    """From the place at the door to the verdict, and its case."""
 
 
 Timings = dict[Stage, float]  # milliseconds

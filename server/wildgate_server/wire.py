@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import duration_pb2
@@ -27,6 +28,7 @@ __all__ = [
     "encoded_verdict",
     "kept_fingerprint",
     "status_of",
+    "verdict_for_case",
     "verdict_of",
 ]
 
@@ -110,11 +112,19 @@ def verdict_of(answer: Answer) -> pb.Verdict:
                 frames_compared=answer.blocks.frames_compared,
             )
         )
+    if answer.case:
+        handoff = f"CASE_HANDOFF_{answer.case.handoff.name}"
+        verdict.MergeFrom(pb.Verdict(case_id=answer.case.case_id, case_handoff=handoff))
     if answer.read:
         verdict.video.read_bytes, verdict.video.read_requests = answer.read.read_bytes, answer.read.read_requests
         if answer.read.file_bytes is not None:
             verdict.video.content_bytes = answer.read.file_bytes
     return verdict
+
+
+def verdict_for_case(answer: Answer) -> pb.Verdict:
+    """The answer as people get it: with pictures, and with the fingerprint that disguises are recognised by."""
+    return verdict_of(replace(answer, evidence=answer.case_pictures or answer.evidence, explained=True))
 
 
 def _block_match(match: BlockMatch) -> pb.BlockMatch:

@@ -7,12 +7,14 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from blake3 import blake3
 from blocked_videos import scenery
 from checkout import ROOT
 from clips import ClipSpec, make_clip
@@ -20,11 +22,23 @@ from gateway_under_test import NO_RETRY, PATIENCE_S, GatewayUnderTest, MakeSetti
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from wildgate_client import Action, Block, BlocksClient, Content, ScoringError
+from wildgate_client import (
+    Action,
+    Block,
+    BlocksClient,
+    ClientOptions,
+    Content,
+    RetryPolicy,
+    ScoringClient,
+    ScoringError,
+)
 from wildgate_server.gateway import BLOCKS_HEALTH
+from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
+# Channels to one address share what they know of it: one that was killed is tried again after a pause.
+RETRY = ClientOptions(deadline_s=PATIENCE_S, retry=RetryPolicy(attempts=100))
 SERVE = "import sys; from wildgate_server import blocks_command as it; sys.exit(it.blocks_serve_command(sys.argv[1:]))"
 
 
@@ -39,19 +53,19 @@ MIRRORED = Content(make_clip(ClipSpec(seconds=6.0, paint=lambda *at: pan(*at)[:,
 STRANGER = Content(make_clip(ClipSpec(seconds=6.0, first_frame=1000, paint=pan)))
 
 
-class ServiceProcess:
-    """`wildgate blocks serve` in a process of its own, at one address however often it is started."""
+class Process:
+    """One that says on a line of its output when it is ready, at one address however often it is started."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, *command: str) -> None:
         self.address = free_address()
-        self._command = [sys.executable, "-c", SERVE, "--directory", str(directory), "--listen", self.address]
+        self._command = [sys.executable, *command, "--listen", self.address]
         self._process: subprocess.Popen[str] | None = None
 
     async def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self._process.stdout
         line = await asyncio.to_thread(self._process.stdout.readline)
-        assert line == f"wildgate blocks are served on {self.address}\n"
+        assert line.endswith(f" on {self.address}\n")
 
     async def kill(self) -> None:
         if self._process:
@@ -60,11 +74,16 @@ class ServiceProcess:
             self._process = None
 
 
+def service_process(directory: Path) -> Process:
+    """`wildgate blocks serve`."""
+    return Process("-c", SERVE, "--directory", str(directory))
+
+
 @contextlib.asynccontextmanager
 async def fleet(
     make_settings: MakeSettings, tmp_path: Path
-) -> AsyncIterator[tuple[ServiceProcess, GatewayUnderTest, GatewayUnderTest]]:
-    service = ServiceProcess(tmp_path / "service")
+) -> AsyncIterator[tuple[Process, GatewayUnderTest, GatewayUnderTest]]:
+    service = service_process(tmp_path / "service")
     await service.start()
     try:
         one, two = (
@@ -140,7 +159,7 @@ async def until_health(gateway: GatewayUnderTest, status: int) -> None:
 
 
 async def test_killed_again_and_again_while_it_adds_it_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    service = ServiceProcess(tmp_path)
+    service = service_process(tmp_path)
     acknowledged: set[str] = set()
 
     async def add(number: int) -> None:
@@ -156,14 +175,95 @@ async def test_killed_again_and_again_while_it_adds_it_loses_nothing_acknowledge
             wanted = len(acknowledged) + 150
             await until(lambda wanted=wanted: len(acknowledged) >= wanted, "entries")
             await service.kill()
+            with (tmp_path / "blocks.log").open("ab") as log:
+                log.write(b"\xf1\xb7WB of a batch that was being written")
             results = await asyncio.gather(*adding, return_exceptions=True)
             assert all(isinstance(result, ScoringError) for result in results)
             await service.start()
             async with BlocksClient(service.address, NO_RETRY) as blocks:
                 assert acknowledged <= {block.id async for block in blocks.list()}
+            assert (tmp_path / "blocks.cut").read_bytes().endswith(b"being written")
             await service.kill()
     finally:
         await service.kill()
+
+
+async def test_gateways_that_are_killed_under_load_block_what_is_added_and_what_they_know(
+    patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path, tmp_path: Path
+) -> None:
+    service = service_process(tmp_path / "service")
+    metrics = [free_address(), free_address()]
+    gateways = [
+        Process(
+            *("-m", "wildgate_client.cli", "serve", "--triton", patch_triton.endpoints.grpc),
+            *("--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "1"),
+            *("--block-list", str(tmp_path / at), "--blocks.target", service.address, "--blocks.wait-s", "0.5"),
+            *("--blocks.stale-after-s", "2", "--metrics", at),
+        )
+        for at in metrics
+    ]
+    videos = [Content(ORIGINAL.data + bytes(at)) for at in range(4)]  # files that differ
+
+    async def load(gateway: Process) -> None:
+        async with ScoringClient(gateway.address, NO_RETRY) as client:
+            while True:
+                with contextlib.suppress(ScoringError):  # it is being killed
+                    await client.score(STRANGER)
+                await asyncio.sleep(0.01)
+
+    async def add(video: Content, ids: Sequence[str] = ("mine",)) -> None:
+        async with BlocksClient(service.address, RETRY) as blocks:
+            digest = f"blake3:{blake3(video.data).hexdigest()}"
+            await blocks.add([Block((digest,), id=each) for each in ids])
+
+    async def until_exact(video: Content) -> None:
+        for gateway in gateways:
+            async with ScoringClient(gateway.address, RETRY) as client:
+                await until_blocked(GatewayUnderTest(gateway.address, "", client, ()), video, "EXACT")
+
+    async def until_current(value: int) -> None:
+        for at in metrics:
+            await until(lambda at=at: metric(at, "wildgate_blocks_current") == value, f"{value}")
+
+    loads: list[asyncio.Task[None]] = []
+    try:
+        for process in (service, *gateways):
+            await process.start()
+        loads += [asyncio.create_task(load(gateway)) for gateway in gateways]
+        await add(videos[0])
+        await until_exact(videos[0])
+
+        adding = [asyncio.create_task(add(videos[1], [f"{at}-{each}" for each in range(4000)])) for at in range(3)]
+        await asyncio.sleep(0.05)  # so that it copies, with luck
+        await gateways[0].kill()
+        await asyncio.gather(*adding)
+        await gateways[0].start()
+        await until_exact(videos[0])
+        await until(lambda: metric(metrics[0], "wildgate_blocks_entries") == 12_001, "all entries")
+        await until_exact(videos[1])
+
+        await service.kill()
+        await gateways[1].kill()
+        await gateways[1].start()
+        await until_current(0)
+        await until_exact(videos[1])
+
+        await service.start()
+        await add(videos[2], ["another"])
+        await until_exact(videos[2])
+        await until_current(1)
+    finally:
+        for task in loads:
+            task.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        for process in (*gateways, service):
+            await process.kill()
+
+
+def metric(address: str, name: str) -> float:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 async def test_a_gateway_that_starts_without_the_service_says_what_it_does_not_know(
@@ -190,7 +290,7 @@ async def test_a_gateway_by_itself_keeps_its_list_and_one_without_a_directory_ha
 
 
 async def test_the_command_line_changes_and_exchanges_the_list(tmp_path: Path) -> None:
-    service = ServiceProcess(tmp_path / "list")
+    service = service_process(tmp_path / "list")
     await service.start()
 
     async def blocks(*arguments: str, status: int = 0) -> str:

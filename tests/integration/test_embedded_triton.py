@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,6 @@ from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.embedded import (
     EmbeddedTriton,
-    TritonEndpoints,
     TritonStartError,
 )
 
@@ -119,18 +119,21 @@ async def test_garbage_fails_alone_and_with_its_status(client: InferenceServerCl
     np.testing.assert_array_equal(scored[0], scored[2])
 
 
-async def test_only_loopback_and_only_what_is_needed(embedded_triton: EmbeddedTriton) -> None:
-    endpoints = embedded_triton.endpoints
-    for endpoint in (endpoints.grpc, endpoints.http, endpoints.metrics):
-        assert endpoint.startswith("127.0.0.1:")
-    for path, status in (("/v2/health/ready", b"200"), ("/v2/repository/index", b"403")):
-        host, _, port = endpoints.http.partition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        verb = b"GET" if status == b"200" else b"POST"
-        writer.write(verb + b" " + path.encode() + b" HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
-        assert (await reader.readline()).split()[1] == status
-        writer.close()
-        await writer.wait_closed()
+async def test_nobody_else_can_reach_it_or_read_what_opens_it(embedded_triton: EmbeddedTriton) -> None:
+    kind, _, place = embedded_triton.endpoints.grpc.partition(":")
+    assert (kind, stat.S_ISSOCK(os.stat(place).st_mode)) == ("unix", True)
+    scratch = embedded_triton.models.parent
+    assert Path(place).parent == scratch
+    assert stat.S_IMODE(scratch.stat().st_mode) == 0o700
+    servers = [psutil.Process(pid) for pid in of_kind("tritonserver", scratch.name.rpartition("-")[0])]
+    listening = {each.laddr for server in servers for each in server.net_connections() if each.status == "LISTEN"}
+    assert [f"{address.ip}:{address.port}" for address in listening] == [embedded_triton.endpoints.metrics]
+    for server in servers:
+        shared = Path(f"/proc/{server.pid}/root/dev/shm")
+        regions = list(shared.glob(f"{scratch.name.rpartition('-')[0]}*"))
+        assert regions
+        assert all(each.stat().st_mode & 0o077 == 0 for each in (regions if shared.samefile("/dev/shm") else [shared]))
+    assert not any("restricted" in part for server in servers for part in server.cmdline())
 
 
 async def test_the_repository_is_not_written_and_instances_fit_the_machine(own_models: Path, tmp_path: Path) -> None:
@@ -218,16 +221,9 @@ async def test_a_crash_takes_all_along_and_is_told(settings: BackendSettings, ki
 
 async def test_a_taken_port_means_another_try(settings: BackendSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        occupied = f"127.0.0.1:{taken.getsockname()[1]}"
-        choices = iter(
-            [
-                TritonEndpoints(grpc=occupied, http=free_address(), metrics=free_address()),
-                TritonEndpoints(grpc=free_address(), http=occupied, metrics=free_address()),
-                TritonEndpoints(grpc=free_address(), http=free_address(), metrics=free_address()),
-            ]
-        )
-        async with EmbeddedTriton(settings, choose_endpoints=lambda: next(choices)) as triton:
-            assert occupied not in (triton.endpoints.grpc, triton.endpoints.http)
+        choices = iter([f"127.0.0.1:{taken.getsockname()[1]}", free := free_address()])
+        async with EmbeddedTriton(settings, choose_address=lambda: next(choices)) as triton:
+            assert triton.endpoints.metrics == free
         assert next(choices, None) is None
 
 
@@ -254,6 +250,17 @@ async def test_a_start_that_takes_too_long_is_given_up(own_models: Path, tmp_pat
     with pytest.raises(TritonStartError, match=r"Triton was not ready within 2\.5 s; .*tritonserver\.log says:"):
         await entered(triton)
     assert processes_with(own_servers()) == before
+
+
+async def test_a_temporary_directory_whose_name_is_too_long_for_a_socket_is_named(
+    settings: BackendSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with pytest.raises(TritonStartError, match="TMPDIR"):
+        await entered(EmbeddedTriton(settings))
+    assert not list(long.iterdir())
 
 
 async def test_a_repository_without_manifest_is_named(tmp_path: Path) -> None:

@@ -115,9 +115,10 @@ async def collected(results) -> list:
     return [result async for result in results]
 
 
-async def test_sigkill_of_the_gateway_takes_everything_along(tmp_path: Path, arguments: list[str]) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+async def test_sigkill_of_the_gateway_takes_everything_along(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, arguments: list[str]
+) -> None:
+    scratch = tmp_path_factory.mktemp("t")  # short enough for a socket's path
     async with served(tmp_path, arguments, {"TMPDIR": str(scratch)}) as serving:
         await serving.client.score(GOOD[0])
         for part, count in (("tritonserver", 1), ("python_backend_stub", 2), ("sampling.worker", 2)):

@@ -141,6 +141,8 @@ def a_verdict(**changes: object) -> scoring_pb2.Verdict:
             )
         ],
         block_check=scoring_pb2.BlockCheck(state=scoring_pb2.BlockCheck.STATE_STALE, position=7, frames_compared=True),
+        case_id="c1",
+        case_handoff=scoring_pb2.CASE_HANDOFF_KEPT,
     )
     verdict.MergeFrom(scoring_pb2.Verdict(**changes))
     return verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -34,5 +35,10 @@ def processes_with(text: str) -> list[int]:
 
 
 def shared_memory_of(server_id: str) -> list[str]:
-    """The shared memory regions that the server `server_id` has left."""
-    return sorted(name for name in os.listdir("/dev/shm") if name.startswith(server_id))
+    """The shared memory regions that the server `server_id` has, or has left; it may have a /dev/shm of its own."""
+    places = ["/dev/shm", *(f"/proc/{process}/root/dev/shm" for process in processes_with(server_id))]
+    found: set[str] = set()
+    for place in places:
+        with contextlib.suppress(OSError):  # the process is gone
+            found.update(name for name in os.listdir(place) if name.startswith(server_id))
+    return sorted(found)

@@ -13,15 +13,15 @@ shift them by up to a third of a cell, and so it is not done here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import gcd
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
+from wildgate_build.fingerprint.borders import Cells, Extent, flat, inside_of, letterbox, without_borders
+from wildgate_build.fingerprint.luminance import LEVEL, Windows, luminance
 from wildgate_build.fingerprint.nodes import Nodes
 from wildgate_build.standard_graph import Opset
 
@@ -39,20 +39,6 @@ what is blurred around it."""
 
 _FREQUENCIES: Final = 16
 _BITS: Final = _FREQUENCIES**2
-_LUMINANCE: Final = (43, 85, 16)
-"""PDQ's (0.299, 0.587, 0.114; ITU-R BT.601) in 144ths. Two neighbours add up to 128 at most, so that CPUs without VNNI,
-which add two products of a byte each in 16 bits, do not overflow."""
-_LEVEL: Final = 2.0 * sum(_LUMINANCE)
-"""A grey level in the sum of two neighbours."""
-_BORDER_LEVELS: Final = 5.0
-"""A line of pixels is border where none differs from their mean by more grey levels, in all frames. What compression
-leaves of a bar is 1 to 3."""
-_SHARP_LEVELS, _SHARP_SHARE = 5.0, 0.02
-"""A line is more than a blur where this share of its second differences is larger. In a blurred fill few are."""
-_LEAST_FILL: Final = 0.08
-"""Of a side, that a blurred fill takes at either end, at least."""
-_LEAST_SHARE: Final = 0.2
-"""What is left of a side without borders, at least; otherwise the picture is a plain one, and all of it is taken."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -66,11 +52,11 @@ def fingerprint_graph(frames: int | None, side: int) -> ModelProto:
     outputs are the same.
     """
     g = Nodes()
-    windows = _Windows(1, -1) if frames is None else _Windows(-1, frames)
-    luma = _luminance(g, windows, side)
-    across, down, seen = _letterbox(g, windows, side)
-    trimmed, sharp = _without_borders(g, luma, across, down, seen, windows, side)
-    whole = (_flat(g, across), _flat(g, down))
+    windows = Windows(1, -1) if frames is None else Windows(-1, frames)
+    luma = luminance(g, windows, side)
+    across, down, seen = letterbox(g, windows, side)
+    trimmed, sharp = without_borders(g, luma, across, down, seen, windows, side)
+    whole = (flat(g, across), flat(g, down))
     squares = g("Reshape", luma, g.shape(-1, side, side // 2))
     hashes, qualities = zip(
         _hashes(g, squares, trimmed, seen, windows, side),
@@ -104,167 +90,7 @@ def fingerprint_graph(frames: int | None, side: int) -> ModelProto:
     return model
 
 
-class _Windows(NamedTuple):
-    """How many windows a batch has, and how many frames each; -1 for the one of them that is not known."""
-
-    batch: int
-    frames: int
-
-
-def _luminance(g: Nodes, windows: _Windows, side: int) -> str:
-    """[b, F, S, S / 2] in units of 1 / _LEVEL, of two neighbours together: that halves what all that follows costs."""
-    group = gcd(side, 32)  # a matrix product of three columns and one row is slow everywhere
-    weights = np.kron(np.eye(group // 2), np.tile(_LUMINANCE, 2)[:, None])
-    rows = g.shape(-1, 3 * group)
-    if windows.batch == 1:
-        product = g("MatMulInteger", g("Reshape", "FRAMES", rows), g.constant(weights, np.int8))
-        luma = g("Cast", product, to=TensorProto.FLOAT)
-    else:
-        luma = g("MatMul", g("Reshape", g("Cast", "FRAMES", to=TensorProto.FLOAT), rows), g.constant(weights))
-    return g("Reshape", luma, g.shape(*windows, side, side // 2))
-
-
-@dataclass(frozen=True)
-class _Extent:
-    """From where to where the picture reaches along one axis, in pixels: two tensors [b * F, 1] or [b, 1]."""
-
-    start: str
-    end: str
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """How an axis is divided: so many cells of so many pixels."""
-
-    count: int
-    pixels: int
-
-
-def _letterbox(g: Nodes, windows: _Windows, side: int) -> tuple[_Extent, _Extent, str]:
-    """Where the decoder put each picture, [b, F], across and down; and 1 where there is one."""
-    sizes = g("Cast", "PICTURE_SIZE", to=TensorProto.FLOAT)
-    longer = g("ReduceMax", sizes, axes=[2], keepdims=1)
-    seen = g.flag("Greater", longer, g.constant(0.5))
-    scaled = g("Div", g("Mul", sizes, g.constant(side)), g("Max", longer, g.constant(1)))
-    lengths = g("Max", g("Round", scaled), g.constant(1))
-    starts = g("Floor", g("Mul", g("Sub", g.constant(side), lengths), g.constant(0.5)))
-    ends = g("Add", starts, lengths)
-    flat = g.shape(*windows)
-    across, down = (
-        _Extent(
-            *(g("Reshape", g("Gather", edges, g.constant(axis, np.int64), axis=2), flat) for edges in (starts, ends))
-        )
-        for axis in (0, 1)
-    )
-    return across, down, g("Reshape", seen, flat)
-
-
-def _without_borders(
-    g: Nodes, luma: str, across: _Extent, down: _Extent, seen: str, windows: _Windows, side: int
-) -> tuple[tuple[_Extent, _Extent], tuple[_Extent, _Extent]]:
-    """The extents [b * F, 1], across and down, without the borders that all frames of a window share.
-
-    And those without what is blurred, too: uploaders fill bars with the picture itself, enlarged and blurred.
-    """
-    seen4 = g("Reshape", seen, g.shape(*windows, 1, 1))
-    unseen4 = g("Mul", g("Sub", g.constant(1), seen4), g.constant(255 * _LEVEL))
-    brightest = g("ReduceMax", g("Sub", luma, unseen4), axes=[1], keepdims=0)
-    darkest = g("ReduceMin", g("Add", luma, unseen4), axes=[1], keepdims=0)
-    # What all pictures have in common; places without one have no say.
-    unseen = g("Mul", g("Sub", g.constant(1), seen), g.constant(side))
-    shared = []
-    for axis in (across, down):
-        start = g("ReduceMax", g("Mul", axis.start, seen), axes=[1], keepdims=1)
-        end = g("ReduceMin", g("Add", axis.end, unseen), axes=[1], keepdims=1)
-        shared.append(_Extent(start, end))
-    wide, high = shared
-    # Rows, columns, and rows again: a bar at the side hides that the rows beside it are uniform, too.
-    rows = brightest, darkest
-    columns = tuple(g("Transpose", picture, perm=[0, 2, 1]) for picture in rows)
-    single, pairs = _Cells(side, 1), _Cells(side // 2, 2)
-    new_high = _cut(g, _varied(g, rows, wide, pairs), high, single)
-    new_wide = _cut(g, _varied(g, columns, new_high, single), wide, pairs)
-    new_high = _cut(g, _varied(g, rows, new_wide, pairs), new_high, single)
-    sharp_high = _alike(g, new_high, _cut(g, _sharp(g, brightest, new_wide, pairs), new_high, single))
-    sharp_wide = _alike(g, new_wide, _cut(g, _sharp(g, columns[0], sharp_high, single), new_wide, pairs))
-
-    def own(axis: _Extent, before: _Extent, after: _Extent) -> _Extent:
-        """Of each picture: each edge moves by what is border there, in pictures that lie where all do."""
-        start = g("Add", axis.start, g("Sub", after.start, before.start))
-        end = g("Sub", axis.end, g("Sub", before.end, after.end))
-        return _flat(g, _Extent(start, end))
-
-    trimmed = own(across, wide, new_wide), own(down, high, new_high)
-    return trimmed, (own(across, wide, sharp_wide), own(down, high, sharp_high))
-
-
-def _flat(g: Nodes, extent: _Extent) -> _Extent:
-    """From [b, F] to [b * F, 1]."""
-    return _Extent(*(g("Reshape", edge, g.shape(-1, 1)) for edge in (extent.start, extent.end)))
-
-
-def _varied(g: Nodes, lines: tuple[str, ...], within: _Extent, others: _Cells) -> str:
-    """1 for the lines that are not uniform `within` the other axis' extent, [b, lines].
-
-    `lines` [b, lines, others] are the brightest and the darkest of all frames.
-    """
-    brightest, darkest = lines
-    inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
-    twice = g("Mul", g("ReduceSum", inside, g.shape(1), keepdims=1), g.constant(2))
-    middle = g("Div", g("MatMul", g("Add", brightest, darkest), inside), g("Max", twice, g.constant(1)))
-    apart = g("Max", g("Sub", brightest, middle), g("Sub", middle, darkest))
-    apart = g("ReduceMax", g("Mul", apart, g("Transpose", inside, perm=[0, 2, 1])), axes=[2], keepdims=0)
-    return g.flag("Greater", apart, g.constant(_BORDER_LEVELS * _LEVEL))
-
-
-def _sharp(g: Nodes, lines: str, within: _Extent, others: _Cells) -> str:
-    """1 for the lines that have more than a blur in them `within` the other axis' extent, by second differences."""
-    inside = g("Reshape", _inside(g, within, others), g.shape(-1, others.count, 1))
-
-    def from_(start: int, tensor: str, axis: int) -> str:
-        return g("Slice", tensor, g.shape(start), g.shape(start + others.count - 2), g.shape(axis))
-
-    sides = g("Add", from_(0, lines, 2), from_(2, lines, 2))
-    bent = g("Abs", g("Sub", sides, g("Mul", from_(1, lines, 2), g.constant(2))))
-    bent = g.flag("Greater", bent, g.constant(_SHARP_LEVELS * _LEVEL))
-    inner = g("Mul", from_(0, inside, 1), from_(2, inside, 1))
-    count = g("ReduceSum", inner, g.shape(1, 2), keepdims=0)
-    most = g("Mul", g("Reshape", count, g.shape(-1, 1)), g.constant(_SHARP_SHARE))
-    return g.flag("Greater", g("Squeeze", g("MatMul", bent, inner), g.shape(2)), most)
-
-
-def _cut(g: Nodes, kept: str, along: _Extent, cells: _Cells) -> _Extent:
-    """From the first to the last line that is `kept`, [b, lines]; the extent as it was if too little would be left."""
-    picture = g("Mul", kept, _inside(g, along, cells))
-    starts = np.arange(cells.count)[None] * cells.pixels
-    elsewhere = g("Mul", g("Sub", g.constant(1), picture), g.constant(cells.count * cells.pixels))
-    start = g("ReduceMin", g("Add", g("Mul", g.constant(starts), picture), elsewhere), axes=[1], keepdims=1)
-    end = g("ReduceMax", g("Mul", g.constant(starts + cells.pixels), picture), axes=[1], keepdims=1)
-    least = g("Mul", g("Sub", along.end, along.start), g.constant(_LEAST_SHARE))
-    keeps = g("GreaterOrEqual", g("Sub", end, start), least)
-    # A cell that the picture's own edge cuts in two is no border.
-    moves = g("GreaterOrEqual", g("Sub", start, along.start), g.constant(cells.pixels))
-    start = g("Where", g("And", keeps, moves), start, along.start)
-    moves = g("GreaterOrEqual", g("Sub", along.end, end), g.constant(cells.pixels))
-    return _Extent(start, g("Where", g("And", keeps, moves), end, along.end))
-
-
-def _alike(g: Nodes, whole: _Extent, part: _Extent) -> _Extent:
-    """As much cut off either end as off the one that loses less, if it is worth it: a fill is on both sides."""
-    less = g("Min", g("Sub", part.start, whole.start), g("Sub", whole.end, part.end))
-    least = g("Mul", g("Sub", whole.end, whole.start), g.constant(_LEAST_FILL))
-    less = g("Mul", less, g.flag("GreaterOrEqual", less, least))
-    return _Extent(g("Add", whole.start, less), g("Sub", whole.end, less))
-
-
-def _inside(g: Nodes, extent: _Extent, cells: _Cells) -> str:
-    """1 for the cells that lie within an extent with all that is theirs, [b, cells] or [b * F, 1, cells]."""
-    starts = np.arange(cells.count) * cells.pixels
-    after = g.flag("GreaterOrEqual", g.constant(starts), extent.start)
-    return g("Mul", after, g.flag("LessOrEqual", g.constant(starts + cells.pixels), extent.end))
-
-
-def _tents(g: Nodes, extent: _Extent, cells: _Cells) -> str:
+def _tents(g: Nodes, extent: Extent, cells: Cells) -> str:
     """What each place of the grid takes of the cells along one axis: [b * F, GRID, cells], each row's sum 1."""
     start, end = (g("Reshape", edge, g.shape(-1, 1, 1)) for edge in (extent.start, extent.end))
     length = g("Sub", end, start)
@@ -273,7 +99,7 @@ def _tents(g: Nodes, extent: _Extent, cells: _Cells) -> str:
     half_width = g("Max", g("Mul", length, g.constant(1 / (2 * GRID))), g.constant(cells.pixels))
     places = g.constant((np.arange(cells.count) + 0.5) * cells.pixels)
     weights = g("Relu", g("Sub", half_width, g("Abs", g("Sub", places, middles))))
-    weights = g("Mul", weights, _inside(g, _Extent(start, end), cells))
+    weights = g("Mul", weights, inside_of(g, Extent(start, end), cells))
     total = g("MatMul", weights, g.constant(np.ones((cells.count, 1))))
     return g("Div", weights, g("Max", total, g.constant(1e-6)))
 
@@ -290,11 +116,11 @@ def _cosines() -> Matrix:
 
 
 def _hashes(
-    g: Nodes, squares: str, extents: tuple[_Extent, _Extent], seen: str, windows: _Windows, side: int
+    g: Nodes, squares: str, extents: tuple[Extent, Extent], seen: str, windows: Windows, side: int
 ) -> tuple[str, str]:
     """Hashes [b, F, regions, 32] of what lies within `extents` (across, down) of each square, and their quality."""
     across, down = extents
-    rows, columns = _tents(g, down, _Cells(side, 1)), _tents(g, across, _Cells(side // 2, 2))
+    rows, columns = _tents(g, down, Cells(side, 1)), _tents(g, across, Cells(side // 2, 2))
     grid = g("MatMul", g("MatMul", rows, squares), g("Transpose", columns, perm=[0, 2, 1]))
     return _bits(g, grid, windows), _quality(g, grid, seen, windows)
 
@@ -302,10 +128,10 @@ def _hashes(
 def _others(
     g: Nodes,
     squares: str,
-    extents: tuple[_Extent, _Extent],
-    known: tuple[_Extent, _Extent],
+    extents: tuple[Extent, Extent],
+    known: tuple[Extent, Extent],
     seen: str,
-    windows: _Windows,
+    windows: Windows,
     side: int,
 ) -> tuple[str, str]:
     """As `_hashes`, with a quality of 0 where the extents are those `known`; nothing is done if all are."""
@@ -328,7 +154,7 @@ def _others(
     return found[0], found[1]
 
 
-def _bits(g: Nodes, grid: str, windows: _Windows) -> str:
+def _bits(g: Nodes, grid: str, windows: Windows) -> str:
     parts = len(_PARTS)
     cosines = _cosines()
     blocks = g("MatMul", g("MatMul", g.constant(cosines), grid), g.constant(cosines.T))
@@ -343,14 +169,14 @@ def _bits(g: Nodes, grid: str, windows: _Windows) -> str:
     return g("Cast", octets, to=TensorProto.UINT8)
 
 
-def _quality(g: Nodes, grid: str, seen: str, windows: _Windows) -> str:
+def _quality(g: Nodes, grid: str, seen: str, windows: Windows) -> str:
     """PDQ's: steps between neighbours in percent of the range, cut to whole ones, their sum over 90, at most 100."""
     lines = g.constant([[float(start <= at < end) for at in range(GRID)] for start, end in _PARTS])
     steps = g.constant([[float(start <= at < end - 1) for at in range(GRID - 1)] for start, end in _PARTS])
     sums = []
     for axis in (1, 2):
         near, far = (g("Slice", grid, g.shape(start), g.shape(start + GRID - 1), g.shape(axis)) for start in (0, 1))
-        step = g("Floor", g("Abs", g("Mul", g("Sub", near, far), g.constant(100 / 255 / _LEVEL))))
+        step = g("Floor", g("Abs", g("Mul", g("Sub", near, far), g.constant(100 / 255 / LEVEL))))
         above, beside = (steps, lines) if axis == 1 else (lines, steps)
         sums.append(g("MatMul", g("MatMul", above, step), g("Transpose", beside, perm=[1, 0])))
     whole = np.array([(end - start) / GRID for start, end in _PARTS])

@@ -21,7 +21,6 @@ from rich.console import Console
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.matches import workers
 from wildgate_perf.matches.edits import EDITS
-from wildgate_perf.matches.many_hashes import among_many
 from wildgate_perf.matches.recognition import KnownVideos
 from wildgate_perf.matches.table import AIMS, Outcome, drawn, figures_of, table_of
 from wildgate_perf.results import RESULTS, figure_of, target_table, write
@@ -66,8 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Outcome.of("", "", 0.0, videos.find(one)) for one in strangers
     ]
     figures = figures_of(outcomes, [*known])
-    hashes = [one for video in strangers for frame in video.fingerprint.frames for one in frame.hashes]
-    figures["many"] = among_many(hashes, options.hashes)
     kept = [len(video.original.encode()) for video in known.values()]
     figures["bytes_kept"] = {"mean": sum(kept) // max(len(kept), 1), "most": max(kept, default=0)}
     table = table_of(figures)
@@ -94,7 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m wildgate_perf.matches", description=__doc__)
     parser.add_argument("--media", type=Path, default=_ROOT.parent / "shared" / "media", help="more sources")
     parser.add_argument("--strangers", type=int, default=500, help="videos that are none of the known ones")
-    parser.add_argument("--hashes", type=int, nargs="*", default=[1_000_000, 10_000_000], help="sizes of lists to ask")
     parser.add_argument("--only", nargs="*", choices=[edit.name for edit in EDITS], help="these disguises alone")
     parser.add_argument("--processes", type=int, default=available_cores())
     parser.add_argument("--repository", type=Path, default=MODEL_REPOSITORY)

@@ -23,6 +23,7 @@ from wildgate_perf.server_parts import (
     VideoFingerprint,
     look_densely,
     read_fingerprint,
+    with_usual_looks,
     without_repeats,
 )
 from wildgate_server.repository.manifest import load_manifest
@@ -79,7 +80,8 @@ class Looker:
 
     def confirmed(self, video: bytes | Path) -> ConfirmedVideo:
         """As a worker does with a video that is to be blocked. Raises what sampler and `look_densely` raise."""
-        return asyncio.run(look_densely(self._dense.sample(video), self, CLIP_DECODER, inf))
+        sampled = with_usual_looks(self._dense.sample(video), self._sampler.sample(video))
+        return asyncio.run(look_densely(sampled, self, CLIP_DECODER, inf))
 
     async def pictures(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> tuple[Frames, Sizes]:
         """See `Fingerprinter`."""

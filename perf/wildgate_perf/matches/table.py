@@ -108,14 +108,7 @@ def table_of(figures: Mapping[str, Any]) -> str:
         f" {figures['false_blocks']} of {figures['pairs']} pairs{at_most};",
         f"{figures['compared_in_vain']} pairs were compared in vain. Keypoints kept of a video: {kept['mean']:,} bytes,"
         f" {kept['most']:,} at most.",
-        "",
-        "Half of these lists is random, the rest are real hashes with a quarter to two fifths of their bits changed:",
-        "",
-        "| hashes in the list | asked | near by chance | ms for one |",
-        "|---|---|---|---|",
     ]
-    for size, many in figures["many"].items():
-        lines.append(f"| {int(size):,} | {many['asked']} | {many['near']} | {many['ms']:.2f} |")
     return "\n".join(lines) + "\n"
 
 

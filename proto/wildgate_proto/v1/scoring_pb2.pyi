@@ -27,6 +27,13 @@ class LabelGroup(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LABEL_GROUP_UNSPECIFIED: _ClassVar[LabelGroup]
     LABEL_GROUP_LIVE_ANIMAL: _ClassVar[LabelGroup]
     LABEL_GROUP_PRODUCT: _ClassVar[LabelGroup]
+
+class CaseHandoff(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CASE_HANDOFF_UNSPECIFIED: _ClassVar[CaseHandoff]
+    CASE_HANDOFF_OPENED: _ClassVar[CaseHandoff]
+    CASE_HANDOFF_KEPT: _ClassVar[CaseHandoff]
+    CASE_HANDOFF_FAILED: _ClassVar[CaseHandoff]
 SCRUTINY_UNSPECIFIED: Scrutiny
 SCRUTINY_NORMAL: Scrutiny
 SCRUTINY_HIGH: Scrutiny
@@ -37,9 +44,13 @@ ACTION_BLOCK: Action
 LABEL_GROUP_UNSPECIFIED: LabelGroup
 LABEL_GROUP_LIVE_ANIMAL: LabelGroup
 LABEL_GROUP_PRODUCT: LabelGroup
+CASE_HANDOFF_UNSPECIFIED: CaseHandoff
+CASE_HANDOFF_OPENED: CaseHandoff
+CASE_HANDOFF_KEPT: CaseHandoff
+CASE_HANDOFF_FAILED: CaseHandoff
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames", "scrutiny", "explain_blocks")
+    __slots__ = ("video_id", "content", "uri", "content_digest", "max_evidence_frames", "scrutiny", "explain_blocks", "context")
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +58,7 @@ class ScoreRequest(_message.Message):
     MAX_EVIDENCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     SCRUTINY_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     video_id: str
     content: bytes
     uri: str
@@ -54,7 +66,22 @@ class ScoreRequest(_message.Message):
     max_evidence_frames: int
     scrutiny: Scrutiny
     explain_blocks: bool
-    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ..., scrutiny: _Optional[_Union[Scrutiny, str]] = ..., explain_blocks: _Optional[bool] = ...) -> None: ...
+    context: PlatformContext
+    def __init__(self, video_id: _Optional[str] = ..., content: _Optional[bytes] = ..., uri: _Optional[str] = ..., content_digest: _Optional[str] = ..., max_evidence_frames: _Optional[int] = ..., scrutiny: _Optional[_Union[Scrutiny, str]] = ..., explain_blocks: _Optional[bool] = ..., context: _Optional[_Union[PlatformContext, _Mapping]] = ...) -> None: ...
+
+class PlatformContext(_message.Message):
+    __slots__ = ("account", "listing", "language", "views", "disseminating")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    LISTING_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    DISSEMINATING_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    listing: str
+    language: str
+    views: int
+    disseminating: bool
+    def __init__(self, account: _Optional[str] = ..., listing: _Optional[str] = ..., language: _Optional[str] = ..., views: _Optional[int] = ..., disseminating: _Optional[bool] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("video_id", "verdict")
@@ -81,7 +108,7 @@ class ScoreStreamResponse(_message.Message):
     def __init__(self, video_id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("action", "labels", "detections", "coverage", "video", "model_version", "policy_version", "content_digest", "cached", "timings", "evidence", "block_matches", "block_check", "fingerprint")
+    __slots__ = ("action", "labels", "detections", "coverage", "video", "model_version", "policy_version", "content_digest", "cached", "timings", "evidence", "block_matches", "block_check", "fingerprint", "case_id", "case_handoff")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     DETECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +123,8 @@ class Verdict(_message.Message):
     BLOCK_MATCHES_FIELD_NUMBER: _ClassVar[int]
     BLOCK_CHECK_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    CASE_HANDOFF_FIELD_NUMBER: _ClassVar[int]
     action: Action
     labels: _containers.RepeatedCompositeFieldContainer[LabelVerdict]
     detections: _containers.RepeatedCompositeFieldContainer[Detection]
@@ -110,7 +139,9 @@ class Verdict(_message.Message):
     block_matches: _containers.RepeatedCompositeFieldContainer[BlockMatch]
     block_check: BlockCheck
     fingerprint: _blocks_pb2.Fingerprint
-    def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ..., block_matches: _Optional[_Iterable[_Union[BlockMatch, _Mapping]]] = ..., block_check: _Optional[_Union[BlockCheck, _Mapping]] = ..., fingerprint: _Optional[_Union[_blocks_pb2.Fingerprint, _Mapping]] = ...) -> None: ...
+    case_id: str
+    case_handoff: CaseHandoff
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., labels: _Optional[_Iterable[_Union[LabelVerdict, _Mapping]]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., video: _Optional[_Union[VideoInfo, _Mapping]] = ..., model_version: _Optional[str] = ..., policy_version: _Optional[str] = ..., content_digest: _Optional[str] = ..., cached: _Optional[bool] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceFrame, _Mapping]]] = ..., block_matches: _Optional[_Iterable[_Union[BlockMatch, _Mapping]]] = ..., block_check: _Optional[_Union[BlockCheck, _Mapping]] = ..., fingerprint: _Optional[_Union[_blocks_pb2.Fingerprint, _Mapping]] = ..., case_id: _Optional[str] = ..., case_handoff: _Optional[_Union[CaseHandoff, str]] = ...) -> None: ...
 
 class BlockMatch(_message.Message):
     __slots__ = ("block_id", "label", "reason", "source", "kind", "action", "frames", "share", "original", "inliers")

@@ -12,7 +12,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,75 +24,26 @@ import structlog
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.block_log import BlockLog
-from wildgate_server.blocks.entries import digest_key, in_force
-from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY
-from wildgate_server.blocks.near_hashes import Codes, NearHashes, Neighbours, Numbers
+from wildgate_server.blocks.entries import completed_block, digest_key, in_force
+from wildgate_server.blocks.fingerprint import MIN_QUALITY
+from wildgate_server.blocks.listed_hashes import COMPACT_FROM, GONE, ListedHashes, Near, copied
+from wildgate_server.blocks.near_hashes import Codes
 
-__all__ = ["BlockList", "Near"]
+__all__ = ["BlockList"]
 
 _log = structlog.get_logger()
 
-_GONE = -1  # the place of a record that a later one replaced
-_COMPACT_FROM = 1000  # replaced records
 _LOADED_AT_ONCE = 20_000
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """Neighbours of hashes that were asked about: `entries[i]` and `frames[i]`, the entry's number and the frame in it.
-
-    Those of the same place in `found`.
-    """
-
-    found: Neighbours
-    entries: Numbers
-    frames: Numbers
-
-
-class _Hashes:
-    """Hashes of one kind, and for each the number of its entry and its frame."""
-
-    def __init__(self) -> None:
-        self.near = NearHashes()
-        self.entries, self.frames = array("q"), array("l")  # by the hash's number
-
-    def add(self, hashes: Sequence[tuple[int, int, bytes]]) -> None:
-        if not hashes:
-            return
-        first = len(self.entries)
-        entries, frames, codes = zip(*hashes, strict=True)
-        self.entries.extend(entries)
-        self.frames.extend(frames)
-        self.near.add(
-            np.frombuffer(b"".join(codes), np.uint8).reshape(-1, HASH_BYTES), np.arange(first, first + len(codes))
-        )
-
-    def merge(self, places: array[int]) -> None:
-        """Merges; drops the hashes of entries that are gone where they are half of all."""
-        entries = _copied(self.entries)
-        alive = _copied(places)[entries] != _GONE
-        self.near.merge(alive if len(self.near) > _COMPACT_FROM and len(self.near) > 2 * alive.sum() else None)
-
-    def search(self, codes: Codes, distance: int) -> Near:
-        found = self.near.search(codes, distance)
-        entries = np.array([self.entries[number] for number in found.numbers.tolist()], np.int64)
-        frames = np.array([self.frames[number] for number in found.numbers.tolist()], np.int64)
-        return Near(found, entries, frames)
-
-
-def _copied(numbers: array[int]) -> Numbers:
-    # By way of bytes: an array that lends numpy its memory cannot grow meanwhile.
-    return np.frombuffer(numbers.tobytes(), np.int64)
 
 
 class BlockList:
     """The list in a directory. Made by `load`, which reads it; `clock` returns seconds since 1970."""
 
-    _places: array[int]  # on disk, by record; _GONE where a later record replaced it
+    _places: array[int]  # on disk, by record; GONE where a later record replaced it
     _positions: array[int]
-    _full: _Hashes
-    _regions: _Hashes
+    _full: ListedHashes
+    _regions: ListedHashes
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time) -> None:
         self._log = BlockLog(directory)
@@ -102,6 +52,7 @@ class BlockList:
         self._changing = ThreadPoolExecutor(1, "blocks")
         self._tidying = ThreadPoolExecutor(1, "blocks-tidy")
         self._tidy: asyncio.Task[None] | None = None
+        self._untidied = False
         self._one_tidies = asyncio.Lock()
         self._moving = Lock()  # held while places change, and while one is read
         self.changed = asyncio.Event()
@@ -166,9 +117,13 @@ class BlockList:
     def by_digest(self, digests: Iterable[str]) -> pb.Block | None:
         """The entry in force that has one of the digests."""
         for digest in digests:
-            for number in self._digests.get(digest_key(digest), ()):
-                if block := self.block(number):
-                    return block
+            numbers: tuple[int, ...] = ()
+            # Again where entries were replaced meanwhile.
+            while (now := self._digests.get(digest_key(digest), ())) != numbers:
+                numbers = now
+                for number in numbers:
+                    if block := self.block(number):
+                        return block
         return None
 
     def near_full(self, codes: Codes, distance: int) -> Near:
@@ -200,7 +155,26 @@ class BlockList:
 
     async def put(self, blocks: Sequence[pb.Block]) -> int:
         """Adds checked entries, or replaces those with their ids; the position of the last one. Raises OSError."""
-        return await self._run(lambda: self._change([pb.BlockRecord(put=block) for block in blocks]))
+
+        def completed(block: pb.Block) -> pb.Block:
+            before = self.get(block.id)
+            return completed_block(block, before) if before else block
+
+        return await self._run(lambda: self._change([pb.BlockRecord(put=completed(block)) for block in blocks]))
+
+    async def change(self, block_id: str, changed: Callable[[pb.Block], pb.Block]) -> pb.Block | None:
+        """Replaces an entry by what `changed` makes of it, with no change in between; None if there is none.
+
+        Raises OSError, and what `changed` raises; nothing is changed then.
+        """
+
+        def change() -> pb.Block | None:
+            if block := self.get(block_id):
+                block = changed(block)
+                self._change([pb.BlockRecord(put=block)])
+            return block
+
+        return await self._run(change)
 
     async def remove(self, ids: Sequence[str], removed_by: str) -> list[str]:
         """Removes entries; the ids of those that there were. Raises OSError."""
@@ -238,13 +212,13 @@ class BlockList:
         async with self._one_tidies:
             for kind in (self._full, self._regions):
                 await aside(kind.merge, self._places)
+            if not self._is_half_gone:
+                return
             # Between two changes, so that what is in these places is all there is before that end of the file.
             places, in_file, until, state = await loop.run_in_executor(
-                self._changing, lambda: (_copied(self._places), self._in_file, self._log.size_bytes, self._state)
+                self._changing, lambda: (copied(self._places), self._in_file, self._log.size_bytes, self._state)
             )
-            stand = np.flatnonzero(places != _GONE)
-            if in_file - len(stand) < max(_COMPACT_FROM, len(stand)):
-                return
+            stand = np.flatnonzero(places != GONE)
             begun = await aside(self._log.begin_compaction, places[stand].tolist(), until)
 
             def finish() -> None:
@@ -252,9 +226,9 @@ class BlockList:
                     return  # it has become another list
                 with self._moving:
                     moved = self._log.finish_compaction(begun)
-                    now, known = _copied(self._places).copy(), len(places)
-                    still = now[stand] != _GONE
-                    now[known:][now[known:] != _GONE] += moved
+                    now, known = copied(self._places).copy(), len(places)
+                    still = now[stand] != GONE
+                    now[known:][now[known:] != GONE] += moved
                     now[stand[still]] = np.array(begun.places, np.int64)[still]
                     self._places = array("q", now.tobytes())
                     self._in_file -= in_file - len(stand)
@@ -262,22 +236,33 @@ class BlockList:
 
             await self._run(finish)
 
+    @property
+    def _is_half_gone(self) -> bool:
+        """Whether half of the records in the file no longer count."""
+        return self._in_file - self._standing >= max(COMPACT_FROM, self._standing)
+
     async def _run(self, change: Callable[[], _T]) -> _T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._changing, change)
         finally:
             self.changed.set()
             self.changed = asyncio.Event()
+            self._untidied = True
             if self._tidy is None or self._tidy.done():
-                self._tidy = asyncio.create_task(self.tidy(), name="blocks-tidy")
+                self._tidy = asyncio.create_task(self._tidy_up(), name="blocks-tidy")
+
+    async def _tidy_up(self) -> None:
+        while self._untidied:  # by what came meanwhile, too
+            self._untidied = False
+            await self.tidy()
 
     def _forget(self) -> None:
         self._state = object()
         self._places, self._positions = array("q"), array("Q")
         self._ids: dict[str, int] = {}
         self._digests: dict[bytes, tuple[int, ...]] = {}
-        self._full, self._regions = _Hashes(), _Hashes()
-        self._entries = self._sha256_alone = self._position = self._in_file = 0
+        self._full, self._regions = ListedHashes(), ListedHashes()
+        self._entries = self._sha256_alone = self._position = self._in_file = self._standing = 0
 
     def _load(self) -> None:
         loading = self._log.load()
@@ -299,25 +284,28 @@ class BlockList:
     def _apply(self, places: Sequence[int], records: Sequence[pb.BlockRecord]) -> None:
         full: list[tuple[int, int, bytes]] = []
         regions: list[tuple[int, int, bytes]] = []
+        first = len(self._places)
         self._in_file += len(records)
-        for place, record in zip(places, records, strict=True):
-            number = len(self._places)
+        self._standing += len(records)
+        self._places.extend(places)
+        for number, record in enumerate(records, first):
+            self._positions.append(record.position)
+            for digest in record.put.digests:
+                key = digest_key(digest)
+                self._digests[key] = (number, *self._digests.get(key, ()))
+            for at, frame in enumerate(record.put.fingerprint.frames):
+                if frame.quality >= MIN_QUALITY:
+                    full.append((number, at, frame.hashes[0]))
+                    regions += ((number, at, each) for each in frame.hashes[1:])
+        self._full.add(full)
+        self._regions.add(regions)
+        # Only then are those that they replace taken out of force: an entry that is changed blocks all the while.
+        for number, record in enumerate(records, first):
             self._retire(record.put.id or record.removed.id)
             self._ids[record.put.id or record.removed.id] = number
-            self._places.append(place)
-            self._positions.append(record.position)
             if record.HasField("put"):
                 self._entries += 1
                 self._count_digests(record.put, 1)
-                for digest in record.put.digests:
-                    key = digest_key(digest)
-                    self._digests[key] = (number, *self._digests.get(key, ()))
-                for at, frame in enumerate(record.put.fingerprint.frames):
-                    if frame.quality >= MIN_QUALITY:
-                        full.append((number, at, frame.hashes[0]))
-                        regions += ((number, at, each) for each in frame.hashes[1:])
-        self._full.add(full)
-        self._regions.add(regions)
         if records:  # last: what has a position is in force
             self._position = records[-1].position
 
@@ -327,7 +315,12 @@ class BlockList:
         record = None if number is None else self._record(number)
         if number is None or record is None:
             return
-        self._places[number] = _GONE
+        self._places[number] = GONE
+        self._standing -= 1
+        for frame in record.put.fingerprint.frames:
+            if frame.quality >= MIN_QUALITY:
+                self._full.retired += 1
+                self._regions.retired += len(frame.hashes) - 1
         if record.HasField("put"):
             self._entries -= 1
             self._count_digests(record.put, -1)
@@ -347,4 +340,4 @@ class BlockList:
         """The record, unless a later one replaced it. Raises BlockLogError."""
         with self._moving:
             place = self._places[number]
-            return None if place == _GONE else self._log.read(place)
+            return None if place == GONE else self._log.read(place)

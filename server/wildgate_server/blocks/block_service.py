@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import islice
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from blake3 import blake3
@@ -26,6 +26,7 @@ BLOCK_SERVICE = pb.DESCRIPTOR.services_by_name["BlockService"].full_name
 FingerprintedVideo = Callable[[bytes], Awaitable[pb.Block]]
 """What an entry holds of a media file besides its digests: fingerprint, descriptors, pictures."""
 
+_T = TypeVar("_T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _HEARTBEAT_S = 1.0
@@ -57,27 +58,33 @@ class BlockService(BlockServiceServicer):
 
     async def Update(self, request: pb.UpdateBlockRequest, context: Context) -> pb.Block:
         """Changes whether and until when an entry is in force."""
-        block = self._get(request.id)
-        if request.HasField("enabled"):
-            block.disabled = not request.enabled
-        if request.HasField("expires_ms"):
-            block.expires_ms = request.expires_ms
-        await self._add([block])
+        now_ms = int(time() * 1e3)
+
+        def changed(block: pb.Block) -> pb.Block:
+            if request.HasField("enabled"):
+                block.disabled = not request.enabled
+            if request.HasField("expires_ms"):
+                block.expires_ms = request.expires_ms
+            return checked_block(block, now_ms)
+
+        block = await self._written(self._blocks.change(request.id, changed))
+        if block is None:
+            raise _not_found(request.id)
         return _light(block)
 
     async def Remove(self, request: pb.RemoveBlocksRequest, context: Context) -> pb.RemoveBlocksResponse:
         """Removes entries."""
         if len(request.ids) > _MAX_ADDED:
             raise InvalidRequest(f"more than {_MAX_ADDED} entries at once", field="ids")
-        try:
-            removed = await self._blocks.remove(request.ids, request.removed_by[:1024])
-        except OSError as error:
-            raise BlocksUnavailable(f"the list cannot be written: {error}") from error
+        removed = await self._written(self._blocks.remove(request.ids, request.removed_by[:1024]))
         return pb.RemoveBlocksResponse(ids=removed, position=self._blocks.position)
 
     async def Get(self, request: pb.GetBlockRequest, context: Context) -> pb.Block:
         """One entry, whole. Raises BlockNotFound."""
-        return self._get(request.id)
+        block = self._blocks.get(request.id)
+        if block is None:
+            raise _not_found(request.id)
+        return block
 
     async def List(self, request: pb.ListBlocksRequest, context: Context) -> pb.ListBlocksResponse:
         """A page of entries."""
@@ -134,18 +141,16 @@ class BlockService(BlockServiceServicer):
         if not 0 < len(given) <= _MAX_ADDED:
             raise InvalidRequest(f"{len(given)} entries at once, not 1 to {_MAX_ADDED}", field="blocks")
         now_ms = int(time() * 1e3)
-        blocks = [checked_block(block, now_ms) for block in given]
-        try:
-            position = await self._blocks.put(blocks)
-        except OSError as error:
-            raise BlocksUnavailable(f"the list cannot be written: {error}") from error
+        blocks = await asyncio.to_thread(_checked, given, now_ms)
+        position = await self._written(self._blocks.put(blocks))
         return pb.AddBlocksResponse(ids=[block.id for block in blocks], position=position)
 
-    def _get(self, block_id: str) -> pb.Block:
-        block = self._blocks.get(block_id)
-        if block is None:
-            raise BlockNotFound(f"no entry has the id {block_id[:128]!r}", field="id")
-        return block
+    @staticmethod
+    async def _written(change: Awaitable[_T]) -> _T:
+        try:
+            return await change
+        except OSError as error:
+            raise BlocksUnavailable(f"the list cannot be written: {error}") from error
 
     def _some_records(self, after: int) -> list[pb.BlockRecord]:
         records, size = list[pb.BlockRecord](), 0
@@ -212,9 +217,29 @@ async def video_block(request: pb.AddVideoRequest, fingerprinted: FingerprintedV
     block = pb.Block()
     block.CopyFrom(request.block)
     block.MergeFrom(await fingerprinted(content))
-    sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
-    block.digests.extend((f"blake3:{blake3(content).hexdigest()}", f"sha256:{sha256}"))
+    block.digests.extend(await asyncio.to_thread(_digests, content))
     return block
+
+
+def _digests(content: bytes) -> tuple[str, str]:
+    return f"blake3:{blake3(content).hexdigest()}", f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _checked(given: Sequence[pb.Block], now_ms: int) -> list[pb.Block]:
+    checked = []
+    for place, block in enumerate(given, 1):
+        try:
+            checked.append(checked_block(block, now_ms))
+        except InvalidRequest as error:
+            if len(given) == 1:
+                raise
+            which = f"entry {place} of {len(given)}"
+            raise InvalidRequest(f"{which}, {block.id[:128]!r}: {error}", field=error.field) from error
+    return checked
+
+
+def _not_found(block_id: str) -> BlockNotFound:
+    return BlockNotFound(f"no entry has the id {block_id[:128]!r}", field="id")
 
 
 def _light(block: pb.Block) -> pb.Block:

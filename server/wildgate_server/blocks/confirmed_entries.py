@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,7 @@ import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.admission import Admission
-from wildgate_server.blocks.dense import Fingerprinter, look_densely
+from wildgate_server.blocks.dense import ConfirmedVideo, Fingerprinter, look_densely, with_usual_looks
 from wildgate_server.blocks.entries import fingerprint_message
 from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.media.sampled_video import SampledTrack
@@ -28,7 +29,7 @@ _KEPT_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedEntries:
-    """Makes entries of videos; `sampling` is the pool that samples as `dense_config` says.
+    """Makes entries of videos; `sampling` is the pool that samples as `dense_config` says, `usual` as any upload is.
 
     Such a video holds a place like any other, for at most `deadline_s`; `needs_cpu_decoder` is as in `Scorer`.
     """
@@ -36,6 +37,7 @@ class ConfirmedEntries:
     sources: Sources
     admission: Admission
     sampling: SamplingPool
+    usual: SamplingPool
     triton: Fingerprinter
     needs_cpu_decoder: Callable[[SampledTrack], bool]
     deadline_s: float
@@ -47,15 +49,20 @@ class ConfirmedEntries:
         """
         with self.admission.admit(len(content)):
             deadline = monotonic() + self.deadline_s
-            video = await self.sampling.sample(await self.sources.of_content(content).identified())
+            file = await self.sources.of_content(content).identified()
+            video = with_usual_looks(await self.sampling.sample(file), await self.usual.sample(file))
             software = any(self.needs_cpu_decoder(track) for track in video.tracks)
             decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
             seen = await look_densely(video, self.triton, decoder, deadline)
-        return pb.Block(
-            fingerprint=fingerprint_message(seen.fingerprint),
-            descriptors=seen.original.encode(),
-            kept_frames=[pb.KeptFrame(time_s=at, jpeg=_small_jpeg(picture)) for at, picture in _evenly(seen.pictures)],
-        )
+        return await asyncio.to_thread(_entry, seen)
+
+
+def _entry(seen: ConfirmedVideo) -> pb.Block:
+    return pb.Block(
+        fingerprint=fingerprint_message(seen.fingerprint),
+        descriptors=seen.original.encode(),
+        kept_frames=[pb.KeptFrame(time_s=at, jpeg=_small_jpeg(picture)) for at, picture in _evenly(seen.pictures)],
+    )
 
 
 def _evenly(pictures: Sequence[tuple[float, Picture]]) -> list[tuple[float, Picture]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from time import monotonic
@@ -27,7 +28,7 @@ from wildgate_server.media.sampled_video import ClipWindow, SampledTrack, Sample
 from wildgate_server.sampling.sampling_config import SamplingConfig
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["ConfirmedVideo", "Fingerprinter", "dense_config", "look_densely"]
+__all__ = ["ConfirmedVideo", "Fingerprinter", "dense_config", "look_densely", "with_usual_looks"]
 
 _GAP_S = 0.25
 _MOST_FRAMES = 720  # three minutes; what is longer is looked at less densely
@@ -74,8 +75,18 @@ def dense_config(config: SamplingConfig) -> SamplingConfig:
     )
 
 
+def with_usual_looks(dense: SampledVideo, usual: SampledVideo) -> SampledVideo:
+    """A densely sampled video with those frames, too, that are looked at of any upload.
+
+    The first is among these, which dense looks need not have, and with which copies begin.
+    """
+    windows = {track.number: track.windows for track in usual.tracks}
+    tracks = (replace(track, windows=windows.get(track.number, ()) + track.windows) for track in dense.tracks)
+    return replace(dense, tracks=tuple(tracks))
+
+
 async def look_densely(video: SampledVideo, triton: Fingerprinter, decoder: str, deadline: float) -> ConfirmedVideo:
-    """Has every window of a video, sampled by `dense_config`, decoded by the model `decoder` and fingerprinted.
+    """Has every window of a video, sampled as it is to be, decoded by the model `decoder` and fingerprinted.
 
     Plain frames are left out: of a video that has no others, no fingerprint is left. Raises CorruptVideo where no frame
     can be decoded, BackendUnavailable, DeadlineExceeded; `deadline` is monotonic seconds.
@@ -86,11 +97,15 @@ async def look_densely(video: SampledVideo, triton: Fingerprinter, decoder: str,
             seen += await _look(track, window, triton, decoder, deadline)
     if not seen:
         raise CorruptVideo("no frame can be decoded", field="source")
+    duration_s = max(track.last_s - track.first_s for track in video.tracks)
+    return await asyncio.to_thread(_kept, seen, duration_s)
+
+
+def _kept(seen: Sequence[_SeenFrame], duration_s: float) -> ConfirmedVideo:
     by_frame = {(frame.track, frame.time_s): frame for frame in seen if frame.fingerprints[0].quality >= MIN_QUALITY}
     kept = [
         by_frame[one.track, one.time_s] for one in without_repeats(frame.fingerprints[0] for frame in by_frame.values())
     ]
-    duration_s = max(track.last_s - track.first_s for track in video.tracks)
     return ConfirmedVideo(
         VideoFingerprint(tuple(one for frame in kept for one in frame.fingerprints), duration_s),
         Original.of(OriginalFrame(frame.track, frame.time_s, keypoints_of(frame.picture)) for frame in kept),
@@ -122,9 +137,7 @@ async def _look(
     boxes = {place: Letterbox.of(int(sizes[0, place, 0]), int(sizes[0, place, 1]), side) for place in there}
     found: dict[int, list[FrameFingerprint]] = {place: [] for place in there}
     for mirrored, crop in product((False, True), _CROPS):
-        made = frames.copy()
-        for place, box in boxes.items():
-            box.crop(made[0, place])[:] = _changed(box.crop(frames[0, place]), mirrored, crop)
+        made = await asyncio.to_thread(_made, frames, boxes, mirrored, crop)
         hashes, quality = await triton.fingerprint(made, sizes, max(deadline - monotonic(), 0.001))
         for place in there:
             found[place].append(
@@ -134,6 +147,13 @@ async def _look(
         _SeenFrame(track.number, window.times_s[place], boxes[place].crop(frames[0, place]), tuple(found[place]))
         for place in there
     ]
+
+
+def _made(frames: Frames, boxes: Mapping[int, Letterbox], mirrored: bool, crop: float) -> Frames:
+    made = frames.copy()
+    for place, box in boxes.items():
+        box.crop(made[0, place])[:] = _changed(box.crop(frames[0, place]), mirrored, crop)
+    return made
 
 
 def _changed(picture: Picture, mirrored: bool, crop: float) -> Picture:

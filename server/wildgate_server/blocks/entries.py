@@ -10,9 +10,10 @@ from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.fingerprint import HASH_BYTES, FrameFingerprint, VideoFingerprint
 from wildgate_server.errors import InvalidRequest
 
-__all__ = ["checked_block", "digest_key", "fingerprint_message", "fingerprint_of", "in_force"]
+__all__ = ["checked_block", "completed_block", "digest_key", "fingerprint_message", "fingerprint_of", "in_force"]
 
 _DIGEST = re.compile(r"(blake3|sha256|blake3-sampled):([0-9a-f]{64})")
+_DIGEST_FORM = "64 lower-case hexadecimal digits follow blake3:, sha256: or blake3-sampled:"
 _KINDS = {"blake3": b"b", "sha256": b"s", "blake3-sampled": b"p"}
 _TEXTS = ("source", "reason", "label", "added_by")
 _MAX_ID = 128
@@ -35,9 +36,7 @@ def checked_block(block: pb.Block, now_ms: int) -> pb.Block:
     _require(kept.added_ms > 0 and kept.expires_ms >= 0, "expires_ms", "and added_ms count from 1970")
     _require(len(kept.digests) <= _MAX_DIGESTS, "digests", f"are more than {_MAX_DIGESTS}")
     for digest in kept.digests:
-        _require(
-            bool(_DIGEST.fullmatch(digest)), "digests", f"hold {digest[:80]!r}, not blake3:, sha256: or blake3-sampled:"
-        )
+        _require(bool(_DIGEST.fullmatch(digest)), "digests", f"hold {digest[:80]!r}: {_DIGEST_FORM}")
     frames = kept.fingerprint.frames
     _require(len(frames) <= _MAX_FRAMES, "fingerprint", f"has more than {_MAX_FRAMES} frames")
     for frame in frames:
@@ -54,6 +53,24 @@ def checked_block(block: pb.Block, now_ms: int) -> pb.Block:
 def _require(holds: bool, field: str, what: str) -> None:
     if not holds:
         raise InvalidRequest(f"{field} {what}", field=field)
+
+
+def completed_block(block: pb.Block, before: pb.Block) -> pb.Block:
+    """An entry in the place of another one with the same frames: what only wildgate makes of them is kept.
+
+    Entries come back from files that other platforms read, too, without regions, keypoints and pictures.
+    """
+    if block.descriptors or not before.descriptors or _full_hashes(block) != _full_hashes(before):
+        return block
+    kept = pb.Block(fingerprint=before.fingerprint, descriptors=before.descriptors, kept_frames=before.kept_frames)
+    block.ClearField("fingerprint")
+    block.ClearField("kept_frames")
+    block.MergeFrom(kept)
+    return block
+
+
+def _full_hashes(block: pb.Block) -> list[bytes]:
+    return sorted(frame.hashes[0] for frame in block.fingerprint.frames)
 
 
 def digest_key(digest: str) -> bytes:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
-from wildgate_server.blocks.block_list import BlockList, Near
+from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
+from wildgate_server.blocks.listed_hashes import Near
 from wildgate_server.blocks.near_hashes import Codes
 from wildgate_server.policy import BlockRules
 
 __all__ = ["MatchedFrame", "Resemblance", "resemblances"]
 
 _MOST_ENTRIES = 8  # that an answer tells of, those with the most frames
+_LOOKUPS = 3  # of a video, where the list changes all the while
 _REGIONAL_FRAMES = 6  # of a video whose regions are asked about: each has some eighteen
 
 
@@ -48,17 +50,31 @@ class Resemblance:
 def resemblances(blocks: BlockList, video: VideoFingerprint, rules: BlockRules) -> list[Resemblance]:
     """The entries in force that the video resembles, those with the most frames first."""
     able = [frame for frame in video.frames if frame.quality >= MIN_QUALITY and frame.hashes]
-    if not able or not blocks.hashes:
-        return []
+    found: list[Resemblance] = []
+    for _ in range(_LOOKUPS if able else 0):
+        hashes = blocks.hashes
+        found, all_stand = _resemblances(blocks, able, rules)
+        # What was found and no longer stands may have been replaced by what came after the search.
+        if all_stand or blocks.hashes == hashes:
+            break
+    return found
+
+
+def _resemblances(
+    blocks: BlockList, able: Sequence[FrameFingerprint], rules: BlockRules
+) -> tuple[list[Resemblance], bool]:
+    """As `resemblances`; and whether all that was found is in force."""
     near = _nearest_full(blocks.near_full(_codes(frame.hashes[0] for frame in able), rules.distance))
     for (entry, query), match in _nearest_regional(blocks, able, rules).items():
         near[entry].setdefault(query, match)
     found: list[Resemblance] = []
+    all_stand = True
     for entry in sorted(near, key=lambda entry: (-len(near[entry]), entry)):
         if len(found) == _MOST_ENTRIES:
             break
         block = blocks.block(entry)
         if block is None:  # removed, disabled or over
+            all_stand = False
             continue
         originals = block.fingerprint.frames
         frames = tuple(
@@ -68,7 +84,7 @@ def resemblances(blocks: BlockList, video: VideoFingerprint, rules: BlockRules) 
         full = sum(not frame.regional for frame in frames)
         enough = full >= rules.frames and full / len(able) >= rules.share
         found.append(Resemblance(entry, block, frames, len(frames) / len(able), enough))
-    return found
+    return found, all_stand
 
 
 _Match = tuple[int, int, bool]  # bits that differ, frame of the entry, whether it is by regions

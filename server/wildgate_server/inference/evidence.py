@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from time import monotonic
@@ -21,7 +21,7 @@ from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.observation import Observation, SeenTrack
 from wildgate_server.triton.client import ClipRow
 
-__all__ = ["EvidenceFrame", "Frames", "evidence_frames", "jpeg_of", "pictures_of"]
+__all__ = ["EvidenceFrame", "Frames", "as_evidence", "evidence_frames", "jpeg_of", "pictures_of", "strongest"]
 
 _JPEG_QUALITY = 90
 
@@ -44,12 +44,17 @@ async def evidence_frames(
     `frames(decoder, rows, timeout_s)` returns UINT8 RGB [len(rows), F, S, S, 3], letterboxed, from the model `decoder`.
     Raises what that raises.
     """
-    evidence: dict[tuple[int, float], EvidenceFrame] = {}
-    wanted = _best_times(seen.detections, max_frames)
-    for shown, picture in (await pictures_of(frames, seen.decoder, seen.tracks, wanted, deadline)).items():
-        evidence[shown] = EvidenceFrame(shown[1], await asyncio.to_thread(jpeg_of, picture))
+    wanted = strongest(seen.detections, max_frames)
+    return await as_evidence(await pictures_of(frames, seen.decoder, seen.tracks, wanted, deadline))
+
+
+async def as_evidence(pictures: Mapping[tuple[int, float], Picture]) -> tuple[EvidenceFrame, ...]:
+    """The pictures, each of a track's number and a time, in time order."""
+    evidence = [
+        EvidenceFrame(time_s, await asyncio.to_thread(jpeg_of, picture)) for (_, time_s), picture in pictures.items()
+    ]
     # A second look has windows of its own, at times between those of the first.
-    return tuple(sorted(evidence.values(), key=attrgetter("time_s")))
+    return tuple(sorted(evidence, key=attrgetter("time_s")))
 
 
 async def pictures_of(
@@ -74,7 +79,8 @@ async def pictures_of(
     return pictures
 
 
-def _best_times(detections: Sequence[Detection], count: int) -> set[tuple[int, float]]:
+def strongest(detections: Iterable[Detection], count: int) -> set[tuple[int, float]]:
+    """The `count` looked-at frames with the highest scores, each a track's number and a time."""
     best: dict[tuple[int, float], float] = {}
     for found in detections:
         shown = (found.track, found.time_s)

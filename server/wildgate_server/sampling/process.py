@@ -95,7 +95,7 @@ class SamplingProcess:
         with workers_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"{_PROGRAM}({workers_end.fileno()})"],
-                pass_fds=[workers_end.fileno(), self._slot.descriptor],
+                pass_fds=[workers_end.fileno(), *self._slot.descriptors],
                 stdin=subprocess.DEVNULL,
                 env={
                     **allocator.ENVIRONMENT,  # a seventh of a worker's time

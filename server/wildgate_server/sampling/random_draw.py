@@ -13,6 +13,6 @@ def draw(seed: bytes, purpose: str, below: int) -> int:
     return int.from_bytes(digest.digest(8), "little") * below >> 64
 
 
-def is_drawn(seed: bytes, share: float) -> bool:
-    """Whether a video is among the `share` (0 to 1) of videos that get a random frame; not without a seed."""
-    return bool(seed) and draw(seed, "is drawn", 1 << 32) < share * (1 << 32)
+def is_drawn(seed: bytes, share: float, purpose: str = "is drawn") -> bool:
+    """Whether a video is among the `share` (0 to 1) that are drawn, by default for a random frame; none is unseeded."""
+    return bool(seed) and draw(seed, purpose, 1 << 32) < share * (1 << 32)

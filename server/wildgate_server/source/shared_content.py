@@ -1,8 +1,9 @@
-"""A video's bytes in memory that the gateway and a sampling worker share: written once, never sent through a pipe.
+"""What the gateway and a sampling worker share: a video's bytes in memory, and open files that are lent to the worker.
 
-The memory is a memfd, a file without a name: not in /dev/shm, which containers give 64 MB, and gone with the last
-process that has it open or mapped. A worker inherits its descriptor, and a hostile video may take it over: the memory
-is sealed against shrinking, as touching what is gone would end the gateway too (SIGBUS).
+A video is written once, never sent through a pipe. The memory is a memfd, a file without a name: not in /dev/shm,
+which containers give 64 MB, and gone with the last process that has it open or mapped. A worker inherits its
+descriptor, and a hostile video may take it over: the memory is sealed against shrinking, as touching what is gone would
+end the gateway too (SIGBUS).
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import ctypes
 import fcntl
 import mmap
 import os
+import socket
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from wildgate_server.source.byte_source import ByteSource
 
-__all__ = ["SharedContent", "SharedSlot"]
+__all__ = ["SharedContent", "SharedSlot", "lent_descriptor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,18 @@ class SharedSlot:
     """Room for one video at a time, freed with the slot.
 
     It grows to its largest video and keeps its pages, which are costly to get; `trim` gives back what is past
-    `kept_bytes`, in whole pages. `descriptor` is for readers to inherit, under its own number.
+    `kept_bytes`, in whole pages. `descriptors` are for readers to inherit, under their own numbers.
     """
 
     def __init__(self, kept_bytes: int = 16 << 20) -> None:
         self._kept_bytes = -(-kept_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         self.descriptor = os.memfd_create("wildgate-video", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self.descriptor)
+        self._lender, self._borrower = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in (self._lender, self._borrower):
+            end.setblocking(False)
+            weakref.finalize(self, end.close)
+        self.descriptors = (self.descriptor, self._borrower.fileno())
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self._memory = self._mapped(mmap.PAGESIZE)  # nothing can be mapped of an empty file
 
@@ -69,6 +76,17 @@ class SharedSlot:
         start = ctypes.c_char.from_buffer(self._memory)
         ctypes.memmove(ctypes.addressof(start), content, len(content))
         return SharedContent(f"/proc/self/fd/{self.descriptor}", len(content), content_digest)
+
+    def lend(self, descriptor: int) -> int:
+        """Lends an open file, in place of one that was lent before and not taken; returns where to find it.
+
+        Raises OSError.
+        """
+        with suppress(BlockingIOError):
+            while True:
+                os.close(lent_descriptor(self._borrower.fileno()))
+        socket.send_fds(self._lender, [b"."], [descriptor])
+        return self._borrower.fileno()
 
     def trim(self) -> None:
         """Gives back the memory that only unusually large videos need; the slot must not be read any more."""
@@ -87,6 +105,13 @@ class SharedSlot:
         """
         os.posix_fallocate(self.descriptor, 0, size)
         return mmap.mmap(self.descriptor, size)
+
+
+def lent_descriptor(channel: int) -> int:
+    """The descriptor of the file that is lent at `channel`. Raises BlockingIOError where there is none."""
+    with socket.socket(fileno=os.dup(channel)) as borrower:
+        _, descriptors, _, _ = socket.recv_fds(borrower, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    return descriptors[0]
 
 
 _last_mapping: tuple[int, mmap.mmap] | None = None  # of the file with this inode number; a worker has one slot

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from wildgate_server.errors import InvalidRequest, UriNotAllowed, UriNotFound, VideoTooLarge
+from wildgate_server.errors import InvalidRequest, UriNotAllowed, VideoTooLarge
 from wildgate_server.source.content import Content
-from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.local_file import OUTSIDE, RootedFile
 from wildgate_server.source.public_address import check_host
 from wildgate_server.source.remote_object import RemoteObject
 from wildgate_server.source.remote_uri import MAX_QUOTED, BucketUri, HttpUrl
@@ -22,7 +22,10 @@ class Sources:
 
     def __init__(self, settings: SourceSettings) -> None:
         self._max_bytes = settings.max_bytes
-        self._roots = tuple(root.resolve() for root in settings.file_roots)
+        # By what URIs may call a root, which may be a symbolic link.
+        self._roots = {
+            name: root.resolve() for root in settings.file_roots for name in (root.absolute(), root.resolve())
+        }
         self._buckets = frozenset(settings.buckets)
         self._fetching = settings.fetching()
 
@@ -37,10 +40,10 @@ class Sources:
             raise VideoTooLarge.past("max_bytes", self._max_bytes, len(content))
         return Content(content, digest)
 
-    def of_uri(self, uri: str) -> VideoFile | RemoteObject:
+    def of_uri(self, uri: str) -> RootedFile | RemoteObject:
         """The source at a URI; nothing is read here, and no name resolved.
 
-        Raises InvalidRequest, UriNotAllowed or UriNotFound.
+        Raises InvalidRequest or UriNotAllowed.
         """
         try:
             parts = urlsplit(uri)
@@ -63,17 +66,16 @@ class Sources:
             raise _not_allowed("the bucket is not among those that may be read", place.scheme)
         return RemoteObject(place, self._fetching)
 
-    def _file(self, parts: SplitResult) -> VideoFile:
+    def _file(self, parts: SplitResult) -> RootedFile:
         if not self._roots:
             raise _not_allowed("file: URIs are turned off here", "file")
         if parts.netloc not in ("", "localhost") or "\0" in unquote(parts.path):
             raise InvalidRequest("a file: URI is file:///PATH", field="uri")
-        file = Path(os.path.realpath(unquote(parts.path)))  # symbolic links and .. are followed before the check
-        if not any(file.is_relative_to(root) for root in self._roots):
-            raise _not_allowed("the file is outside the directories that may be read", "file")
-        if not os.path.isfile(file):  # Path's own would raise for a name too long or a loop of links
-            raise UriNotFound("there is no file at the URI", field="uri")
-        return VideoFile(file)
+        file = Path("/" + posixpath.normpath(unquote(parts.path)).lstrip("/"))
+        for name, root in self._roots.items():
+            if file.is_relative_to(name) and file != name:
+                return RootedFile(root, str(file.relative_to(name)))
+        raise _not_allowed(OUTSIDE, "file")
 
 
 def _not_allowed(message: str, scheme: str) -> UriNotAllowed:

@@ -230,6 +230,13 @@ class ModelControl:
         """Closes the connection."""
         await self._client.close()
 
+    async def server_ready(self) -> bool:
+        """Whether the server answers and all that it was told to load is ready."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+        except InferenceServerException:
+            return False
+
     async def load(self, model: str) -> None:
         """Loads `model`, or loads it again, by the config that lies in the repository. Raises ModelControlError."""
         await self._ask(self._client.load_model(model, headers=self._headers, client_timeout=_LOAD_TIMEOUT_S))

@@ -1,4 +1,4 @@
-"""The embedded Triton: starts, watches and stops a tritonserver of its own on loopback.
+"""The embedded Triton: starts, watches and stops a tritonserver of its own, which only this user can reach.
 
 The server gets a runtime copy of the model repository, its configs rendered for this machine (as many
 instances as there are cores) and its versions linked; the repository itself is never written.
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from wildgate_server.triton.launch import (
     STOP_TIMEOUT_S,
     Launch,
     TritonEndpoints,
-    free_endpoints,
+    free_address,
     lay_out_models,
     server_command,
 )
@@ -42,6 +42,7 @@ _STARTS = 3
 _PORT_TAKEN = "already in use"
 _READY_POLL_S = 0.05
 _READY_TIMEOUT_S = 1.0
+_LONGEST_SOCKET = 107  # bytes of its path, unix(7)
 _QUOTED_LINES = 20
 _DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
 # tritonserver writes these as errors on every machine without a GPU.
@@ -54,9 +55,9 @@ class EmbeddedTriton:
     """One tritonserver, with explicit model control, that runs as long as an async context lasts.
 
     `rollout` says what is loaded at the start, by default what the repository says; `rows_in_flight` is how many rows
-    one ensemble may be asked for at once; `choose_endpoints` names the ports to try. Entering returns once every model
-    is ready; it raises TritonStartError, quoting the log, when the server ends or is not ready in time, and
-    ManifestError when the repository is broken.
+    one ensemble may be asked for at once; `choose_address` names where to try to have its metrics. Entering returns
+    once every model is ready; it raises TritonStartError, quoting the log, when the server ends or is not ready in
+    time, and ManifestError when the repository is broken.
 
     `endpoints` are where it listens, `models` is its copy of the model repository, and `control` loads and unloads its
     models. `log_file` has what tritonserver and its models wrote since the last start; the log before lies beside it.
@@ -73,14 +74,14 @@ class EmbeddedTriton:
         rollout: Rollout | None = None,
         *,
         rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT,
-        choose_endpoints: Callable[[], TritonEndpoints] = free_endpoints,
+        choose_address: Callable[[], str] = free_address,
     ) -> None:
         self._settings = settings
         self._rollout = rollout
         self._rows_in_flight = rows_in_flight
-        self._log_dir = settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-"))
+        self._log_dir = settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-log-"))
         self.log_file = self._log_dir / "tritonserver.log"
-        self._choose_endpoints = choose_endpoints
+        self._choose_address = choose_address
         self._ending = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -91,13 +92,17 @@ class EmbeddedTriton:
                 for attempt in range(1, _STARTS + 1):
                     launch, guard = await self._spawn(runtime)
                     ending.push_async_callback(_end, launch, guard)
-                    await _ready_or_ended(launch, guard)
-                    if guard.returncode is None:
+                    if control := await _ready_or_ended(launch, guard):
                         self.endpoints, self.models, self._guard = launch.endpoints, launch.models, guard
-                        self.control = ModelControl(launch.endpoints.grpc, launch.secret)
-                        ending.push_async_callback(self.control.close)
+                        self.control = control
+                        ending.push_async_callback(control.close)
                         self._ending = ending.pop_all()
-                        _log.info("triton_ready", grpc=self.endpoints.grpc, metrics=self.endpoints.metrics)
+                        _log.info(
+                            "triton_ready",
+                            grpc=self.endpoints.grpc,
+                            metrics=self.endpoints.metrics,
+                            own_shared_memory=_has_own_shared_memory(guard),
+                        )
                         return self
                     if _PORT_TAKEN not in self._read_log():
                         status = f"status {guard.returncode}"
@@ -118,6 +123,8 @@ class EmbeddedTriton:
                     await self._guard.wait()
             except TimeoutError:
                 _log.warning("triton_killed", stop_timeout_s=STOP_TIMEOUT_S)
+        if self._settings.log_dir is None and self._guard.returncode == 0:  # else there is something to be read
+            shutil.rmtree(self._log_dir, ignore_errors=True)
 
     def lay_out(self, rollout: Rollout) -> None:
         """Makes the running server's copy of the model repository follow the repository, with `rollout` in force.
@@ -136,8 +143,10 @@ class EmbeddedTriton:
         server_id = f"wildgate-{os.getpid()}-{secrets.token_hex(4)}"
         rollout = self._rollout or load_rollout(self._settings.model_repository)
         scratch = Path(tempfile.mkdtemp(prefix=f"{server_id}-"))
-        launch = Launch(scratch, server_id, self._choose_endpoints(), rollout, self._rows_in_flight)
+        launch = Launch(scratch, server_id, self._choose_address(), rollout, self._rows_in_flight)
         try:
+            if len(os.fsencode(launch.socket)) > _LONGEST_SOCKET:
+                raise TritonStartError(f"{scratch}: too long a path for a socket; name a shorter directory by TMPDIR")
             lay_out_models(launch.models, self._settings, rollout)
             runtime.assemble_backends(launch.backends)
             command = server_command(launch, self._settings, runtime)
@@ -177,24 +186,40 @@ async def _end(launch: Launch, guard: asyncio.subprocess.Process) -> None:
     triton_guard.clean_up(launch.server_id, launch.scratch)  # Should the guard itself have been killed.
 
 
-async def _ready_or_ended(launch: Launch, guard: asyncio.subprocess.Process) -> None:
-    while guard.returncode is None and not await asyncio.to_thread(_is_ready, launch.endpoints.http, launch.server_id):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_READY_POLL_S):
-                await guard.wait()
+async def _ready_or_ended(launch: Launch, guard: asyncio.subprocess.Process) -> ModelControl | None:
+    """The control of a server that is ready, None for one that has ended."""
+    async with AsyncExitStack() as ending:
+        control = ModelControl(launch.endpoints.grpc)
+        ending.push_async_callback(control.close)
+        while guard.returncode is None:
+            # gRPC would not try again for a while where there is no socket yet.
+            if (
+                launch.socket.exists()
+                and await control.server_ready()
+                and await asyncio.to_thread(_tells_metrics, launch.metrics)
+            ):
+                ending.pop_all()
+                return control
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READY_POLL_S):
+                    await guard.wait()
+    return None
 
 
-def _is_ready(target: str, server_id: str) -> bool:
-    """Whether the server at `target` is the one we started, and all its models are ready."""
-    connection = http.client.HTTPConnection(target, timeout=_READY_TIMEOUT_S)
+def _tells_metrics(address: str) -> bool:
+    """Whether metrics can be had, the last thing that a server starts; it ends where it does not get the port."""
+    connection = http.client.HTTPConnection(address, timeout=_READY_TIMEOUT_S)
     try:
-        connection.request("GET", "/v2/health/ready")
-        ready = connection.getresponse()
-        ready.read()
-        connection.request("GET", "/v2")
-        name = json.load(connection.getresponse())["name"]
-        return ready.status == http.HTTPStatus.OK and name == server_id
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        connection.request("GET", "/metrics")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
+
+
+def _has_own_shared_memory(guard: asyncio.subprocess.Process) -> bool:
+    """Whether the server's /dev/shm is not everybody's; elsewhere the guard closes its regions to others."""
+    with suppress(OSError):
+        return os.stat(f"/proc/{guard.pid}/root/dev/shm").st_dev != os.stat("/dev/shm").st_dev
+    return False

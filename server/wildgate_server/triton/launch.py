@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from wildgate_server.cores import available_cores
@@ -20,7 +18,7 @@ __all__ = [
     "STOP_TIMEOUT_S",
     "Launch",
     "TritonEndpoints",
-    "free_endpoints",
+    "free_address",
     "lay_out_models",
     "server_command",
     "touch_model",
@@ -30,6 +28,7 @@ STOP_TIMEOUT_S = 10
 """How long requests under way may take when the server is told to stop."""
 
 _LOOPBACK = "127.0.0.1"
+_SOCKET_NUMBER = 1
 _FIRST_GPU = 0
 # Rows of FRAMES lie on the GPU from the decoder's answer to the detector's; what the pool cuts up needs room to spare.
 _POOL_MARGIN = 2
@@ -37,10 +36,9 @@ _POOL_MARGIN = 2
 
 @dataclass(frozen=True)
 class TritonEndpoints:
-    """Where a Triton listens, each as `host:port`."""
+    """Where a Triton listens: `grpc` is a gRPC target, `metrics` is `host:port`."""
 
     grpc: str
-    http: str
     metrics: str
 
 
@@ -48,16 +46,25 @@ class TritonEndpoints:
 class Launch:
     """One start of a server, with `rollout` in force.
 
-    `server_id` is its name wherever it shows, `secret` opens its model control. `rows_in_flight` is how many rows one
-    ensemble may be asked for at once.
+    `server_id` is its name wherever it shows, `metrics` is where it is to tell them. `rows_in_flight` is how many rows
+    one ensemble may be asked for at once. Nobody but its user may enter `scratch`.
     """
 
     scratch: Path
     server_id: str
-    endpoints: TritonEndpoints
+    metrics: str
     rollout: Rollout
     rows_in_flight: int
-    secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+    @property
+    def socket(self) -> Path:
+        """Its gRPC socket. Whoever can connect may have it load a model, which is code: nobody else can, in scratch."""
+        return self.scratch / f"grpc:{_SOCKET_NUMBER}"
+
+    @property
+    def endpoints(self) -> TritonEndpoints:
+        """Where it listens."""
+        return TritonEndpoints(f"unix:{self.socket}", self.metrics)
 
     @property
     def models(self) -> Path:
@@ -70,11 +77,10 @@ class Launch:
         return self.scratch / "backends"
 
 
-def free_endpoints() -> TritonEndpoints:
-    """Three loopback ports that are free now; held together for a moment, so that they differ."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(3)]
-        return TritonEndpoints(*(f"{_LOOPBACK}:{each.getsockname()[1]}" for each in sockets))
+def free_address() -> str:
+    """A loopback port that is free now, as `host:port`."""
+    with socket.create_server((_LOOPBACK, 0)) as held:
+        return f"{_LOOPBACK}:{held.getsockname()[1]}"
 
 
 def lay_out_models(models: Path, settings: BackendSettings, rollout: Rollout) -> None:
@@ -113,10 +119,6 @@ def touch_model(models: Path, model: str) -> None:
 
 def server_command(launch: Launch, settings: BackendSettings, runtime: TritonRuntime) -> list[str]:
     """The command line of the server that is laid out in the launch's scratch directory."""
-    # The gateway asks by gRPC; HTTP is for health and metrics. What neither needs, and loading models (a Python model
-    # is code), wants a header that only this process knows. It stops whoever can connect, but not a reader of /proc.
-    secret = f"wildgate={launch.secret}"
-    not_by_http = "inference,shared-memory,model-config,model-repository,statistics,trace,logging"
     command = [
         str(runtime.server),
         f"--id={launch.server_id}",
@@ -129,14 +131,14 @@ def server_command(launch: Launch, settings: BackendSettings, runtime: TritonRun
         "--exit-on-error=true",
         "--strict-readiness=true",
         "--log-verbose=0",
-        "--http-thread-count=2",
-        f"--http-restricted-api={not_by_http}:{secret}",
-        f"--grpc-restricted-protocol=shared-memory,model-repository,trace,logging:{secret}",
+        # Triton puts address and port together with a colon, and hands both on to gRPC, which knows `unix:`.
+        f"--grpc-address=unix:{launch.scratch}/grpc",
+        f"--grpc-port={_SOCKET_NUMBER}",
+        "--allow-http=false",
         f"--exit-timeout-secs={STOP_TIMEOUT_S}",
     ]
-    for kind, endpoint in vars(launch.endpoints).items():
-        host, _, port = endpoint.rpartition(":")
-        command += [f"--{kind}-address={host}", f"--{kind}-port={port}"]
+    host, _, port = launch.metrics.rpartition(":")
+    command += [f"--metrics-address={host}", f"--metrics-port={port}"]
     if settings.profile == CPU_PROFILE:
         command.append("--allow-gpu-metrics=false")
     else:

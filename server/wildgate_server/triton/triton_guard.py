@@ -8,6 +8,10 @@ however the gateway ended, it kills the group: the server and its Python stubs. 
 server alone, which then stops gracefully. Last it removes the shared memory regions with the prefix and the
 scratch directory, and exits as the command did. It runs by path, with the standard library alone, to start
 at once and stay small.
+
+Videos lie in those regions, which the Python backend makes readable for every user of the machine, whatever the umask.
+So the server gets a /dev/shm of its own, where the kernel lets this process mount one and no model lies there;
+elsewhere regions are closed to others soon after they appear.
 """
 
 from __future__ import annotations
@@ -20,18 +24,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _SHARED_MEMORY = Path("/dev/shm")
+_CLOSING_PERIOD_S = 0.05
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000  # linux/sched.h
+_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 2, 4, 0x4000, 0x40000  # linux/mount.h
 
 
 def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     """Runs `command` to its end and returns its exit status, 128 + n for signal n."""
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     stop_asked = threading.Event()
     # Until the server runs there is no process to pass SIGTERM on to: remember it.
     signal.signal(signal.SIGTERM, lambda *_: stop_asked.set())
+    if _needs_the_common_one(scratch) or not own_shared_memory(libc):
+        threading.Thread(target=_keep_closed, args=(shm_prefix,), daemon=True).start()
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -47,6 +57,38 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     _kill_group(server.pid)  # Stubs that a crashed server left behind.
     clean_up(shm_prefix, scratch)
     return status if status >= 0 else 128 - status
+
+
+def own_shared_memory(libc: ctypes.CDLL) -> bool:
+    """Gives this process, and those it starts, a /dev/shm that no other user may enter; whether that was allowed.
+
+    Root needs no user namespace for that; in one, other users are the same user and group as before.
+    """
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        if libc.unshare(_CLONE_NEWNS | _CLONE_NEWUSER) != 0:
+            return False
+        for file, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path(f"/proc/self/{file}").write_text(text, encoding="ascii")
+    options = f"mode=0700,uid={user},gid={group}".encode()
+    mounts = (  # the first has this process's mounts stay its own
+        (None, b"/", None, _MS_REC | _MS_PRIVATE, None),
+        (b"tmpfs", os.fsencode(_SHARED_MEMORY), b"tmpfs", _MS_NOSUID | _MS_NODEV, options),
+    )
+    return all(libc.mount(*mount) == 0 for mount in mounts)
+
+
+def _needs_the_common_one(scratch: Path) -> bool:
+    files = [scratch, *(entry for entry in scratch.rglob("*") if entry.is_symlink())]
+    return any(_SHARED_MEMORY in file.resolve().parents for file in files)
+
+
+def _keep_closed(shm_prefix: str) -> None:
+    while True:
+        for region in _SHARED_MEMORY.glob(f"{shm_prefix}*"):
+            with contextlib.suppress(OSError):
+                region.chmod(0o600)
+        time.sleep(_CLOSING_PERIOD_S)
 
 
 def clean_up(shm_prefix: str, scratch: Path) -> None:

@@ -19,6 +19,8 @@ from wildgate_server.repository.model_configs import FRAME_FINGERPRINT
 Picture = npt.NDArray[np.uint8]
 F, S = 4, 320
 REPOSITORY = Path("model_repository")
+REGIONAL_BITS = 45  # by which hashes of regions may differ
+WITHOUT_FILL = 18  # the place of the first hash without what is blurred around the picture
 MOST_BITS = 20
 """By which a hash may differ from the reference's of the same picture before it was made small."""
 
@@ -80,6 +82,41 @@ def test_uniform_borders_change_nothing(above: int, beside: int, colour: tuple[i
     ]
     for one, other in zip(fingerprints(*plain)[0], fingerprints(*framed)[0], strict=True):
         assert bits_apart(one[0], other[0]) <= 31
+
+
+def filled(shown: Picture, above: int, beside: int) -> Picture:
+    """The picture within itself, enlarged and blurred, as apps make it of bars."""
+    height, width = shown.shape[:2]
+    whole = height + 2 * above, width + 2 * beside
+    scale = max(whole[0] / height, whole[1] / width)
+    large = cv2.resize(shown, None, fx=scale, fy=scale)
+    top, left = (large.shape[0] - whole[0]) // 2, (large.shape[1] - whole[1]) // 2
+    fill = cv2.GaussianBlur(large[top : top + whole[0], left : left + whole[1]], (0, 0), max(whole) / 40)
+    fill[above : above + height, beside : beside + width] = shown
+    return fill
+
+
+@pytest.mark.parametrize("bars", [0, 600])
+@pytest.mark.parametrize(
+    ("shape", "above", "beside"),
+    [((720, 1280), 778, 0), ((1280, 720), 0, 778), ((600, 800), 411, 0), ((480, 480), 0, 187)],
+)
+def test_of_a_picture_in_a_blurred_fill_there_is_a_hash_without_it(
+    shape: tuple[int, int], above: int, beside: int, bars: int
+) -> None:
+    plain = [picture(seed, *shape) for seed in range(F)]
+    framed = [filled(shown, above, beside) for shown in plain]
+    if bars:  # along the other axis
+        sides = (0, 0, bars, bars) if above else (bars, bars, 0, 0)
+        framed = [cv2.copyMakeBorder(shown, *sides, cv2.BORDER_CONSTANT) for shown in framed]
+    for one, other in zip(fingerprints(*plain)[0], fingerprints(*framed)[0], strict=True):
+        assert bits_apart(one[0], other[WITHOUT_FILL]) <= REGIONAL_BITS
+
+
+def test_of_a_picture_without_a_fill_there_is_none() -> None:
+    for shape in ((720, 1280), (1280, 720), (480, 480)):
+        _, qualities = fingerprints(*(picture(seed, *shape) for seed in range(F)))
+        assert (qualities[:, WITHOUT_FILL:] == 0).all()
 
 
 def test_what_is_uniform_in_one_frame_alone_stays() -> None:

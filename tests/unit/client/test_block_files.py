@@ -8,7 +8,7 @@ import json
 import pytest
 
 from wildgate_client import Block, Fingerprint, FrameFingerprint
-from wildgate_client.block_files import BLOCK_FORMATS, BadLine, read_blocks, write_blocks
+from wildgate_client.block_files import BLOCK_FORMATS, BadLine, BlockWriter, read_blocks
 
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 OTHER = "00" * 32
@@ -24,13 +24,13 @@ def read(text: str, form: str) -> list[Block]:
 
 def written(block: Block, form: str) -> str:
     file = io.StringIO()
-    assert list(write_blocks([block], file, form)) == [block]
+    BlockWriter(file, form).write(block)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_own_formats_come_back_as_they_were(form: str) -> None:
-    block = Block((SHA256,), FRAMES, id="b1", label="rhino, horn", reason='"sold"', source="ours")
+    block = Block((SHA256,), FRAMES, id="b1", label="horn, \u72ac", reason='"sold"\u2028\x85', source="ours")
     assert read(written(block, form), form) == [block]
 
 
@@ -91,6 +91,14 @@ def test_an_empty_file_has_no_entries(form: str) -> None:
         ("{", "jsonl", "after entry 0"),
         ("[1]", "jsonl", "no object"),
         ('{"frames": 1}', "jsonl", "after entry 0"),
+        (f'{{"pdq": "{PDQ}"}}\n{{"pdq"', "jsonl", "after entry 1: line 2"),
+        ("[" * 100_000, "jsonl", "recursion"),
+        (f'{{"pdq": "{PDQ}", "quality": 1e999}}', "jsonl", "after entry 0"),
+        (f'{{"pdq": "{PDQ}", "quality": 101}}', "jsonl", "a quality is 0 to 100"),
+        (f'{{"pdq": "{PDQ}", "id": 7}}', "jsonl", "id is '7'"),
+        (f'{{"pdq": "{PDQ}", "expires_ms": {1 << 63}}}', "jsonl", "expires_ms is"),
+        ('{"digests": "sha256:ab"}', "jsonl", "digests are no list"),
+        (f"id,pdq\na,{PDQ}\nb,{PDQ}\na,{OTHER}\n", "csv", "entry 'a' are not together"),
         ('{"signals": {"pdq": "00"}}', "hma", "'bank' is missing"),
         ('{"type": 1}', "threatexchange", ""),
     ],

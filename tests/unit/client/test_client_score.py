@@ -20,6 +20,7 @@ from wildgate_client import (
     NotAllowed,
     NotFound,
     Overloaded,
+    PlatformContext,
     RetryPolicy,
     ScoringClient,
     ScoringError,
@@ -42,9 +43,13 @@ VIDEO = Content(b"video")
 async def test_a_verdict_comes_back_whole(gateway: FakeGateway, target: str):
     gateway.verdict = a_verdict(cached=True, evidence=[scoring_pb2.EvidenceFrame(time_s=1.0, jpeg=b"\xff\xd8")])
     async with ScoringClient(target) as client:
-        verdict = await client.score(VIDEO, video_id="v1", max_evidence_frames=3)
+        context = PlatformContext("account 7", "listing 9", "es", 12, disseminating=True)
+        verdict = await client.score(VIDEO, video_id="v1", max_evidence_frames=3, context=context)
 
-    assert gateway.requests == [scoring_pb2.ScoreRequest(video_id="v1", content=b"video", max_evidence_frames=3)]
+    told = scoring_pb2.PlatformContext(account="account 7", listing="listing 9", language="es", views=12)
+    told.disseminating = True
+    request = scoring_pb2.ScoreRequest(video_id="v1", content=b"video", max_evidence_frames=3, context=told)
+    assert gateway.requests == [request]
     assert verdict.action is Action.BLOCK
     (label,) = verdict.labels
     assert (label.label, label.action, label.group) == ("live_tiger", Action.BLOCK, LabelGroup.LIVE_ANIMAL)
@@ -58,6 +63,7 @@ async def test_a_verdict_comes_back_whole(gateway: FakeGateway, target: str):
     assert verdict.evidence[0].jpeg == b"\xff\xd8"
     assert (verdict.model_version, verdict.policy_version) == ("demonstrator/1", "p1")
     assert (verdict.content_digest, verdict.cached) == ("blake3:00", True)
+    assert (verdict.case_id, verdict.case_handoff) == ("c1", "KEPT")
 
 
 async def test_an_action_of_a_newer_server_is_not_taken_for_allow(gateway: FakeGateway, target: str):

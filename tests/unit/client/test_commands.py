@@ -70,7 +70,7 @@ def test_json_is_one_object_per_video_in_the_order_asked(command_target: str, go
     }
     assert " ".join(scored) == (
         "file action labels detections coverage video model_version policy_version content_digest cached timings "
-        "block_matches block_check"
+        "block_matches block_check case_id case_handoff"
     )
     assert (scored["file"], scored["action"]) == (str(good), "BLOCK")
     assert scored["labels"][0]["group"] == "LIVE_ANIMAL"

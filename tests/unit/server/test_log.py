@@ -87,6 +87,12 @@ def test_short_values_stay_as_they_are(value: object, logged: object) -> None:
     assert bounded(None, "info", {"event": value}) == {"event": logged}
 
 
+def test_what_cannot_be_seen_is_replaced() -> None:
+    hidden = "\r\x1b[2K\x9b\x00\x7f\u202e\u2066\u200b\u2028\ufeff\ud800"
+    told = bounded(None, "info", {"video_id": f"a{hidden}\nb é 中"})
+    assert told == {"video_id": "a??[2K" + "?" * 9 + "\nb é 中"}
+
+
 def test_of_a_long_value_both_ends_are_logged() -> None:
     told = bounded(None, "info", {"event": "begin" + "x" * 10_000 + "end"})["event"]
     assert told.startswith("begin")

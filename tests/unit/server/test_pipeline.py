@@ -18,7 +18,7 @@ from blake3 import blake3
 from blocked_videos import block, disguise, scenery
 from event_loop import settled
 from releases_under_test import manifest, releases
-from scored_videos import FINGERPRINT, POLICY, sampled_video, scored_video
+from scored_videos import FINGERPRINT, POLICY, judgement, sampled_video, scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.blocking import Blocking
@@ -36,12 +36,13 @@ from wildgate_server.errors import (
     InvalidRequest,
     NotAVideo,
     VerdictNotCached,
+    WildgateError,
 )
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
-from wildgate_server.policy import Policy
+from wildgate_server.policy import Action, Judgement, Policy
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.canary import on_trial
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
@@ -79,7 +80,9 @@ class FakeScorer:
     scoring: asyncio.Event = field(default_factory=asyncio.Event)
     file_digest: str = SAMPLED_DIGEST
     near: Places = ()
+    judgement: Judgement = field(default_factory=judgement)
     picture: np.ndarray = field(default_factory=lambda: scenery(1))
+    pictures_error: WildgateError | None = None
     shown: list[list[tuple[int, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -101,6 +104,9 @@ class FakeScorer:
         self, scored: ScoredVideo, wanted: Collection[tuple[int, float]], deadline: float
     ) -> dict[tuple[int, float], np.ndarray]:
         self.shown.append(sorted(wanted))
+        self.patience_s = deadline - monotonic()
+        if self.pictures_error:
+            raise self.pictures_error
         return dict.fromkeys(wanted, self.picture)
 
     async def score(
@@ -121,6 +127,7 @@ class FakeScorer:
         return scored_video(
             video=video,
             policy=self.policy,
+            judgement=self.judgement,
             release=self.releases.by_version[canary.version] if canary and trial else self.releases.serving,
             evidence=(EvidenceFrame(2.0, b"jpeg"),) * max_evidence_frames,
             timings={Stage.INFER: 30.0},
@@ -652,6 +659,13 @@ class TestBlocks:
         assert not guarded.scorer.sampled
         assert guarded.metric("wildgate_block_matches_total", kind="exact") == 3
 
+    async def test_what_is_added_while_a_video_is_scored_counts(self, guarded: Parts, blocks: BlockList) -> None:
+        [scoring] = await guarded.begun(guarded.content())
+        await blocks.put([block("b", FINGERPRINT, [DIGEST])])
+        guarded.scorer.scoring.set()
+        verdict = await scoring
+        assert (kinds(verdict), verdict.action) == ([("b", "EXACT", "BLOCK")], pb.ACTION_BLOCK)
+
     async def test_others_know_it_by_its_sha256_alone(self, guarded: Parts, blocks: BlockList) -> None:
         await blocks.put([block("theirs", digests=[f"sha256:{hashlib.sha256(VIDEO).hexdigest()}"])])
         assert kinds(await guarded.content()) == [("theirs", "EXACT", "BLOCK")]
@@ -720,5 +734,48 @@ class TestBlocks:
     async def test_without_a_fingerprint_the_answer_says_that_only_copies_were_looked_for(
         self, guarded: Parts, blocks: BlockList
     ) -> None:
-        verdict = verdict_of(Answer(b"", {}, blocks=await guarded.asking(blocks).compare("blake3:0", None, None)))
+        verdict = verdict_of(Answer(b"", {}, blocks=await guarded.asking(blocks).compare(DIGEST, None, None)))
         assert not verdict.block_check.frames_compared
+
+
+class TestPicturesForCases:
+    """What a REVIEW or BLOCK gives its case."""
+
+    @pytest.fixture
+    def handing(self, guarded: Parts) -> Parts:
+        guarded.pipeline.case_pictures = 2
+        return guarded
+
+    async def scored(self, parts: Parts, evidence: int = 0, patience_s: float = PATIENCE_S) -> Answer:
+        deadline = monotonic() + patience_s
+        return await parts.pipeline.score_content(VIDEO, deadline=deadline, max_evidence_frames=evidence)
+
+    async def test_the_strongest_detections_are_shown_and_cost_the_cached_answer_nothing(self, handing: Parts) -> None:
+        fresh, cached = await self.scored(handing), await self.scored(handing)
+        [picture] = fresh.case_pictures
+        assert (picture.time_s, picture.jpeg[:2]) == (2.0, b"\xff\xd8")
+        assert Stage.EVIDENCE in fresh.timings
+        assert (cached.cached, cached.case_pictures) == (True, ())
+        assert handing.scorer.shown == [[(0, 2.0)]]
+        assert not verdict_of(fresh).evidence, "nobody asked for it"
+
+    async def test_what_was_asked_for_is_shown_as_it_is(self, handing: Parts) -> None:
+        answer = await self.scored(handing, evidence=3)
+        assert answer.case_pictures == answer.evidence
+        assert not handing.scorer.shown
+
+    async def test_an_allow_has_none_and_what_matches_a_blocked_video_shows_that(
+        self, handing: Parts, blocks: BlockList
+    ) -> None:
+        handing.scorer.judgement = Judgement(Action.ALLOW, ())
+        assert not (await self.scored(handing)).case_pictures
+        assert not handing.scorer.shown
+        await blocks.put([block("b", disguise(FINGERPRINT, 3, RANDOM))])
+        await self.scored(handing, evidence=1)  # is looked at again
+        assert handing.scorer.shown == [[(0, 0.0), (0, 2.0)]]
+
+    async def test_without_them_the_verdict_stands_and_half_of_the_time_is_left(self, handing: Parts) -> None:
+        handing.scorer.pictures_error = BackendUnavailable("Triton is away")
+        answer = await self.scored(handing)
+        assert (verdict_of(answer).action, answer.case_pictures) == (pb.ACTION_BLOCK, ())
+        assert handing.scorer.patience_s <= PATIENCE_S / 2

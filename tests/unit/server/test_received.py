@@ -26,8 +26,8 @@ REQUESTS = {
 
 def whole(received: Received) -> pb.ScoreRequest:
     """The request put together again. Raises DecodeError where it was none."""
-    if received.is_malformed:
-        raise DecodeError
+    if received.fault:
+        raise DecodeError(received.fault.message)
     request = pb.ScoreRequest()
     request.CopyFrom(received.message)
     content = received.take_content()
@@ -74,13 +74,14 @@ def test_of_several_sources_the_last_one_counts(cut: Cut, names: tuple[str, ...]
 
 @WAYS
 def test_fields_of_a_newer_client_are_passed_over(cut: Cut) -> None:
-    known = REQUESTS["content"].SerializeToString()
-    fixed = (b"\x59" + bytes(8), b"\x65" + bytes(4))
-    for field in (length_delimited(9, b"new"), b"\x50\x96\x01", *fixed, b"\x6b\x08\x01\x6c"):
-        for data in (field + known, known + field):
+    fields = (length_delimited(9, b"new"), b"\x50\x96\x01", b"\x59" + bytes(8), b"\x65" + bytes(4))
+    group = b"\x6b\x08\x01\x6c"  # as protobuf's own languages no longer write them
+    for name, newer in (("content", fields), ("uri", (*fields, group))):
+        known = REQUESTS[name].SerializeToString()
+        for data in (data for field in newer for data in (field + known, known + field)):
             received = cut(data)
             received.DiscardUnknownFields()
-            assert received == REQUESTS["content"]
+            assert received == REQUESTS[name]
 
 
 @WAYS
@@ -131,7 +132,7 @@ def test_a_stream_s_message_is_merged_as_protobuf_does(data: bytes) -> None:
 @WAYS
 @pytest.mark.parametrize("count", [63, 64, 65, 200])
 def test_more_fields_than_any_request_has(cut: Cut, count: int) -> None:
-    for data in (REQUESTS["content"].SerializeToString() + b"\x20\x07" * count, b"\x20\x00" * count + b"\x12\x01v"):
+    for data in (REQUESTS["uri"].SerializeToString() + b"\x20\x07" * count, b"\x20\x00" * count + b"\x12\x01v"):
         assert cut(data) == pb.ScoreRequest.FromString(data)
 
 
@@ -145,13 +146,35 @@ class Counted(bytes):
         return super().__getitem__(place)
 
 
-def test_a_million_fields_are_not_walked_through_here() -> None:
-    """In Python that takes a second, in which the event loop would stand still."""
-    data = b"\x20\x00" * (1 << 20)
-    for receive, sent in ((received_request, data), (received_item, length_delimited(1, data))):
+@pytest.mark.parametrize(
+    "besides",
+    [
+        b"\x20\x00" * (1 << 20),
+        length_delimited(15, bytes(4 << 20)),
+        length_delimited(3, b"h" * (4 << 20)),
+        REQUESTS["content"].SerializeToString() + length_delimited(1, b"v" * (1 << 20)),
+        REQUESTS["content"].SerializeToString() + b"\x20\x00" * 65,
+    ],
+)
+def test_megabytes_besides_the_content_are_neither_walked_through_nor_parsed(besides: bytes) -> None:
+    """The event loop would stand still for seconds: in Python's loop, in IDNA, or in realpath."""
+    for receive, sent in ((received_request, besides), (received_item, length_delimited(1, besides))):
         counted = Counted(sent)
-        assert whole(receive(counted)) == pb.ScoreRequest.FromString(b"\x20\x00")
+        received = receive(counted)
+        assert received.fault
+        assert "besides its content" in received.fault.message
+        assert received.message == pb.ScoreRequest()
         assert 0 < counted.looks < 1000
+
+
+@pytest.mark.parametrize(("name", "most"), [("uri", 2048), ("video_id", 256), ("content_digest", 128)])
+def test_a_field_that_is_too_long_is_named_and_left_out(name: str, most: int) -> None:
+    for text, taken in (("ü" * (most // 2), True), ("ü" * (most // 2) + "x", False)):
+        data = pb.ScoreRequest(**{"video_id": "v", name: text}).SerializeToString()
+        for request in (received_request(data), received_item(length_delimited(1, data))):
+            assert getattr(request.message, name) == (text if taken else "")
+            assert (request.fault and request.fault.field) == (None if taken else name)
+            assert request.message.video_id or name == "video_id", "an item of a stream is told by it"
 
 
 def test_the_message_is_light_and_the_content_is_given_away() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
 import grpc
 import pytest
+from fake_pipeline import PATIENCE_S, FakePipeline
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
@@ -18,83 +19,25 @@ from structlog.testing import capture_logs
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission, AdmissionSettings
-from wildgate_server.errors import InternalError, NotAVideo, UriNotAllowed, VerdictNotCached
+from wildgate_server.enforcement.handoff import HandedOver, Handoff
+from wildgate_server.errors import InternalError
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.metrics import Metrics
-from wildgate_server.pipeline import Answer
 from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.service import SERVICE_NAME, ScoringService
-from wildgate_server.stages import Stage
-
-PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True)
-class Call:
-    """What the pipeline was asked: content or a URI."""
-
-    source: bytes | str
-    deadline: float
-    max_evidence_frames: int
-    scrutiny: Scrutiny = Scrutiny.NORMAL
-    explain: bool = False
 
 
 @dataclass
-class FakePipeline:
-    """Scores by content: `bad...` is no video, `bug...` a surprise, `hold...` waits until told to go on."""
+class FakeCases:
+    """Opens a case of whatever is no ALLOW; keeps what it was given."""
 
-    calls: list[Call] = field(default_factory=list)
-    held: asyncio.Event = field(default_factory=asyncio.Event)
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    inside: int = 0
-    most_inside: int = 0
-    cancelled: int = 0
+    given: list[tuple[pb.ScoreRequest, pb.Verdict, pb.Verdict]] = field(default_factory=list)
 
-    async def score_digest(self, digest: str, *, max_evidence_frames: int, scrutiny: Scrutiny) -> Answer:
-        if digest != "blake3:known":
-            raise VerdictNotCached("not here", field="content_digest")
-        verdict = pb.Verdict(action=pb.ACTION_REVIEW, model_version=f"{digest} {max_evidence_frames}")
-        return Answer(verdict.SerializeToString(), {}, cached=True)
-
-    async def score_uri(self, uri: str, **terms: float) -> Answer:
-        self.calls.append(Call(uri, **terms))
-        if uri.startswith("ftp:"):
-            raise UriNotAllowed("no ftp", field="uri")
-        return await self._scored(b"")
-
-    async def score_content(self, content: bytes, **terms: float) -> Answer:
-        self.calls.append(Call(content, **terms))
-        return await self._scored(content)
-
-    async def _scored(self, content: bytes) -> Answer:
-        self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
-        try:
-            await self._note()
-            if content.startswith(b"bad"):
-                raise NotAVideo("no media container", field="source")
-            if content.startswith(b"bug"):
-                raise UnicodeDecodeError("utf-8", content, 0, 1, "a secret, in an attribute called reason")
-            if content.startswith(b"hold"):
-                await self.held.wait()
-            verdict = pb.Verdict(action=pb.ACTION_BLOCK, model_version=content.decode())
-            return Answer(verdict.SerializeToString(), {Stage.TOTAL: 250.0})
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        finally:
-            self.inside -= 1
-            await self._note()
-
-    async def _note(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
-
-    async def until(self, inside: int) -> None:
-        """Waits until so many videos are being scored."""
-        async with asyncio.timeout(PATIENCE_S), self.changed:
-            await self.changed.wait_for(lambda: self.inside == inside)
+    async def hand_over(
+        self, request: pb.ScoreRequest, verdict: pb.Verdict, for_case: Callable[[], pb.Verdict]
+    ) -> HandedOver | None:
+        self.given.append((request, verdict, for_case()))
+        return None if verdict.action == pb.ACTION_ALLOW else HandedOver(Handoff.OPENED, "case 7", 4.0)
 
 
 @dataclass
@@ -114,10 +57,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**admission_settings: float) -> AsyncIterator[Served]:
+async def serving(cases: FakeCases | None = None, **admission_settings: float) -> AsyncIterator[Served]:
     settings = AdmissionSettings(**admission_settings)
     pipeline, admission, metrics = FakePipeline(), Admission(settings), Metrics()
-    service = ScoringService(pipeline, admission, metrics, settings)
+    service = ScoringService(pipeline, admission, metrics, settings, cases)
     server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
     service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -141,6 +84,12 @@ def reason(status: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason
+
+
+def field_at_fault(status: status_pb2.Status) -> str:
+    fault = error_details_pb2.BadRequest()
+    assert status.details[1].Unpack(fault)
+    return fault.field_violations[0].field
 
 
 async def streamed(served: Served, *requests: pb.ScoreRequest) -> dict[str, pb.ScoreStreamResponse]:
@@ -195,6 +144,46 @@ async def test_digests_in_a_stream() -> None:
         assert served.counted() == {"review": 1}
     assert answers["known"].verdict.cached
     assert reason(answers["other"].error) == "VERDICT_NOT_CACHED"
+
+
+async def test_an_answer_is_handed_over_before_it_goes_out_alone_and_in_a_stream() -> None:
+    cases = FakeCases()
+    async with serving(cases) as served:
+        context = pb.PlatformContext(account="a", views=3)
+        response = await served.stub.Score(video(b"fine", "v1", context=context))
+        answers = await streamed(served, video(b"known"), video(b"harmless"))
+        taken_s = served.metrics.registry.get_sample_value("wildgate_stage_seconds_sum", {"stage": "case"})
+    told = [response.verdict, answers["known"].verdict]
+    assert {(each.case_id, each.case_handoff) for each in told} == {("case 7", pb.CASE_HANDOFF_OPENED)}
+    assert answers["harmless"].verdict.case_handoff == pb.CASE_HANDOFF_UNSPECIFIED
+    request, verdict, for_case = cases.given[0]
+    assert (request.video_id, request.context, verdict.model_version) == ("v1", context, "fine")
+    assert [frame.jpeg for frame in for_case.evidence] == [b"jpeg"]
+    assert not verdict.evidence, "pictures of a case are not the answer's"
+    assert taken_s == 0.008
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "at_fault"),
+    [
+        ({"context": pb.PlatformContext(account="a" * 513)}, "context.account"),
+        ({"context": pb.PlatformContext(listing="\0")}, "context.listing"),
+        ({"context": pb.PlatformContext(language="e" * 36)}, "context.language"),
+        ({"context": pb.PlatformContext(views=-1)}, "context.views"),
+    ],
+)
+async def test_what_the_platform_says_is_bounded(request_fields: dict[str, object], at_fault: str) -> None:
+    async with serving() as served:
+        error = await refusal(served.stub.Score(video(b"fine", **request_fields)))
+    assert (reason(error), field_at_fault(error)) == ("INVALID_REQUEST", at_fault)
+
+
+async def test_a_name_that_no_case_could_have_is_refused_where_cases_are_opened() -> None:
+    async with serving(FakeCases()) as served:
+        error = await refusal(served.stub.Score(video(b"fine", "v\0")))
+    assert (reason(error), field_at_fault(error)) == ("INVALID_REQUEST", "video_id")
+    async with serving() as served:
+        assert (await served.stub.Score(video(b"fine", "v\0"))).video_id == "v\0"
 
 
 async def test_a_full_server_refuses_at_once() -> None:

@@ -62,6 +62,7 @@ def test_the_environment_over_defaults_and_the_command_line_over_both(monkeypatc
         (("--listen", "0.0.0.0:1"), "endpoint", "address", "0.0.0.0:1"),
         (("--metrics", "127.0.0.1:9"), "endpoint", "metrics", "127.0.0.1:9"),
         (("--triton", "dns:///t:8001"), "backend", "target", "dns:///t:8001"),
+        (("--block-list", "/b", "--blocks.target", "h:1"), "blocks", "directory", Path("/b")),
         (("--model-repository", "/m"), "backend", "model_repository", Path("/m")),
         (("--file-root", "/a", "--file-root", "/b"), "source", "file_roots", (Path("/a"), Path("/b"))),
     ],
@@ -120,6 +121,12 @@ def test_fetching_has_to_end_before_sampling_does(args: tuple[str, ...], capsys:
     assert re.search(r"source\.fetch_timeout_s \(\d+\) must be less than sampling\.timeout_s \(\d+\)", printed)
     assert args[1] in printed
     assert parsed("--sampling.timeout-s", "8", "--source.fetch-timeout-s", "7.9").sampling.timeout_s == 8
+
+
+def test_cases_have_to_be_kept_somewhere() -> None:
+    with pytest.raises(ValidationError, match="target wants a spool_directory"):
+        parsed("--enforcement.target", "cases:8102")
+    assert parsed().enforcement.target is None
 
 
 def test_a_misspelled_name_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

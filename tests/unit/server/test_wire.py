@@ -16,6 +16,7 @@ from wildgate_server.blocking import BlockMatch, Findings, MatchKind, MatchPictu
 from wildgate_server.blocks.entries import fingerprint_message
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.matching import MatchedFrame
+from wildgate_server.enforcement.handoff import HandedOver, Handoff
 from wildgate_server.errors import NotAVideo, Overloaded, VideoTooLarge, WildgateError
 from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.inference.observation import SeenTrack
@@ -27,6 +28,7 @@ from wildgate_server.wire import (
     encoded_verdict,
     kept_fingerprint,
     status_of,
+    verdict_for_case,
     verdict_of,
 )
 
@@ -153,13 +155,30 @@ def test_every_field_of_the_messages_is_set() -> None:
     scored = scored_video()
     encoded = encoded_verdict(scored, max_gap_s=2.5)
     answer = Answer(encoded, scored.timings, cached=True, evidence=scored.evidence, blocks=findings(), explained=True)
-    verdict = verdict_of(answer)
+    verdict = verdict_of(answer.handed_over(HandedOver(Handoff.KEPT, "case")))
     [match] = verdict.block_matches
     for message in (verdict, verdict.video, verdict.coverage, match, match.frames[1], verdict.block_check):
         unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
         assert unset - {"first_frame_s", "unsound_frames", "second_look", "tracks", "jpeg", "original_jpeg"} == set()
     assert (match.frames[0].jpeg, match.frames[0].original_jpeg, match.frames[1].jpeg) == (b"seen", b"kept", b"")
     assert (match.original.start_s, match.original.end_s) == (3.0, 5.0)
+
+
+def test_a_case_is_told_by_how_it_was_handed_over_and_its_time_counts() -> None:
+    answer = Answer(encoded_verdict(scored_video(), max_gap_s=2.5), {Stage.TOTAL: 20.0})
+    verdict = verdict_of(answer.handed_over(HandedOver(Handoff.OPENED, "c1", 4.0)))
+    assert (verdict.case_id, verdict.case_handoff) == ("c1", pb.CASE_HANDOFF_OPENED)
+    assert [(each.stage, each.duration_ms) for each in verdict.timings] == [("case", 4.0), ("total", 24.0)]
+    assert {f"CASE_HANDOFF_{each.name}" for each in Handoff} == {*pb.CaseHandoff.keys()} - {"CASE_HANDOFF_UNSPECIFIED"}
+
+
+def test_a_case_gets_its_pictures_and_the_fingerprint() -> None:
+    asked_for, of_case = (EvidenceFrame(1.0, b"asked for"),), (EvidenceFrame(2.0, b"of the case"),)
+    encoded = encoded_verdict(scored_video(), max_gap_s=2.5)
+    for pictures, given in ((of_case, of_case), ((), asked_for)):
+        verdict = verdict_for_case(Answer(encoded, {}, evidence=asked_for, case_pictures=pictures))
+        assert [frame.jpeg for frame in verdict.evidence] == [given[0].jpeg]
+        assert verdict.fingerprint == fingerprint_message(FINGERPRINT)
 
 
 def findings(action: Action = Action.BLOCK) -> Findings:

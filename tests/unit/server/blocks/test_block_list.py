@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from blocked_videos import block, video
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_log import BlockLogError
+from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.matching import resemblances
 from wildgate_server.policy import BlockRules
 
@@ -63,6 +65,30 @@ async def test_an_entry_put_again_is_replaced(blocks: BlockList) -> None:
     assert (found(blocks), found(blocks, OTHER), blocks.entries) == ([], ["a"], 1)
     assert blocks.by_digest([BLAKE3]) is None
     assert blocks.by_digest([SHA256]).id == "a"
+
+
+async def test_put_again_an_entry_blocks_all_the_while(blocks: BlockList) -> None:
+    entries = [block("a", ONE, [BLAKE3]), *(block(f"{at}", video(RANDOM, 1), [SHA256]) for at in range(3000))]
+    await blocks.put(entries)
+    for _ in range(3):
+        again = asyncio.create_task(blocks.put(entries))
+        while not again.done():
+            assert set(await asyncio.to_thread(found, blocks)) == {"a"}
+            assert blocks.by_digest([BLAKE3])
+    assert blocks.entries == len(entries)
+
+
+async def test_back_from_a_file_an_entry_keeps_what_only_wildgate_makes(blocks: BlockList) -> None:
+    hashes = VideoFingerprint(tuple(replace(frame, hashes=frame.hashes[:1]) for frame in OTHER.frames), 0.0)
+    kept = {"descriptors": b"points", "kept_frames": [pb.KeptFrame(jpeg=b"jpeg")]}
+    for given, wanted in (
+        (block("a", hashes, reason="again"), block("a", OTHER, reason="again", **kept)),
+        (block("a", ONE), block("a", ONE)),
+        (block("a", digests=[BLAKE3]), block("a", digests=[BLAKE3])),
+    ):
+        await blocks.put([block("a", OTHER, reason="first", **kept)])
+        await blocks.put([given])
+        assert blocks.get("a") == wanted
 
 
 async def test_disabled_and_over_it_blocks_nothing_and_stays_on_the_list(blocks: BlockList, clock: Clock) -> None:

@@ -31,6 +31,7 @@ from wildgate_client import (
 )
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, BlockServiceStub
+from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService, ForwardingBlockService
 from wildgate_server.blocks.blocks_settings import BlocksSettings
@@ -57,7 +58,7 @@ async def fingerprinted(content: bytes) -> pb.Block:
 @contextlib.asynccontextmanager
 async def serving(servicer: BlockServiceServicer, port: int = 0) -> AsyncIterator[int]:
     server = grpc_server(
-        None, Readiness((BLOCK_SERVICE,), ready), blocks=servicer, max_in_flight=8, max_video_bytes=1 << 20
+        None, Readiness((BLOCK_SERVICE,), ready), blocks=servicer, limits=AdmissionSettings(), max_video_bytes=1 << 20
     )
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
@@ -108,6 +109,18 @@ async def test_what_is_added_can_be_got_listed_changed_and_removed(client: Block
     assert [record.removed.removed_by for record in blocks.records(4)] == ["me"]
     with pytest.raises(NotFound, match="BLOCK_NOT_FOUND"):
         await client.get(first)
+
+
+async def test_an_entry_that_is_removed_is_not_revived_by_an_update_under_way(
+    client: BlocksClient, blocks: BlockList
+) -> None:
+    await client.add([Block((BLAKE3,), id=f"b{at}") for at in range(50)])
+    changes = [
+        change for at in range(50) for change in (client.update(f"b{at}", expires_ms=1), client.remove([f"b{at}"]))
+    ]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    assert [result.ids for result in results[1::2]] == [(f"b{at}",) for at in range(50)]
+    assert blocks.entries == 0
 
 
 async def test_a_video_is_added_with_what_it_is_recognised_by(client: BlocksClient, blocks: BlockList) -> None:

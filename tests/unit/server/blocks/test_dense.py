@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from scored_videos import sampled_video
 
-from wildgate_server.blocks.dense import Fingerprinter, dense_config, look_densely
+from wildgate_server.blocks.dense import Fingerprinter, dense_config, look_densely, with_usual_looks
 from wildgate_server.blocks.fingerprint import FrameFingerprint, distance, without_repeats
 from wildgate_server.errors import CorruptVideo, RowRefused
 from wildgate_server.media.sampled_video import ClipWindow
@@ -99,6 +99,13 @@ async def test_a_plain_video_has_no_fingerprint_and_an_undecodable_one_is_refuse
     triton.refused = {b"one", b"two"}
     with pytest.raises(CorruptVideo):
         await look_densely(sampled_video(windows=WINDOWS), triton, "clip_decoder", FAR)
+
+
+async def test_frames_that_are_looked_at_of_any_upload_are_known_too() -> None:
+    triton = FakeTriton({b"one": [1, 2, 3], b"two": [4, 5, 6]})
+    video = with_usual_looks(sampled_video(windows=WINDOWS[1:]), sampled_video(windows=WINDOWS[:1]))
+    known = await look_densely(video, triton, "clip_decoder", FAR)
+    assert [frame.time_s for frame in known.original.frames] == [0, 1, 2, 10, 11, 12]
 
 
 def test_a_confirmed_video_is_sampled_more_densely_than_others() -> None:

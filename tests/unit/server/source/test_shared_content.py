@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_server.source.shared_content import SharedContent, SharedSlot
+from wildgate_server.source.shared_content import SharedContent, SharedSlot, lent_descriptor
 
 MB = 1 << 20
 DIGEST = "blake3:00"
@@ -123,3 +123,15 @@ def test_the_memory_lies_nowhere() -> None:
     slot = SharedSlot()
     target = Path(slot.put(b"video", DIGEST).path).readlink()
     assert str(target).startswith("/memfd:wildgate")
+
+
+def test_an_open_file_is_lent_once_and_an_earlier_one_not_taken_for_it(tmp_path: Path) -> None:
+    slot = SharedSlot()
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(name)
+        with (tmp_path / name).open() as file:
+            channel = slot.lend(file.fileno())
+    with os.fdopen(lent_descriptor(channel)) as file:
+        assert file.read() == "other"
+    with pytest.raises(BlockingIOError):
+        lent_descriptor(channel)

@@ -13,7 +13,6 @@ from wildgate_server.repository.releases import Canary, ChangingRollout, Rollout
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.launch import (
     Launch,
-    TritonEndpoints,
     lay_out_models,
     server_command,
     touch_model,
@@ -95,8 +94,7 @@ def test_a_touched_model_looks_changed_and_the_repository_does_not(settings: Bac
 def command(
     settings: BackendSettings, directory: Path, rollout: Rollout = SERVING, rows_in_flight: int = 1
 ) -> list[str]:
-    endpoints = TritonEndpoints(*(f"127.0.0.1:{port}" for port in (1, 2, 3)))
-    launch = Launch(directory, "name", endpoints, rollout, rows_in_flight)
+    launch = Launch(directory, "name", "127.0.0.1:1", rollout, rows_in_flight)
     return server_command(launch, settings, TritonRuntime(directory, directory, directory, (directory,)))
 
 

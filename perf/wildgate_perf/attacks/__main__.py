@@ -1,0 +1,86 @@
+"""`make attacks`: plays one attack after the other on a server of its own, and says what good callers noticed of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from wildgate_perf.attacks import connections, messages, streams
+from wildgate_perf.attacks.attack import Attack, Target, played
+from wildgate_perf.attacks.table import NOT_PLAYED, Outcome, markdown
+from wildgate_perf.attacks.watch import watching
+from wildgate_perf.load_generator import LoadGenerator
+from wildgate_perf.loops import LoadPlan, Measured
+from wildgate_perf.machine_facts import machine_facts
+from wildgate_perf.results import RESULTS, write
+from wildgate_perf.server_process import ServerProcess, serving
+from wildgate_perf.workloads import Workload, by_content
+
+_SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+_ATTACKS = sorted((*streams.ATTACKS, *messages.ATTACKS, *connections.ATTACKS), key=lambda attack: attack.row)
+_CLIENTS = 4
+_WARM_UP_S = 2.0  # also for the attack to begin
+_RECOVERY_S = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 1 where something that is asked was missed, with `--strict` alone."""
+    options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
+    outcomes = []
+    for attack in _ATTACKS:
+        if options.only and attack.row not in options.only:
+            continue
+        # Each has a fresh server: memory that one made it take must not count for the next.
+        with (
+            tempfile.TemporaryDirectory(prefix="wildgate-attacks-") as folder,
+            LoadGenerator() as load,
+            serving(log_folder=None, source__file_roots=[folder], cache__max_entries=0) as server,
+        ):
+            outcome = _outcome(attack, server, Target(server.target, Path(folder)), load, options.seconds)
+        missed = f"[red]missed: {', '.join(outcome.misses)}[/]" if outcome.misses else "[green]held[/]"
+        kept = f"{outcome.rate_kept:.2f} of the rate, p99 x {outcome.p99_over:.1f}"
+        console.print(f"{attack.row:3} {attack.name}: {kept}, {missed}")
+        outcomes.append(outcome)
+    found = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_facts(),
+        "attacks": [outcome.as_json() for outcome in outcomes],
+        "not_played": NOT_PLAYED,
+    }
+    write(options.output.with_suffix(".json"), found)
+    options.output.with_suffix(".md").write_text(markdown(outcomes), encoding="utf-8")
+    return int(options.strict and any(outcome.misses for outcome in outcomes))
+
+
+def _outcome(attack: Attack, server: ServerProcess, target: Target, load: LoadGenerator, seconds: float) -> Outcome:
+    workload = by_content(server.target, [sample.read_bytes() for sample in sorted(_SAMPLES.glob("*.mp4"))])
+
+    def good_callers(workload: Workload = workload) -> Measured:
+        return load.closed(workload, LoadPlan(_CLIENTS, _WARM_UP_S, seconds))
+
+    before = good_callers()
+    with watching(server) as watched, played(attack, target):
+        time.sleep(_WARM_UP_S)
+        during = good_callers()
+    time.sleep(_RECOVERY_S - _WARM_UP_S)
+    return Outcome(attack.row, attack.name, before, during, good_callers(), watched)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m wildgate_perf.attacks", description=__doc__)
+    parser.add_argument("--only", type=int, nargs="+", metavar="ROW", help="only the attacks of these rows")
+    parser.add_argument("--seconds", type=float, default=8.0, help="how long good callers are measured each time (8)")
+    parser.add_argument("--output", type=Path, default=RESULTS / "attacks", help="where .json and .md are written")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where something was missed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
