@@ -13,7 +13,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from wildgate_enforcement.errors import StartError, StorageUnavailable
@@ -98,9 +98,20 @@ class _translated:
         return
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        away = isinstance(error, DBAPIError) and type(error).__name__ in ("OperationalError", "InterfaceError")
-        if away or isinstance(error, (TimeoutError, ConnectionError)):
+        if _away(error) or isinstance(error, (TimeoutError, ConnectionError)):
             raise StorageUnavailable("the database does not answer", retry_after_s=1.0) from error
+
+
+def _away(error: BaseException | None) -> bool:
+    """Whether the same would pass another time: the connection was lost, or others were in the way."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return (
+        error.connection_invalidated
+        or isinstance(error, (OperationalError, InterfaceError))
+        or state[:2] in ("08", "40", "53", "57")  # connection, deadlock, resources, operator
+    )
 
 
 def _sqlite(url: str) -> AsyncEngine:
