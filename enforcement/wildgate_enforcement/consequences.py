@@ -10,6 +10,7 @@ from wildgate_enforcement.notices.statement import Source
 from wildgate_enforcement.states import State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, ReferralRow, ReportRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
+from wildgate_proto.v1 import scoring_pb2
 
 _FOUND_BY = {
     "REPORT_SOURCE_TRUSTED_FLAGGER": Source.TRUSTED_FLAGGER,
@@ -35,8 +36,10 @@ async def follow(transaction: Transaction, case: CaseRow) -> None:
     if case.block_id:
         # It says no more than that the list is to agree with the case: the order of retries makes no difference.
         transaction.tell("block", case.id, case.id)
-    subjects = (await transaction.session.scalars(select(SubjectRow).where(SubjectRow.case_id == case.id))).all()
-    await tell_platform(transaction, case, subjects)
+    allowed = scoring_pb2.Verdict.FromString(case.verdict).action == scoring_pb2.ACTION_ALLOW
+    if case.block_id or not allowed:  # what was allowed and never confirmed was never held back
+        subjects = await transaction.session.scalars(select(SubjectRow).where(SubjectRow.case_id == case.id))
+        await tell_platform(transaction, case, subjects.all())
     reports = await transaction.session.scalars(select(ReportRow).where(ReportRow.case_id == case.id))
     for report in reports.all():
         settle_report(transaction, report, State(case.state))

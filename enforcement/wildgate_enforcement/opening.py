@@ -17,6 +17,7 @@ from wildgate_proto.v1 import scoring_pb2
 
 __all__ = ["open_case"]
 
+_MOST_VIEWS = 10**12  # of one video: sums of them stay numbers that databases know
 _GROUP_SKILLS = {
     scoring_pb2.LABEL_GROUP_PRODUCT: "product",
     scoring_pb2.LABEL_GROUP_LIVE_ANIMAL: "live_animal",
@@ -86,11 +87,9 @@ def _keep_verdict(transaction: Transaction, case: CaseRow, verdict: scoring_pb2.
 
 async def _join(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> None:
     session = transaction.session
-    row = SubjectRow(
-        case_id=case.id,
-        added_ms=transaction.now_ms,
-        **{field.name: getattr(subject, field.name) for field in pb.Subject.DESCRIPTOR.fields},
-    )
+    fields = {field.name: getattr(subject, field.name) for field in pb.Subject.DESCRIPTOR.fields}
+    fields["views"] = min(max(subject.views, 0), _MOST_VIEWS)
+    row = SubjectRow(case_id=case.id, added_ms=transaction.now_ms, **fields)
     session.add(row)
     if subject.language and not await session.get(SkillRow, (case.id, f"lang:{subject.language}")):
         session.add(SkillRow(case_id=case.id, skill=f"lang:{subject.language}"))

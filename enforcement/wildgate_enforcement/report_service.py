@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import grpc
+from sqlalchemy.exc import IntegrityError
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import InvalidRequest, NoSuchRecord
@@ -40,6 +41,12 @@ class ReportService(ReportServiceServicer):
                 raise InvalidRequest(f"a report has a {name}", field=name)
         if request.reason not in self._reasons:
             raise InvalidRequest(f"reason is none of {', '.join(sorted(self._reasons))}", field="reason")
+        try:
+            return await self._filed(request)
+        except IntegrityError:  # the same report came twice at once, and the other one is there now
+            return await self._filed(request)
+
+    async def _filed(self, request: pb.ReportRequest) -> pb.Report:
         async with self._database.writing(caller().subject) as transaction:
             return report_message(await file_report(transaction, request, self._policy))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from sqlalchemy import func, or_, select
@@ -146,7 +147,8 @@ async def _have_scored(transaction: Transaction, request: pb.ReportRequest) -> N
     subject = request.subject
     if not subject.uri:
         return
-    same = select(DeliveryRow.id).where(DeliveryRow.lane == f"score:{subject.uri}", DeliveryRow.state == "waiting")
+    lane = hashlib.sha256(subject.uri.encode()).hexdigest()  # PostgreSQL indexes no text of 8 KB
+    same = select(DeliveryRow.id).where(DeliveryRow.lane == f"score:{lane}", DeliveryRow.state == "waiting")
     if await transaction.session.scalar(same.limit(1)) is None:
         fields = {field.name: getattr(subject, field.name) for field in pb.Subject.DESCRIPTOR.fields}
-        transaction.tell("score", subject.uri, **fields)
+        transaction.tell("score", lane, **fields)

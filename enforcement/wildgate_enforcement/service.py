@@ -76,7 +76,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
         address = listen(server, settings.listen)
-        stack.push_async_callback(signer.sign)
+        stack.push_async_callback(_sign_the_end, signer)
         for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
             _own(stack, name, readiness.depend_on(watch, name))
         _own(stack, "readiness", readiness.watch())
@@ -142,6 +142,11 @@ async def _senders(settings: EnforcementSettings, database: Database, stack: Asy
         )
         senders["score"] = score_sender(database, channel, options.call_metadata, settings.policy)
     return senders
+
+
+async def _sign_the_end(signer: HeadSigner) -> None:
+    with suppress(StorageUnavailable):
+        await signer.sign()
 
 
 async def _answers(database: Database) -> bool:

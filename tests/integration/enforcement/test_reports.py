@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -45,9 +46,9 @@ async def test_the_same_report_again_changes_nothing_and_the_same_reporter_adds_
     service: EnforcementUnderTest,
 ) -> None:
     case_id, ann = await opened(service, DIGEST), service.as_("ann/moderator")
-    await report(service, "r1", content_digest=DIGEST)
+    await asyncio.gather(*(report(service, "r1", content_digest=DIGEST) for _ in range(4)))
     rank = (await ann.GetCase(case_id=case_id)).rank
-    await report(service, "r1", content_digest=DIGEST)
+    await asyncio.gather(*(report(service, "r1", content_digest=DIGEST) for _ in range(4)))
     again = await report(service, "r2", content_digest=DIGEST)
     case = await ann.GetCase(case_id=case_id)
     assert (again.duplicate, case.rank, len(case.reports)) == (True, rank, 2)
@@ -94,7 +95,7 @@ async def test_reporters_are_told_the_outcome(service: EnforcementUnderTest) -> 
 async def test_what_nobody_scored_is_scored_once_and_its_reports_wait_for_the_case(
     service: EnforcementUnderTest, database: Database
 ) -> None:
-    unscored = subject(5, uri="https://host/new.mp4")
+    unscored = subject(5, uri=f"https://host/{'é' * 8000}.mp4")
     for n in range(3):
         filed = await report(service, f"r{n}", f"reporter-{n % 2}", subject=unscored)
         assert (filed.state, filed.case_id) == (pb.Report.STATE_WAITING, "")
@@ -141,3 +142,12 @@ async def test_odd_reports_are_refused_with_their_field(
     with pytest.raises(grpc.aio.AioRpcError, match=said) as refused:
         await report(service, "r1", **fields)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_the_platform_hears_nothing_of_an_allowed_video_that_is_harmless(service: EnforcementUnderTest) -> None:
+    for action, told in (("ACTION_ALLOW", 0), ("ACTION_REVIEW", 1)):
+        opening = {"subject": subject(9), "verdict": verdict(action), "sample": True}
+        case_id = (await service.as_("gw/gateway").OpenCase(**opening)).case_id
+        await service.decide("ann/moderator", case_id, "KIND_HARMLESS")
+        kinds = [each.kind for each in (await service.as_("adam/administrator").ListDeliveries()).deliveries]
+        assert kinds.count("notice") == told

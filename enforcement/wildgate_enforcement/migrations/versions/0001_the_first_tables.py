@@ -160,7 +160,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.LargeBinary(), nullable=False),
         sa.Column("video_id", sa.Text(), nullable=False),
         sa.Column("uri", sa.Text(), nullable=False),
-        sa.Column("content_digest", sa.Text(), nullable=False),
+        sa.Column("content_digest", sa.String(length=128), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("reporter", sa.Text(), nullable=False),
@@ -177,9 +177,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("reports", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reports_case_id"), ["case_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_reports_uri"), ["uri"], unique=False)
+        batch_op.create_index(batch_op.f("ix_reports_content_digest"), ["content_digest"], unique=False)
         batch_op.create_index(batch_op.f("ix_reports_video_id"), ["video_id"], unique=False)
         batch_op.create_index("reports_by_reporter", ["reporter", "reported_ms"], unique=False)
+        batch_op.create_index("reports_by_uri", ["uri"], unique=False, postgresql_using="hash")
 
     op.create_table(
         "subjects",
@@ -200,7 +201,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subjects", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_subjects_account"), ["account"], unique=False)
-        batch_op.create_index(batch_op.f("ix_subjects_uri"), ["uri"], unique=False)
         batch_op.create_index(batch_op.f("ix_subjects_video_id"), ["video_id"], unique=False)
+        batch_op.create_index("subjects_by_uri", ["uri"], unique=False, postgresql_using="hash")
 
     op.execute(f"INSERT INTO chain_end (id, position, hash) VALUES (1, 0, {_ZEROS[op.get_bind().dialect.name]})")
