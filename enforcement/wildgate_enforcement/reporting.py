@@ -147,7 +147,7 @@ async def _have_scored(transaction: Transaction, request: pb.ReportRequest) -> N
     subject = request.subject
     if not subject.uri:
         return
-    lane = hashlib.sha256(subject.uri.encode()).hexdigest()  # PostgreSQL indexes no text of 8 KB
+    lane = hashlib.sha256(subject.uri.encode()).hexdigest()  # PostgreSQL indexes no text of several KB
     same = select(DeliveryRow.id).where(DeliveryRow.lane == f"score:{lane}", DeliveryRow.state == "waiting")
     if await transaction.session.scalar(same.limit(1)) is None:
         fields = {field.name: getattr(subject, field.name) for field in pb.Subject.DESCRIPTOR.fields}

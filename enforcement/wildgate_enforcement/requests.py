@@ -18,7 +18,7 @@ from wildgate_server.access.tokens import Caller
 __all__ = ["TextCheck", "caller", "check_texts"]
 
 _LONGEST: Final[Mapping[str, int]] = MappingProxyType(
-    {"uri": 8192, "note": 4000, "comment": 4000, "statement": 4000, "reason": 2000, "video_id": 256, "report_id": 128,
+    {"uri": 2048, "note": 4000, "comment": 4000, "statement": 4000, "reason": 2000, "video_id": 256, "report_id": 128,
      "language": 35, "locale": 35, "content_digest": 128}
 )  # fmt: skip
 _LONGEST_OTHER = 512

@@ -74,7 +74,7 @@ class SubjectRow(Base):
     """A video of the platform's that shows a case's content."""
 
     __tablename__ = "subjects"
-    __table_args__ = (Index("subjects_by_uri", "uri", postgresql_using="hash"),)  # a B-tree takes no text of 8 KB
+    __table_args__ = (Index("subjects_by_uri", "uri", postgresql_using="hash"),)  # a B-tree takes no text of several KB
 
     case_id: Mapped[str] = _case_id()
     video_id: Mapped[str] = mapped_column(String(256), primary_key=True, index=True)

@@ -79,6 +79,7 @@ class As:
 @dataclass
 class EnforcementUnderTest:
     database: Database
+    address: str
     channel: grpc.aio.Channel
     clock: Clock
     numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -109,7 +110,7 @@ async def enforcing(
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield EnforcementUnderTest(database, channel, clock)
+            yield EnforcementUnderTest(database, f"127.0.0.1:{port}", channel, clock)
     finally:
         await server.stop(None)
 

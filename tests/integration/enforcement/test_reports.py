@@ -95,7 +95,7 @@ async def test_reporters_are_told_the_outcome(service: EnforcementUnderTest) -> 
 async def test_what_nobody_scored_is_scored_once_and_its_reports_wait_for_the_case(
     service: EnforcementUnderTest, database: Database
 ) -> None:
-    unscored = subject(5, uri=f"https://host/{'é' * 8000}.mp4")
+    unscored = subject(5, uri=f"https://host/{'é' * 2000}.mp4")
     for n in range(3):
         filed = await report(service, f"r{n}", f"reporter-{n % 2}", subject=unscored)
         assert (filed.state, filed.case_id) == (pb.Report.STATE_WAITING, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -137,10 +138,11 @@ def test_from_verdict_to_action_and_back(box: Box) -> None:
     until(lambda: box.blocked(case_id), "it is not blocked")
     until(lambda: "remove" in box.told(), "the platform is not told")
 
-    asked = pb.ReferRequest(case_id=case_id, recipient="desk", reason="the account sells every week")
-    referral = box.call("lea", "Refer", asked)
-    assert isinstance(referral, pb.Referral)
-    box.call("sue", "ApproveReferral", pb.ApproveReferralRequest(referral_id=referral.id))
+    reason = "the account sells every week"
+    referral = json.loads(box.cases("lea", "refer", case_id, "--recipient", "desk", "--reason", reason))
+    box.kill()
+    box.cases("sue", "approve", referral["id"])
+    box.kill()
     package = box.home / f"out/desk/test-referral-{case_id}"
     until(package.exists, "there is no package")
     public = public_key(box.home / "enforcement/referral-key.pem.pub")
