@@ -27,7 +27,7 @@ NOT_PLAYED = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Good callers before, during and after an attack, and the server during it."""
+    """Good callers before, during and after an attack, and the server during it; `stopped` is whether it could be."""
 
     row: int
     name: str
@@ -35,6 +35,7 @@ class Outcome:
     during: Measured
     after: Measured
     watched: Watched
+    stopped: bool = True
 
     @property
     def rate_kept(self) -> float:
@@ -56,6 +57,7 @@ class Outcome:
             "memory": self.watched.gateway_mb <= _MOST_MB,
             "health": not self.watched.failed and self.watched.probes > 0,
             "recovery": not self.after.failures and self.after.per_s >= _LEAST_RATE * self.before.per_s,
+            "stop": self.stopped,
         }
         return [name for name, held in asked.items() if not held]
 

@@ -38,9 +38,14 @@ def main(directory: Path, target: str) -> None:
 
 
 async def _follow(directory: Path, target: str) -> None:
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.process_time()
     blocks = await BlockList.load(directory)
-    _tell(loaded_s=time.monotonic() - began, position=blocks.position, at=time.monotonic())
+    _tell(
+        loaded_s=time.monotonic() - began,
+        loaded_cpu_s=time.process_time() - busy,
+        position=blocks.position,
+        at=time.monotonic(),
+    )
     follower = BlockFollower(BlocksSettings(directory=directory, target=target), blocks)
     tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_tell_changes(blocks, follower))]
     times: list[tuple[float, float]] = []

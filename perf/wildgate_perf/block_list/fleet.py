@@ -66,7 +66,7 @@ async def followed(directory: Path, entries: int) -> dict[str, Any]:
         began = time.monotonic()
         again = running.enter_context(_Process.copying(directory / "one", target))
         figures["copy_restarted_s"] = again.until(position) - began
-        figures["copy_loaded_s"] = again.loaded_s
+        figures |= again.loaded
     return figures
 
 
@@ -89,7 +89,7 @@ class _Process:
         self._process = subprocess.Popen(
             [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.loaded_s = 0.0
+        self.loaded: dict[str, float] = {}
 
     @classmethod
     @contextmanager
@@ -133,8 +133,9 @@ class _Process:
         """When it had come as far, monotonic seconds."""
         while True:
             told = json.loads(self.line())
-            self.loaded_s = told.get("loaded_s", self.loaded_s)
-            if told.get("position", -1) >= position and "loaded_s" not in told:
+            if "loaded_s" in told:
+                self.loaded = {"copy_loaded_s": told["loaded_s"], "copy_loaded_cpu_s": told["loaded_cpu_s"]}
+            elif told.get("position", -1) >= position:
                 return float(told["at"])
 
     def asked(self) -> dict[str, Any]:

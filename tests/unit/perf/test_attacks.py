@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,7 @@ def outcome(
         (outcome(measured(20), probes_failed=1), ["health"]),
         (outcome(measured(20), probes=0), ["health"]),
         (outcome(measured(20), after=measured(5)), ["recovery"]),
+        (replace(outcome(measured(20)), stopped=False), ["stop"]),
         (outcome(measured(20), after=measured(20, failed=1)), ["recovery"]),
     ],
 )
