@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Collection
+from math import isfinite
 from typing import Any
 
 import grpc
@@ -39,6 +40,8 @@ __all__ = ["CaseService"]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DIGEST = re.compile(r"[a-z0-9-]{1,32}:[0-9a-f]{16,90}")
+_FOR_REVIEW = (scoring_pb2.ACTION_REVIEW, scoring_pb2.ACTION_BLOCK)
+_WITH_SAMPLES = (scoring_pb2.ACTION_ALLOW, *_FOR_REVIEW)
 _MOST_EVIDENCE = 64
 _MOST_DECIDED = 200
 
@@ -65,10 +68,12 @@ class CaseService(CaseServiceServicer):
             raise InvalidRequest("a subject has a video_id", field="subject.video_id")
         if not _DIGEST.fullmatch(verdict.content_digest):
             raise InvalidRequest("the verdict has no content_digest", field="verdict.content_digest")
-        if verdict.action not in (scoring_pb2.ACTION_REVIEW, scoring_pb2.ACTION_BLOCK) and not request.sample:
+        if verdict.action not in (_WITH_SAMPLES if request.sample else _FOR_REVIEW):
             raise InvalidRequest("only REVIEW and BLOCK open a case, and samples", field="verdict.action")
-        if len(verdict.evidence) > _MOST_EVIDENCE:
-            raise InvalidRequest(f"more than {_MOST_EVIDENCE} evidence frames", field="verdict.evidence")
+        if len(verdict.evidence) > _MOST_EVIDENCE or not all(isfinite(frame.time_s) for frame in verdict.evidence):
+            raise InvalidRequest(
+                f"there are up to {_MOST_EVIDENCE} evidence frames, each at a time", field="verdict.evidence"
+            )
         async with self._database.writing(caller().subject) as transaction:
             case, opened = await open_case(transaction, request.subject, verdict, self._policy, sample=request.sample)
             return pb.OpenCaseResponse(case_id=case.id, state=case_message(case).state, opened=opened)

@@ -43,7 +43,7 @@ def rank_of(case: Pressing, weights: RankWeights) -> float:
     by_appendix = {"I": weights.appendix_i, "II": weights.appendix_ii, "III": weights.appendix_iii}
     return (
         by_action.get(case.action, 0.0)
-        + weights.score * min(max(case.score, 0.0), 1.0)
+        + weights.score * (min(case.score, 1.0) if case.score > 0 else 0.0)  # 0 for what is no number, too
         + max((by_appendix.get(part, 0.0) for part in listed), default=0.0)
         + weights.reach * log10(1 + max(case.views, 0))
         + weights.report * min(case.report_weight, weights.most_reports)

@@ -15,7 +15,7 @@ from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.access.access_interceptor import present_caller
 from wildgate_server.access.tokens import Caller
 
-__all__ = ["TextCheck", "caller", "check_texts"]
+__all__ = ["FieldCheck", "caller", "check_fields"]
 
 _LONGEST: Final[Mapping[str, int]] = MappingProxyType(
     {"uri": 2048, "note": 4000, "comment": 4000, "statement": 4000, "reason": 2000, "video_id": 256, "report_id": 128,
@@ -31,8 +31,8 @@ def caller() -> Caller:
     return present
 
 
-class TextCheck(grpc.aio.ServerInterceptor):
-    """Hands only requests on whose texts can be kept."""
+class FieldCheck(grpc.aio.ServerInterceptor):
+    """Hands only requests on whose fields can be kept."""
 
     async def intercept_service(
         self,
@@ -46,7 +46,7 @@ class TextCheck(grpc.aio.ServerInterceptor):
         handle: Any = handler.unary_unary  # neither service has another kind of call
 
         async def checked(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            check_texts(request)
+            check_fields(request)
             return await handle(request, context)
 
         return grpc.unary_unary_rpc_method_handler(
@@ -56,17 +56,19 @@ class TextCheck(grpc.aio.ServerInterceptor):
         )
 
 
-def check_texts(message: Message, path: str = "") -> None:
+def check_fields(message: Message, path: str = "") -> None:
     """Raises InvalidRequest for a text that is too long, or holds the character NUL, which databases refuse.
 
-    A verdict is kept as it is, so that its texts are not looked at.
+    Also for a number that is none of its enumeration. A verdict is kept as it is, so that it is not looked at.
     """
     for field, value in message.ListFields():
         name = f"{path}{field.name}"
         for each in value if field.is_repeated else (value,):
             if isinstance(each, Message) and each.DESCRIPTOR is not scoring_pb2.Verdict.DESCRIPTOR:
-                check_texts(each, f"{name}.")
+                check_fields(each, f"{name}.")
             elif isinstance(each, str):
                 longest = _LONGEST.get(field.name, _LONGEST_OTHER)
                 if len(each) > longest or "\0" in each:
                     raise InvalidRequest(f"{name} is longer than {longest}, or holds NUL", field=name)
+            elif field.enum_type and each not in field.enum_type.values_by_number:
+                raise InvalidRequest(f"{name} has no value {each}", field=name)

@@ -22,7 +22,7 @@ from wildgate_enforcement.platform_notices import platform_senders
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referral_packages import referral_sender
 from wildgate_enforcement.report_service import ReportService
-from wildgate_enforcement.requests import TextCheck
+from wildgate_enforcement.requests import FieldCheck
 from wildgate_enforcement.retention import Retention
 from wildgate_enforcement.roles import CALLS, CASE_SERVICE, REPORT_SERVICE
 from wildgate_enforcement.senders import block_sender, score_sender
@@ -111,7 +111,7 @@ def enforcement_server(
         interceptors=[
             AccessInterceptor(check, CALLS, denied),
             ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE),
-            TextCheck(),
+            FieldCheck(),
         ],
         maximum_concurrent_rpcs=max_in_flight,
         options=[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from enforcement_under_test import Clock, EnforcementUnderTest, decision, enforc
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_proto.v1 import cases_pb2 as pb
+from wildgate_proto.v1 import scoring_pb2
 
 
 async def deliveries(service: EnforcementUnderTest) -> Counter[str]:
@@ -232,3 +234,49 @@ async def test_a_referral_takes_two_and_a_receipt_ends_it(service: EnforcementUn
     approved = await service.as_("sue/senior").ApproveReferral(referral_id=referral.id, comment="strong")
     assert approved.state == pb.Referral.STATE_APPROVED
     assert (await deliveries(service))["referral"] == 1
+
+
+def odd(at: float = 1.0, **changes: Any) -> scoring_pb2.Verdict:
+    changed = verdict()
+    changed.evidence[0].time_s = at
+    for name, value in changes.items():
+        setattr(changed, name, value)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("call", "fields"),
+    [
+        ("OpenCase", {"subject": subject(1), "verdict": odd(action=99), "sample": True}),
+        ("OpenCase", {"subject": subject(1), "verdict": odd(action=1)}),
+        ("OpenCase", {"subject": subject(1), "verdict": odd(content_digest="../x")}),
+        ("OpenCase", {"verdict": verdict()}),
+        ("OpenCase", {"subject": subject(1), "verdict": odd(at=float("nan"))}),
+        ("ListCases", {"states": [77]}),
+        ("ListCases", {"page_token": "yesterday"}),
+        ("ListCases", {"page_size": -1}),
+        ("ListDeliveries", {"state": 77}),
+        ("ListEvents", {"page_size": 1001}),
+        ("Claim", {"lease_s": -1}),
+        ("Decide", {"decision": pb.Decision(kind=1)}),
+        ("Decide", {"cases": [pb.ClaimedCase()] * 201}),
+        ("GetCase", {"case_id": "a\0b"}),
+    ],
+)  # fmt: skip
+async def test_odd_requests_are_refused_as_such(
+    service: EnforcementUnderTest, call: str, fields: dict[str, Any]
+) -> None:
+    everybody = service.as_("eve/gateway,moderator,auditor")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await getattr(everybody, call)(**fields)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_odd_numbers_in_a_verdict_keep_no_case_from_being_opened(service: EnforcementUnderTest) -> None:
+    one = verdict(score=float("nan"), group=99)
+    strange = subject(1, views=2**63 - 1)
+    gateway = service.as_("gw/gateway")
+    opened = [await gateway.OpenCase(subject=each, verdict=one) for each in (strange, subject(2, views=-5))]
+    assert [each.opened for each in opened] == [True, False]
+    await gateway.OpenCase(subject=subject(3, views=2**63 - 1), verdict=one)
+    assert (await service.as_("ann/moderator").Claim()).case.id == opened[0].case_id
