@@ -86,13 +86,13 @@ class CaseService(CaseServiceServicer):
     async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:
         """A page of cases by rank."""
         size = _page_size(request.page_size, usual=50, most=500)
-        statement = select(CaseRow).order_by(CaseRow.rank.desc(), CaseRow.id).limit(size + 1)
+        statement = select(CaseRow).order_by(CaseRow.rank.desc(), CaseRow.id.desc()).limit(size + 1)
         if request.states:
             wanted = {pb.CaseState.Name(state).removeprefix("CASE_STATE_").lower() for state in request.states}
             statement = statement.where(CaseRow.state.in_(sorted(wanted)))
         if request.page_token:
             rank, case_id = _page_start(request.page_token)
-            statement = statement.where(or_(CaseRow.rank < rank, (CaseRow.rank == rank) & (CaseRow.id > case_id)))
+            statement = statement.where(or_(CaseRow.rank < rank, (CaseRow.rank == rank) & (CaseRow.id < case_id)))
         async with self._database.reading() as session:
             rows = (await session.scalars(statement)).all()
         more = len(rows) > size

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from wildgate_enforcement.notices.statement import Source
+from wildgate_enforcement.ranking import SETTLED
 from wildgate_enforcement.states import State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, ReferralRow, ReportRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
@@ -27,7 +28,7 @@ async def follow(transaction: Transaction, case: CaseRow) -> None:
     """Does all that a case's new state asks for, once it is decided; other states ask for nothing."""
     if case.state not in (State.CONFIRMED, State.HARMLESS):
         return
-    case.decided_ms = transaction.now_ms
+    case.decided_ms, case.rank = transaction.now_ms, SETTLED
     # What somebody outside may ask for is kept, whatever comes after.
     referred = select(ReferralRow.id).where(ReferralRow.case_id == case.id, ReferralRow.state.in_(("sent", "received")))
     case.frozen = case.state == State.CONFIRMED or await transaction.session.scalar(referred.limit(1)) is not None

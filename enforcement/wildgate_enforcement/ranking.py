@@ -13,13 +13,16 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from wildgate_enforcement.policy import RankWeights
-from wildgate_enforcement.states import State
+from wildgate_enforcement.states import DECIDED, State
 from wildgate_enforcement.tables import CaseRow, ReportRow, SubjectRow
 from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["Pressing", "pressing", "rank_of", "rerank"]
+__all__ = ["SETTLED", "Pressing", "pressing", "rank_of", "rerank"]
 
 _HOUR_MS = 3_600_000
+
+SETTLED = -1e12
+"""The rank of what is decided: below all that waits, so that the queue is the upper end of one index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ def pressing(verdict: scoring_pb2.Verdict, views: int, disseminating: bool, sinc
 
 async def rerank(session: AsyncSession, case: CaseRow, weights: RankWeights) -> None:
     """Sets a case's rank by what is stored of it, in this session too."""
+    if case.state in DECIDED:
+        case.rank = SETTLED
+        return
     await session.flush()
     of_case = SubjectRow.case_id == case.id
     views = await session.scalar(select(func.sum(SubjectRow.views)).where(of_case))

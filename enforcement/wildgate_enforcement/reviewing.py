@@ -142,7 +142,7 @@ def _most_pressing(transaction: Transaction, caller: Caller, skills: Sequence[st
             CaseRow.snoozed_until_ms <= transaction.now_ms,
             ~mine,
         )
-        .order_by(CaseRow.rank.desc(), CaseRow.id)
+        .order_by(CaseRow.rank.desc(), CaseRow.id.desc())
         .limit(1)
         .with_for_update(skip_locked=True, of=CaseRow)
     )

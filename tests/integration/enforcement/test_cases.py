@@ -68,6 +68,20 @@ async def test_the_most_pressing_comes_first_and_no_case_goes_to_two_of_eight(se
     assert len(claimed) == len(set(claimed)) == 23
 
 
+async def test_pages_hold_every_case_once_by_rank_and_what_is_decided_comes_last(service: EnforcementUnderTest) -> None:
+    ids = [await service.open(views=n) for n in (5, 5, 10**6, 0, 100)]
+    for decided in ids[2:4]:
+        await service.decide("ann/moderator", decided)
+    listed, token = list[pb.Case](), ""
+    while token or not listed:
+        page = await service.as_("ann/moderator").ListCases(page_size=2, page_token=token)
+        listed += page.cases
+        token = page.next_page_token
+    assert sorted(case.id for case in listed) == sorted(ids)
+    assert listed[0].id == ids[4]
+    assert {case.id for case in listed[3:]} == set(ids[2:4])
+
+
 async def test_a_reviewer_gets_only_what_their_skills_cover(service: EnforcementUnderTest) -> None:
     await service.open(language="es")
     plain = await service.open()

@@ -36,7 +36,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.create_index("cases_by_rank", ["rank", "id"], unique=False)
-        batch_op.create_index("cases_queue", ["state", "rank"], unique=False)
 
     op.create_table(
         "chain_end",
