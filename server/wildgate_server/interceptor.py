@@ -175,9 +175,11 @@ async def _incoming(requests: AsyncIterator[Any], room: Arrivals, connection: st
 
 
 async def written(context: Context, answer: Any, timeout_s: float) -> None:
-    """Writes an answer. Raises DeadlineExceeded when its caller does not take it in time."""
+    """Writes an answer. Raises DeadlineExceeded when it is not taken in time, CancelledError when its caller left."""
     try:
         async with asyncio.timeout(timeout_s):
             await context.write(answer)
+    except grpc.aio.InternalError:  # what gRPC calls it that there is nobody any more
+        raise asyncio.CancelledError from None
     except TimeoutError:
         raise DeadlineExceeded(f"the answer was not taken within {timeout_s:g} s") from None

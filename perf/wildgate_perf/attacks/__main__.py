@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
@@ -29,11 +30,14 @@ _ATTACKS = sorted((*streams.ATTACKS, *messages.ATTACKS, *connections.ATTACKS), k
 _CLIENTS = 4
 _WARM_UP_S = 2.0  # also for the attack to begin
 _RECOVERY_S = 10.0
+_USUAL_DESCRIPTORS = 1024  # which servers are started with
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; 1 where something that is asked was missed, with `--strict` alone."""
     options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_USUAL_DESCRIPTORS, most))
     outcomes = []
     for attack in _ATTACKS:
         if options.only and attack.row not in options.only:
