@@ -34,9 +34,9 @@ async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnder
     content = make_clip(BRIGHTENING)
     verdict = await gateway.client.score(Content(content), video_id="a")
 
-    assert verdict.action is Action.REVIEW
+    assert verdict.action is Action.BLOCK
     [label] = verdict.labels
-    assert (label.label, label.action, label.group) == (LABEL, Action.REVIEW, LabelGroup.LIVE_ANIMAL)
+    assert (label.label, label.action, label.group) == (LABEL, Action.BLOCK, LabelGroup.LIVE_ANIMAL)
     assert (label.taxon, label.cites_appendix) == ("Testudo hermanni", "II")
     assert label.frames == verdict.coverage.frames_looked_at == len(verdict.detections)
     assert [(span.start_s, span.end_s) for span in label.spans] == [
@@ -49,7 +49,7 @@ async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnder
     assert (video.format, video.codec, video.width, video.height) == ("mov", "h264", 320, 240)
     assert video.content_bytes == len(content)
     assert 0 < video.clip_bytes < len(content)
-    unused = {Stage.CACHE, Stage.SHARED, Stage.SECOND_LOOK, Stage.BLOCKS}
+    unused = {Stage.CACHE, Stage.SHARED, Stage.SECOND_LOOK, Stage.BLOCKS, Stage.CASE}
     assert {timing.stage for timing in verdict.timings} == set(Stage) - unused
 
 

@@ -75,6 +75,6 @@ async def test_with_high_scrutiny_a_video_is_looked_at_more_closely(patient: Gat
     normal = await patient.client.score(content)
     high = await patient.client.score(content, scrutiny=Scrutiny.HIGH)
     assert (normal.cached, high.cached) == (False, False)
-    assert (normal.coverage.longest_gap_s, normal.coverage.second_look) == (2.0, False)
-    assert high.coverage.longest_gap_s <= 1.0
+    assert (normal.coverage.longest_gap_s, normal.coverage.second_look) == (1.0, False)
+    assert high.coverage.longest_gap_s <= 0.5
     assert high.coverage.frames_looked_at > normal.coverage.frames_looked_at

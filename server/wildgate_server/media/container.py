@@ -197,7 +197,12 @@ def open_by_index(file: ByteSource, limits: VideoLimits) -> Iterator[Reading]:
             return nullcontext([_with_bytes(stream, known, places, contents) for stream, known, places in parts])
 
         tracks = [
-            IndexedTrack(known, number=stream.index, codec=stream.codec_context.codec.canonical_name)
+            IndexedTrack(
+                known,
+                number=stream.index,
+                codec=stream.codec_context.codec.canonical_name,
+                pixels=stream.codec_context.width * stream.codec_context.height,
+            )
             for known, stream in zip(samples, streams, strict=True)
         ]
         yield Reading(tracks, with_packets)

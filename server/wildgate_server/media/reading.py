@@ -71,7 +71,14 @@ def _whole(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_
     is_short = is_matroska(file) and is_cut_short(file)
     with open_video(FileView(file), limits, is_short, lambda: is_iso_media(file) and is_fragmented(file)) as videos:
         tracks = [
-            IndexedTrack(video.samples, video.declared_end_s, video.number, codec=video.codec) for video in videos
+            IndexedTrack(
+                video.samples,
+                video.declared_end_s,
+                video.number,
+                codec=video.codec,
+                pixels=video.width * video.height,
+            )
+            for video in videos
         ]
         yield Reading(tracks, lambda needed: nullcontext(videos))
 

@@ -231,7 +231,7 @@ class IndexedTrack:
 
     `declared_end_s` is when a track that cannot be read to its end says that it ends, in seconds, if it does.
     `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown. `codec` is
-    FFmpeg's name, empty where only keyframes are known.
+    FFmpeg's name, empty where only keyframes are known, and `pixels` those of a stored picture, then 0.
     """
 
     samples: Sequence[Sample]
@@ -239,6 +239,7 @@ class IndexedTrack:
     number: int = 0
     keyframes_only: bool = False
     codec: str = ""
+    pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

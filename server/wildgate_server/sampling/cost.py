@@ -6,14 +6,17 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, chain, pairwise
+from typing import Final
 
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.sampling_config import SamplingConfig
 from wildgate_server.sampling.timeline import Pick
 
-__all__ = ["CostLimit", "plan_windows", "sharing_clips"]
+__all__ = ["LOOK_IN_PIXELS", "CostLimit", "plan_windows", "sharing_clips"]
 
-_WINDOW_IN_FRAMES = 10  # decoded at 720x1280, that take as long as detecting in one window
+LOOK_IN_PIXELS: Final = 1_200_000
+"""Pixels that are decoded in the time that detecting in one frame takes (3.7 and 0.6 ms, with its fingerprint)."""
+_USUAL_PIXELS = 720 * 1280
 _WORTH_SHARING = 128  # more than the usual group of pictures has: two seconds at 60 frames/s
 _MOST_SHARING = 8  # windows that one request takes, by default; what is more is decoded again
 
@@ -83,31 +86,39 @@ def _runs(picks: Sequence[Pick]) -> dict[int, int]:
 
 
 class CostLimit:
-    """What a video may cost, and what picks do."""
+    """What a video with pictures of so many pixels (0: unknown) may cost, and what picks do."""
 
-    def __init__(self, samples: Sequence[Sample], config: SamplingConfig) -> None:
+    def __init__(self, samples: Sequence[Sample], config: SamplingConfig, pixels: int = 0) -> None:
         self._samples = samples
         self._config = config
+        self._pixels = pixels or _USUAL_PIXELS
 
     def affords(self, picks: Sequence[Pick]) -> bool:
         """Whether decoding and sending on all windows of these picks is within bounds."""
-        _, frames, size = self._costs(picks)
+        frames, size = self._costs(picks)
         return frames <= self._config.max_decoded_frames and size <= self._config.max_clip_bytes
 
     def cost(self, picks: Sequence[Pick]) -> int:
-        """What these picks take the processor, in frames decoded; for comparisons."""
-        windows, frames, _ = self._costs(picks)
-        return frames + windows * _WINDOW_IN_FRAMES
+        """What these picks take the processor, in pixels decoded; for comparisons."""
+        frames, _ = self._costs(picks)
+        return self.of_looks(len(picks)) + frames * self._pixels
 
-    def _costs(self, picks: Sequence[Pick]) -> tuple[int, int, int]:
-        """Windows, frames decoded and bytes sent on."""
-        windows = frames = size = 0
+    def of_looks(self, count: float) -> int:
+        """What so many looks cost beside decoding, in pixels decoded: detection, and what it takes to scale them."""
+        return round(count * (LOOK_IN_PIXELS + self._pixels))
+
+    def least(self, looks: float) -> int:
+        """What so many looks cost where each is at a keyframe."""
+        return self.of_looks(looks) + round(looks * self._pixels)
+
+    def _costs(self, picks: Sequence[Pick]) -> tuple[int, int]:
+        """Frames decoded and bytes sent on."""
+        frames = size = 0
         for together in sharing_clips(plan_windows(picks, self._config)):
             runs = _runs([*chain.from_iterable(together)])
-            windows += len(together)
             frames += sum(end - start for start, end in runs.items())
             size += len(together) * sum(self._bytes(start, end) for start, end in runs.items())
-        return windows, frames, size
+        return frames, size
 
     def nearest(self, picks: Sequence[Pick]) -> list[Pick]:
         """The picks that are as near to their keyframes as it takes to afford them; none if that does not do."""

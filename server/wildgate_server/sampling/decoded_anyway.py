@@ -7,10 +7,9 @@ from math import ceil
 
 from wildgate_server.sampling.timeline import ROUNDING_S, Pick, Timeline
 
-__all__ = ["APART_S", "CLOSELY_APART_S", "beside", "inside"]
+__all__ = ["beside", "inside"]
 
-APART_S, CLOSELY_APART_S = 1.0, 0.5
-"""How far apart looks within a run are to be, in seconds, so that a shot of that length is seen; with high scrutiny."""
+_SHORT_S = 1.0  # a step that is less
 _SPARSER = 1.2  # by how much they are farther apart where these are too many
 
 
@@ -29,13 +28,15 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
         if start is None or pick.sample == pick.keyframe:
             continue
         start_s = timeline.times[start]
+        if pick.time_s - start_s < step_s / 2:
+            continue
         follows = before is not None and before.time_s > start_s - step_s / 2
         if before is not None and follows:
             start_s = before.time_s
         parts = ceil((pick.time_s - start_s - ROUNDING_S) / step_s)
         for part in range(follows, parts):
             place = timeline.near(start_s + part * (pick.time_s - start_s) / parts, pick.time_s).start
-            is_usual = (place - start) % 2 == usual and part > 0 and step_s < APART_S
+            is_usual = (place - start) % 2 == usual and part > 0 and step_s < _SHORT_S
             each = timeline.pick(max(place - is_usual, start))
             if each.keyframe == pick.keyframe and each.sample < pick.sample:
                 found.append(each)
@@ -45,13 +46,14 @@ def inside(picks: Sequence[Pick], timeline: Timeline, step_s: float, most: int) 
 
 
 def beside(picks: Sequence[Pick], timeline: Timeline, most: int) -> list[Pick]:
-    """The frames before the last ones of runs, for what flashes, `most` of them.
+    """Frames before looks within runs, for what flashes, `most` of them: before every second look, and the last.
 
-    None is needed where another look in the run is an odd number of frames away.
+    None is needed where another look in the run is an odd number of frames away, nor right after a keyframe, in whose
+    place the frame is looked at.
     """
     places: dict[int, list[int]] = {}
     for pick in picks:
-        if pick.sample != pick.keyframe and (place := timeline.place_of(pick.sample)):
+        if pick.sample > pick.keyframe + 1 and (place := timeline.place_of(pick.sample)):
             places.setdefault(pick.keyframe, []).append(place)
-    ends = [max(run) for run in places.values() if len({place % 2 for place in run}) == 1]
-    return [timeline.pick(end - 1) for end in ends][:most]
+    alike = [run for run in places.values() if len({place % 2 for place in run}) == 1]
+    return [timeline.pick(place - 1) for run in alike for place in run[::-2]][:most]

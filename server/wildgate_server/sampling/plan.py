@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 from wildgate_server.media.sample import Sample
-from wildgate_server.sampling.cost import CostLimit, plan_windows, sharing_clips
-from wildgate_server.sampling.decoded_anyway import APART_S, CLOSELY_APART_S, beside, inside
+from wildgate_server.sampling.cost import LOOK_IN_PIXELS, CostLimit, plan_windows, sharing_clips
+from wildgate_server.sampling.decoded_anyway import beside, inside
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.random_draw import draw, is_drawn
 from wildgate_server.sampling.sampling_config import SamplingConfig
@@ -28,6 +29,7 @@ __all__ = [
     "Pick",
     "SamplingConfig",
     "SamplingPlan",
+    "TrackKind",
     "believed",
     "longest_gap_s",
     "plan_sampling",
@@ -37,13 +39,27 @@ __all__ = [
 
 _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look at
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
-_UNTOLD_GAP_S = 1.0  # where sizes tell nothing
 _RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
-_LITTLE = 1.16  # what may be added for the sake of shorter shots, as a multiple of what a video costs
-_AROUND_S = (0.25, -0.25, 0.5, -0.5)  # of a sighting, the most telling first
+_LITTLE = 1.3  # what may be added for the sake of shorter shots, as a multiple of what a video costs
+# Or as much as so many looks a second cost without decoding. Pictures of 720x1280 with a keyframe every two seconds
+# take two thirds of that, so that smaller ones are looked at every second, with high scrutiny every half.
+_WORTH_PER_S, _CLOSELY_WORTH_PER_S = 2 * LOOK_IN_PIXELS, 4 * LOOK_IN_PIXELS
+_AROUND_S = (0.25, -0.25, 0.5, -0.5, 0.125, -0.125, 0.375, -0.375)  # of a sighting, the most telling first
 _STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
 _MOST_AROUND = 32  # frames, for all sightings together
 _SAME_TIME_S = 1e-4
+
+
+class TrackKind(NamedTuple):
+    """What is known of a track beside its samples: the number that a `Look` knows it by, FFmpeg's name of its codec,
+    and the pixels of its pictures, 0 where these are not known."""
+
+    number: int = 0
+    codec: str = ""
+    pixels: int = 0
+
+
+_ANY_TRACK = TrackKind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +75,9 @@ class SamplingPlan:
 
 
 def plan_sampling(
-    samples: Sequence[Sample], config: SamplingConfig, look: Look = PLAIN_LOOK, track: int = 0, codec: str = ""
+    samples: Sequence[Sample], config: SamplingConfig, look: Look = PLAIN_LOOK, track: TrackKind = _ANY_TRACK
 ) -> SamplingPlan | None:
-    """Which frames of the track with this number, in `codec`, to look at; None when no sample can be shown.
+    """Which frames of a track to look at; None when no sample can be shown.
 
     No two neighbours, and neither end of the video, are farther apart than `config.max_gap_s` unless the video has no
     frame there or a limit does not suffice. Where there are too many to look at, the gap is widened evenly; where
@@ -73,11 +89,11 @@ def plan_sampling(
     timeline = Timeline(samples)
     if not timeline.times:
         return None
-    limit = CostLimit(samples, config)
+    limit = CostLimit(samples, config, track.pixels)
     if look.near:
-        picks = _around([time_s for number, time_s in look.near if number == track], timeline, limit)
+        picks = _around([time_s for number, time_s in look.near if number == track.number], timeline, limit)
     else:
-        picks = _looked_at(samples, timeline, config, look, limit, codec)
+        picks = _looked_at(samples, timeline, config, look, limit, track.codec)
     shown_s = [sample.time_s for sample in samples if sample.displayed]
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
@@ -103,24 +119,30 @@ def _looked_at(
 ) -> list[Pick]:
     """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
     closely = look.scrutiny >= Scrutiny.HIGH
+    apart_s = config.cheap_gap_s
+    worth = round((_CLOSELY_WORTH_PER_S if closely else _WORTH_PER_S) * timeline.duration_s)
+    has_sizes = any(sample.size_bytes for sample in samples if not sample.is_keyframe)
+    sizes = Sizes(samples, timeline, codec) if has_sizes else None
     picks = _evenly(timeline, config, look, limit)
-    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame; its window has places to spare
+    is_told = closely or sizes is None or sizes.tell
+    if config.max_gap_s > apart_s and (not is_told or limit.least(timeline.duration_s / apart_s) <= worth):
+        denser = _evenly(timeline, replace(config, max_gap_s=apart_s), look, limit)
+        if timeline.gaps_s(denser) < timeline.gaps_s(picks) and (not is_told or limit.cost(denser) <= worth):
+            picks = denser
+    if len(picks) == 1:  # a verdict on a short video is not to hang on one frame
         picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     if closely:
         picks = _added(picks, _toward_end(picks, timeline, config.max_gap_s), config, limit)
-    if any(sample.size_bytes for sample in samples if not sample.is_keyframe):
-        sizes = Sizes(samples, timeline, codec)
-        if not sizes.tell and config.max_gap_s > _UNTOLD_GAP_S:
-            denser = _evenly(timeline, replace(config, max_gap_s=_UNTOLD_GAP_S), look, limit)
-            if timeline.gaps_s(denser) < timeline.gaps_s(picks):
-                picks = denser
+    if sizes:
         # Of a picture that flashes, a look in between may show the other: with high scrutiny both are looked at.
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
         if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
-            apart_s = CLOSELY_APART_S if closely else APART_S
-            picks = _if_cheap(picks, partial(inside, picks, timeline, apart_s), config, limit)
-            picks = _if_cheap(picks, partial(beside, picks, timeline), config, limit)
+            to_end = _added(picks, _toward_end(picks, timeline, apart_s), config, limit)
+            if limit.cost(to_end) <= max(_LITTLE * limit.cost(picks), worth):
+                picks = to_end
+            picks = _if_worth(picks, partial(inside, picks, timeline, apart_s), worth, config, limit)
+            picks = _if_worth(picks, partial(beside, picks, timeline), worth, config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
     elif is_drawn(look.seed, config.random_share):
@@ -187,16 +209,15 @@ def _with_new_pictures(
     return kept if len(kept) == len(merged) or limit.affords(kept) else merged
 
 
-def _if_cheap(
-    picks: list[Pick], more: Callable[[int], list[Pick]], config: SamplingConfig, limit: CostLimit
+def _if_worth(
+    picks: list[Pick], more: Callable[[int], list[Pick]], worth: int, config: SamplingConfig, limit: CostLimit
 ) -> list[Pick]:
-    """With all frames of `more`, which takes how many, if that costs little; else with what windows have room for."""
-    spare = -len(picks) % config.frames_per_window
-    for most in (config.max_frames - len(picks), spare):
-        merged = _merged(picks, more(most))
-        if limit.cost(merged) <= _LITTLE * limit.cost(picks) and limit.affords(merged):
-            return merged
-    return picks
+    """With as many frames of `more`, which takes how many, as may be spent on them; these are decoded anyway."""
+    if all(pick.sample == pick.keyframe for pick in picks):
+        return picks
+    cost = limit.cost(picks)
+    affordable = (max(_LITTLE * cost, worth) - cost) // limit.of_looks(1)
+    return _added(picks, more(max(min(config.max_frames - len(picks), int(affordable)), 0)), config, limit)
 
 
 def _toward_end(picks: Sequence[Pick], timeline: Timeline, max_gap_s: float) -> list[Pick]:

@@ -26,7 +26,7 @@ from wildgate_server.media.sampled_video import (
 )
 from wildgate_server.media.video import Clip, IndexedTrack, Reading, Video
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
-from wildgate_server.sampling.plan import Pick, SamplingConfig, believed
+from wildgate_server.sampling.plan import Pick, SamplingConfig, TrackKind, believed
 from wildgate_server.sampling.random_draw import is_drawn
 from wildgate_server.sampling.track_plans import TrackPlan, needed, plan_tracks
 from wildgate_server.source.byte_source import ByteSource
@@ -84,8 +84,8 @@ def _ways_to_read(config: SamplingConfig, look: Look) -> Sequence[Way]:
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
     samples = [believed(track.samples, look, track.number) for track in reading.tracks]
-    numbers, codecs = [track.number for track in reading.tracks], [track.codec for track in reading.tracks]
-    plans = plan_tracks(samples, config, look, numbers, codecs)
+    kinds = [TrackKind(track.number, track.codec, track.pixels) for track in reading.tracks]
+    plans = plan_tracks(samples, config, look, kinds)
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
     for plan, track in zip(plans, reading.tracks, strict=True):

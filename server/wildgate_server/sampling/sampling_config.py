@@ -13,11 +13,12 @@ __all__ = ["SamplingConfig"]
 class SamplingConfig:
     """How densely to look, and how much at most.
 
-    `max_gap_s` is the longest stretch, in seconds, to leave without a looked-at frame; `frames_per_window` is the
-    places F of one clip window. What a video may cost: `max_frames` looked at, and for these `max_decoded_frames`
-    decoded and `max_clip_bytes` sent on, counted over all windows. The figures that begin with `high` hold at
-    Scrutiny.HIGH. Of the videos looked at with Scrutiny.NORMAL, `random_share` get a frame more that nobody can
-    foretell. `read_coding` is whether to find out how the clips are coded, which only a GPU's decoder needs to know.
+    `max_gap_s` is the longest stretch, in seconds, to leave without a looked-at frame, and `cheap_gap_s` where that
+    costs little; `frames_per_window` is the places F of one clip window. What a video may cost: `max_frames` looked at,
+    and for these `max_decoded_frames` decoded and `max_clip_bytes` sent on, counted over all windows. The figures that
+    begin with `high` hold at Scrutiny.HIGH. Of the videos looked at with Scrutiny.NORMAL, `random_share` get a frame
+    more that nobody can foretell. `read_coding` is whether to find out how the clips are coded, which only a GPU's
+    decoder needs to know.
     """
 
     frames_per_window: int
@@ -30,6 +31,8 @@ class SamplingConfig:
     high_max_frames: int = 192
     high_max_decoded_frames: int = 4000
     random_share: float = 0.05
+    cheap_gap_s: float = 1.0
+    high_cheap_gap_s: float = 0.5
 
     def under(self, look: Look) -> SamplingConfig:
         """What holds for this look."""
@@ -38,6 +41,7 @@ class SamplingConfig:
         return replace(
             self,
             max_gap_s=min(self.max_gap_s, self.high_max_gap_s),
+            cheap_gap_s=min(self.cheap_gap_s, self.high_cheap_gap_s),
             max_frames=max(self.max_frames, self.high_max_frames),
             max_decoded_frames=max(self.max_decoded_frames, self.high_max_decoded_frames),
         )

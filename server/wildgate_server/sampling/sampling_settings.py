@@ -25,12 +25,16 @@ class SamplingSettings(ConfigSection):
 
     max_gap_s: float = Field(2.0, gt=0)
     """Longest stretch of a video to leave without a looked-at frame."""
+    cheap_gap_s: float = Field(1.0, gt=0)
+    """The same where it costs little, as in small pictures; `max_gap_s` or more to treat all alike."""
     max_frames: int = Field(64, ge=1)
     """Frames looked at per video, at most."""
     max_decoded_frames: int = Field(2000, ge=1)
     """Frames decoded for these, at most; only videos with sparse keyframes come near."""
     high_max_gap_s: float = Field(1.0, gt=0)
     """Longest stretch to leave without a looked-at frame where a caller asks for high scrutiny."""
+    high_cheap_gap_s: float = Field(0.5, gt=0)
+    """The same where it costs little."""
     high_max_frames: int = Field(192, ge=1)
     """Frames looked at per video, at most, where a caller asks for high scrutiny."""
     high_max_decoded_frames: int = Field(4000, ge=1)
@@ -63,11 +67,13 @@ class SamplingSettings(ConfigSection):
         return SamplingConfig(
             frames_per_window=frames_per_window,
             max_gap_s=self.max_gap_s,
+            cheap_gap_s=self.cheap_gap_s,
             max_frames=self.max_frames,
             max_decoded_frames=self.max_decoded_frames,
             max_clip_bytes=self.max_clip_mb << 20,
             read_coding=read_coding,
             high_max_gap_s=self.high_max_gap_s,
+            high_cheap_gap_s=self.high_cheap_gap_s,
             high_max_frames=self.high_max_frames,
             high_max_decoded_frames=self.high_max_decoded_frames,
             random_share=self.random_share,

@@ -15,7 +15,7 @@ from wildgate_server.errors import VideoTooLarge
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.cost import sharing_clips
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
-from wildgate_server.sampling.plan import Pick, SamplingConfig, plan_sampling, plan_windows
+from wildgate_server.sampling.plan import Pick, SamplingConfig, TrackKind, plan_sampling, plan_windows
 
 __all__ = ["TrackPlan", "needed", "plan_tracks"]
 
@@ -59,20 +59,17 @@ def plan_tracks(
     tracks: Sequence[Sequence[Sample]],
     config: SamplingConfig,
     look: Look = PLAIN_LOOK,
-    numbers: Sequence[int] = (),
-    codecs: Sequence[str] = (),
+    kinds: Sequence[TrackKind] = (),
 ) -> list[TrackPlan | None]:
     """What to look at of each track, given by its samples; None for one of which nothing can be shown, or is asked for.
 
-    `numbers` are those that `look` knows the tracks by: their own order where none are given. `codecs` are
-    FFmpeg's names.
+    Without `kinds`, `look` knows the tracks by their order.
 
     Raises VideoTooLarge when there are more tracks than frames that may be looked at.
     """
     config = config.under(look)
-    numbers = numbers or range(len(tracks))
-    codecs = codecs or [""] * len(tracks)
-    plans = [_plan(*track, config, look) for track in zip(tracks, numbers, codecs, strict=True)]
+    kinds = kinds or [TrackKind(number) for number in range(len(tracks))]
+    plans = [_plan(*track, config, look) for track in zip(tracks, kinds, strict=True)]
     found = {number: plan for number, plan in enumerate(plans) if plan is not None}
     if len(found) < 2:
         return plans
@@ -86,14 +83,14 @@ def plan_tracks(
     for place, number in enumerate(cheapest_first):
         frames, decoded, size = (max(1, part // (len(found) - place)) for part in left)
         share = replace(config, max_frames=frames, max_decoded_frames=decoded, max_clip_bytes=size)
-        plans[number] = plan = _plan(tracks[number], numbers[number], codecs[number], share, look)
+        plans[number] = plan = _plan(tracks[number], kinds[number], share, look)
         cost = plan.cost(tracks[number]) if plan is not None else _Cost(0, 0, 0)
         left = _Cost(*(max(0, whole - part) for whole, part in zip(left, cost, strict=True)))
     return plans
 
 
-def _plan(samples: Sequence[Sample], number: int, codec: str, config: SamplingConfig, look: Look) -> TrackPlan | None:
-    plan = plan_sampling(samples, config, look, number, codec)
+def _plan(samples: Sequence[Sample], kind: TrackKind, config: SamplingConfig, look: Look) -> TrackPlan | None:
+    plan = plan_sampling(samples, config, look, kind)
     if plan is None or not plan.picks:
         return None
     windows = plan_windows(plan.picks, config)

@@ -11,7 +11,15 @@ from timelines import random_timeline, regular
 from wildgate_server.media.sample import Sample
 from wildgate_server.sampling.cost import CostLimit, sharing_clips
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
-from wildgate_server.sampling.plan import Pick, SamplingConfig, believed, longest_gap_s, plan_sampling, plan_windows
+from wildgate_server.sampling.plan import (
+    Pick,
+    SamplingConfig,
+    TrackKind,
+    believed,
+    longest_gap_s,
+    plan_sampling,
+    plan_windows,
+)
 from wildgate_server.sampling.random_draw import is_drawn
 
 CONFIG = SamplingConfig(8)
@@ -30,7 +38,7 @@ def film(large: dict[int, int] | None = None, key: int = 40_000, inter: int = 2_
 def numbers(
     samples: list[Sample], look: Look = PLAIN_LOOK, config: SamplingConfig = CONFIG, track: int = 0
 ) -> list[int]:
-    plan = plan_sampling(samples, config, look, track)
+    plan = plan_sampling(samples, config, look, TrackKind(track))
     assert plan is not None
     return [pick.sample for pick in plan.picks]
 
@@ -43,7 +51,7 @@ def test_a_shot_between_keyframes_is_looked_at_however_large_these_are(key: int)
     looked_at = numbers(film({75: 38_000, 105: 38_000}, key))
     assert {75, 105, *EVEN} <= {*looked_at}
     assert max(looked_at) == EVEN[-1]
-    assert len(looked_at) <= 8, "no window more"
+    assert len(looked_at) <= 9, "and only one frame beside them"
 
 
 def test_a_picture_right_after_a_keyframe_is_looked_at_in_its_place() -> None:
@@ -67,6 +75,28 @@ def test_frames_that_are_a_little_larger_are_none() -> None:
 def test_where_every_frame_is_larger_than_keyframes_there_are_more_looks() -> None:
     samples = film(inter=60_000)
     assert all(after - before <= 30 for before, after in pairwise(numbers(samples)))
+
+
+@pytest.mark.parametrize(
+    ("look", "pixels", "frames_apart"),
+    [(PLAIN_LOOK, 320 * 180, 30), (PLAIN_LOOK, 1280 * 720, 60), (PLAIN_LOOK, 0, 60), (CLOSELY, 320 * 180, 15)],
+)
+def test_small_pictures_are_looked_at_more_often(look: Look, pixels: int, frames_apart: int) -> None:
+    plan = plan_sampling(film(), CONFIG, look, TrackKind(pixels=pixels))
+    assert plan is not None
+    assert gap_of(plan.picks, [0.0, 12.0]) == pytest.approx(frames_apart / 30)
+
+
+@pytest.mark.parametrize("pixels", [640 * 360, 1920 * 1080])
+def test_looks_in_what_is_decoded_anyway_are_bounded_by_what_they_cost(pixels: int) -> None:
+    single = [sample._replace(is_keyframe=at == 0) for at, sample in enumerate(film(inter=500))]
+    limit = CostLimit(single, CONFIG, pixels)
+    plans = [
+        plan_sampling(samples, CONFIG, track=TrackKind(pixels=pixels))
+        for samples in ([sample._replace(size_bytes=0) for sample in single], single)
+    ]
+    even, more = (limit.cost(plan.picks) for plan in plans if plan)
+    assert even < more <= 1.3 * 1.3 * even
 
 
 def test_unknown_sizes_tell_nothing() -> None:
@@ -117,7 +147,7 @@ def test_around_a_sighting_frames_on_both_sides_tell_how_long_it_lasted(at_s: fl
     plan = plan_sampling(film(), CONFIG, Look(near=((0, at_s),)))
     assert plan is not None
     offsets = [round(pick.time_s - at_s, 3) for pick in plan.picks]
-    assert 2 <= len(offsets) <= 8
+    assert 4 <= len(offsets) <= 16
     assert all(0 < abs(offset) <= 0.65 for offset in offsets)
     assert any(0.35 <= abs(offset) <= 0.65 for offset in offsets)
 
@@ -234,7 +264,7 @@ def test_no_more_windows_share_a_clip_than_go_in_one_request() -> None:
 
 
 def sized(samples: list[Sample], codec: str) -> list[int]:
-    plan = plan_sampling(samples, CONFIG, codec=codec)
+    plan = plan_sampling(samples, CONFIG, track=TrackKind(codec=codec))
     assert plan is not None
     return [pick.sample for pick in plan.picks]
 

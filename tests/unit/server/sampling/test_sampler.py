@@ -98,10 +98,10 @@ def test_keyframes_alone_go_without_the_rest() -> None:
 
 
 def test_sparse_keyframes_take_their_packets_along_and_frame_index_picks() -> None:
-    video = sample(make_clip(SPARSE), max_gap_s=2.0)
-    assert times_of(video) == pytest.approx([0.0, 1.9, 3.8, 3.9])
+    video = sample(make_clip(SPARSE), max_gap_s=1.0)
+    assert {0.0, 0.9, 1.9, 2.9, 3.9, 4.9} <= set(times_of(video))
     assert video.windows[0].frame_index[0] == 0
-    assert video.windows[0].frame_index[1] == 19
+    assert all(window.coded_frames > len(window.times_s) for window in video.windows)
 
 
 def test_a_long_video_is_several_windows_and_places_repeat_the_last_frame() -> None:

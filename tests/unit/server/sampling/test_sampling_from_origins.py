@@ -61,7 +61,7 @@ def noise(number: int, width: int, height: int) -> np.ndarray:
 def film(container: str) -> bytes:
     """Some 200 KB, so that it takes several requests."""
     codec = "mpeg4" if container == "avi" else "libx264"
-    spec = ClipSpec(codec, container, width=96, height=96, seconds=6, keyframe_interval=20, paint=noise)
+    spec = ClipSpec(codec, container, width=96, height=96, seconds=6, keyframe_interval=10, paint=noise)
     return make_clip(spec)
 
 
@@ -71,7 +71,9 @@ def without_durations(video: SampledVideo) -> list[list[ClipWindow]]:
 
 def sampled(host: MediaHost) -> SampledVideo:
     costs = {"content_digest": "", "read_bytes": 0, "read_requests": 0, "read_ms": 0.0, "sample_ms": 0.0}
-    return replace(sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), SamplingConfig(8), LIMITS), **costs)
+    return replace(
+        sample_video(RemoteObject(HttpUrl.parsed(host.uri), HERE), SamplingConfig(8, max_gap_s=1.0), LIMITS), **costs
+    )
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["from the first", "later"])
