@@ -40,6 +40,7 @@ from wildgate_client.errors import (
     Unavailable,
     UnexpectedAnswer,
     VerdictNotCached,
+    WrongState,
 )
 
 __all__ = [
@@ -87,5 +88,6 @@ __all__ = [
     "Verdict",
     "VerdictNotCached",
     "VideoInfo",
+    "WrongState",
     "content_digest",
 ]

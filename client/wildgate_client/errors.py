@@ -5,12 +5,15 @@ ScoringError               status                          reason
  │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE
  ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
  ├─ Unauthenticated        UNAUTHENTICATED                 UNAUTHENTICATED
- ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED, ACCESS_DENIED
- ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND
+ ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED, ACCESS_DENIED, SAME_PERSON
+ ├─ NotFound               NOT_FOUND                       FETCH_FAILED, BLOCK_NOT_FOUND, RECORD_NOT_FOUND,
+ │   │                                                     QUEUE_EMPTY
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
- ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED
+ ├─ WrongState             FAILED_PRECONDITION             WRONG_STATE, CASE_HELD, LEASE_LOST
+ ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED, TOO_MANY_REPORTS
  ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
- │                                                         SHUTTING_DOWN, FETCH_FAILED, ACCESS_UNAVAILABLE
+ │                                                         SHUTTING_DOWN, FETCH_FAILED, ACCESS_UNAVAILABLE,
+ │                                                         STORAGE_UNAVAILABLE
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED
  ├─ InternalError          INTERNAL, UNKNOWN, DATA_LOSS    INTERNAL
  ├─ UnexpectedAnswer       any other, or an answer that breaks the API
@@ -41,6 +44,7 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "VerdictNotCached",
+    "WrongState",
 ]
 
 
@@ -115,6 +119,10 @@ class NotFound(ScoringError):
 
 class VerdictNotCached(NotFound):
     """The server's cache has no verdict on content with this digest; send the video itself."""
+
+
+class WrongState(ScoringError):
+    """What the request is about is not, or no longer, in a state that allows it; nothing was changed."""
 
 
 class Overloaded(ScoringError):

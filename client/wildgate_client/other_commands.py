@@ -31,6 +31,14 @@ _KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "`wildgate capacity --help` lists its options.",
             "wildgate-perf",
         ),
+        "enforce": (
+            "Keep reports, cases and decisions; `wildgate enforce --help` lists its options.",
+            "'wildgate[enforcement]'",
+        ),
+        "cases": (
+            "Work on cases that wait for a person; `wildgate cases --help` lists its commands.",
+            "'wildgate[enforcement]'",
+        ),
     },
     BLOCKS_GROUP: {
         "serve": ("Keep the list for a fleet; `wildgate blocks serve --help` lists its options.", "wildgate")

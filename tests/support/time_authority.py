@@ -32,7 +32,10 @@ ess_cert_id_alg = sha256
 
 @contextmanager
 def time_authority(folder: Path) -> Iterator[Authority]:
-    """An authority with keys of its own in `folder`, that answers while the context lasts."""
+    """An authority with keys of its own in `folder`, that answers while the context lasts.
+
+    For other processes, its address is in `folder`/url and its root in `folder`/root.pem.
+    """
     folder.mkdir(exist_ok=True)
     root_key, own_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
     root = _certificate("root", root_key, "root", root_key, is_root=True)
@@ -65,8 +68,10 @@ def time_authority(folder: Path) -> Iterator[Authority]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        ask = asked_over_http(f"http://127.0.0.1:{server.server_port}/")
-        yield Authority(ask, root.public_bytes(Encoding.PEM))
+        url = f"http://127.0.0.1:{server.server_port}/"
+        (folder / "url").write_text(url)
+        (folder / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+        yield Authority(asked_over_http(url), root.public_bytes(Encoding.PEM))
     finally:
         server.shutdown()
         server.server_close()

@@ -405,10 +405,12 @@ class Delivery(_message.Message):
         STATE_WAITING: _ClassVar[Delivery.State]
         STATE_DELIVERED: _ClassVar[Delivery.State]
         STATE_DEAD: _ClassVar[Delivery.State]
+        STATE_SUPERSEDED: _ClassVar[Delivery.State]
     STATE_UNSPECIFIED: Delivery.State
     STATE_WAITING: Delivery.State
     STATE_DELIVERED: Delivery.State
     STATE_DEAD: Delivery.State
+    STATE_SUPERSEDED: Delivery.State
     ID_FIELD_NUMBER: _ClassVar[int]
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]

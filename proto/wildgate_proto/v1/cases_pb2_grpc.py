@@ -141,13 +141,15 @@ class CaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCase(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A case with all that belongs to it; other calls but Claim return it without subjects, skills, reports, decisions and
+        referrals.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCases(self, request, context):
-        """Cases by rank, the most pressing first, page by page, without their reports and decisions.
+        """Cases by rank, the most pressing first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,12 +72,19 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Lets a call pass to its handler if its token's caller has what `table` asks for (full method name -> need).
 
     A call that is not in the table is refused. Refused calls cost no message: it is never read. Each leaves one line in
-    the log, without the token. A stream is looked at when it begins and goes on when its token expires.
+    the log, without the token. A stream is looked at when it begins and goes on when its token expires. `denied` is
+    awaited for each known caller, and the call, that the table refuses.
     """
 
-    def __init__(self, check: TokenCheck, table: Mapping[str, Need]) -> None:
+    def __init__(
+        self,
+        check: TokenCheck,
+        table: Mapping[str, Need],
+        denied: Callable[[Caller, str], Awaitable[None]] | None = None,
+    ) -> None:
         self._check = check
         self._table = table
+        self._denied = denied
 
     async def intercept_service(
         self,
@@ -92,6 +99,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             try:
                 caller = await self._check.caller(_bearer(handler_call_details.invocation_metadata))
                 if need is None or not need.met_by(caller):
+                    if self._denied:
+                        await self._denied(caller, method)
                     raise AccessDenied("the token does not allow this call")
             except (Unauthenticated, AccessDenied, AccessUnavailable) as refusal:
                 return _refusing(method, caller, refusal)

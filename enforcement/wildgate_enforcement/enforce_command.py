@@ -1,0 +1,50 @@
+"""`wildgate enforce`: reads the configuration, runs the service, stops on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from wildgate_enforcement.service import running
+from wildgate_enforcement.settings import EnforcementSettings
+from wildgate_server.errors import SettingsConflict, StartError
+from wildgate_server.log import configure_log
+from wildgate_server.policy import PolicyError
+from wildgate_server.repository.yaml_document import faults
+
+__all__ = ["enforce_command"]
+
+_USAGE = 2
+
+
+def enforce_command(args: list[str]) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status: 0 stopped, 1 could not start, 2 bad configuration."""
+    try:
+        settings = EnforcementSettings(_cli_parse_args=args)
+    except (ValidationError, SettingsError) as error:
+        message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
+        print(f"wildgate enforce: {message}", file=sys.stderr)
+        return _USAGE
+    configure_log(settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except (PolicyError, SettingsConflict) as error:
+        print(f"wildgate enforce: {error}", file=sys.stderr)
+        return _USAGE
+    except StartError as error:
+        print(f"wildgate enforce: cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: EnforcementSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings) as address:
+        print(f"wildgate enforcement is ready on {address}", flush=True)
+        await stop.wait()

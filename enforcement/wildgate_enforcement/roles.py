@@ -1,0 +1,61 @@
+"""Who may do what: one table of calls and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from wildgate_proto.v1 import cases_pb2
+from wildgate_server.access.access_interceptor import OPEN, Need
+
+__all__ = ["CALLS", "CASE_SERVICE", "REPORT_SERVICE", "Role"]
+
+CASE_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name
+REPORT_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name
+
+
+class Role(StrEnum):
+    """What a token's subject is here."""
+
+    GATEWAY = "gateway"  # hands verdicts in
+    REPORTER = "reporter"  # the platform's service: reports and appeals
+    MODERATOR = "moderator"
+    SENIOR = "senior"
+    LIAISON = "liaison"  # speaks with those that cases are referred to
+    AUDITOR = "auditor"  # sees everything and changes nothing
+    ADMINISTRATOR = "administrator"  # keeps the service running and decides nothing
+
+
+_ROLES: Final[Mapping[str, set[Role]]] = {
+    "CaseService/OpenCase": {Role.GATEWAY},
+    "CaseService/GetCase": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/ListCases": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/GetEvidence": {Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+    "CaseService/Claim": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Release": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Reassign": {Role.SENIOR},
+    "CaseService/Snooze": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Decide": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Withdraw": {Role.MODERATOR, Role.SENIOR},
+    "CaseService/Appeal": {Role.REPORTER},
+    "CaseService/Refer": {Role.SENIOR, Role.LIAISON},
+    "CaseService/ApproveReferral": {Role.SENIOR, Role.LIAISON},
+    "CaseService/CancelReferral": {Role.SENIOR, Role.LIAISON},
+    "CaseService/RecordReceipt": {Role.LIAISON},
+    "CaseService/ListEvents": {Role.AUDITOR},
+    "CaseService/ListDeliveries": {Role.AUDITOR, Role.ADMINISTRATOR},
+    "CaseService/Replay": {Role.ADMINISTRATOR},
+    "ReportService/Report": {Role.REPORTER},
+    "ReportService/GetReport": {Role.REPORTER, Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR},
+}
+
+CALLS: Final[Mapping[str, Need]] = MappingProxyType(
+    {
+        **{f"/wildgate.v1.{call}": Need.role(*roles) for call, roles in _ROLES.items()},
+        "/grpc.health.v1.Health/Check": OPEN,
+        "/grpc.health.v1.Health/Watch": OPEN,
+    }
+)
+"""Full names of all calls and what each takes; one that is not here may be made by nobody."""

@@ -1,0 +1,73 @@
+"""Everything that can be set: command line over environment over file over default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wildgate_enforcement.outbox import DeliverySettings
+from wildgate_enforcement.platform_notices import PlatformSettings
+from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.referral_packages import ReferralSettings
+from wildgate_server.access.access_settings import AccessSettings
+from wildgate_server.config_section import HostPort
+from wildgate_server.policy import SHIPPED_POLICY
+
+__all__ = ["EnforcementSettings"]
+
+
+class EnforcementSettings(BaseSettings):
+    """Reports, cases and decisions, and what follows from them."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="WILDGATE_ENFORCEMENT__",
+        env_nested_delimiter="__",
+        cli_prog_name="wildgate enforce",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        use_attribute_docstrings=True,
+    )
+
+    directory: Path
+    """Where the signing key is kept, and the database where it is SQLite."""
+    database: str | None = None
+    """URL of a PostgreSQL database, "postgresql+asyncpg://user@host/name"; without one, SQLite in `directory`."""
+    listen: HostPort = "127.0.0.1:8102"
+    """gRPC address; port 0 takes a free one."""
+    gateway: str | None = None
+    """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
+    blocks: str | None = None
+    """gRPC target of what keeps the list of blocks, a block service or a gateway; without one, entries wait."""
+    platform: PlatformSettings = PlatformSettings()
+    """Where the platform takes notices."""
+    referral: ReferralSettings = ReferralSettings()
+    """To whom cases may be referred."""
+    labels: Path = SHIPPED_POLICY
+    """Policy file of the gateways; its labels are the reasons for which a video can be reported."""
+    policy: EnforcementPolicy = EnforcementPolicy()
+    """How cases are decided here."""
+    delivery: DeliverySettings = DeliverySettings()
+    """How what is told outside is tried."""
+    access: AccessSettings = AccessSettings()
+    """Whose tokens are taken; keys have to be named."""
+    token_file: Path | None = None
+    """File with the bearer token that this service shows to the gateway and to what keeps the list of blocks."""
+    evidence_days: float = Field(30.0, ge=0)
+    """How long pictures of a case are kept that was judged harmless."""
+    sign_every_s: float = Field(10.0, gt=0)
+    """How often the end of the log is signed."""
+    max_bytes: int = Field(32 << 20, gt=0)
+    """Largest request, evidence frames included."""
+    max_in_flight: int = Field(200, gt=0)
+    """Most calls at a time; more are refused."""
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    """Least severe log line that is written."""
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL."""
+        return self.database or f"sqlite+aiosqlite:///{self.directory.absolute() / 'cases.sqlite'}"
