@@ -87,7 +87,7 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
 
     def whole(excluded: Sequence[str]) -> ModelProto:
         model = _whole(detector, body, quantiser.quantised(excluded), "int8")
-        return model if plan.dialect is Dialect.TENSORRT else with_plain_pixels(model)  # TensorRT wants a Cast first
+        return with_plain_pixels(model) if plan.dialect is Dialect.CPU else model  # TensorRT wants a Cast first
 
     excluded = tuple(dict.fromkeys((*quantiser.last, *named)))
     best = search_exclusions(

@@ -87,7 +87,7 @@ def test_int8_sees_nearly_the_same(
 ) -> None:
     others = [file for file in video_files([SAMPLES]) if file.path.suffix == ".mp4" and "tiger" not in file.path.name]
     calibration = np.concatenate([video.frames for video in source.look_at_all(others)])
-    plan = Int8Plan(Dialect.VNNI, Method.MINMAX, SENSITIVE, SearchLimits(max_loss=1, seconds=0))
+    plan = Int8Plan(Dialect.CPU, Method.MINMAX, SENSITIVE, SearchLimits(max_loss=1, seconds=0))
     converted = to_int8(detector, CalibrationSplit(calibration, frames), plan, rule)
     result = converted.cost.differences
     assert result.pairs > 0
