@@ -11,7 +11,7 @@ FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks attacks evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks attacks evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -26,8 +26,11 @@ $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml con
 		--editable ./client --editable . --editable ./perf --editable '.[dev]'
 	@touch $@
 
-demo: setup ## Starts a real server, scores the sample clips, compares with their truth, writes out/demo/
+demo: setup ## Starts real servers, scores the sample clips, confirms a case, blocks its copy, writes out/demo/
 	$(BIN)/python demo/run_demo.py
+
+story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, with kill -9 after every step (2 minutes)
+	$(BIN)/python -m pytest -v -n0 tests/integration/enforcement/test_story.py
 
 serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve --block-list out/blocks

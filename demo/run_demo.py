@@ -1,7 +1,8 @@
 """The demo: a real server scores the sample clips, and each verdict is compared with what the clip really shows.
 
-Then one of them is blocked, and a disguised copy of it sent. Exits 0 only if every verdict agrees with the truth file,
-the copy is recognised and the server stops cleanly, 2 if there is nothing to score.
+Then people confirm the case of one of them, which blocks it, and a disguised copy of it is sent. Exits 0 only if every
+verdict agrees with the truth file, every step of the case was as it should be and both servers stop cleanly, 2 if there
+is nothing to score.
 """
 
 from __future__ import annotations
@@ -12,26 +13,30 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blocked_copy import block_and_send_copy
+import grpc
+from case_story import StepFailed, tell
+from enforcement_desk import EnforcementDesk
 from rich import box
 from rich.table import Table
 from rich.text import Text
 from sample_truth import ClipTruth, disagreements, load_truth
 
-from wildgate_client import ScoringClient, StreamResult
+from wildgate_client import ScoringClient, ScoringError, StreamResult
 from wildgate_client.annotate import Annotator
 from wildgate_client.result_table import COLUMNS, cells, print_table
 from wildgate_client.score_files import ScoreOptions, score_files
 from wildgate_perf.local_server import LocalServer, LocalServerOptions, ServerStartFailed
+from wildgate_perf.server_parts import free_address
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"})
-TO_BE_BLOCKED = "tiger_passing.mp4"
+REVIEWED = "tiger_passing.mp4"
 OPTIONS = ScoreOptions(concurrency=2, max_evidence_frames=4)
 
 
@@ -87,6 +92,18 @@ async def score_clips(target: str, clips: Sequence[Path], annotator: Annotator) 
     return results
 
 
+async def tell_story(desk: EnforcementDesk, target: str, clip: Path) -> bool:
+    """Prints each step of the case of `clip`; returns whether all were as they should be."""
+    try:
+        async with contextlib.aclosing(tell(desk, target, clip, video_id=str(clip))) as steps:
+            async for step in steps:
+                print(f"  {step}", flush=True)
+    except (StepFailed, ScoringError, subprocess.SubprocessError, grpc.RpcError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> int:
     """Runs the demo and returns its exit status."""
     parser = argparse.ArgumentParser(description="Scores the sample clips with a real server.")
@@ -104,38 +121,41 @@ def main() -> int:
         return 2
     for stale in arguments.out.glob("*.jpg"):  # of an earlier run
         stale.unlink()
-    logs, blocks = arguments.out / "logs", arguments.out / "blocks"
-    shutil.rmtree(blocks, ignore_errors=True)
+    logs, blocks, enforcement = (arguments.out / name for name in ("logs", "blocks", "enforcement"))
+    for stale in (blocks, enforcement):
+        shutil.rmtree(stale, ignore_errors=True)
+    desk = EnforcementDesk(enforcement, free_address())
     server = LocalServer(
         LocalServerOptions(
             log_path=logs / "server.log",
             environment={
                 "WILDGATE_BACKEND__LOG_DIR": str(logs.resolve()),
                 "WILDGATE_BLOCKS__DIRECTORY": str(blocks.resolve()),
+                **desk.gateway_environment,
             },
             directory=ROOT,
         )
     )
     print(f"starting the server; its logs: {_shown(logs)}", flush=True)
     try:
-        with server:
+        with server, desk.service(server.target, logs / "enforcement.log") as service:
             print(f"the server is ready on {server.target}; scoring {len(clips)} clips", flush=True)
             annotator = Annotator(arguments.out)
             results = asyncio.run(score_clips(server.target, clips, annotator))
-            copy = asyncio.run(block_and_send_copy(server.target, arguments.samples / TO_BE_BLOCKED))
+            rows = [compare(result, truths) for result in results]
+            print_table(verdict_table(rows), sys.stdout)
+            agreeing = sum(not row.differences for row in rows)
+            print(f"{agreeing} of {len(rows)} verdicts agree with {_shown(arguments.samples / 'truth.json')}")
+            print(f"{len(annotator.paths)} annotated frames in {_shown(arguments.out)}")
+            print(f"from verdict to action, {REVIEWED}:", flush=True)
+            told = asyncio.run(tell_story(desk, server.target, arguments.samples / REVIEWED))
     except ServerStartFailed as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 
-    rows = [compare(result, truths) for result in results]
-    print_table(verdict_table(rows), sys.stdout)
-    agreeing = sum(not row.differences for row in rows)
-    print(f"{agreeing} of {len(rows)} verdicts agree with {_shown(arguments.samples / 'truth.json')}")
-    print(f"a mirrored, smaller copy of {TO_BE_BLOCKED}: {copy}")
-    print(f"{len(annotator.paths)} annotated frames in {_shown(arguments.out)}")
-    print(server.stop_report)
-    stopped_cleanly = server.stop_report is not None and server.stop_report.clean
-    return 0 if rows and agreeing == len(rows) and copy.is_recognised and stopped_cleanly else 1
+    print(f"gateway: {server.stop_report}; enforcement: {service.stop_report}")
+    stopped_cleanly = all(report and report.clean for report in (server.stop_report, service.stop_report))
+    return 0 if rows and agreeing == len(rows) and told and stopped_cleanly else 1
 
 
 def _shown(path: Path) -> str:

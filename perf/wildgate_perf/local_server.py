@@ -1,4 +1,4 @@
-"""Starts `wildgate serve` as a subprocess on a free loopback port, and stops all that it started."""
+"""Starts `wildgate serve` or `wildgate enforce` as a subprocess on loopback, and stops all that it started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wildgate_perf.cpu_time import marked_processes
 
 __all__ = ["LocalServer", "LocalServerOptions", "ServerStartFailed", "StopReport"]
 
-_READY_LINE = re.compile(r"^wildgate is ready on (\S+:\d+)\s*$", re.MULTILINE)
+_READY_LINE = re.compile(r"^wildgate (?:enforcement )?is ready on (\S+:\d+)\s*$", re.MULTILINE)
 # Marks every process that descends from the server, whatever sessions and groups it makes for itself.
 _MARK = "LOCAL_WILDGATE_MARK"
 _LOG_TAIL_LINES = 20
