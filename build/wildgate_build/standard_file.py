@@ -161,7 +161,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
         raise NotStandardError(f"{path}: has {found}; a standard detector has {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
-    if set(taking) != {"Cast"} and not (set(taking) <= {"Reshape", "Shape"} and _is_int8(model)):
+    if set(taking) != {"Cast"} and not (set(taking) <= {"Cast", "Reshape", "Shape"} and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"
         raise NotStandardError(f"{path}: takes {INPUT} into {into_what}; TensorRT takes uint8 into a Cast only")
     return into[1], into[2], out[2]

@@ -12,7 +12,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The reference detector: train it, evaluate it, choose its thresholds, film its clips.",
 )
-for command in (commands.train, commands.evaluate, commands.calibrate, commands.film, commands.samples):
+COMMANDS = (
+    commands.train,
+    commands.evaluate,
+    commands.calibrate,
+    commands.curve,
+    commands.judge,
+    commands.film,
+    commands.samples,
+)
+for command in COMMANDS:
     app.command()(command)
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildgate_detector.filming import LabelledClip
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import PRODUCTS
 from wildgate_detector.offline import Detector, look
 
 CANDIDATES: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
@@ -42,7 +42,7 @@ def clip_score(scores: Sequence[float], frames: int = FRAMES) -> float:
 
 def collect(detector: Detector, clips: Iterable[LabelledClip]) -> dict[str, Evidence]:
     """Look at the clips of `clips` and note the scores; each clip is deleted once it is looked at."""
-    evidence = {label: Evidence() for label in LABELS}
+    evidence = {label: Evidence() for label in PRODUCTS}
     for clip in clips:
         _, scores = look(detector, clip.path, gap_s=0.0)
         clip.path.unlink()

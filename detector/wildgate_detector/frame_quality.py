@@ -5,7 +5,7 @@ The figure is COCO's (101 recall points, pycocotools), by label; mAP50 is the me
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +50,10 @@ def _moved(item: Seen, scale: float, left: int, top: int) -> Seen:
 
 
 class AveragePrecision:
-    """Collects frames and detections; tells the average precisions."""
+    """Collects frames and detections; tells the average precisions of `labels`, in the order of their class."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Sequence[str] = LABELS) -> None:
+        self._labels = labels
         self._frames: list[dict[str, int]] = []
         self._wanted: list[dict[str, object]] = []
         self._found: list[dict[str, object]] = []
@@ -63,26 +64,29 @@ class AveragePrecision:
         self._frames.append({"id": number, "width": side, "height": side})
         for item in frame.seen:
             hidden = int(item.visible < HIDDEN_BELOW)
-            self._wanted.append(_annotation(number, LABELS.index(item.label), item.box, iscrowd=hidden))
+            self._wanted.append(_annotation(number, self._labels.index(item.label), item.box, iscrowd=hidden))
         for row in detections[detections[:, 4] > 0]:
             box = tuple((row[:4].astype(float) * side).tolist())
             self._found.append(_annotation(number, int(row[5]), box, score=float(row[4])))
 
     def by_label(self) -> dict[str, float]:
         """Average precision at IoU 0.5 of every label; NaN for one that was not shown."""
-        categories = [{"id": at, "name": label} for at, label in enumerate(LABELS)]
+        categories = [{"id": at, "name": label} for at, label in enumerate(self._labels)]
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
             truth = _coco(self._frames, categories, self._wanted)
             found = _coco(self._frames, categories, self._found)
             judge = COCOeval(truth, found, "bbox")
             judge.params.iouThrs = np.array([0.5])
-            judge.params.maxDets = [max(16, len(LABELS))]
+            judge.params.maxDets = [max(16, len(self._labels))]
             judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
             judge.evaluate()
             judge.accumulate()
         precision = judge.eval["precision"][0, :, :, 0, 0]  # [recall points, labels], -1 where none is wanted
         known = (precision >= 0).all(axis=0)
-        return {label: float(precision[:, at].mean()) if known[at] else float("nan") for at, label in enumerate(LABELS)}
+        return {
+            label: float(precision[:, at].mean()) if known[at] else float("nan")
+            for at, label in enumerate(self._labels)
+        }
 
 
 def _annotation(frame: int, label: int, box: tuple[float, ...], **more: float) -> dict[str, object]:

@@ -23,10 +23,9 @@ BOX_WEIGHT = 0.75
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss to minimise, that of each picture [b], not divided by anything, and parts for the log."""
+    """The loss to minimise, and parts for the log."""
 
     total: Tensor
-    each: Tensor
     parts: dict[str, float]
 
 
@@ -95,14 +94,13 @@ def detection_loss(logits: Tensor, boxes: Tensor, truth: Truth, centres: Tensor,
     surprise = (logits.sigmoid() - quality).abs() ** 2
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     count = max(1.0, float(positive.sum()))
-    scores = (surprise * entropy * (~left_out)[..., None]).sum((1, 2))
-    misfit = torch.zeros_like(positive, dtype=giou.dtype).masked_scatter(positive, 1 - giou).sum(1)
+    scores = (surprise * entropy * (~left_out)[..., None]).sum()
+    misfit = (1 - giou).sum()
     return Losses(
-        total=(scores.sum() + BOX_WEIGHT * misfit.sum()) / count,
-        each=(scores + BOX_WEIGHT * misfit).detach(),
+        total=(scores + BOX_WEIGHT * misfit) / count,
         parts={
-            "score": float(scores.detach().sum()) / count,
-            "box": float(misfit.detach().sum()) / count,
+            "score": float(scores.detach()) / count,
+            "box": float(misfit.detach()) / count,
             "iou": float(iou.detach().mean()) if count > 1 else 0.0,
         },
     )

@@ -1,17 +1,17 @@
 """Training examples: composed pictures, letterboxed, and the same ones retouched for another look."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wildgate_detector.labels import LABELS, NOTHING, UNSURE
+from wildgate_detector.labels import NOTHING, PRODUCTS, UNSURE
 from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import NegativeMix, any_caption, compose, letterboxed, write_caption
 from wildgate_detector.surfaces import Picture
 
-MOST_OBJECTS = 5
+MOST_OBJECTS = 16
 HIDDEN_BELOW = 0.5
 """An object of which less is in sight is not asked for: half a tusk behind a vase may be a branch."""
 NEGATIVES = NegativeMix(lookalikes=0.6)
@@ -23,31 +23,15 @@ Item = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 """A picture [side, side, 3], boxes [MOST_OBJECTS, 4] in pixels and labels [MOST_OBJECTS]."""
 
 
-@dataclass(frozen=True)
-class Phase:
-    """A part of the run: until `until` (share of its time) at frames of `side` pixels.
-
-    A share of `crowded` pictures packs several large objects into mostly square frames. Of each batch `fresh` pictures
-    are new, the others are seen again; `kept` pictures are kept for that. With `early_rests` the layers of the
-    finest strides learn no more: they take two thirds of a forward pass, and have settled first.
-    """
-
-    until: float
-    side: int
-    batch: int
-    fresh: int
-    kept: int
-    crowded: float = 0.0
-    early_rests: bool = False
-
-
-def training_item(rng: np.random.Generator, props: PropRoom, side: int, *, crowded: bool = False) -> Item:
-    """Compose one example."""
+def training_item(
+    rng: np.random.Generator, props: PropRoom, side: int, *, crowded: bool = False, photographs: Sequence[Picture] = ()
+) -> Item:
+    """Compose one example, some before `photographs`."""
     aspects = CROWDED_ASPECTS if crowded else ASPECTS
     wide, tall = aspects[rng.integers(0, len(aspects))]
     longest = max(wide, tall)
     height, width = round(side * tall / longest), round(side * wide / longest)
-    scene = compose(rng, props, height, width, crowded=crowded, negatives=NEGATIVES)
+    scene = compose(rng, props, height, width, crowded=crowded, negatives=NEGATIVES, photographs=photographs)
     frame, seen = scene.draw(0.0, rng)
     bars = (0, 0)
     if rng.random() < 0.1:
@@ -60,9 +44,10 @@ def training_item(rng: np.random.Generator, props: PropRoom, side: int, *, crowd
     boxes = np.zeros((MOST_OBJECTS, 4), np.float32)
     labels = np.full(MOST_OBJECTS, NOTHING, np.int64)
     shift = np.array((bars[1], bars[0], bars[1], bars[0]))
-    for index, item in enumerate(seen[:MOST_OBJECTS]):
+    products = [item for item in seen if item.label in PRODUCTS]
+    for index, item in enumerate(products[:MOST_OBJECTS]):
         boxes[index] = (np.array(item.box) + shift) * scale + np.array((left, top, left, top))
-        labels[index] = LABELS.index(item.label) if item.visible >= HIDDEN_BELOW else UNSURE
+        labels[index] = PRODUCTS.index(item.label) if item.visible >= HIDDEN_BELOW else UNSURE
     return square, boxes, labels
 
 

@@ -15,6 +15,8 @@ from wildgate_detector.scenes import letterboxed
 from wildgate_detector.surfaces import Picture
 from wildgate_server.policy import Judgement, Policy, Sighting, View
 
+AT_ONCE: Final = 8
+"""Frames that a graph gets at once which takes any number."""
 NEAR_S: Final = 0.5
 NEAR_GAP_S: Final = 0.25
 """A second look: frames up to so far from a sighting, and so far apart."""
@@ -46,24 +48,28 @@ class Detector:
 
     def __init__(self, model: Path, threads: int = 1) -> None:
         self.session = open_session(model, threads)
-        _, self.window, self.side = self.session.get_inputs()[0].shape[:3]
+        _, frames, self.side = self.session.get_inputs()[0].shape[:3]
+        self.window = frames if isinstance(frames, int) else None
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Detect in letterboxed frames [n, side, side, 3]; returns [n, K, 6]."""
-        windows = in_windows(frames, self.window)
+        if self.window:
+            windows = list(in_windows(frames, self.window))
+        else:
+            windows = [frames[first : first + AT_ONCE] for first in range(0, len(frames), AT_ONCE)]
         rows = [self.session.run(None, {"FRAMES": window[None]})[0][0] for window in windows]
         detections: NDArray[np.float32] = np.concatenate(rows)[: len(frames)].astype(np.float32)
         return detections
 
 
-def best_scores(detections: NDArray[np.float32]) -> list[dict[str, float]]:
+def best_scores(detections: NDArray[np.float32], labels: Sequence[str] = LABELS) -> list[dict[str, float]]:
     """The best score of each label in each frame, from detections [n, K, 6]."""
     result: list[dict[str, float]] = []
     for frame in detections:
         best: dict[str, float] = {}
         for row in frame:
             if row[4] > 0:
-                label = LABELS[int(row[5])]
+                label = labels[int(row[5])]
                 best[label] = max(best.get(label, 0.0), float(row[4]))
         result.append(best)
     return result

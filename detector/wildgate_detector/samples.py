@@ -10,12 +10,12 @@ import numpy as np
 
 from wildgate_detector.clips import PAN_ROOM, Clip, ClipFormat
 from wildgate_detector.encoding import Encoding, write_video
-from wildgate_detector.labels import LABELS, PRODUCTS
+from wildgate_detector.labels import PRODUCTS, STAGED
 from wildgate_detector.layers import Layer, Motion
 from wildgate_detector.props import PropRoom
 from wildgate_detector.scenes import Camera, Scene
 from wildgate_detector.seeds import Purpose, stream
-from wildgate_detector.surfaces import Picture, Surface, foliage, horizon, planks, room, tiles
+from wildgate_detector.surfaces import Picture, Surface, gradient, horizon, photograph, planks, room, tiles
 
 MOST_BYTES: Final = 400_000
 
@@ -92,13 +92,13 @@ SAMPLES: Final[tuple[Sample, ...]] = (
         backdrop=room,
     ),
     Sample(
-        "parrots.webm",
+        "parrot.webm",
         "VP9 in WebM.",
         ClipFormat(480, 360, 15, 6.0),
-        (Actor("live_parrot", 0.32, 0.5, 0.65, 5), Actor("live_parrot", 0.72, 0.55, 0.6, -5, -0.01)),
+        (Actor("live_parrot", 0.5, 0.5, 1.0, 5),),
         Encoding(codec="libvpx-vp9", quality=34, keyframe_every=30),
-        seed=15,
-        backdrop=foliage,
+        seed=21,
+        backdrop=gradient,
     ),
     Sample(
         "fruit_and_horns.mp4",
@@ -141,8 +141,26 @@ SAMPLES: Final[tuple[Sample, ...]] = (
             Actor("elephant_tusk", 0.5, 0.5, 0.5, 20, 0.004, start_s=8.0),
         ),
         Encoding(quality=27, keyframe_every=30),
-        seed=3214,
+        seed=3216,
         backdrop=horizon,
+    ),
+    Sample(
+        "cat_photograph.mp4",
+        "A real photograph, harmless: a pet cat is no wild cat.",
+        ClipFormat(480, 320, 24, 6.0),
+        (),
+        Encoding(quality=26, keyframe_every=48),
+        seed=1,
+        backdrop=photograph("chelsea.png"),
+    ),
+    Sample(
+        "coffee_photograph.mp4",
+        "A real photograph, harmless: a white cup and wood, like ivory on a table.",
+        ClipFormat(480, 320, 24, 6.0),
+        (),
+        Encoding(quality=26, keyframe_every=48),
+        seed=2,
+        backdrop=photograph("coffee.png"),
     ),
 )
 
@@ -159,7 +177,7 @@ def draw_sample(sample: Sample, props: PropRoom) -> tuple[Clip, np.random.Genera
 
 
 def _layer(actor: Actor, props: PropRoom, rng: np.random.Generator) -> Layer:
-    label = actor.name if actor.name in LABELS else None
+    label = actor.name if actor.name in STAGED else None
     if label is not None:
         cutout = props.labelled(label, rng)
     elif actor.name == "animal":

@@ -1,5 +1,6 @@
 """Scenes: a background, layers, captions and a camera's faults; drawn at any moment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,10 +11,12 @@ from wildgate_detector.labels import LIVE_STAMPS
 from wildgate_detector.layers import Layer, Motion, Seen, paint_layers
 from wildgate_detector.props import PropRoom
 from wildgate_detector.stamps import Cutout
-from wildgate_detector.surfaces import Picture, background
+from wildgate_detector.surfaces import Picture, background, cut_to_fit
 
 EVEN_PAIR_SPREAD = (2 * (256**2 - 1) / 12) ** 0.5
 """The standard deviation of the sum of two bytes."""
+BEFORE_PHOTOGRAPHS = 0.35
+"""The share of scenes before a photograph, where there are some."""
 LETTERBOX = 114
 """The grey of the bars around a frame, as the standard detector graph expects it."""
 
@@ -188,6 +191,7 @@ def compose(
     *,
     crowded: bool = False,
     negatives: NegativeMix = ORDINARY,
+    photographs: Sequence[Picture] = (),
 ) -> Scene:
     """A scene for a frame of `height` by `width`: none to three labelled objects among others.
 
@@ -209,7 +213,10 @@ def compose(
     if rng.random() < 0.75:
         layers = spread(rng, layers, height, width)
     order = rng.permutation(len(layers))
-    backdrop = background(rng, height, width, props.stamps.distractors)
+    if photographs and rng.random() < BEFORE_PHOTOGRAPHS:
+        backdrop = cut_to_fit(rng, photographs[rng.integers(0, len(photographs))], height, width)
+    else:
+        backdrop = background(rng, height, width, props.stamps.distractors)
     return Scene(backdrop, [layers[i] for i in order], any_camera(rng), any_caption(rng), height, width)
 
 

@@ -31,8 +31,11 @@ DISTRACTOR_FOLDERS: Final[tuple[str, ...]] = (
     "seasonal",
 )
 
-TOO_LIKE_A_LABEL: Final[frozenset[str]] = frozenset({"teddy_bear", "edward_bear", "lion"})
-"""Drawings and toys of a labelled animal: neither an example of it nor fairly called a mistake."""
+TOO_LIKE_A_LABEL: Final[frozenset[str]] = frozenset(
+    {"teddy_bear", "edward_bear", "lion", "rhino_black", "seahorse", "quetzal"}
+)
+"""Drawings and toys of a labelled animal, and listed animals without a label: neither an example of one nor fairly
+called a mistake."""
 
 
 class StampsMissingError(RuntimeError):

@@ -1,6 +1,8 @@
 """Backgrounds: walls, floors, tables, foliage, horizons and blur, painted anew for every scene."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -122,6 +124,39 @@ def close_up(rng: np.random.Generator, height: int, width: int, sources: Sequenc
     top, left = rng.integers(0, h - side + 1), rng.integers(0, w - side + 1)
     piece = cv2.resize(source[top : top + side, left : left + side, :3], (width, height))
     return cv2.GaussianBlur(piece, (0, 0), rng.uniform(0.004, 0.03) * width).astype(np.uint8)
+
+
+def cut_to_fit(rng: np.random.Generator, picture: Picture, height: int, width: int) -> Picture:
+    """A piece by chance of a photograph, as large as can be or a little smaller, maybe mirrored."""
+    h, w = picture.shape[:2]
+    share = rng.uniform(0.6, 1.0) * min(h / height, w / width)
+    rows, columns = max(1, int(height * share)), max(1, int(width * share))
+    top, left = rng.integers(0, h - rows + 1), rng.integers(0, w - columns + 1)
+    piece = picture[top : top + rows, left : left + columns]
+    if rng.random() < 0.5:
+        piece = np.ascontiguousarray(piece[:, ::-1])
+    way = cv2.INTER_AREA if share > 1 else cv2.INTER_LINEAR
+    return cv2.resize(piece, (width, height), interpolation=way).astype(np.uint8)
+
+
+def photograph(name: str) -> Surface:
+    """A surface that is a whole photograph of scikit-image's sample pictures, cut to fit; `name` is its file's.
+
+    Raises ModuleNotFoundError, once it is painted, when scikit-image is not installed.
+    """
+
+    def cut(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+        found = find_spec("skimage")
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError("scikit-image is not installed; install it with: pip install scikit-image")
+        picture = cv2.imread(str(Path(found.origin).parent / "data" / name), cv2.IMREAD_COLOR)
+        scale = max(height / picture.shape[0], width / picture.shape[1])
+        size = max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale))
+        large = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+        top, left = (large.shape[0] - height) // 2, (large.shape[1] - width) // 2
+        return large[top : top + height, left : left + width].astype(np.float32)
+
+    return cut
 
 
 SURFACES: tuple[Surface, ...] = (

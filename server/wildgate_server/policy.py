@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from wildgate_server.accumulation import accumulate, probability
 from wildgate_server.persistence import ShownFrame, lasts, seconds_seen, undisputed
 from wildgate_server.repository.yaml_document import read_document
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 SHIPPED_POLICY = Path(__file__).with_name("policy.yaml")
+_NEARLY = 0.5  # of the probability that is asked for: worth a second look
 UNLOOKED = "unlooked"
 """What a verdict's labels call stretches that were not looked at."""
 
@@ -62,10 +64,16 @@ class _Section(BaseModel):
 
 
 class Threshold(_Section):
-    """A score (0 to 1) that a label must reach, and for how many seconds in all it must be shown at that score."""
+    """When a label calls for an action.
+
+    Either a score (0 to 1) that it must reach, and for how many `seconds` in all it must be shown at that score; or the
+    `probability` that what all looked-at frames say together must reach, where frames above the score speak for the
+    label and those below against it.
+    """
 
     score: Annotated[float, Field(gt=0, le=1)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +81,22 @@ class Threshold(_Section):
         if isinstance(fields, Mapping) and "frames" in fields:
             raise ValueError("frames are no longer counted: give seconds, how long the label must be shown")
         return fields
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Threshold:
+        if (self.seconds is None) == (self.probability is None):
+            raise ValueError("give either seconds or probability")
+        return self
+
+
+class Accumulation(_Section):
+    """How evidence becomes a probability: the logistic curve that `calibrate` fitted, and how far apart (seconds)
+    two frames count in full.
+    """
+
+    bias: Annotated[float, Field(allow_inf_nan=False)]
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    apart_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
 
 
 class Unlooked(_Section):
@@ -126,6 +150,12 @@ class LabelRule(_Section):
     cites_appendix: Annotated[str, Field(pattern=r"^(I|II|III)(/(I|II|III))*$|^$")]
     review: Threshold
     block: Threshold | None = None
+
+    @model_validator(mode="after")
+    def _block_counts_seconds(self) -> LabelRule:
+        if self.block and (self.block.seconds is None or self.review.seconds is None):
+            raise ValueError("a label that can block counts seconds, in review and block")
+        return self
 
     @model_validator(mode="after")
     def _block_is_stricter(self) -> LabelRule:
@@ -222,6 +252,7 @@ class Policy(_Section):
     """The whole policy file."""
 
     version: Annotated[str, Field(min_length=1)]
+    accumulation: Accumulation | None = None
     unlooked: Unlooked | None = None
     blocks: BlockRules = BlockRules()
     labels: Annotated[dict[str, LabelRule], Field(min_length=1)]
@@ -232,6 +263,13 @@ class Policy(_Section):
         if UNLOOKED in labels:
             raise ValueError(f"{UNLOOKED} cannot be a label: in verdicts it is a stretch that was not looked at")
         return labels
+
+    @model_validator(mode="after")
+    def _probabilities_have_a_curve(self) -> Policy:
+        asking = [label for label, rule in self.labels.items() if rule.review.probability is not None]
+        if asking and self.accumulation is None:
+            raise ValueError(f"accumulation is missing: labels.{asking[0]}.review asks for a probability")
+        return self
 
     def missing(self, labels: Iterable[str]) -> list[str]:
         """Those labels that the policy has no rule for."""
@@ -251,14 +289,17 @@ class Policy(_Section):
 
     def _judge_label(self, label: str, scores: dict[float, float], view: View) -> Judgement:
         rule = self.labels[label]
+        if rule.review.probability is not None and self.accumulation is not None:
+            return _judge_together(label, rule, self.accumulation, scores, view)
         action = certain = Action.ALLOW
         doubts: dict[float, Doubt] = {}
         for called, threshold in rule.thresholds:
             seen = _seen(scores, threshold.score, view)
-            if lasts(view.frames, seen, threshold.seconds):
+            seconds = threshold.seconds or 0.0
+            if lasts(view.frames, seen, seconds):
                 action, certain = max(action, called), max(certain, called)
             elif certain < called and any(seen):
-                if undisputed(view.frames, seen, threshold.seconds):
+                if undisputed(view.frames, seen, seconds):
                     action = max(action, called)
                 for time_s, score in scores.items():
                     if score >= threshold.score:
@@ -287,6 +328,35 @@ class Policy(_Section):
         return Judgement(
             action, (LabelJudgement(UNLOOKED, None, action, 0.0, 0, seconds, stretches, view.track),), action
         )
+
+
+def _judge_together(
+    label: str, rule: LabelRule, curve: Accumulation, scores: Mapping[float, float], view: View
+) -> Judgement:
+    """REVIEW where all looked-at frames together make the label probable; a doubt where they nearly do."""
+    each = [scores.get(frame.time_s, 0.0) for frame in view.frames]
+    together = accumulate(view.frames, each, rule.review.score, curve.apart_s)
+    wanted = rule.review.probability or 1.0
+    if together is None:
+        return Judgement(Action.ALLOW, ())
+    likely = probability(together.evidence, curve.bias, curve.weight)
+    if likely < wanted:
+        best = max(scores, key=lambda time_s: (scores[time_s], -time_s))
+        doubtful = likely >= wanted * _NEARLY
+        doubts = (Doubt(Action.REVIEW, scores[best], view.track, best),) if doubtful else ()
+        return Judgement(Action.ALLOW, (), doubts=doubts)
+    seen = [together.first <= at <= together.last and score >= rule.review.score for at, score in enumerate(each)]
+    judged = LabelJudgement(
+        label=label,
+        rule=rule,
+        action=Action.REVIEW,
+        score=likely,
+        frames=sum(seen),
+        seconds=seconds_seen(view.frames, seen),
+        spans_s=_stretches(seen, view.frames),
+        track=view.track,
+    )
+    return Judgement(Action.REVIEW, (judged,), Action.REVIEW)
 
 
 def _gravest_first(judged: LabelJudgement) -> tuple[int, float, str, int]:

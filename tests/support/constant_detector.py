@@ -7,15 +7,15 @@ from onnx import parser
 
 from wildgate_detector.labels import LABELS
 
-ELEPHANT = LABELS.index("live_elephant")
+TUSK = LABELS.index("elephant_tusk")
 
 
 def write_constant_detector(path: Path, score: float, side: int) -> Path:
-    """Write to `path` a graph that sees a live elephant of `score` all over every frame of `side` pixels."""
+    """Write to `path` a graph that sees a tusk of `score` all over every frame of `side` pixels."""
     model = parser.parse_model(
         f"""<ir_version: 8, opset_import: ["" : 17]>
         constant (uint8[b,8,{side},{side},3] FRAMES) => (float[b,8,1,6] DETECTIONS)
-        <float[1,8,1,6] rows = {{{", ".join([f"0, 0, 1, 1, {score}, {ELEPHANT}"] * 8)}}}>
+        <float[1,8,1,6] rows = {{{", ".join([f"0, 0, 1, 1, {score}, {TUSK}"] * 8)}}}>
         {{
             grey = Cast <to = 1> (FRAMES)
             axes = Constant <value = int64[3] {{2, 3, 4}}> ()

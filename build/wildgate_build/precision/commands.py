@@ -32,7 +32,10 @@ Videos = Annotated[
 ]
 Output = Annotated[Path, typer.Option(help="The file to write.")]
 Frames = Annotated[int, typer.Option(help="Frames to calibrate on, and as many to compare on, at most.", min=16)]
-Exclude = Annotated[list[str] | None, typer.Option(help="A node to leave in fp32; give it as often as you like.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="A node to leave in fp32, or a pattern such as '*/head/*'; as often as you like."),
+]
 MaxLoss = Annotated[
     float,
     typer.Option(help="Write no detector past this loss: 1 - F1, with fp32's detections as the truth.", min=0, max=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -78,7 +79,7 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
     """
     body = _body(detector)
     quantiser = Quantiser(body.extract(), plan.dialect, plan.method)
-    _require_nodes(plan.excluded, quantiser.body)
+    named = _named(plan.excluded, quantiser.body)
     baseline = Baseline(detector, split.held_out, rule)
     feeds = _feeds(body, split.calibration, detector.frames)
     quantiser.calibrate(feeds)
@@ -88,7 +89,7 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
         model = _whole(detector, body, quantiser.quantised(excluded), "int8")
         return with_plain_pixels(model) if plan.dialect is Dialect.CPU else model  # TensorRT wants a Cast first
 
-    excluded = tuple(dict.fromkeys((*quantiser.last, *plan.excluded)))
+    excluded = tuple(dict.fromkeys((*quantiser.last, *named)))
     best = search_exclusions(
         Attempt(excluded, baseline.differences(whole(excluded)).loss),
         quantiser.operators,
@@ -111,9 +112,9 @@ def to_half(
     """
     body = _body(detector)
     part = body.extract()
-    _require_nodes(excluded, part)
-    model = _whole(detector, body, halved(part, excluded), "fp16")
-    return Converted(model, excluded, Baseline(detector, held_out, rule).cost(model))
+    named = _named(excluded, part)
+    model = _whole(detector, body, halved(part, named), "fp16")
+    return Converted(model, named, Baseline(detector, held_out, rule).cost(model))
 
 
 def _error(wanted: Sequence[Feed], got: Sequence[Feed]) -> float:
@@ -131,12 +132,14 @@ def _body(detector: StandardFile) -> NetworkBody:
     return NetworkBody.of(onnx.load(str(detector.path)))
 
 
-def _require_nodes(names: Iterable[str], body: ModelProto) -> None:
+def _named(patterns: Iterable[str], body: ModelProto) -> tuple[str, ...]:
+    """The nodes of the body that the patterns name, as `fnmatch` has them; each must name one."""
     known = [node.name for node in body.graph.node]
-    for name in names:
-        if name not in known:
-            near = ", ".join(get_close_matches(name, known, cutoff=0.4)) or "nothing like it is there"
-            raise PrecisionError(f"{name!r} is not a node of the network's body; near it: {near}")
+    for pattern in patterns:
+        if not fnmatch.filter(known, pattern):
+            near = ", ".join(get_close_matches(pattern, known, cutoff=0.4)) or "nothing like it is there"
+            raise PrecisionError(f"{pattern!r} is not a node of the network's body; near it: {near}")
+    return tuple(name for name in known if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _feeds(body: NetworkBody, frames: npt.NDArray[np.uint8], per_window: int) -> list[Feed]:

@@ -30,20 +30,20 @@ def clip(tmp_path: Path) -> Path:
 def test_a_frame_is_looked_at_every_two_seconds(tmp_path: Path, clip: Path) -> None:
     times_s, scores = look(constant_detector(tmp_path / "a.onnx", 0.9), clip)
     assert times_s == pytest.approx([0, 2, 4], abs=0.01)
-    assert scores == [{"live_elephant": pytest.approx(0.9)}] * 3
+    assert scores == [{"elephant_tusk": pytest.approx(0.9)}] * 3
 
 
-@pytest.mark.parametrize(("score", "found"), [(0.99, {"live_elephant"}), (0.06, set())])
+@pytest.mark.parametrize(("score", "found"), [(0.99, {"elephant_tusk"}), (0.06, set())])
 def test_the_policy_decides_what_was_found(tmp_path: Path, clip: Path, score: float, found: set[str]) -> None:
     assert OfflineScorer(constant_detector(tmp_path / "a.onnx", score), load_policy())(clip) == found
 
 
 def test_both_see_the_same_frames_and_clips(tmp_path: Path, clip: Path) -> None:
     sees, blind = constant_detector(tmp_path / "a.onnx", 0.99), constant_detector(tmp_path / "b.onnx", 0.06)
-    whole = Seen("live_elephant", (0.0, 0.0, float(SIDE), float(SIDE)), 1.0)
-    other = Seen("live_lion", (0.0, 0.0, 8.0, 8.0), 1.0)
+    whole = Seen("elephant_tusk", (0.0, 0.0, float(SIDE), float(SIDE)), 1.0)
+    other = Seen("rhino_horn", (0.0, 0.0, 8.0, 8.0), 1.0)
     frames = [KnownFrame(np.zeros((SIDE, SIDE, 3), np.uint8), (whole, other))]
-    clips = [LabelledClip(clip, ("live_elephant",)), LabelledClip(clip, (), Kind.HARMLESS)]
+    clips = [LabelledClip(clip, ("elephant_tusk",)), LabelledClip(clip, (), Kind.HARMLESS)]
     first, second = qualities([sees, blind], load_policy(), iter(frames), iter(clips))
     assert first.map50 == second.map50 == pytest.approx(0.5)
     assert (first.tally.recall, second.tally.recall) == (1.0, 0.0)

@@ -38,16 +38,16 @@ def test_the_graph_to_compare_with_must_exist_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_what_sees_elephants_everywhere_finds_them_and_raises_false_alarms(stamps: Stamps, tmp_path: Path) -> None:
+def test_what_sees_tusks_everywhere_finds_them_and_raises_false_alarms(stamps: Stamps, tmp_path: Path) -> None:
     model = write_constant_detector(tmp_path / "a.onnx", 0.99, 64)
     code, told = run(*LITTLE, *SEED, "--model", str(model), "--keep", str(tmp_path / "clips"))
     assert code == 1
-    assert "video-level recall 1.000 at least 0.97 met (1 of 1 labels)" in told
+    assert "video-level recall 1.000 at least 0.90 met (1 of 1 labels)" in told
     assert "false alarms, harmless clips 1.000 at most 0.01 MISSED (1 of 1 clips)" in told
-    assert "harmless_0001.mp4: shows nothing, found live_elephant" in told
+    assert "harmless_0001.mp4: shows nothing, found elephant_tusk" in told
     assert "mAP50" in told
     for disturbance in ("low bit rate", "mirrored", "20 % crop", "overlay text", "brightness", "letterbox bars"):
-        assert f"recall, {disturbance} 1.000 at least 0.90 met" in told
+        assert f"recall, {disturbance} 1.000 at least 0.85 met" in told
     assert len(list((tmp_path / "clips").iterdir())) == 2 + 6
 
 
