@@ -126,7 +126,7 @@ def colours(number: int, width: int, height: int) -> np.ndarray:
 
 
 def write_video(path: Path, first: int = 0, seconds: int = 40, paint=colours) -> Path:
-    """A video that is looked at every 2 s."""
+    """A video that is looked at every second, for as long as a minute."""
     spec = ClipSpec(width=96, height=96, fps=1, seconds=seconds, keyframe_interval=1, first_frame=first, paint=paint)
     make_clip(spec, path)
     return path

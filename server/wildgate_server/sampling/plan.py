@@ -124,6 +124,9 @@ def _looked_at(
     has_sizes = any(sample.size_bytes for sample in samples if not sample.is_keyframe)
     sizes = Sizes(samples, timeline, codec) if has_sizes else None
     picks = _evenly(timeline, config, look, limit)
+    allowed, draws = config, not closely and is_drawn(look.seed, config.random_share)
+    if draws:  # what comes to these leaves it a place, or it could be crowded out
+        config = replace(config, max_frames=max(config.max_frames - 1, 1))
     is_told = closely or sizes is None or sizes.tell
     if config.max_gap_s > apart_s and (not is_told or limit.least(timeline.duration_s / apart_s) <= worth):
         denser = _evenly(timeline, replace(config, max_gap_s=apart_s), look, limit)
@@ -145,9 +148,9 @@ def _looked_at(
             picks = _if_worth(picks, partial(beside, picks, timeline), worth, config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
-    elif is_drawn(look.seed, config.random_share):
+    elif draws:
         anywhere = timeline.pick(draw(look.seed, "frame", len(timeline.times)))
-        picks = _added(picks, [anywhere], config, limit)
+        picks = _added(picks, [anywhere], allowed, limit)
     return picks
 
 

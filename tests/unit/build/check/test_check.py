@@ -222,7 +222,7 @@ def test_videos_that_show_nothing_leave_nothing_to_compare(tmp_path: Path) -> No
     write_video(tmp_path / "grey.mp4", seconds=6, paint=lambda _, w, h: np.full((h, w, 3), 114, np.uint8))
     code, output = run(model, model, tmp_path / "grey.mp4")
     assert code == 2
-    assert "nothing was detected in 3 frames of 1 videos" in output
+    assert "nothing was detected in 4 frames of 1 videos" in output
 
 
 def test_a_policy_without_a_rule_for_a_label_is_named(tmp_path: Path, videos: Path) -> None:

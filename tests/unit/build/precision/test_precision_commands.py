@@ -174,7 +174,7 @@ def grey(folder: Path) -> Path:
             None,
             lambda folder: write_video(folder / "v.mp4", seconds=8),
             (),
-            "2 frames to calibrate on, at least 16 are",
+            "4 frames to calibrate on, at least 16 are",
         ),
         (None, grey, (), "detects nothing in 20 held-out frames"),
         (None, None, ("--exclude", "Conv_77"), "'Conv_77' is not a node of the network's body; near it: Conv_"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from wildgate_perf.bench.__main__ import PHASES, main, results_before
 from wildgate_perf.bench.phase import Findings, PhaseFailed
@@ -56,9 +54,8 @@ class Ran:
 
 
 @pytest.fixture
-def ran(tmp_path: Path) -> Iterator[Ran]:
-    yield Ran(tmp_path)
-    structlog.reset_defaults()  # the command logs warnings only; what runs after it in this process logs all
+def ran(tmp_path: Path) -> Ran:
+    return Ran(tmp_path)
 
 
 def test_every_key_is_there_with_its_target(ran: Ran, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,8 @@ def test_frames_that_are_only_listed_as_keyframes_are_not_taken_for_them(codec: 
     truth = sample(film(codec))
     lying = sample(film(codec).replace(b"stss", b"free"))
     assert lying.windows == truth.windows
-    assert lying.windows[0].coded_frames > len(looked_at(truth)), "frames between keyframes come with what they need"
+    for window in lying.windows:
+        assert window.coded_frames > len(window.times_s), "frames between keyframes come with what they need"
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -123,7 +124,7 @@ def test_more_boxes_than_an_index_has_are_read_as_they_are() -> None:
 def test_a_frame_missing_from_the_file_does_not_end_it() -> None:
     track = LaidOut.of(film(interval=10))
     truth, video = sample(track.file()), sample(replace(track, away=[15]).file())
-    assert looked_at(video) == looked_at(truth) == [0.0, 2.0, 4.0]
+    assert looked_at(video) == looked_at(truth) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert video.default_track.last_s >= truth.default_track.last_s
 
 
@@ -241,9 +242,9 @@ def test_cues_that_lead_past_what_is_played_are_not_followed(tmp_path: Path) -> 
         [parts[0], hidden, *parts[1:]], [(at * 1000, place, None) for at, place in enumerate(places)], SIDE
     )
     video = sample_written(content, tmp_path)
-    assert looked_at(video) == [0.0, 2.0, 4.0, 6.0]
+    assert looked_at(video) == [*range(8)]
     clip = video.windows[0].clip
-    assert all(real[at] in clip for at in (0, 2, 4, 6))
+    assert all(frame in clip for frame in real[:8])
     assert not any(frame in clip for frame in decoy)
 
 

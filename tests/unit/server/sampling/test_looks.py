@@ -20,7 +20,7 @@ from wildgate_server.sampling.plan import (
     plan_sampling,
     plan_windows,
 )
-from wildgate_server.sampling.random_draw import is_drawn
+from wildgate_server.sampling.random_draw import draw, is_drawn
 
 CONFIG = SamplingConfig(8)
 CLOSELY = Look(Scrutiny.HIGH)
@@ -133,6 +133,18 @@ def test_what_is_drawn_comes_to_the_rest(number: int) -> None:
     assert len(rest) <= len(EVEN)
     assert len(looked_at) <= len(rest) + 1
     assert looked_at == numbers(film(), Look(seed=seed), always)
+
+
+@pytest.mark.parametrize("seconds", [60, 64])
+@pytest.mark.parametrize("number", range(10))
+def test_what_is_drawn_has_a_place_however_many_looks_are_cheap(seconds: int, number: int) -> None:
+    seed = random.Random(number).randbytes(32)
+    samples = [Sample(at / 30, at % 60 == 0, True, 40_000 if at % 60 == 0 else 2_000) for at in range(30 * seconds)]
+    config = SamplingConfig(8, random_share=1.0)
+    plan = plan_sampling(samples, config, Look(seed=seed), TrackKind(pixels=320 * 180))
+    assert plan is not None
+    assert draw(seed, "frame", len(samples)) in {pick.sample for pick in plan.picks}
+    assert len(plan.picks) <= config.max_frames
 
 
 def test_seeds_differ_in_where_they_begin_among_dense_keyframes() -> None:
