@@ -54,9 +54,9 @@ async def tell(desk: EnforcementDesk, gateway: str, clip: Path, video_id: str) -
         yield f"its {verdict.action.name} has opened a case: {_line_of(case_id, desk)}"
 
         report = await _report(desk, video_id)
-        [joined] = json.loads(desk.cases("ann", "show", case_id))["reports"] or [{}]
-        _require(report.case_id == case_id == joined["case_id"], "the report joins the case", f"{report}{joined}")
-        yield f"the report of {joined['reporter']} ({joined['reason']}) has joined it"
+        joined = json.loads(desk.cases("ann", "show", case_id)).get("reports", [])
+        _require([each["id"] for each in joined] == [report.id], "the report joins the case", f"{joined}")
+        yield f"the report of {joined[0]['reporter']} ({joined[0]['reason']}) has joined it"
 
         for who, state in (("ann", "SECOND"), ("ben", "CONFIRMED")):
             decided = desk.cases(who, "decide", "confirm", desk.cases(who, "claim", case_id), *_DECISION)
@@ -103,7 +103,7 @@ def _shown(verdict: Verdict) -> str:
 
 def _line_of(case_id: str, desk: EnforcementDesk) -> str:
     lines = desk.cases("ann", "list", "--state", "open").splitlines()
-    [line] = [line for line in lines if line.startswith(case_id)] or [""]
+    line = next((line for line in lines if line.startswith(case_id)), "")
     _require(bool(line), "the case waits in the queue", f"{lines}")
     return line
 
