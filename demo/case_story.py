@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import grpc
 from disguised_copy import disguised
-from enforcement_desk import EnforcementDesk, wildgate
+from enforcement_desk import EnforcementDesk
 
 from wildgate_client import Action, BlocksClient, Content, ScoringClient, Verdict
 from wildgate_proto.v1 import cases_pb2 as pb
@@ -23,7 +23,7 @@ __all__ = ["StepFailed", "log_is_signed", "recognises", "tell"]
 _PATIENCE_S = 30.0
 _POLL_S = 0.2
 _LOG = re.compile(r"(\d+) events hold, up to (\d+) signed; head [0-9a-f]{64}")
-_DECISION = ("--label", "live_tiger", "--taxon", "Panthera tigris", "--reason", "a tiger is kept and shown for sale")
+_DECISION = ("--label", "live_parrot", "--taxon", "Psittaciformes", "--reason", "a parrot is kept and shown for sale")
 _Seen = TypeVar("_Seen")
 
 
@@ -66,17 +66,10 @@ async def tell(desk: EnforcementDesk, gateway: str, clip: Path, video_id: str) -
         await _until(blocked_ids, lambda seen: block_id in seen, f"{block_id} on the list of blocks")
         yield f"the gateway's list of blocks has {block_id}"
 
-        after = await scoring.score(smaller)
-        _require(recognises(after, {block_id}), "the smaller copy is blocked", _shown(after))
-        yield f"a smaller copy: {before[0].action.name} before, now {_shown(after)}"
-
-        # A verdict's fingerprint has no mirrored frames: those are made of the video itself.
-        unaided, known = await scoring.score(mirrored), set(await blocked_ids())
-        wildgate("blocks", "add", str(clip), "--source", f"case {case_id}", "--server", gateway)
-        after = await scoring.score(mirrored)
-        added = set(await blocked_ids()) - known
-        _require(recognises(after, added), "the mirrored copy is blocked", _shown(after))
-        yield f"mirrored, too: {_shown(unaided)}, after `wildgate blocks add` of the video {_shown(after)}"
+        for what, copy, seen in zip(("smaller", "mirrored"), (smaller, mirrored), before, strict=True):
+            after = await scoring.score(copy)
+            _require(recognises(after, {block_id}), f"the {what} copy is blocked", _shown(after))
+            yield f"a {what} copy: {seen.action.name} before, now {_shown(after)}"
 
         async def verified_log() -> str:
             return await asyncio.to_thread(desk.verified_log)
@@ -114,7 +107,7 @@ async def _report(desk: EnforcementDesk, video_id: str) -> pb.Report:
         report_id="report-1",
         reporter="a user",
         subject=pb.Subject(video_id=video_id),
-        reason="live_tiger",
+        reason="live_parrot",
         source="REPORT_SOURCE_USER",
     )
     metadata = (("authorization", f"Bearer {desk.token_file('platform').read_text()}"),)

@@ -36,7 +36,7 @@ from wildgate_perf.server_parts import free_address
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts"})
-REVIEWED = "tiger_passing.mp4"
+REVIEWED = "parrot.webm"
 OPTIONS = ScoreOptions(concurrency=2, max_evidence_frames=4)
 
 

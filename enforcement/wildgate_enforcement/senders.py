@@ -19,6 +19,7 @@ from wildgate_enforcement.tables import CaseRow, DecisionRow
 from wildgate_proto.v1 import blocks_pb2, cases_pb2, scoring_pb2
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
+from wildgate_server.blocks.fingerprint import mirrored
 
 __all__ = ["CallMetadata", "block_sender", "score_sender"]
 
@@ -63,7 +64,7 @@ def block_sender(database: Database, channel: grpc.aio.Channel, metadata: CallMe
         entry = blocks_pb2.Block(
             id=case.block_id,
             digests=[case.content_digest],
-            fingerprint=verdict.fingerprint if verdict.HasField("fingerprint") else None,
+            fingerprint=_both_ways(verdict.fingerprint) if verdict.HasField("fingerprint") else None,
             source=f"case {case.id}",
             reason=decision.reason[:1024],
             label=decision.label,
@@ -103,6 +104,16 @@ def score_sender(
             await open_case(transaction, subject, verdict, policy)
 
     return send
+
+
+def _both_ways(fingerprint: blocks_pb2.Fingerprint) -> blocks_pb2.Fingerprint:
+    """With what each frame looks like mirrored: as common as any disguise, and the video is not at hand here."""
+    both = blocks_pb2.Fingerprint()
+    both.CopyFrom(fingerprint)
+    for frame in fingerprint.frames:
+        turned = both.frames.add(track=frame.track, time_s=frame.time_s, quality=frame.quality)
+        turned.hashes.extend(map(mirrored, frame.hashes))
+    return both
 
 
 async def _called(method: Any, request: Message, timeout_s: float, metadata: CallMetadata) -> Any:

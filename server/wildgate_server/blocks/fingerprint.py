@@ -19,6 +19,7 @@ __all__ = [
     "FrameFingerprint",
     "VideoFingerprint",
     "distance",
+    "mirrored",
     "read_fingerprint",
     "without_repeats",
 ]
@@ -29,6 +30,7 @@ HASH_BYTES = 32
 MIN_QUALITY = 50
 """A frame of less never matches: there is too little in it to tell it from others."""
 
+_EVERY_SECOND_COLUMN = int.from_bytes(b"\x55" * HASH_BYTES)
 _NEAR_EQUAL_BITS = 8  # two looks at one still picture are seldom further apart
 
 
@@ -77,3 +79,12 @@ def without_repeats(frames: Iterable[FrameFingerprint]) -> tuple[FrameFingerprin
 def distance(one: bytes, other: bytes) -> int:
     """The bits in which two hashes differ."""
     return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
+def mirrored(one: bytes) -> bytes:
+    """Nearly the hash of the picture mirrored left to right, without the picture.
+
+    Mirroring changes the sign of every second column of the cosine transform, and a bit says whether a value lies above
+    the median, which is close to 0: 12 bits from the real one in the median, 20 at most, for 42 frames of the samples.
+    """
+    return (int.from_bytes(one) ^ _EVERY_SECOND_COLUMN).to_bytes(HASH_BYTES)

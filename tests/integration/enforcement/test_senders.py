@@ -21,6 +21,7 @@ from wildgate_proto.v1.blocks_pb2_grpc import add_BlockServiceServicer_to_server
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceServicer, add_ScoringServiceServicer_to_server
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_service import BlockService
+from wildgate_server.blocks.fingerprint import mirrored
 
 
 class Gateway(ScoringServiceServicer):
@@ -80,7 +81,9 @@ async def test_a_confirmed_case_is_blocked_and_a_reversed_one_no_longer(
     entry = blocks.get(f"case-{opened.case_id}")
     assert entry is not None
     assert (list(entry.digests), entry.label) == ([one.content_digest], "ivory")
-    assert entry.fingerprint == one.fingerprint
+    straight, turned = entry.fingerprint.frames
+    assert straight == one.fingerprint.frames[0]
+    assert (turned.time_s, list(turned.hashes)) == (1.0, [mirrored(bytes(32))])
     await service.as_("platform/reporter").Appeal(case_id=opened.case_id, appellant="uploader")
     await service.decide("ben/moderator", opened.case_id, "KIND_HARMLESS")
     await box.tell_due()
