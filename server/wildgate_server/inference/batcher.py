@@ -220,7 +220,7 @@ class Batcher:
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()
         timeout_s = max(entry.deadline for entry in batch) - started
-        answer = await self._detect([row for entry in batch for row in entry.rows], max(timeout_s, 0.001))
+        answer = await self._detect([row for entry in batch for row in entry.rows], timeout_s)
         infer_ms = (monotonic() - started) * 1e3
         tensors = (answer.detections, answer.sound, answer.picture_size, answer.fingerprint, answer.fingerprint_quality)
         rows = zip(*tensors, strict=True)

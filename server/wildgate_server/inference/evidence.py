@@ -72,7 +72,7 @@ async def pictures_of(
         if not places:
             continue
         row = ClipRow(window.clip, window.frame_index, shown.track.display)
-        [decoded] = await frames(decoder, [row], max(deadline - monotonic(), 0.001))
+        [decoded] = await frames(decoder, [row], deadline - monotonic())
         for at in places:
             if letterbox := seen_window.letterboxes[at]:
                 pictures[number, window.times_s[at]] = letterbox.crop(decoded[at])

@@ -98,10 +98,6 @@ def test_the_machine_tells_the_version_that_the_key_holds(engines: dict[str, Bui
     assert probe_machine().tensorrt["rtx"] == engines["fp32"].key.tensorrt_version
 
 
-def test_half_the_bits_make_a_smaller_engine(engines: dict[str, BuiltEngine]) -> None:
-    assert engines["fp16"].key.engine_bytes < 0.8 * engines["fp32"].key.engine_bytes
-
-
 def test_an_int8_file_for_cpus_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
     shipped = StandardFile.read(files["fp32"])
     model = int8(NetworkBody.of(onnx.load(shipped.path)), Dialect.CPU)

@@ -294,12 +294,6 @@ async def test_a_batch_has_the_time_of_its_most_patient_row(triton: FakeTriton) 
     assert 100.0 < triton.timeouts_s[0] <= 1000.0
 
 
-async def test_a_passed_deadline_is_asked_with_a_positive_timeout(triton: FakeTriton) -> None:
-    async with batching(triton, max_rows=1) as batcher:
-        await submitted(batcher, row(1), within_s=-5.0)[0]
-    assert triton.timeouts_s[0] > 0
-
-
 class NoClip:
     """A row that no caller can make: measuring it fails."""
 

@@ -114,8 +114,3 @@ async def test_a_decoder_s_error_is_raised() -> None:
 
     with pytest.raises(BackendUnavailable):
         await evidence_frames(away, seen([detection(0.5, 0.0)]), 1, monotonic() + FAR)
-
-
-async def test_a_passed_deadline_asks_with_a_positive_timeout(decoder: FakeDecoder) -> None:
-    await evidence_frames(decoder.frames, seen([detection(0.5, 0.0)]), 1, monotonic() - 5)
-    assert decoder.timeouts_s[0] > 0

@@ -122,6 +122,14 @@ async def test_a_dead_process_is_no_refusal(triton: FakeTriton) -> None:
         assert type(await refusal(client)) is BackendUnavailable
 
 
+@pytest.mark.parametrize("left_s", [-5.0, 0.0, 0.001, 0.04])
+async def test_triton_is_not_asked_when_the_deadline_is_there(triton: FakeTriton, left_s: float) -> None:
+    async with asking(triton) as client:
+        with pytest.raises(DeadlineExceeded):
+            await client.detect("video_scorer", ROWS, left_s)
+    assert triton.asked == []
+
+
 async def test_frames_that_the_gpu_does_not_decode_come_from_the_cpu(triton: FakeTriton) -> None:
     triton.refusals["clip_decoder"] = (grpc.StatusCode.UNKNOWN, "DALI said no")
     async with asking(triton, profile="gpu") as client:
