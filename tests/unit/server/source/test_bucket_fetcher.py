@@ -134,7 +134,7 @@ def test_an_object_that_changes_meanwhile_is_read_whole_and_compared(bucket: Med
                 source.read(SPANS)
         else:
             assert [bytes(part) for part in source.read(SPANS)] == [CONTENT[span.start : span.end] for span in SPANS]
-    assert bucket.ranges[-1] is None
+    assert None in bucket.ranges  # a range that was asked for at the same time may come after it
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
