@@ -24,7 +24,7 @@ class EnforcementSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="WILDGATE_ENFORCEMENT__",
+        env_prefix="WILDGATE_ENFORCE__",
         env_nested_delimiter="__",
         cli_prog_name="wildgate enforce",
         cli_kebab_case=True,
