@@ -25,7 +25,7 @@ __all__ = ["SERVER", "Call", "Comment", "Server", "TokenFile", "calling", "line"
 
 _CALL_S = 30.0
 
-Server = Annotated[str, typer.Option(envvar="WILDGATE_ENFORCEMENT", help="The enforcement service, HOST:PORT.")]
+Server = Annotated[str, typer.Option(envvar="WILDGATE_CASES", help="The enforcement service, HOST:PORT.")]
 SERVER = "localhost:8102"
 TokenFile = Annotated[
     Path | None, typer.Option(envvar="WILDGATE_TOKEN_FILE", dir_okay=False, help="File with your bearer token.")
