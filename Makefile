@@ -94,7 +94,7 @@ detector: setup ## Trains the reference detector, or DATA=coco.json or a folder,
 	$(BIN)/python -m wildgate_detector train $(DATA:%=--data %) --output out/train/detector.onnx
 	rm -rf out/train/clips && $(BIN)/python -m wildgate_detector film out/train/clips $(DATA:%=--data %)
 	$(BIN)/wildgate-build quantise out/train/detector.onnx --videos out/train/clips \
-		$(FP32:%=--exclude '%') \
+		$(FP32:%=--exclude '%') --leave-out-bars \
 		--output out/train/detector-int8.onnx --report out/train/int8.json --max-loss 0.25 --search-minutes 0
 	$(BIN)/wildgate-build half out/train/detector.onnx --videos out/train/clips --output out/train/detector-fp16.onnx
 	$(if $(DATA),$(BIN)/python -m wildgate_detector judge $(DATA) --model out/train/detector-int8.onnx)

@@ -40,6 +40,7 @@ _PREFIX: Final = "wildgate."
 FRAMES_PROPERTY: Final = f"{_PREFIX}frames"
 """The metadata property that has the F of engines, for graphs that take windows of any number of frames."""
 _COLUMNS: Final = 6
+_OF_INT8: Final = frozenset({"Cast", "Reshape", "Shape", "Slice"})
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
 
     Raises NotStandardError unless the model takes FRAMES, into a Cast, and gives DETECTIONS, in their types and sizes,
     and where it takes any number of frames but does not say F.
-    An INT8 file for CPUs may take FRAMES as they are (see `precision/pixels.py`).
+    An INT8 file for CPUs may take FRAMES as they are, and cut them (`precision/pixels.py`, `precision/bars.py`).
     """
     initialised = {tensor.name for tensor in model.graph.initializer}
     inputs = [tensor for tensor in model.graph.input if tensor.name not in initialised]
@@ -161,7 +162,7 @@ def standard_sizes(path: Path, model: ModelProto) -> tuple[int, int, int]:
         wanted = f"{INPUT} uint8 [b,F,S,S,3] -> {OUTPUT} float [b,F,K,{_COLUMNS}]"
         raise NotStandardError(f"{path}: has {found}; a standard detector has {wanted}")
     taking = [node.op_type for node in model.graph.node if INPUT in node.input]
-    if set(taking) != {"Cast"} and not (set(taking) <= {"Cast", "Reshape", "Shape"} and _is_int8(model)):
+    if set(taking) != {"Cast"} and not (set(taking) <= _OF_INT8 and _is_int8(model)):
         into_what = ", ".join(dict.fromkeys(taking)) or "no node"
         raise NotStandardError(f"{path}: takes {INPUT} into {into_what}; TensorRT takes uint8 into a Cast only")
     return into[1], into[2], out[2]

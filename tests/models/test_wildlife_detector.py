@@ -56,7 +56,7 @@ def request(*levels: int) -> InferenceRequest:
     return InferenceRequest({"FRAMES": np.stack(rows)})
 
 
-def test_each_request_gets_its_own_rows_from_one_run(module: ModuleType, repository: Path) -> None:
+def test_each_request_gets_its_own_rows(module: ModuleType, repository: Path) -> None:
     model = initialize(module, repository)
     responses = model.execute([request(10), request(20, 30), request(40)])
     answers = [response.array() for response in responses]

@@ -38,11 +38,13 @@ class OnnxRunner:
 
     def __init__(self, model: Path | ModelProto, threads: int = 0) -> None:
         self._session = open_session(model, threads)
+        self._static = isinstance(self._session.get_inputs()[0].shape[1], int)
 
     def __call__(self, frames: Frames) -> Rows:
-        """The detections of all windows."""
-        rows: Rows = self._session.run(None, {"FRAMES": frames})[0]
-        return rows
+        """The detections of all windows; frame by frame if the graph can, since each may have other bars."""
+        singles = frames if self._static else frames.reshape(-1, 1, *frames.shape[2:])
+        rows: Rows = np.concatenate([self._session.run(None, {"FRAMES": single[None]})[0] for single in singles])
+        return rows.reshape(*frames.shape[:2], *rows.shape[2:])
 
 
 @dataclass(frozen=True)

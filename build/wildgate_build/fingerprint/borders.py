@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from wildgate_build.fingerprint.luminance import LEVEL, Windows
-from wildgate_build.fingerprint.nodes import Nodes
+from wildgate_build.nodes import Nodes
 
 __all__ = ["Cells", "Extent", "flat", "inside_of", "letterbox", "without_borders"]
 

@@ -22,7 +22,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from wildgate_build.fingerprint.borders import Cells, Extent, flat, inside_of, letterbox, without_borders
 from wildgate_build.fingerprint.luminance import LEVEL, Windows, luminance
-from wildgate_build.fingerprint.nodes import Nodes
+from wildgate_build.nodes import Nodes
 from wildgate_build.standard_graph import Opset
 
 __all__ = ["GRID", "HASHES", "fingerprint_graph"]

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from onnx import TensorProto
 
-from wildgate_build.fingerprint.nodes import Nodes
+from wildgate_build.nodes import Nodes
 
 __all__ = ["LEVEL", "Windows", "luminance"]
 

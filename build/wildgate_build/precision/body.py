@@ -19,7 +19,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 
 from wildgate_build.errors import PrecisionError
 
-__all__ = ["NetworkBody", "without_unused"]
+__all__ = ["NetworkBody", "constants_of", "without_unused"]
 
 _CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
 _PRODUCTS: Final = frozenset({"Gemm", "MatMul"})
@@ -46,7 +46,7 @@ class NetworkBody:
         """
         whole = shape_inference.infer_shapes(model)
         graph = whole.graph
-        constants, shapes = _constants(graph), _shapes(graph)
+        constants, shapes = constants_of(graph), _shapes(graph)
         weighted = [at for at, node in enumerate(graph.node) if _channels(node, constants, shapes) > 1]
         if not weighted:
             raise PrecisionError("the graph has no convolution and no product with constant weights")
@@ -126,7 +126,7 @@ def _reached(
     return reached
 
 
-def _constants(graph: GraphProto) -> set[str]:
+def constants_of(graph: GraphProto) -> set[str]:
     """The tensors that depend on no input of the graph."""
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:

@@ -19,6 +19,7 @@ from wildgate_build.precision.exclusions import SearchLimits
 from wildgate_build.precision.int8 import Dialect, Method
 from wildgate_build.precision.outcome import Outcome
 from wildgate_build.standard_file import StandardFile
+from wildgate_server.repository.manifest import load_manifest
 
 __all__ = ["half", "quantise"]
 
@@ -58,6 +59,10 @@ def quantise(
     frames: Frames = 256,
     method: Annotated[Method, typer.Option(help="How activations' ranges are chosen.")] = Method.MINMAX,
     exclude: Exclude = None,
+    leave_out_bars: Annotated[
+        bool,
+        typer.Option("--leave-out-bars", help="Compute nothing for the letterbox; on CPUs."),
+    ] = False,
     max_loss: MaxLoss = 0.01,
     search_minutes: Annotated[
         float, typer.Option(help="Past the loss, look so long for operators to leave in fp32; 0: do not.", min=0)
@@ -75,13 +80,15 @@ def quantise(
         _require_writable(detector, output, report)
         file, rule = _open(detector, policy, threshold)
         split = _frames(file, videos, frames, repository)
-        plan = Int8Plan(runtime, method, tuple(exclude or ()), SearchLimits(max_loss, search_minutes * 60))
+        letterbox = load_manifest(repository).letterbox_value if leave_out_bars else None
+        plan = Int8Plan(runtime, method, tuple(exclude or ()), SearchLimits(max_loss, search_minutes * 60), letterbox)
         converted = to_int8(file, split, plan, rule)
         facts = {
             "precision": "int8",
             "for_runtime": runtime.value,
             "method": method.value,
             "calibration_frames": len(split.calibration),
+            "bars_left_out": leave_out_bars,
         }
         _finish(Outcome(file, converted, facts, max_loss, split.same_videos), output, report)
 

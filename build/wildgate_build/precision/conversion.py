@@ -18,6 +18,7 @@ from wildgate_build.check.runners import in_windows
 from wildgate_build.errors import PrecisionError
 from wildgate_build.frames.calibration_split import CalibrationSplit
 from wildgate_build.onnx_session import run
+from wildgate_build.precision.bars import without_bars
 from wildgate_build.precision.body import NetworkBody
 from wildgate_build.precision.cost import Baseline, Cost
 from wildgate_build.precision.exclusions import LEAST_IN_INT8, Attempt, SearchLimits, search_exclusions
@@ -37,13 +38,15 @@ _SEARCH_FEEDS: Final = 2
 class Int8Plan:
     """How to quantise.
 
-    The last operators stay fp32, so do the `excluded` ones, and more where the loss is past that of `limits`.
+    The last operators stay fp32, so do the `excluded` ones, and more where the loss is past that of `limits`. With
+    `letterbox`, the value of its bars, these are left out.
     """
 
     dialect: Dialect
     method: Method
     excluded: tuple[str, ...]
     limits: SearchLimits
+    letterbox: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
 
     Raises PrecisionError, ComparisonError and CannotRunError.
     """
+    if plan.letterbox is not None and plan.dialect is not Dialect.CPU:
+        raise PrecisionError("bars can be left out on CPUs alone: engines have static shapes")
     body = _body(detector)
     quantiser = Quantiser(body.extract(), plan.dialect, plan.method)
     named = _named(plan.excluded, quantiser.body)
@@ -87,7 +92,10 @@ def to_int8(detector: StandardFile, split: CalibrationSplit, plan: Int8Plan, rul
 
     def whole(excluded: Sequence[str]) -> ModelProto:
         model = _whole(detector, body, quantiser.quantised(excluded), "int8")
-        return with_plain_pixels(model) if plan.dialect is Dialect.CPU else model  # TensorRT wants a Cast first
+        if plan.dialect is not Dialect.CPU:
+            return model  # TensorRT wants a Cast first
+        model = with_plain_pixels(model)
+        return model if plan.letterbox is None else without_bars(model, plan.letterbox)
 
     excluded = tuple(dict.fromkeys((*quantiser.last, *named)))
     best = search_exclusions(

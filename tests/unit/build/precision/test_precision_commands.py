@@ -96,6 +96,16 @@ def test_frames_of_the_same_video_are_called_so(tmp_path: Path, detector: Path, 
     assert "20 held-out frames of the videos that calibrated" in said
 
 
+def test_bars_are_left_out_where_it_is_asked_for(detector: Path, videos: Path, output: Path) -> None:
+    more = ("--max-loss", "0.1", "--leave-out-bars")
+    assert run("quantise", detector, videos, output, *more)[0] == 0
+    assert "Slice" in {node.op_type for node in onnx.load(output).graph.node if "FRAMES" in node.input}
+    assert StandardFile.read(output).properties.precision == "int8"
+    code, said = run("quantise", detector, videos, output, *more, "--runtime", "tensorrt")
+    assert code == 2
+    assert "bars can be left out on CPUs alone" in said.replace("\n", " ")
+
+
 def test_lines_are_not_folded(detector: Path, videos: Path, output: Path) -> None:
     said = run("quantise", detector, videos, output, "--max-loss", "0.1")[1].splitlines()
     assert any("3 of 5 operators in INT8" in line for line in said)

@@ -13,10 +13,14 @@ __all__ = ["Nodes"]
 
 
 class Nodes:
-    """Nodes and constants of a graph that is being written; branches of it have nodes of their own."""
+    """Nodes and constants of a graph that is being written; branches of it have nodes of their own.
 
-    def __init__(self, around: Nodes | None = None) -> None:
+    All names begin with `prefix`.
+    """
+
+    def __init__(self, around: Nodes | None = None, prefix: str = "") -> None:
         self.nodes: list[onnx.NodeProto] = []
+        self._prefix = around._prefix if around else prefix
         self.constants: list[TensorProto] = around.constants if around else []
         self._names: list[str] = around._names if around else []
 
@@ -28,14 +32,14 @@ class Nodes:
     def several(self, operator: str, *inputs: str, outputs: int | list[str], **attributes: Any) -> list[str]:
         """A node with so many outputs, or with outputs of these names."""
         if isinstance(outputs, int):
-            outputs = [f"{operator.lower()}_{len(self._names)}_{place}" for place in range(outputs)]
+            outputs = [f"{self._prefix}{operator.lower()}_{len(self._names)}_{place}" for place in range(outputs)]
         self._names += outputs
         self.nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
         return outputs
 
     def constant(self, value: npt.ArrayLike, kind: type[np.generic] = np.float32) -> str:
         """A tensor of the graph's own."""
-        name = f"constant_{len(self.constants)}"
+        name = f"{self._prefix}constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, kind), name))
         return name
 
