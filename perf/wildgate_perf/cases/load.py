@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from wildgate_perf.cases.service import CaseService
-from wildgate_perf.loops import Stages, open_loop
+from wildgate_perf.loops import Stages, open_loop, percentile
 from wildgate_proto.v1 import blocks_pb2, scoring_pb2
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub
@@ -35,6 +35,7 @@ async def worked_on(service: CaseService, rate_per_s: float, seconds: float, rev
     draw = random.Random(7)
     claimed: Counter[str] = Counter()
     claims_ms: list[float] = []
+    outcomes: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(service.address) as channel:
         stub = CaseServiceStub(channel)  # type: ignore[no-untyped-call]
         gateway = service.metadata("gateway", "gateway")
@@ -53,28 +54,22 @@ async def worked_on(service: CaseService, rate_per_s: float, seconds: float, rev
                 began = time.perf_counter()
                 try:
                     lease = await stub.Claim(pb.ClaimRequest(), metadata=metadata, timeout=_CALL_S)
+                    claims_ms.append((time.perf_counter() - began) * 1e3)
+                    claimed[lease.case.id] += 1
+                    one = pb.ClaimedCase(case_id=lease.case.id, fencing_token=lease.fencing_token)
+                    request = pb.DecideRequest(cases=[one], decision=decision)
+                    [result] = (await stub.Decide(request, metadata=metadata, timeout=_CALL_S)).results
+                    outcomes["failed" if result.HasField("error") else "decided"] += 1
                 except grpc.aio.AioRpcError as error:
-                    if error.code() is not grpc.StatusCode.NOT_FOUND:
-                        raise
-                    continue  # nothing waits
-                claims_ms.append((time.perf_counter() - began) * 1e3)
-                claimed[lease.case.id] += 1
-                one = pb.ClaimedCase(case_id=lease.case.id, fencing_token=lease.fencing_token)
-                request = pb.DecideRequest(cases=[one], decision=decision)
-                answer = await stub.Decide(request, metadata=metadata, timeout=_CALL_S)
-                if answer.results[0].HasField("error"):
-                    raise RuntimeError(answer.results[0].error.message)
+                    outcomes["idle" if error.code() is grpc.StatusCode.NOT_FOUND else "failed"] += 1
 
         people = [asyncio.create_task(work(f"person-{number}")) for number in range(reviewers)]
         before = service.cpu_s()
         opened = await open_loop(open_one, rate_per_s, seconds, "poisson", _WARM_UP_S)
         used_s = service.cpu_s() - before
         for person in people:
-            if person.done():
-                person.result()
             person.cancel()
         await asyncio.gather(*people, return_exceptions=True)
-    claims_ms.sort()
     return {
         "rate_per_s": rate_per_s,
         "seconds": seconds,
@@ -83,10 +78,10 @@ async def worked_on(service: CaseService, rate_per_s: float, seconds: float, rev
         "opened_p99_ms": opened.took_ms(0.99),
         "opened_most_ms": opened.took_ms(1.0),
         "sent_late_p99_ms": opened.late_ms(0.99),
-        "failed": sum(opened.failures.values()),
-        "decided": len(claims_ms),
-        "claimed_p50_ms": claims_ms[len(claims_ms) // 2],
-        "claimed_p99_ms": claims_ms[len(claims_ms) * 99 // 100],
+        "failed": sum(opened.failures.values()) + outcomes["failed"],
+        "decided": outcomes["decided"],
+        "claimed_p50_ms": percentile(claims_ms, 0.5),
+        "claimed_p99_ms": percentile(claims_ms, 0.99),
         "claimed_twice": sum(count > 1 for count in claimed.values()),
         "service_cpu_ms_per_case": used_s * 1e3 / len(opened.outcomes),
         "service_core_share": used_s / (seconds + _WARM_UP_S),
