@@ -11,7 +11,7 @@ FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks attacks evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks cases attacks evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,8 +29,8 @@ $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml con
 demo: setup ## Starts real servers, scores the sample clips, confirms a case, blocks its copy, writes out/demo/
 	$(BIN)/python demo/run_demo.py
 
-story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, with kill -9 after every step (2 minutes)
-	$(BIN)/python -m pytest -v -n0 tests/integration/enforcement/test_story.py
+story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, with kill -9 of each process at every step (3 minutes)
+	$(BIN)/python -m pytest -v -n0 -m story tests/integration/enforcement/test_story.py
 
 serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve --block-list out/blocks
@@ -82,6 +82,9 @@ matches: setup ## Blocks videos, disguises them, counts what is recognised and w
 
 blocks: setup ## Measures a list of a million blocks: searches, memory, adding, restarts, two copies; writes perf/results/ (BLOCKS=options)
 	$(BIN)/python -m wildgate_perf.block_list $(BLOCKS)
+
+cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide (3 minutes), writes perf/results/ (CASES=options)
+	$(BIN)/python -m wildgate_perf.cases $(CASES)
 
 attacks: setup ## Attacks a server in eight ways, says what good callers notice of it (8 minutes), writes perf/results/ (ATTACKS=options)
 	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
+from time import time
 from typing import Annotated
 
 import typer
@@ -16,7 +17,8 @@ from google.protobuf.message import Message
 
 from wildgate_client._status import error_from_status
 from wildgate_enforcement.calling import SERVER, Call, Comment, Server, TokenFile, calling, line, one_case
-from wildgate_enforcement.log_commands import replay, report, verify_log
+from wildgate_enforcement.feedback_commands import data_set, report
+from wildgate_enforcement.log_commands import deliveries, replay, verify_log
 from wildgate_proto.v1 import cases_pb2 as pb
 
 __all__ = ["cases_command"]
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.command("verify-log")(verify_log)
 app.command()(report)
+app.command("data-set")(data_set)
+app.command()(deliveries)
 app.command()(replay)
 
 
@@ -134,6 +138,39 @@ def release(
 
 
 @app.command()
+def snooze(
+    claimed: Annotated[str, typer.Argument(metavar="CASE:TOKEN")],
+    hours: Annotated[float, typer.Option(min=0.01, max=2160, help="For how long.")],
+    comment: Comment = "",
+    server: Server = SERVER,
+    token_file: TokenFile = None,
+) -> None:
+    """Give a claimed case back, to come up again later."""
+    one = _claimed(claimed)
+    until_ms = round((time() + hours * 3600) * 1e3)
+    request = pb.SnoozeRequest(case_id=one.case_id, fencing_token=one.fencing_token, until_ms=until_ms, comment=comment)
+    one_case(server, token_file, "Snooze", request)
+
+
+@app.command()
+def reassign(
+    case_id: str,
+    assignee: Annotated[str, typer.Argument(help="The subject of their token.")],
+    comment: Comment = "",
+    server: Server = SERVER,
+    token_file: TokenFile = None,
+) -> None:
+    """Lease a case to somebody else, whoever holds it, and print its id and fencing token."""
+
+    async def work(call: Call) -> None:
+        request = pb.ReassignRequest(case_id=case_id, assignee=assignee, comment=comment)
+        leased = await call("Reassign", request)
+        print(f"{leased.case.id}:{leased.fencing_token}")
+
+    calling(server, token_file, work)
+
+
+@app.command()
 def decide(
     outcome: Outcome,
     claimed: Annotated[list[str], typer.Argument(metavar="CASE:TOKEN...", help="As `claim` printed them.")],
@@ -199,6 +236,13 @@ def approve(referral_id: str, comment: Comment = "", server: Server = SERVER, to
     _referral(
         server, token_file, "ApproveReferral", pb.ApproveReferralRequest(referral_id=referral_id, comment=comment)
     )
+
+
+@app.command()
+def cancel(referral_id: str, comment: Comment = "", server: Server = SERVER, token_file: TokenFile = None) -> None:
+    """Take a referral back that was proposed, or whose delivery failed."""
+    request = pb.CancelReferralRequest(referral_id=referral_id, comment=comment)
+    _referral(server, token_file, "CancelReferral", request)
 
 
 @app.command()

@@ -22,7 +22,8 @@ from wildgate_enforcement.messages import (
     stored_case,
     whole_case,
 )
-from wildgate_enforcement.opening import open_case
+from wildgate_enforcement.opening import Opening
+from wildgate_enforcement.opening_group import OpeningGroup
 from wildgate_enforcement.outbox import replay
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referring import approve, cancel, receive, refer
@@ -58,6 +59,7 @@ class CaseService(CaseServiceServicer):
     ) -> None:
         self._database = database
         self._policy = policy
+        self._openings = OpeningGroup(database, policy)
         self._recipients = recipients
         self._draw = draw or random.SystemRandom().random
 
@@ -74,9 +76,9 @@ class CaseService(CaseServiceServicer):
             raise InvalidRequest(
                 f"there are up to {_MOST_EVIDENCE} evidence frames, each at a time", field="verdict.evidence"
             )
-        async with self._database.writing(caller().subject) as transaction:
-            case, opened = await open_case(transaction, request.subject, verdict, self._policy, sample=request.sample)
-            return pb.OpenCaseResponse(case_id=case.id, state=case_message(case).state, opened=opened)
+        opening = Opening(request.subject, verdict, request.sample)
+        case, opened = await self._openings.open(caller().subject, opening)
+        return pb.OpenCaseResponse(case_id=case.id, state=f"CASE_STATE_{case.state.upper()}", opened=opened)
 
     async def GetCase(self, request: pb.GetCaseRequest, context: Context) -> pb.Case:
         """A case with all that belongs to it."""

@@ -1,25 +1,21 @@
-"""`wildgate cases verify-log`, `report` and `replay`: for auditors and administrators."""
+"""`wildgate cases verify-log`, `deliveries` and `replay`: for auditors and administrators."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
+from google.protobuf.json_format import MessageToJson
 
-from wildgate_client.result_table import print_table
 from wildgate_enforcement.calling import SERVER, Call, Server, TokenFile, calling
 from wildgate_enforcement.event_chain import ChainCheck, Link, SignedHead
-from wildgate_enforcement.quality import Quality, quality
 from wildgate_enforcement.referral.sealing import public_key
 from wildgate_proto.v1 import cases_pb2 as pb
 
-__all__ = ["replay", "report", "verify_log"]
+__all__ = ["DeliveryState", "checked_events", "deliveries", "replay", "verify_log"]
 
 
 def verify_log(
@@ -34,7 +30,7 @@ def verify_log(
 
     async def work(call: Call) -> None:
         check = ChainCheck(public_key(key).public_bytes_raw() if key else None)
-        async for _ in _events(call, check):
+        async for _ in checked_events(call, check):
             pass
         trusted = "" if key else ", by keys that were not checked"
         print(f"{check.position} events hold, up to {check.signed_position} signed{trusted}; head {check.hash.hex()}")
@@ -42,15 +38,31 @@ def verify_log(
     calling(server, token_file, work)
 
 
-def report(server: Server = SERVER, token_file: TokenFile = None) -> None:
-    """Print how good verdicts and decisions are, by week and label, from the log."""
+class DeliveryState(StrEnum):
+    """How what is told outside stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    SUPERSEDED = "superseded"
+
+
+def deliveries(
+    state: Annotated[DeliveryState | None, typer.Option(help="Only these; all by default. dead: given up.")] = None,
+    server: Server = SERVER,
+    token_file: TokenFile = None,
+) -> None:
+    """Print what was, or is to be, told outside, as one JSON object per line."""
 
     async def work(call: Call) -> None:
-        events = [json.loads(link.canonical) async for link in _events(call, ChainCheck())]
-        table = Table("week", "label", *_COLUMNS)
-        for (week, label), row in quality(events).items():
-            table.add_row(week, Text(label), *(show(row) for show in _COLUMNS.values()))
-        print_table(table, sys.stdout)
+        after = 0
+        wanted = f"STATE_{state.name}" if state else "STATE_UNSPECIFIED"
+        while page := (
+            await call("ListDeliveries", pb.ListDeliveriesRequest(state=wanted, after=after, page_size=1000))
+        ).deliveries:
+            for each in page:
+                print(MessageToJson(each, preserving_proto_field_name=True, indent=None))
+            after = page[-1].id
 
     calling(server, token_file, work)
 
@@ -69,18 +81,7 @@ def replay(
     calling(server, token_file, work)
 
 
-_COLUMNS: dict[str, Callable[[Quality], str]] = {
-    "decided": lambda row: str(row.confirmed + row.harmless),
-    "precision": lambda row: _percent(row.precision),
-    "ALLOWs sampled": lambda row: str(row.samples),
-    "wrong": lambda row: _percent(row.wrong_allows),
-    "second agrees": lambda row: _percent(row.agreement),
-    "appeals upheld": lambda row: f"{row.upheld} of {row.upheld + row.reversed}",
-    "median hours": lambda row: "" if row.median_hours is None else f"{row.median_hours:.1f}",
-}
-
-
-async def _events(call: Call, check: ChainCheck) -> AsyncIterator[Link]:
+async def checked_events(call: Call, check: ChainCheck) -> AsyncIterator[Link]:
     """All events, each checked. Raises ChainBroken."""
     while True:
         page = await call("ListEvents", pb.ListEventsRequest(after=check.position, page_size=1000))
@@ -92,7 +93,3 @@ async def _events(call: Call, check: ChainCheck) -> AsyncIterator[Link]:
             return
         for link in links:
             yield link
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"

@@ -1,10 +1,13 @@
-"""A verdict opens a case, or joins the one that its content has."""
+"""Verdicts open cases, or join those that their contents have."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import or_, select
+from sqlalchemy import insert, or_, select
 
 from wildgate_enforcement.consequences import settle_report, tell_platform
 from wildgate_enforcement.policy import EnforcementPolicy
@@ -15,7 +18,7 @@ from wildgate_enforcement.transaction import Transaction
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["open_case"]
+__all__ = ["Opening", "open_case", "open_cases"]
 
 _MOST_VIEWS = 10**12  # of one video: sums of them stay numbers that databases know
 _GROUP_SKILLS = {
@@ -24,54 +27,78 @@ _GROUP_SKILLS = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """What asks for a case: a video, and what was found in it."""
+
+    subject: pb.Subject
+    verdict: scoring_pb2.Verdict
+    sample: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The content's."""
+        return self.verdict.content_digest
+
+
 async def open_case(
-    transaction: Transaction,
-    subject: pb.Subject,
-    verdict: scoring_pb2.Verdict,
-    policy: EnforcementPolicy,
-    *,
-    sample: bool = False,
-) -> tuple[CaseRow, bool]:
-    """The case of the verdict's content, and whether it was opened now. Reports that waited for it are attached."""
-    case = await transaction.open(
-        id=uuid4().hex,
-        content_digest=verdict.content_digest,
-        state=State.OPEN,
-        verdict=_without_evidence(verdict).SerializeToString(),
-        sample=sample,
-        opened_ms=transaction.now_ms,
-        rank=rank_of(pressing(verdict, subject.views, subject.disseminating, transaction.now_ms), policy.rank),
-    )
-    if opened := case is not None:
-        _keep_verdict(transaction, case, verdict)
-    else:
-        case = await _known(transaction, verdict)
-    joined = opened or await transaction.session.get(SubjectRow, (case.id, subject.video_id)) is None
-    if joined:
-        await _join(transaction, case, subject)
-    attached = await _attach_reports(transaction, case, subject)
-    if attached or (joined and not opened):
-        await rerank(transaction.session, case, policy.rank)
-    return case, opened
-
-
-async def _known(transaction: Transaction, verdict: scoring_pb2.Verdict) -> CaseRow:
-    """The case that the verdict's content has; the gravest verdict is kept while it waits."""
-    same = select(CaseRow).where(CaseRow.content_digest == verdict.content_digest).with_for_update()
-    case = (await transaction.session.scalars(same)).one()
-    if case.state in WAITING and verdict.action > scoring_pb2.Verdict.FromString(case.verdict).action:
-        case.verdict = _without_evidence(verdict).SerializeToString()
-        transaction.log(case.id, "graver_verdict", action=scoring_pb2.Action.Name(verdict.action))
+    transaction: Transaction, subject: pb.Subject, verdict: scoring_pb2.Verdict, policy: EnforcementPolicy
+) -> CaseRow:
+    """The case of one verdict's content."""
+    [(case, _)] = await open_cases(transaction, [Opening(subject, verdict)], policy)
     return case
 
 
-def _keep_verdict(transaction: Transaction, case: CaseRow, verdict: scoring_pb2.Verdict) -> None:
-    transaction.session.add_all(
-        EvidenceRow(case_id=case.id, number=number, time_s=frame.time_s, jpeg=frame.jpeg)
-        for number, frame in enumerate(verdict.evidence)
-    )
-    skills = {_GROUP_SKILLS[label.group] for label in verdict.labels if label.group in _GROUP_SKILLS}
-    transaction.session.add_all(SkillRow(case_id=case.id, skill=skill) for skill in sorted(skills))
+async def open_cases(
+    transaction: Transaction, openings: Sequence[Opening], policy: EnforcementPolicy
+) -> list[tuple[CaseRow, bool]]:
+    """The case of each one's content, and whether it was opened by it. Reports that waited for it are attached.
+
+    Many contents that are new take as many statements as one does.
+    """
+    first = {opening.digest: opening for opening in reversed(openings)}
+    # In one order everywhere, since whoever comes second with a content waits for the first to end.
+    rows = [_row(first[digest], policy, transaction.now_ms) for digest in sorted(first)]
+    cases = {case.content_digest: case for case in await transaction.insert(CaseRow, rows, ["content_digest"])}
+    opened = [first[digest] for digest in cases]
+    for opening in opened:
+        _log_opened(transaction, cases[opening.digest], opening)
+    if known := first.keys() - cases.keys():
+        same = select(CaseRow).where(CaseRow.content_digest.in_(known)).order_by(CaseRow.id).with_for_update()
+        cases |= {case.content_digest: case for case in await transaction.session.scalars(same)}
+    for opening in openings:
+        if opening not in opened:
+            _keep_if_graver(transaction, cases[opening.digest], opening)
+    await _keep_evidence(transaction, cases, opened)
+    joined = await _join(transaction, cases, openings)
+    await _ask_for_skills(transaction, cases, opened, joined)
+    attached = await _attach_reports(transaction, cases, openings)
+    ranked = {(cases[opening.digest].id, opening.subject.video_id) for opening in opened}
+    changed = {subject.case_id for subject in joined if (subject.case_id, subject.video_id) not in ranked} | attached
+    by_id = {case.id: case for case in cases.values()}
+    for case_id in sorted(changed):
+        await rerank(transaction.session, by_id[case_id], policy.rank)
+    for subject in joined:
+        if (case := by_id[subject.case_id]).state == State.CONFIRMED:  # nobody needs to look at a copy again
+            await tell_platform(transaction, case, [subject])
+    return [(cases[each.digest], each in opened) for each in openings]
+
+
+def _row(opening: Opening, policy: EnforcementPolicy, now_ms: int) -> dict[str, Any]:
+    subject, verdict = opening.subject, opening.verdict
+    return {
+        "id": uuid4().hex,
+        "content_digest": opening.digest,
+        "state": State.OPEN,
+        "verdict": _without_evidence(verdict).SerializeToString(),
+        "sample": opening.sample,
+        "opened_ms": now_ms,
+        "rank": rank_of(pressing(verdict, subject.views, subject.disseminating, now_ms), policy.rank),
+    }
+
+
+def _log_opened(transaction: Transaction, case: CaseRow, opening: Opening) -> None:
+    verdict = opening.verdict
     transaction.log(
         case.id,
         "opened",
@@ -85,35 +112,86 @@ def _keep_verdict(transaction: Transaction, case: CaseRow, verdict: scoring_pb2.
     )
 
 
-async def _join(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> None:
-    session = transaction.session
-    fields = {field.name: getattr(subject, field.name) for field in pb.Subject.DESCRIPTOR.fields}
-    fields["views"] = min(max(subject.views, 0), _MOST_VIEWS)
-    row = SubjectRow(case_id=case.id, added_ms=transaction.now_ms, **fields)
-    session.add(row)
-    if subject.language and not await session.get(SkillRow, (case.id, f"lang:{subject.language}")):
-        session.add(SkillRow(case_id=case.id, skill=f"lang:{subject.language}"))
-    transaction.log(case.id, "subject_joined", video_id=subject.video_id, account=subject.account)
-    if case.state == State.CONFIRMED:  # a copy of what is forbidden: nobody needs to look again
-        await tell_platform(transaction, case, [row])
+def _keep_if_graver(transaction: Transaction, case: CaseRow, opening: Opening) -> None:
+    """The gravest verdict is kept while the case waits."""
+    verdict = opening.verdict
+    if case.state in WAITING and verdict.action > scoring_pb2.Verdict.FromString(case.verdict).action:
+        case.verdict = _without_evidence(verdict).SerializeToString()
+        transaction.log(case.id, "graver_verdict", action=scoring_pb2.Action.Name(verdict.action))
 
 
-async def _attach_reports(transaction: Transaction, case: CaseRow, subject: pb.Subject) -> bool:
-    same = [ReportRow.content_digest == case.content_digest]
-    for column, value in ((ReportRow.video_id, subject.video_id), (ReportRow.uri, subject.uri)):
-        if value:
-            same.append((column == value) & ReportRow.content_digest.in_(("", case.content_digest)))
-    waiting = select(ReportRow).where(ReportRow.case_id.is_(None), ReportRow.state == "waiting", or_(*same))
-    reports = (await transaction.session.scalars(waiting.with_for_update())).all()
-    reporters = set[str]()
-    for report in reports:
+async def _keep_evidence(transaction: Transaction, cases: Mapping[str, CaseRow], opened: Sequence[Opening]) -> None:
+    pictures = [
+        {"case_id": cases[opening.digest].id, "number": number, "time_s": frame.time_s, "jpeg": frame.jpeg}
+        for opening in opened
+        for number, frame in enumerate(opening.verdict.evidence)
+    ]
+    if pictures:
+        await transaction.session.execute(insert(EvidenceRow), pictures)
+
+
+async def _ask_for_skills(
+    transaction: Transaction, cases: Mapping[str, CaseRow], opened: Sequence[Opening], joined: Sequence[SubjectRow]
+) -> None:
+    skills = {
+        (cases[opening.digest].id, _GROUP_SKILLS[label.group])
+        for opening in opened
+        for label in opening.verdict.labels
+        if label.group in _GROUP_SKILLS
+    }
+    skills |= {(each.case_id, f"lang:{each.language}") for each in joined if each.language}
+    rows = [{"case_id": case_id, "skill": skill} for case_id, skill in sorted(skills)]
+    await transaction.insert(SkillRow, rows, ["case_id", "skill"])
+
+
+async def _join(
+    transaction: Transaction, cases: Mapping[str, CaseRow], openings: Sequence[Opening]
+) -> Sequence[SubjectRow]:
+    """The videos that were not there before."""
+    rows = []
+    for opening in openings:
+        about = {field.name: getattr(opening.subject, field.name) for field in pb.Subject.DESCRIPTOR.fields}
+        about["views"] = min(max(opening.subject.views, 0), _MOST_VIEWS)
+        rows.append(about | {"case_id": cases[opening.digest].id, "added_ms": transaction.now_ms})
+    joined = await transaction.insert(SubjectRow, rows, ["case_id", "video_id"])
+    for subject in joined:
+        transaction.log(subject.case_id, "subject_joined", video_id=subject.video_id, account=subject.account)
+    return joined
+
+
+async def _attach_reports(
+    transaction: Transaction, cases: Mapping[str, CaseRow], openings: Sequence[Opening]
+) -> set[str]:
+    """Ids of the cases to which reports were attached."""
+    named = {"content_digest": set(cases)}
+    for name in ("video_id", "uri"):
+        named[name] = {getattr(opening.subject, name) for opening in openings} - {""}
+    of_any = [getattr(ReportRow, name).in_(values) for name, values in named.items() if values]
+    waiting = select(ReportRow).where(ReportRow.case_id.is_(None), ReportRow.state == "waiting", or_(*of_any))
+    attached = set[str]()
+    reporters = set[tuple[str, str]]()
+    for report in (await transaction.session.scalars(waiting.order_by(ReportRow.id).with_for_update())).all():
+        if (opening := next((each for each in openings if _reported(report, each)), None)) is None:
+            continue
+        case = cases[opening.digest]
         report.case_id = case.id
-        report.duplicate = report.reporter in reporters
-        reporters.add(report.reporter)
+        report.duplicate = (case.id, report.reporter) in reporters
+        reporters.add((case.id, report.reporter))
         transaction.log(case.id, "report_attached", report_id=report.id, weight=report.weight)
         if case.state in DECIDED:
             settle_report(transaction, report, State(case.state))
-    return bool(reports)
+        attached.add(case.id)
+    return attached
+
+
+def _reported(report: ReportRow, opening: Opening) -> bool:
+    """Whether the report is on that content, or names that video and no content."""
+    if report.content_digest:
+        return report.content_digest == opening.digest
+    subject = opening.subject
+    return (subject.video_id != "" and report.video_id == subject.video_id) or (
+        subject.uri != "" and report.uri == subject.uri
+    )
 
 
 def _without_evidence(verdict: scoring_pb2.Verdict) -> scoring_pb2.Verdict:

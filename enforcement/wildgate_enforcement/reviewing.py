@@ -8,6 +8,7 @@ from sqlalchemy import Select, exists, select
 
 from wildgate_enforcement.errors import CaseHeld, InvalidRequest, LeaseLost, QueueEmpty, SamePerson, WrongState
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.ranking import SETTLED
 from wildgate_enforcement.roles import Role
 from wildgate_enforcement.states import WAITING, State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SkillRow
@@ -137,6 +138,7 @@ def _most_pressing(transaction: Transaction, caller: Caller, skills: Sequence[st
     statement = (
         select(CaseRow)
         .where(
+            CaseRow.rank > SETTLED,  # an empty queue is then seen at once, however many are decided
             CaseRow.state.in_(sorted(states)),
             CaseRow.leased_until_ms <= transaction.now_ms,
             CaseRow.snoozed_until_ms <= transaction.now_ms,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from wildgate_enforcement.errors import NoSuchRecord
 from wildgate_enforcement.event_chain import next_link
-from wildgate_enforcement.tables import CaseRow, ChainEnd, DeliveryRow, EventRow, ReferralRow
+from wildgate_enforcement.tables import Base, CaseRow, ChainEnd, DeliveryRow, EventRow, ReferralRow
 
 __all__ = ["Transaction"]
 
+_Row = TypeVar("_Row", bound=Base)
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -34,12 +36,18 @@ class Transaction:
             raise NoSuchRecord(f"no case has the id {case_id[:64]!r}", field="case_id")
         return row
 
-    async def open(self, **values: Any) -> CaseRow | None:
-        """A new case, None where its content has one; whoever comes second waits for the first to end."""
-        insert = _INSERTS[self.session.get_bind().dialect.name]
-        statement = insert(CaseRow).values(values).on_conflict_do_nothing(index_elements=["content_digest"])
-        opened: CaseRow | None = await self.session.scalar(statement.returning(CaseRow))
-        return opened
+    async def insert(
+        self, table: type[_Row], rows: Sequence[Mapping[str, Any]], unique: Sequence[str]
+    ) -> Sequence[_Row]:
+        """Adds rows in one statement; returns those that were added, which others with the same `unique` are not.
+
+        Whoever comes second waits for the first to end.
+        """
+        if not rows:
+            return []
+        statement = _INSERTS[self.session.get_bind().dialect.name](table)
+        statement = statement.on_conflict_do_nothing(index_elements=unique).returning(table)
+        return (await self.session.scalars(statement, rows)).all()
 
     async def referral(self, referral_id: str) -> ReferralRow:
         """A referral, locked for this transaction. Raises NoSuchRecord."""
@@ -72,11 +80,14 @@ class Transaction:
         if not self._events:
             return
         await self.session.flush()
-        end = await self.session.scalar(select(ChainEnd).with_for_update())
-        assert end is not None  # the migration makes it
+        end = (await self.session.execute(select(ChainEnd.position, ChainEnd.hash).with_for_update())).one()
+        position, digest = end.position, end.hash
+        rows = []
         for event in self._events:
-            link = next_link(end.position + 1, end.hash, event)
-            self.session.add(
-                EventRow(position=link.position, case_id=event["case_id"], canonical=link.canonical, hash=link.hash)
+            link = next_link(position + 1, digest, event)
+            position, digest = link.position, link.hash
+            rows.append(
+                {"position": position, "case_id": event["case_id"], "canonical": link.canonical, "hash": digest}
             )
-            end.position, end.hash = link.position, link.hash
+        await self.session.execute(insert(EventRow), rows)
+        await self.session.execute(update(ChainEnd).values(position=position, hash=digest))

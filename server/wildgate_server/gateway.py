@@ -22,6 +22,7 @@ from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
+from wildgate_server.enforcement.embedded import embedded_enforcement
 from wildgate_server.enforcement.handoff import CaseHandoff
 from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.errors import SettingsConflict
@@ -304,6 +305,9 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         gateway.address = listen(gateway.server, settings.endpoint.address)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)
+        if settings.enforcement.directory:
+            service = embedded_enforcement(settings.enforcement, gateway.address, blocks=blocks is not None)
+            watches["enforcement"] = (await stack.enter_async_context(service)).run
         for name, watch in watches.items():
             watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
             stack.push_async_callback(_cancelled, watched)

@@ -69,6 +69,8 @@ class ServerSettings(BaseSettings):
     @classmethod
     def of_command_line(cls, args: list[str]) -> Self:
         """The settings with these arguments. Raises ValidationError, SettingsError; usage errors and `--help` exit."""
+        # A section's own name cannot be a shortcut.
+        args = [re.sub("^--enforcement(?==|$)", "--enforcement.directory", each) for each in args]
         source: CliSettingsSource[Self] = CliSettingsSource(
             cls, cli_parse_args=args, formatter_class=_ShortUsage, add_argument_method=_add_argument
         )

@@ -21,6 +21,8 @@ class NoticeReceiver:
     headers: dict[str, str] = field(default_factory=dict)
     drips: bool = False
     """Sends its answer a byte now and then, and never ends."""
+    dies: bool = False
+    """Takes notices in, and ends before it answers."""
     notices: list[Notice] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
     requests: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
@@ -51,6 +53,9 @@ def notice_receiver(*secrets: str, statuses: Sequence[int] = ()) -> Iterator[Not
                 except ForgedNotice as error:
                     receiver.forged.append(str(error))
                     status = 401
+            if receiver.dies:
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

@@ -6,18 +6,24 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from wildgate_server.config_section import ConfigSection
+from wildgate_server.config_section import ConfigSection, HostPort
 
 __all__ = ["EnforcementSettings"]
 
 
 class EnforcementSettings(ConfigSection):
-    """Handing REVIEW and BLOCK over to the enforcement service; nothing is handed over without a target."""
+    """Handing REVIEW and BLOCK over to the enforcement service; nothing is handed over without one."""
 
     target: str | None = None
     """gRPC target of the enforcement service."""
+    directory: Path | None = None
+    """Instead of a target: where a service of this gateway's own keeps cases, which starts and stops with it. It takes
+    its settings from the environment (WILDGATE_ENFORCE__ACCESS__KEYS=keys.pem)."""
+    listen: HostPort = "127.0.0.1:8102"
+    """gRPC address of the gateway's own service."""
     spool_directory: Path | None = None
-    """Where cases are kept while the service is away: this gateway's alone, on a disk that outlives it."""
+    """Where cases are kept while the service is away: this gateway's alone, on a disk that outlives it; with a service
+    of its own in `directory`, by default."""
     token_file: Path | None = None
     """A file with the bearer token for the service; read at each call, so that it can be replaced."""
     budget_ms: float = Field(50.0, gt=0)
@@ -34,6 +40,20 @@ class EnforcementSettings(ConfigSection):
 
     @model_validator(mode="after")
     def _kept_somewhere(self) -> EnforcementSettings:
+        if self.target is not None and self.directory is not None:
+            raise ValueError("there is either a target, or a service of this gateway's own in a directory")
         if self.target is not None and self.spool_directory is None:
             raise ValueError("target wants a spool_directory, too: cases are kept there while the service is away")
+        if self.directory is not None and self.listen.endswith(":0"):
+            raise ValueError("listen wants a port: the service is found there again after a restart")
         return self
+
+    @property
+    def service(self) -> str | None:
+        """Where cases are opened; None where none are."""
+        return self.listen if self.directory else self.target
+
+    @property
+    def spool(self) -> Path | None:
+        """Where they are kept."""
+        return self.spool_directory or (self.directory and self.directory / "spool")

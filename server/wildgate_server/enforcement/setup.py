@@ -22,16 +22,16 @@ __all__ = ["case_handoff"]
 async def case_handoff(
     settings: EnforcementSettings, secret: SamplingSecret, metrics: Metrics
 ) -> AsyncIterator[CaseHandoff | None]:
-    """The hand-over while the context lasts; None without a target. Raises StartError, SettingsConflict."""
-    if settings.target is None or settings.spool_directory is None:
+    """The hand-over while the context lasts; None without a service. Raises StartError, SettingsConflict."""
+    if settings.service is None or settings.spool is None:
         yield None
         return
     if settings.sample_share and not secret.seed("any"):
         raise SettingsConflict("enforcement.sample_share wants a sampling.secret_file where verdicts are shared")
     spool = await asyncio.to_thread(
-        Spool, settings.spool_directory, max_items=settings.spool_max_cases, max_bytes=settings.spool_max_mb << 20
+        Spool, settings.spool, max_items=settings.spool_max_cases, max_bytes=settings.spool_max_mb << 20
     )
-    async with CaseClient(settings.target, settings.token_file) as client:
+    async with CaseClient(settings.service, settings.token_file) as client:
         handoff = CaseHandoff(settings, client, spool, secret, metrics)
         gauge = metrics.gauge
         gauge("wildgate_case_spool_waiting", "Cases that are kept and to be delivered.", lambda: spool.waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,15 +17,15 @@ from wildgate_enforcement.database import Database
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPostgres]:
-    home = tmp_path_factory.mktemp("postgres")
-    for folder in (home, *home.parents[:3]):  # its user has to get there
-        if folder.owner() == Path.home().owner() and os.getuid() == 0:
-            folder.chmod(0o711)
-    running = real_postgres(home / "data")
-    running.start()
-    yield running
-    running.stop()
+def postgres() -> Iterator[RealPostgres]:
+    # Not below pytest's own folder, which each session of the same user closes to others again: another user runs this.
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT")
+    with tempfile.TemporaryDirectory(prefix="wildgate-postgres-", dir=root or "/tmp") as home:
+        Path(home).chmod(0o711)
+        running = real_postgres(Path(home) / "data")
+        running.start()
+        yield running
+        running.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

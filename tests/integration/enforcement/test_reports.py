@@ -102,7 +102,7 @@ async def test_what_nobody_scored_is_scored_once_and_its_reports_wait_for_the_ca
     kinds = [each.kind for each in (await service.as_("adam/administrator").ListDeliveries()).deliveries]
     assert kinds == ["score"]
     async with database.writing("scoring") as transaction:
-        case, _ = await open_case(transaction, unscored, verdict(), EnforcementPolicy())
+        case = await open_case(transaction, unscored, verdict(), EnforcementPolicy())
     reports = (await service.as_("ann/moderator").GetCase(case_id=case.id)).reports
     assert [(each.id, each.duplicate) for each in reports] == [("r0", False), ("r1", False), ("r2", True)]
 

@@ -1,0 +1,1 @@
+"""How fast cases are opened while people claim and decide them, and what that costs."""
