@@ -31,6 +31,7 @@ from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
+from wildgate_server.transport import ServerTls
 from wildgate_server.triton.backend_settings import BackendSettings
 
 __all__ = ["ServerSettings"]
@@ -93,6 +94,7 @@ class ServerSettings(BaseSettings):
 
     endpoint: EndpointSettings = EndpointSettings()
     access: AccessSettings = AccessSettings()
+    tls: ServerTls = ServerTls()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
     admission: AdmissionSettings = AdmissionSettings()

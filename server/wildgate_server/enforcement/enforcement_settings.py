@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from wildgate_server.config_section import ConfigSection
+from wildgate_server.transport import IN_THE_CLEAR, ClientTls
 
 __all__ = ["EnforcementSettings"]
 
@@ -20,6 +21,8 @@ class EnforcementSettings(ConfigSection):
     """Where cases are kept while the service is away: this gateway's alone, on a disk that outlives it."""
     token_file: Path | None = None
     """A file with the bearer token for the service; read at each call, so that it can be replaced."""
+    tls: ClientTls = IN_THE_CLEAR
+    """How it is reached."""
     budget_ms: float = Field(50.0, gt=0)
     """How long an answer waits for the service before its case is kept on disk."""
     spool_max_cases: int = Field(100_000, ge=1)
