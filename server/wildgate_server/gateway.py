@@ -19,6 +19,7 @@ from wildgate_server.blocks.confirmed_entries import ConfirmedEntries
 from wildgate_server.blocks.dense import dense_config
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.setup import KnownBlocks, known_blocks
+from wildgate_server.box_settings import triton_box
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
@@ -255,7 +256,12 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         if settings.backend.target is None:
             rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
             embedded = await stack.enter_async_context(
-                EmbeddedTriton(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
+                EmbeddedTriton(
+                    settings.backend,
+                    releases.rollout,
+                    rows_in_flight=rows_in_flight,
+                    box=triton_box(settings.box, connects=profile != CPU_PROFILE),
+                )
             )
             backend = ModelRollout(embedded.control, embedded.lay_out, profile)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
@@ -342,7 +348,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
 def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
-    return SamplingPool(settings.sampling, config, limits)
+    return SamplingPool(settings.sampling, config, limits, boxes=settings.box)
 
 
 def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
@@ -350,7 +356,7 @@ def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> S
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
-    return SamplingPool(few, dense_config(config), limits)
+    return SamplingPool(few, dense_config(config), limits, boxes=settings.box)
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
