@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UNBOXED", "Box", "environment", "held"]
+__all__ = ["UNBOXED", "Box", "environment", "held", "landlock_abi"]
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000  # linux/sched.h
@@ -85,6 +85,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("instructions", ctypes.c_ushort), ("first", ctypes.c_void_p))
 
 
+def landlock_abi() -> int:
+    """Which of Landlock's interfaces the kernel has; -1 for none."""
+    return int(ctypes.CDLL(None).syscall(_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION))
+
+
 class _PathBeneath(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int))
@@ -92,7 +97,7 @@ class _PathBeneath(ctypes.Structure):
 
 def _read_only(libc: ctypes.CDLL, paths: tuple[str, ...]) -> bool:
     """Leaves of the file system only what can be read below these paths (landlock(7)); whether the kernel does that."""
-    abi = libc.syscall(_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION)
+    abi = landlock_abi()
     if abi < 1:
         return False
     handled = ctypes.c_uint64(_ALL_ABI_1 | (_TRUNCATE if abi >= _TRUNCATE_SINCE else 0))

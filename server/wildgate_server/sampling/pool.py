@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from wildgate_server.box import Box, held
+from wildgate_server.box import Box, held, landlock_abi
 from wildgate_server.box_settings import BoxSettings, worker_box
 from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
@@ -61,7 +61,7 @@ class SamplingPool:
             await asyncio.gather(*(worker.ready() for worker in self._readers.workers))
         except ProcessDied:
             raise _no_worker() from None
-        _log.info("sampling_workers_boxed", **held(self._readers.workers[0].pid))
+        _log.info("sampling_workers_boxed", landlock=landlock_abi() > 0, **held(self._readers.workers[0].pid))
 
     async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
         """Samples one video in a worker, as `look` asks.
