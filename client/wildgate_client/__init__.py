@@ -1,7 +1,7 @@
 """The async client of wildgate: typed verdicts, typed errors, one deadline, bounded retry."""
 
 from wildgate_client._blocks import AddedBlocks, Block, BlocksClient
-from wildgate_client._client import ClientOptions, ScoringClient
+from wildgate_client._client import ClientOptions, ScoringClient, tls_credentials
 from wildgate_client._digest import content_digest
 from wildgate_client._retry import Clock, RetryPolicy
 from wildgate_client._source import Content, PlatformContext, Source, StreamItem, Uri
@@ -90,4 +90,5 @@ __all__ = [
     "VideoInfo",
     "WrongState",
     "content_digest",
+    "tls_credentials",
 ]

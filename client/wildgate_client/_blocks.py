@@ -75,12 +75,7 @@ class BlocksClient:
         self._clock = clock or Clock()
 
     async def __aenter__(self) -> Self:
-        arguments, credentials = self._options.channel_options(), self._options.credentials
-        self._channel = (
-            grpc.aio.secure_channel(self._target, credentials, arguments)
-            if credentials
-            else grpc.aio.insecure_channel(self._target, arguments)
-        )
+        self._channel = self._options.channel(self._target)
         self._stub = BlockServiceStub(self._channel)  # type: ignore[no-untyped-call]
         return self
 

@@ -21,19 +21,35 @@ from wildgate_client._wire import digest_request, score_request, verdict_from
 from wildgate_client.errors import InvalidRequest, SourceUnreadable, UnexpectedAnswer, VerdictNotCached
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
-__all__ = ["ClientOptions", "ScoringClient"]
+__all__ = ["ClientOptions", "ScoringClient", "tls_credentials"]
 
 MIB = 1024 * 1024
 # What a message holds besides the video: names and fields, and in answers detections and evidence frames.
 MESSAGE_OVERHEAD_BYTES = MIB
 
 
+def tls_credentials(
+    ca: Path | None, cert: Path | None = None, key: Path | None = None
+) -> grpc.ChannelCredentials | None:
+    """What `ClientOptions.credentials` takes, from PEM files: the server's CA, the caller's certificate and its key.
+
+    None without `ca`. Raises OSError, and ValueError where a part is missing.
+    """
+    if (cert is None) != (key is None) or (cert and not ca):
+        raise ValueError("a certificate, its key and the server's CA go together")
+    if ca is None:
+        return None
+    if cert is None or key is None:
+        return grpc.ssl_channel_credentials(ca.read_bytes())
+    return grpc.ssl_channel_credentials(ca.read_bytes(), key.read_bytes(), cert.read_bytes())
+
+
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
     """How the client talks to its server.
 
-    `deadline_s` applies where a call gives none. `credentials` turn TLS on; `metadata` is sent with every call (the
-    caller's tenant, tracing), and so is the token in `token_file`, read anew for each call: without `credentials` in
+    `deadline_s` applies where a call gives none. `credentials` turn TLS on (see `tls_credentials`). `metadata` is sent
+    with every call (tracing), and so is the token in `token_file`, read anew for each call: without `credentials` in
     the clear. Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight` bounds the
     unanswered videos of one stream, and so the memory it takes.
     """
@@ -64,6 +80,12 @@ class ClientOptions:
                 reason="SOURCE_UNREADABLE",
             ) from error
         return (*self.metadata, ("authorization", f"Bearer {token}"))
+
+    def channel(self, target: str) -> grpc.aio.Channel:
+        """A channel with these options."""
+        if self.credentials is None:
+            return grpc.aio.insecure_channel(target, self.channel_options())
+        return grpc.aio.secure_channel(target, self.credentials, self.channel_options())
 
     def channel_options(self) -> tuple[tuple[str, int], ...]:
         """These options as gRPC channel arguments."""
@@ -97,11 +119,7 @@ class ScoringClient:
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
-        arguments = self._options.channel_options()
-        if self._options.credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, arguments)
-        else:
-            self._channel = grpc.aio.secure_channel(self._target, self._options.credentials, arguments)
+        self._channel = self._options.channel(self._target)
         return self
 
     async def __aexit__(

@@ -27,6 +27,7 @@ from wildgate_client._client import ClientOptions, ScoringClient
 from wildgate_client._retry import RetryPolicy
 from wildgate_client._verdict import MatchedFrame, Verdict
 from wildgate_client.block_files import BLOCK_FORMATS, BadLine, BlockWriter, read_blocks
+from wildgate_client.connection_options import Cert, Key, TlsCa, TokenFile, chosen_credentials, credentials_of
 from wildgate_client.errors import ScoringError
 from wildgate_client.other_commands import BLOCKS_GROUP, add_other_commands
 
@@ -45,18 +46,15 @@ _SERVER: Final = "localhost:8100"
 
 
 @blocks_app.callback()
-def blocks(
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
-    ] = None,
-) -> None:
+def blocks(tls_ca: TlsCa = None, cert: Cert = None, key: Key = None, token_file: TokenFile = None) -> None:
     """The list of blocked videos."""
+    chosen_credentials.set(credentials_of(tls_ca, cert, key))
     _token_file.set(token_file)
 
 
 def _options() -> ClientOptions:
-    return ClientOptions(retry=RetryPolicy(attempts=2), token_file=_token_file.get())
+    retry = RetryPolicy(attempts=2)
+    return ClientOptions(retry=retry, credentials=chosen_credentials.get(), token_file=_token_file.get())
 
 
 @blocks_app.command()

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from wildgate_client import ClientOptions, ScoringClient, Scrutiny, StreamResult
 from wildgate_client.annotate import Annotator, without_evidence
 from wildgate_client.block_commands import blocks_app
+from wildgate_client.connection_options import Cert, Key, TlsCa, TokenFile, credentials_of
 from wildgate_client.json_lines import json_line
 from wildgate_client.other_commands import GROUP, add_other_commands
 from wildgate_client.result_table import print_table, result_table
@@ -77,10 +78,10 @@ def score(
             help="Write frames with boxes and labels drawn there; every file is sent for that.",
         ),
     ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", envvar="WILDGATE_TOKEN_FILE", help="The caller's token, read anew for each call."),
-    ] = None,
+    tls_ca: TlsCa = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
     deadline_s: Annotated[float, typer.Option(min=0.001, help="Seconds for one video, all attempts together.")] = 60.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Videos under way at a time.")] = 4,
     digest_first: Annotated[
@@ -107,7 +108,9 @@ def score(
         annotator = Annotator(annotate) if annotate else None
     except OSError as error:
         raise typer.BadParameter(f"{annotate}: {error.strerror}", param_hint="--annotate") from error
-    results = asyncio.run(_score(server, files, options, annotator, as_json=as_json, token_file=token_file))
+    credentials = credentials_of(tls_ca, cert, key)
+    connection = ClientOptions(deadline_s=deadline_s, credentials=credentials, token_file=token_file)
+    results = asyncio.run(_score(server, connection, files, options, annotator, as_json=as_json))
     if not as_json:
         print_table(result_table(results), sys.stdout)
     if annotator:
@@ -122,12 +125,12 @@ add_other_commands(app, metadata.entry_points(group=GROUP))
 
 async def _score(
     server: str,
+    connection: ClientOptions,
     names: list[str],
     options: ScoreOptions,
     annotator: Annotator | None,
     *,
     as_json: bool,
-    token_file: Path | None,
 ) -> list[StreamResult]:
     """All results in the order given, without their evidence frames, which are written to files as they come."""
     results: list[StreamResult] = []
@@ -147,7 +150,7 @@ async def _score(
     with progress:
         done = progress.add_task("scoring", total=len(names))
         async with (
-            ScoringClient(server, ClientOptions(deadline_s=options.deadline_s, token_file=token_file)) as client,
+            ScoringClient(server, connection) as client,
             contextlib.aclosing(score_files(client, names, options)) as scored,
         ):
             async for result in scored:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from wildgate_client import ClientOptions
 from wildgate_client._status import error_from_rpc
+from wildgate_client.connection_options import chosen_credentials
 from wildgate_client.errors import ScoringError
 from wildgate_enforcement.event_chain import ChainBroken
 from wildgate_enforcement.referral.referral import ReferralError
@@ -21,15 +22,12 @@ from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub
 
-__all__ = ["SERVER", "Call", "Comment", "Server", "TokenFile", "calling", "line", "one_case"]
+__all__ = ["SERVER", "Call", "Comment", "Server", "calling", "line", "one_case"]
 
 _CALL_S = 30.0
 
 Server = Annotated[str, typer.Option(envvar="WILDGATE_CASES", help="The enforcement service, HOST:PORT.")]
 SERVER = "localhost:8102"
-TokenFile = Annotated[
-    Path | None, typer.Option(envvar="WILDGATE_TOKEN_FILE", dir_okay=False, help="File with your bearer token.")
-]
 Comment = Annotated[str, typer.Option(help="For colleagues; never leaves the service.")]
 
 Call = Callable[[str, Message], Coroutine[Any, Any, Any]]
@@ -39,7 +37,8 @@ Call = Callable[[str, Message], Coroutine[Any, Any, Any]]
 def calling(server: str, token_file: Path | None, work: Callable[[Call], Coroutine[Any, Any, None]]) -> None:
     """Does `work` with the service; what goes wrong is printed, and ends the command with status 1."""
     try:
-        asyncio.run(_connected(server, ClientOptions(token_file=token_file), work))
+        options = ClientOptions(credentials=chosen_credentials.get(), token_file=token_file)
+        asyncio.run(_connected(server, options, work))
     except (ScoringError, ChainBroken, ReferralError, OSError) as error:
         print(f"wildgate cases: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -65,7 +64,7 @@ def line(case: pb.Case) -> str:
 
 
 async def _connected(server: str, options: ClientOptions, work: Callable[[Call], Coroutine[Any, Any, None]]) -> None:
-    async with grpc.aio.insecure_channel(server, options.channel_options()) as channel:
+    async with options.channel(server) as channel:
         stub = CaseServiceStub(channel)  # type: ignore[no-untyped-call]
 
         async def call(method: str, request: Message) -> Any:

@@ -16,7 +16,8 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from wildgate_client._status import error_from_status
-from wildgate_enforcement.calling import SERVER, Call, Comment, Server, TokenFile, calling, line, one_case
+from wildgate_client.connection_options import Cert, Key, TlsCa, TokenFile, chosen_credentials, credentials_of
+from wildgate_enforcement.calling import SERVER, Call, Comment, Server, calling, line, one_case
 from wildgate_enforcement.feedback_commands import data_set, report
 from wildgate_enforcement.log_commands import deliveries, replay, verify_log
 from wildgate_proto.v1 import cases_pb2 as pb
@@ -24,7 +25,6 @@ from wildgate_proto.v1 import cases_pb2 as pb
 __all__ = ["cases_command"]
 
 app = typer.Typer(
-    help="Cases that wait for a person, and what was decided.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,6 +54,12 @@ class CaseState(StrEnum):
     CONFIRMED = "confirmed"
     HARMLESS = "harmless"
     APPEALED = "appealed"
+
+
+@app.callback()
+def cases(tls_ca: TlsCa = None, cert: Cert = None, key: Key = None) -> None:
+    """Cases that wait for a person, and what was decided."""
+    chosen_credentials.set(credentials_of(tls_ca, cert, key))
 
 
 def cases_command(args: list[str]) -> int:

@@ -12,8 +12,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from wildgate_client.connection_options import TokenFile
 from wildgate_client.result_table import print_table
-from wildgate_enforcement.calling import SERVER, Call, Server, TokenFile, calling
+from wildgate_enforcement.calling import SERVER, Call, Server, calling
 from wildgate_enforcement.data_set import DataSet
 from wildgate_enforcement.event_chain import ChainCheck
 from wildgate_enforcement.log_commands import checked_events

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from google.protobuf.json_format import MessageToJson
 
-from wildgate_enforcement.calling import SERVER, Call, Server, TokenFile, calling
+from wildgate_client.connection_options import TokenFile
+from wildgate_enforcement.calling import SERVER, Call, Server, calling
 from wildgate_enforcement.event_chain import ChainCheck, Link, SignedHead
 from wildgate_enforcement.referral.sealing import public_key
 from wildgate_proto.v1 import cases_pb2 as pb

@@ -43,11 +43,11 @@ _PASSING = {
 }
 
 
-def block_sender(database: Database, channel: grpc.aio.Channel, metadata: CallMetadata) -> Send:
+def block_sender(database: Database, channel: Callable[[], grpc.aio.Channel], metadata: CallMetadata) -> Send:
     """Brings the block service at `channel` in line with a case: an entry while it is confirmed, none otherwise."""
-    stub = BlockServiceStub(channel)  # type: ignore[no-untyped-call]
 
     async def send(outgoing: Outgoing) -> None:
+        stub = BlockServiceStub(channel())  # type: ignore[no-untyped-call]
         async with database.reading() as session:
             case = (await session.scalars(select(CaseRow).where(CaseRow.id == outgoing.case_id))).one()
             last = (
@@ -76,15 +76,15 @@ def block_sender(database: Database, channel: grpc.aio.Channel, metadata: CallMe
 
 
 def score_sender(
-    database: Database, channel: grpc.aio.Channel, metadata: CallMetadata, policy: EnforcementPolicy
+    database: Database, channel: Callable[[], grpc.aio.Channel], metadata: CallMetadata, policy: EnforcementPolicy
 ) -> Send:
     """Has the gateway at `channel` look closely at a reported video, and opens a case whatever it finds.
 
     A person looks at everything that people report: the verdict only ranks it.
     """
-    stub = ScoringServiceStub(channel)  # type: ignore[no-untyped-call]
 
     async def send(outgoing: Outgoing) -> None:
+        stub = ScoringServiceStub(channel())  # type: ignore[no-untyped-call]
         subject = cases_pb2.Subject(**outgoing.payload)
         request = scoring_pb2.ScoreRequest(
             video_id=subject.video_id,

@@ -30,11 +30,11 @@ from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_proto.v1.cases_pb2_grpc import add_CaseServiceServicer_to_server, add_ReportServiceServicer_to_server
 from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.access.tokens import Caller, TokenCheck, token_check
-from wildgate_server.endpoint import listen
 from wildgate_server.errors import SettingsConflict
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.policy import load_policy
 from wildgate_server.readiness import Readiness
+from wildgate_server.transport import Channel, listen
 
 __all__ = ["enforcement_server", "running"]
 
@@ -75,7 +75,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         )
         readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
-        address = listen(server, settings.listen)
+        address = listen(server, settings.listen, settings.tls)
         stack.push_async_callback(_sign_the_end, signer)
         for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
             _own(stack, name, readiness.depend_on(watch, name))
@@ -134,13 +134,13 @@ async def _senders(settings: EnforcementSettings, database: Database, stack: Asy
     if make_package := referral_sender(settings.referral, database, settings.directory, settings.delivery.attempts):
         senders["referral"] = make_package
     if settings.blocks:
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.blocks))
-        senders["block"] = block_sender(database, channel, options.call_metadata)
+        blocks = Channel(settings.blocks, settings.client_tls)
+        stack.push_async_callback(blocks.close)
+        senders["block"] = block_sender(database, lambda: blocks.now, options.call_metadata)
     if settings.gateway:
-        channel = await stack.enter_async_context(
-            grpc.aio.insecure_channel(settings.gateway, options.channel_options())
-        )
-        senders["score"] = score_sender(database, channel, options.call_metadata, settings.policy)
+        gateway = Channel(settings.gateway, settings.client_tls, options.channel_options())
+        stack.push_async_callback(gateway.close)
+        senders["score"] = score_sender(database, lambda: gateway.now, options.call_metadata, settings.policy)
     return senders
 
 

@@ -14,6 +14,7 @@ from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
 from wildgate_server.policy import SHIPPED_POLICY
+from wildgate_server.transport import ClientTls, ServerTls
 
 __all__ = ["EnforcementSettings"]
 
@@ -54,6 +55,10 @@ class EnforcementSettings(BaseSettings):
     """How what is told outside is tried."""
     access: AccessSettings = AccessSettings()
     """Whose tokens are taken; keys have to be named."""
+    tls: ServerTls = ServerTls()
+    """How this service is reached."""
+    client_tls: ClientTls = ClientTls()
+    """How the gateway and what keeps the list of blocks are reached."""
     token_file: Path | None = None
     """File with the bearer token that this service shows to the gateway and to what keeps the list of blocks."""
     evidence_days: float = Field(30.0, ge=0)

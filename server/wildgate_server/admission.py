@@ -34,6 +34,10 @@ class AdmissionSettings(ConfigSection):
     """Streams open at once."""
     connection_share: float = Field(0.75, gt=0, le=1)
     """The share of places, megabytes and streams that one connection may have."""
+    normal_share: float = Field(0.9, gt=0, le=1)
+    """The share of places and megabytes that tenants of normal priority may fill together with those of low."""
+    low_share: float = Field(0.5, gt=0, le=1)
+    """The share that tenants of low priority may fill."""
     retry_after_ms: int = Field(250, ge=1)
     """How long a refused caller is asked to wait before it tries again."""
     stream_concurrency: int = Field(16, ge=1)
@@ -67,6 +71,7 @@ class Place:
 class _Turn:
     connection: str
     size: int
+    share: float
     come: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -95,22 +100,28 @@ class Admission:
         return self._whole.videos
 
     @contextmanager
-    def admit(self, size: int = 0, connection: str = "") -> Iterator[Place]:
-        """A place for a video of `size` bytes. Raises Overloaded or ShuttingDown at once when there is none."""
+    def admit(self, size: int = 0, connection: str = "", share: float = 1.0) -> Iterator[Place]:
+        """A place for a video of `size` bytes, if no more than this share is taken.
+
+        Raises Overloaded or ShuttingDown at once when there is none.
+        """
         self._refuse_if_closed()
-        if not self._fits(size, connection):
+        if not self._fits(size, connection, share):
             raise self._overloaded("no place is free")
         with self._place(size, connection) as place:
             yield place
 
     @asynccontextmanager
-    async def admit_when_free(self, size: int, connection: str = "") -> AsyncIterator[Place]:
-        """A place for a video of `size` bytes, waited for; first come, first served. Raises ShuttingDown."""
+    async def admit_when_free(self, size: int, connection: str = "", share: float = 1.0) -> AsyncIterator[Place]:
+        """A place for a video of `size` bytes, waited for. Raises ShuttingDown.
+
+        Who may fill more comes first; among equals, who came first.
+        """
         self._refuse_if_closed()
-        turn = _Turn(connection, size)
+        turn = _Turn(connection, size, share)
         self._waiting.append(turn)
         try:
-            while self._next() is not turn or not self._fits(size, connection):
+            while self._next() is not turn or not self._fits(size, connection, share):
                 await turn.come.wait()
                 turn.come.clear()
                 self._refuse_if_closed()
@@ -156,11 +167,11 @@ class Admission:
     def _share(self, whole: int) -> int:
         return ceil(whole * self._settings.connection_share)
 
-    def _fits(self, size: int, connection: str) -> bool:
+    def _fits(self, size: int, connection: str, share: float) -> bool:
         """Whether there is a place; an empty server takes one video of any permitted size."""
-        return self._whole.videos < self._settings.max_in_flight and (
+        return self._whole.videos < ceil(self._settings.max_in_flight * share) and (
             not self._whole.videos
-            or (self._whole.bytes + size <= self._max_bytes and not self._has_its_share(connection, size))
+            or (self._whole.bytes + size <= self._max_bytes * share and not self._has_its_share(connection, size))
         )
 
     def _has_its_share(self, connection: str, size: int = 0) -> bool:
@@ -201,7 +212,8 @@ class Admission:
 
     def _next(self) -> _Turn | None:
         """Whose turn it is: a connection that has its share does not hold up the others."""
-        return next((turn for turn in self._waiting if not self._has_its_share(turn.connection, turn.size)), None)
+        able = (turn for turn in self._waiting if not self._has_its_share(turn.connection, turn.size))
+        return max(able, key=lambda turn: turn.share, default=None)
 
     def _wake_next(self) -> None:
         if turn := self._next():

@@ -11,17 +11,21 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
+from wildgate_server.access.access_settings import AccessSettings
+from wildgate_server.access.tokens import token_check
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.setup import known_blocks
 from wildgate_server.config_section import HostPort
-from wildgate_server.endpoint import grpc_server, listen, metrics_server
-from wildgate_server.errors import StartError
+from wildgate_server.endpoint import grpc_server, metrics_server
+from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.log import configure_log
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.repository.yaml_document import faults
+from wildgate_server.transport import ServerTls, listen
 
 __all__ = ["BlockServiceSettings", "blocks_serve_command"]
 
@@ -37,6 +41,7 @@ class BlockServiceSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         env_prefix="WILDGATE_BLOCKS__",
+        env_nested_delimiter="__",
         cli_prog_name="wildgate blocks serve",
         cli_kebab_case=True,
         cli_hide_none_type=True,
@@ -46,7 +51,9 @@ class BlockServiceSettings(BaseSettings):
     directory: Path
     """Where the list is kept."""
     listen: HostPort = "127.0.0.1:8101"
-    """gRPC address; port 0 takes a free one. There is no authentication: keep it inside your network."""
+    """gRPC address; port 0 takes a free one."""
+    tls: ServerTls = ServerTls()
+    access: AccessSettings = AccessSettings()
     metrics: HostPort | None = None
     """Where Prometheus metrics are served over HTTP; nowhere by default."""
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
@@ -64,6 +71,9 @@ def blocks_serve_command(args: list[str]) -> int:
     configure_log(settings.log_level)
     try:
         asyncio.run(_serve(settings))
+    except SettingsConflict as error:
+        print(f"wildgate blocks serve: {error}", file=sys.stderr)
+        return _USAGE
     except StartError as error:
         print(f"wildgate blocks serve: cannot start: {error}", file=sys.stderr)
         return 1
@@ -79,16 +89,18 @@ async def _serve(settings: BlockServiceSettings) -> None:
         known = await stack.enter_async_context(known_blocks(BlocksSettings(directory=settings.directory), metrics))
         assert known is not None  # it has a directory
         readiness = Readiness((BLOCK_SERVICE,), _ready)
+        check = token_check(settings.access, settings.listen)
         server = grpc_server(
             None,
             readiness,
+            access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=BlockService(known.list),
             limits=AdmissionSettings(),
             max_video_bytes=_MAX_REQUEST_BYTES,
         )
         if settings.metrics:
             stack.enter_context(metrics_server(settings.metrics, metrics))
-        address = listen(server, settings.listen)
+        address = listen(server, settings.listen, settings.tls)
         await readiness.update()
         await server.start()
         stack.push_async_callback(server.stop, _ENDING_S)

@@ -30,7 +30,7 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
 
-__all__ = ["EndpointSettings", "connections_within", "grpc_server", "health_server", "listen", "metrics_server"]
+__all__ = ["EndpointSettings", "connections_within", "grpc_server", "health_server", "metrics_server"]
 
 _log = structlog.get_logger()
 
@@ -137,15 +137,6 @@ def connections_within(wanted: int) -> int:
     if soft < needed:
         _log.warning("connections_bounded_by_descriptors", wanted=wanted, limit=soft)
     return max(1, min(wanted, soft - _OTHER_DESCRIPTORS))
-
-
-def listen(server: grpc.aio.Server, address: str) -> str:
-    """Makes the server listen; returns the address with the port that it got. Raises StartError."""
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartError(f"cannot listen at {address}: {error}") from error
-    return f"{address.rpartition(':')[0]}:{port}"
 
 
 class _MetricsHandler(WSGIRequestHandler):

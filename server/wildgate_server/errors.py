@@ -18,6 +18,7 @@ WildgateError                     status               reason
  ├─ BlockNotFound                 NOT_FOUND            BLOCK_NOT_FOUND
  ├─ BlocksUnavailable             UNAVAILABLE          BLOCKS_UNAVAILABLE
  ├─ Overloaded                    RESOURCE_EXHAUSTED   OVERLOADED
+ ├─ QuotaExceeded                 RESOURCE_EXHAUSTED   QUOTA_EXCEEDED
  ├─ BackendUnavailable            UNAVAILABLE          BACKEND_UNAVAILABLE
  ├─ ShuttingDown                  UNAVAILABLE          SHUTTING_DOWN
  ├─ DeadlineExceeded              DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -52,6 +53,7 @@ __all__ = [
     "NoVideoStream",
     "NotAVideo",
     "Overloaded",
+    "QuotaExceeded",
     "RowRefused",
     "SettingsConflict",
     "ShuttingDown",
@@ -190,6 +192,10 @@ class BlocksUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="BLOCKS
 
 class Overloaded(WildgateError, status=Status.RESOURCE_EXHAUSTED, reason="OVERLOADED"):
     """The server is full; the request was refused before any work was done for it."""
+
+
+class QuotaExceeded(WildgateError, status=Status.RESOURCE_EXHAUSTED, reason="QUOTA_EXCEEDED"):
+    """The caller's tenant has had its share for now."""
 
 
 class BackendUnavailable(WildgateError, status=Status.UNAVAILABLE, reason="BACKEND_UNAVAILABLE"):

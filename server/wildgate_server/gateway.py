@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
+from wildgate_server.access.tenants import Tenants
 from wildgate_server.access.tokens import token_check
 from wildgate_server.admission import Admission
 from wildgate_server.blocking import Blocking
@@ -18,10 +19,11 @@ from wildgate_server.blocks.confirmed_entries import ConfirmedEntries
 from wildgate_server.blocks.dense import dense_config
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.setup import KnownBlocks, known_blocks
+from wildgate_server.box_settings import triton_box
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
-from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
+from wildgate_server.endpoint import grpc_server, health_server, metrics_server
 from wildgate_server.enforcement.embedded import embedded_enforcement
 from wildgate_server.enforcement.handoff import CaseHandoff
 from wildgate_server.enforcement.setup import case_handoff
@@ -47,6 +49,7 @@ from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
+from wildgate_server.transport import ServerTls, listen
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
@@ -60,6 +63,7 @@ ENFORCEMENT_HEALTH = "wildgate.enforcement"
 
 _log = structlog.get_logger()
 
+_HEALTH_ALONE = ServerTls(off=True)  # probes bring neither certificates nor tokens
 _ANSWERING_S = 1.0  # for answers still under way when the last video is done
 
 
@@ -124,9 +128,10 @@ class Gateway:
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,
             )
-            target = settings.blocks.target
             self.block_service = (
-                ForwardingBlockService(target, entries.entry) if target else BlockService(blocks.list, entries.entry)
+                ForwardingBlockService(settings.blocks, entries.entry)
+                if settings.blocks.target
+                else BlockService(blocks.list, entries.entry)
             )
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=shared)
         if shared and settings.sampling.secret_file is None:
@@ -157,9 +162,11 @@ class Gateway:
         if cases:
             details[ENFORCEMENT_HEALTH] = lambda: cases.healthy
         self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
-        check = token_check(settings.access)
+        check = token_check(settings.access, settings.endpoint.address)
         self.server = grpc_server(
-            ScoringService(self.pipeline, self._admission, metrics, settings.admission, cases),
+            ScoringService(
+                self.pipeline, self._admission, metrics, settings.admission, cases, Tenants(settings.access.tenants)
+            ),
             self.readiness,
             access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
@@ -250,14 +257,19 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         if settings.backend.target is None:
             rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
             embedded = await stack.enter_async_context(
-                EmbeddedTriton(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
+                EmbeddedTriton(
+                    settings.backend,
+                    releases.rollout,
+                    rows_in_flight=rows_in_flight,
+                    box=triton_box(settings.box, connects=profile != CPU_PROFILE),
+                )
             )
             backend = ModelRollout(embedded.control, embedded.lay_out, profile)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
             triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
             watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
         else:
-            triton = TritonClient(settings.backend.target, profile=profile)
+            triton = TritonClient(settings.backend.target, profile=profile, tls=settings.backend.tls)
             backend = ExternalBackend(triton, profile)
         await stack.enter_async_context(triton)
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
@@ -299,10 +311,10 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         await gateway.readiness.update()
         if settings.endpoint.health:
             probes = health_server(gateway.readiness)
-            listen(probes, settings.endpoint.health)
+            listen(probes, settings.endpoint.health, _HEALTH_ALONE)
             await probes.start()
             stack.push_async_callback(probes.stop, None)
-        gateway.address = listen(gateway.server, settings.endpoint.address)
+        gateway.address = listen(gateway.server, settings.endpoint.address, settings.tls)
         await gateway.server.start()
         stack.push_async_callback(gateway.server.stop, None)
         if settings.enforcement.directory:
@@ -340,7 +352,7 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
 def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
-    return SamplingPool(settings.sampling, config, limits)
+    return SamplingPool(settings.sampling, config, limits, boxes=settings.box)
 
 
 def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
@@ -348,7 +360,7 @@ def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> S
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
-    return SamplingPool(few, dense_config(config), limits)
+    return SamplingPool(few, dense_config(config), limits, boxes=settings.box)
 
 
 async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:

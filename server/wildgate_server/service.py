@@ -13,6 +13,9 @@ import grpc
 import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server.access.access_interceptor import log_refusal, present_caller, require_scope
+from wildgate_server.access.tenants import Priority, Tenants
+from wildgate_server.access.tokens import Caller
 from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.enforcement.case_request import check_context, check_subject
 from wildgate_server.enforcement.handoff import CaseHandoff
@@ -21,6 +24,7 @@ from wildgate_server.errors import (
     InternalError,
     InvalidRequest,
     Overloaded,
+    QuotaExceeded,
     VerdictNotCached,
     WildgateError,
 )
@@ -37,6 +41,7 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 
 _MAX_EVIDENCE_FRAMES = 64
 _LOGGED_ID_LENGTH = 128
+_QUOTA_PAUSE_S = 0.25  # a stream whose tenant has had its share is read no faster
 
 
 class ScoringService:
@@ -49,12 +54,19 @@ class ScoringService:
         metrics: Metrics,
         settings: AdmissionSettings,
         cases: CaseHandoff | None = None,
+        tenants: Tenants | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._admission = admission
         self._metrics = metrics
         self._settings = settings
         self._cases = cases
+        self._tenants = tenants or Tenants(None)
+        self._shares = {
+            Priority.HIGH: 1.0,
+            Priority.NORMAL: settings.normal_share,
+            Priority.LOW: settings.low_share,
+        }
 
     def join(self, server: grpc.aio.Server) -> None:
         """Adds this service to the server.
@@ -78,8 +90,13 @@ class ScoringService:
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
         connection, settings = context.peer(), self._settings
-        with self._accounted(), self._admission.admit(connection=connection) as place:
+        with (
+            self._accounted(),
+            self._tenants.video(caller := present_caller()) as weigh,
+            self._admission.admit(connection=connection, share=self._share(caller)) as place,
+        ):
             request = await self._arrived(requests)
+            weigh(request.size)
             self._admission.weigh(place, request.size)
             with self._named(request):
                 verdict = await self._verdict(request, self._deadline(context))
@@ -92,7 +109,7 @@ class ScoringService:
         The next video is read only when the one before has a place, so a stream holds one video without a place. A
         stream that has to give way answers what it has read before it ends.
         """
-        connection, settings = context.peer(), self._settings
+        connection, settings, caller = context.peer(), self._settings, present_caller()
         turns = asyncio.Semaphore(settings.stream_concurrency)
         writing = asyncio.Lock()
         gave_way: Overloaded | None = None
@@ -103,6 +120,8 @@ class ScoringService:
                     response = await self._item(request, self._deadline(context))
                     async with writing:
                         await written(context, response, settings.answer_timeout_s)
+                if response.error.code == QuotaExceeded.status:
+                    await asyncio.sleep(_QUOTA_PAUSE_S)
             finally:
                 turns.release()
 
@@ -113,7 +132,8 @@ class ScoringService:
                     try:
                         async for request in requests:
                             held = AsyncExitStack()
-                            await held.enter_async_context(self._admission.admit_when_free(request.size, connection))
+                            place = self._admission.admit_when_free(request.size, connection, self._share(caller))
+                            await held.enter_async_context(place)
                             videos.create_task(answer(request, held), name="stream video")
                             await turns.acquire()
                     except Overloaded as error:
@@ -122,6 +142,9 @@ class ScoringService:
                 raise failures.exceptions[0] from None
             if gave_way:
                 raise gave_way
+
+    def _share(self, caller: Caller | None) -> float:
+        return self._shares[self._tenants.priority(caller)]
 
     async def _arrived(self, requests: AsyncIterator[Received]) -> Received:
         try:
@@ -136,7 +159,7 @@ class ScoringService:
     async def _item(self, request: Received, deadline: float) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
-            with self._accounted(), self._named(request):
+            with self._accounted(), self._named(request), self._tenants.video(present_caller(), request.size):
                 verdict = await self._verdict(request, deadline)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
@@ -169,6 +192,8 @@ class ScoringService:
             )
         if message.scrutiny not in pb.Scrutiny.values():
             raise InvalidRequest(f"scrutiny is {message.scrutiny}, which is not a known value", field="scrutiny")
+        if evidence or message.explain_blocks:
+            require_scope("evidence", "pictures")
         check_context(message.context)
         if self._cases:
             check_subject(message)
@@ -176,15 +201,18 @@ class ScoringService:
         pipeline, explain = self._pipeline, message.explain_blocks
         match message.WhichOneof("source"):
             case "content":
+                require_scope("score", "scoring")
                 content = request.take_content()
                 return pipeline.score_content(
                     content, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
                 )
             case "uri":
+                require_scope("score", "scoring")
                 return pipeline.score_uri(
                     message.uri, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
                 )
             case "content_digest":
+                require_scope("read_digests", "asking by digest")
                 return pipeline.score_digest(message.content_digest, max_evidence_frames=evidence, scrutiny=scrutiny)
             case _:
                 raise InvalidRequest("one of content, uri and content_digest is required", field="source")
@@ -211,6 +239,10 @@ class ScoringService:
             raise
         except VerdictNotCached:
             raise  # neither a failure nor a video yet; the cache counts its misses itself
+        except QuotaExceeded as error:
+            log_refusal("scoring", present_caller(), error)
+            self._metrics.answered(error.reason)
+            raise
         except Exception as error:
             self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
             raise

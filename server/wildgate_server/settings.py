@@ -25,12 +25,14 @@ from pydantic_settings import (
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
+from wildgate_server.box_settings import BoxSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
+from wildgate_server.transport import ServerTls
 from wildgate_server.triton.backend_settings import BackendSettings
 
 __all__ = ["ServerSettings"]
@@ -95,6 +97,8 @@ class ServerSettings(BaseSettings):
 
     endpoint: EndpointSettings = EndpointSettings()
     access: AccessSettings = AccessSettings()
+    tls: ServerTls = ServerTls()
+    box: BoxSettings = BoxSettings()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
     admission: AdmissionSettings = AdmissionSettings()

@@ -203,14 +203,21 @@ async def test_draining_finishes_what_is_shared(make_settings: MakeSettings) -> 
 
 class TestRedis:
     @pytest.fixture
+    def secret(self, tmp_path: Path) -> Path:
+        (tmp_path / "secret").write_bytes(b"a secret of the fleet")
+        return tmp_path / "secret"
+
+    @pytest.fixture
     def redis(self, tmp_path: Path) -> Iterator[RealRedis]:
         server = real_redis(tmp_path)
         server.start()
         yield server
         server.kill()
 
-    async def test_a_fleet_scores_a_video_once(self, make_settings: MakeSettings, redis: RealRedis) -> None:
-        cache = {**ON, "redis_url": redis.url, "redis_timeout_ms": 5000}
+    async def test_a_fleet_scores_a_video_once(
+        self, make_settings: MakeSettings, redis: RealRedis, secret: Path
+    ) -> None:
+        cache = {**ON, "redis_url": redis.url, "secret_file": secret, "redis_timeout_ms": 5000}
         async with running(make_settings(cache=cache)) as here, running(make_settings(cache=cache)) as there:
             first = await here.client.score(video(11))
             await until(lambda: keys_in(redis) == 1, "the verdict in Redis")
@@ -227,9 +234,9 @@ class TestRedis:
             assert looked_up(there, "redis", "failed") == 1
 
     async def test_gateways_that_look_in_another_way_share_nothing(
-        self, make_settings: MakeSettings, redis: RealRedis
+        self, make_settings: MakeSettings, redis: RealRedis, secret: Path
     ) -> None:
-        cache = {"max_entries": 0, "redis_url": redis.url, "redis_timeout_ms": 5000}
+        cache = {"max_entries": 0, "redis_url": redis.url, "secret_file": secret, "redis_timeout_ms": 5000}
         denser = {"max_gap_s": 0.5, "workers": 1, "timeout_s": 60}
         async with (
             running(make_settings(cache=cache)) as here,
@@ -241,9 +248,9 @@ class TestRedis:
             assert (first.coverage.max_gap_s, second.coverage.max_gap_s, second.cached) == (2.0, 0.5, False)
             assert (await here.client.score(video(13))).cached, "Redis alone does as well"
 
-    async def test_a_redis_that_hangs_costs_next_to_nothing(self, make_settings: MakeSettings) -> None:
+    async def test_a_redis_that_hangs_costs_next_to_nothing(self, make_settings: MakeSettings, secret: Path) -> None:
         async with pretending(silence) as url:
-            cache = {"max_entries": 0, "redis_url": url, "redis_timeout_ms": 20}
+            cache = {"max_entries": 0, "redis_url": url, "secret_file": secret, "redis_timeout_ms": 20}
             async with running(make_settings(cache=cache)) as gateway:
                 for number in range(14, 22):
                     assert (await gateway.client.score(video(number))).detections
@@ -251,9 +258,9 @@ class TestRedis:
                 assert samples(gateway.metrics, "wildgate_cache_redis_left_alone") == {(): 1}
 
     async def test_a_redis_that_is_away_does_not_keep_the_gateway_from_starting(
-        self, make_settings: MakeSettings
+        self, make_settings: MakeSettings, secret: Path
     ) -> None:
-        async with running(make_settings(cache={"redis_url": "redis://127.0.0.1:1"})) as gateway:
+        async with running(make_settings(cache={"redis_url": "redis://127.0.0.1:1", "secret_file": secret})) as gateway:
             assert (await gateway.client.score(video(22))).detections
 
 

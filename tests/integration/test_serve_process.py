@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,8 +23,9 @@ from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_
 from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
-from wildgate_client import Action, Content, ScoringClient, StreamItem
+from wildgate_client import Action, Content, ScoringClient, ScoringError, StreamItem, Uri
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
+from wildgate_server.box import held
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 
@@ -136,6 +138,46 @@ async def test_sigkill_of_the_gateway_takes_everything_along(
         assert not any(entry.name.startswith(server_id) for entry in scratch.iterdir())
     assert serving.server.stop_report is not None
     assert serving.server.stop_report.exit_status == -signal.SIGKILL
+
+
+async def test_what_reads_videos_is_boxed_and_secrets_are_nowhere_to_be_seen(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    canary = f"canary{uuid.uuid4().hex}"
+    for name in ("sealing", "drawing", "password"):
+        (tmp_path / name).write_text(canary)
+    secrets = {
+        "WILDGATE_CACHE__REDIS_URL": f"redis://user:{canary}@127.0.0.1:1",
+        "WILDGATE_CACHE__SECRET_FILE": str(tmp_path / "sealing"),
+        "WILDGATE_CACHE__REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+        "WILDGATE_SAMPLING__SECRET_FILE": str(tmp_path / "drawing"),
+        "WILDGATE_SOURCE__PRIVATE_NETWORKS": '["127.0.0.0/8"]',
+        "WILDGATE_LOG_LEVEL": "debug",
+        "AWS_SECRET_ACCESS_KEY": canary,
+        "SOME_DATABASE_PASSWORD": canary,
+    }
+    async with served(tmp_path, arguments, secrets) as serving:
+        await serving.client.score(GOOD[0])
+        told = []
+        places = ("http://127.0.0.1:80/a.mp4", f"http://{canary}@127.0.0.1/a.mp4", "s3://bucket/a.mp4", "file:///a.mp4")
+        for place in places:
+            with pytest.raises(ScoringError) as refusal:
+                await serving.client.score(Uri(f"{place}?X-Amz-Signature={canary}"), video_id="signed")
+            told.append(str(refusal.value))
+        with pytest.raises(ScoringError):
+            await serving.client.score(Content(canary.encode()))
+        with await asyncio.to_thread(urllib.request.urlopen, f"http://{serving.metrics}/metrics") as answer:
+            told.append(answer.read().decode())
+        boxes = [held(pid) for part in ("_stub", "sampling.worker import") for pid in serving.processes(part)]
+        for part in ("python_backend_stub", "tritonserver", "triton_guard"):
+            for process in serving.processes(part):
+                assert canary not in Path(f"/proc/{process}/environ").read_text()
+        await serving.stop()
+    told += [file.read_text() for file in (tmp_path / "server.log", tmp_path / "tritonserver.log")]
+    assert [text for text in told if canary in text] == []
+    assert "sampling_workers_boxed" in told[-2]  # the start says what holds
+    assert len(boxes) >= 5
+    assert all(boxed["no_new_privs"] and boxed["seccomp"] for boxed in boxes)
 
 
 async def test_the_end_of_the_embedded_triton_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:

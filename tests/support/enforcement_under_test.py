@@ -37,6 +37,9 @@ PICTURE = _picture()
 class NamedCallers:
     """Takes "ann/moderator,senior" for Ann, who is both."""
 
+    def revokes(self, fingerprint: str) -> bool:
+        return False
+
     async def caller(self, token: str) -> Caller:
         subject, slash, roles = token.partition("/")
         if not slash:

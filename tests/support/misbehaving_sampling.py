@@ -37,7 +37,7 @@ def sample_or_misbehave(
         with source.opened(limits.max_bytes) as shared:
             content = bytes(shared.content)
     elif source.key == OF_SOMEBODY_ELSE:
-        return _nothing_sampled(f"blake3:{'f' * 64}")
+        return nothing_sampled(f"blake3:{'f' * 64}")
     else:
         assert isinstance(source, VideoFile) or isinstance(source.place, HttpUrl)
         told = source.path if isinstance(source, VideoFile) else Path(source.place.target)
@@ -52,7 +52,7 @@ def sample_or_misbehave(
         case b"babble":
             print("babble", flush=True)
             os.write(2, b"babble")
-            return _nothing_sampled()
+            return nothing_sampled()
         case b"exit":
             os._exit(3)
         case b"killed":
@@ -64,16 +64,16 @@ def sample_or_misbehave(
             while True:
                 time.sleep(60)
         case b"environment":
-            return _nothing_sampled(codec=",".join(os.environ)[:1000])
+            return nothing_sampled(codec=",".join(os.environ)[:1000])
         case b"another digest":
-            return _nothing_sampled(f"blake3:{'f' * 64}")
+            return nothing_sampled(f"blake3:{'f' * 64}")
         case b"pickle":
             _write_to_all(pickle.dumps(_Evil()))
         case b"shrink":
             if isinstance(source, SharedContent):
                 with suppress(OSError):
                     os.truncate(source.path, 0)
-            return _nothing_sampled()
+            return nothing_sampled()
         case b"balloon":
             hoard = []
             while True:
@@ -90,11 +90,11 @@ def sample_or_misbehave(
         case b"garbage" | b"overlong":
             _write_to_all(bytes(1000), 1 << 62 if content == b"overlong" else 1000)
         case b"large":
-            return _nothing_sampled(windows=(_window(bytes(range(256)) * 40_000),))
+            return nothing_sampled(windows=(_window(bytes(range(256)) * 40_000),))
         case b"too large":
-            return _nothing_sampled(windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
+            return nothing_sampled(windows=tuple(_window(bytes(1 << 22)) for _ in range(17)))
         case b"video":
-            return _nothing_sampled()
+            return nothing_sampled()
     return sample_content(content, config, limits)
 
 
@@ -123,7 +123,7 @@ def _window(clip: bytes = b"clip") -> ClipWindow:
     return ClipWindow(clip, (0,) * 8, (0.0,), 1)
 
 
-def _nothing_sampled(
+def nothing_sampled(
     digest: str | None = None, *, codec: str = "", windows: tuple[ClipWindow, ...] | None = None
 ) -> SampledVideo:
     return SampledVideo(

@@ -171,6 +171,7 @@ def _checked(values: dict[str, Any]) -> LoadOptions:
     options = LoadOptions.of(values)
     read_objectives(options.objectives)
     load_videos(options.videos)
+    _ = options.connection
     return options
 
 

@@ -14,12 +14,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from wildgate_client import ClientOptions, ScoringError, tls_credentials
 from wildgate_perf.load_test.objectives import DEFAULT_FILE
 from wildgate_server.repository.yaml_document import faults
 
 _ROOT = Path(__file__).resolve().parents[3]
 _URL = re.compile(r"https?://(?P<authority>[^/]*)")
-_NOT_IN_THE_FORM = frozenset({"salt", "uri_base", "uri_folder", "objectives", "summary"})
+_NOT_IN_THE_FORM = frozenset(
+    {"salt", "tls_ca", "cert", "key", "token_file", "uri_base", "uri_folder", "objectives", "summary"}
+)
 
 
 class OptionsInvalid(Exception):
@@ -37,6 +40,14 @@ class LoadOptions(BaseModel):
     """How long a user waits after a request that failed or was refused, unless the server asks for more."""
     deadline_s: float = Field(30.0, gt=0)
     """Deadline of each request."""
+    tls_ca: str = ""
+    """The CA of the server's certificate (PEM file); with it, TLS."""
+    cert: str = ""
+    """The users' certificate (PEM file), where the server asks for one."""
+    key: str = ""
+    """Its private key (PEM file)."""
+    token_file: str = ""
+    """File with the users' bearer token, read anew for each request."""
     videos: Path = _ROOT / "samples"
     """Folder with the MP4, MOV, WebM or Matroska files to ask about."""
     uri_base: str = ""
@@ -78,6 +89,18 @@ class LoadOptions(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise OptionsInvalid("\n".join(faults(error))) from error
+
+    @property
+    def connection(self) -> ClientOptions:
+        """How the server is reached. Raises `OptionsInvalid`."""
+        names = (self.tls_ca, self.cert, self.key, self.token_file)
+        ca, cert, key, token = (Path(name) if name else None for name in names)
+        try:
+            options = ClientOptions(credentials=tls_credentials(ca, cert, key), token_file=token)
+            options.call_metadata()
+        except (OSError, ValueError, ScoringError) as error:
+            raise OptionsInvalid(f"--tls-ca, --cert, --key, --token-file: {error}") from None
+        return options
 
     @property
     def pause_s(self) -> float:

@@ -65,7 +65,12 @@ class ScoringUser(User):
     def on_start(self) -> None:
         """Connects, and starts at a moment of its own: users who start together would ask together for ever."""
         self._random = random.Random(os.urandom(16))  # of the process's own after a fork
-        self._channel = grpc.insecure_channel(target_of(self.host), options=_CHANNEL_OPTIONS)
+        self._connection, target = self.options.connection, target_of(self.host)
+        self._channel = (
+            grpc.secure_channel(target, self._connection.credentials, options=_CHANNEL_OPTIONS)
+            if self._connection.credentials
+            else grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        )
         self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._back_off_s = 0.0
         time.sleep(self._random.random() * self.options.pause_s)
@@ -92,7 +97,9 @@ class ScoringUser(User):
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
         sent = _Sent("Score", kind)
         try:
-            response = self._stub.Score(request, timeout=self.options.deadline_s)
+            response = self._stub.Score(
+                request, timeout=self.options.deadline_s, metadata=self._connection.call_metadata()
+            )
         except grpc.RpcError as failure:
             self._report(sent, error := _error_of(failure))
             return error
@@ -222,7 +229,8 @@ class StreamUser(ScoringUser):
         try:
             # The stream may wait for its own pace, so its deadline is for being stuck, not for a video.
             timeout_s = options.stream_videos * (options.deadline_s + options.pause_s)
-            for response in self._stub.ScoreStream(requests, timeout=timeout_s):
+            metadata = self._connection.call_metadata()
+            for response in self._stub.ScoreStream(requests, timeout=timeout_s, metadata=metadata):
                 failed = response.WhichOneof("result") == "error"
                 result = error_from_status(response.error) if failed else response.verdict
                 self._report(in_flight.pop(response.video_id), result, response.ByteSize())

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.errors import AccessUnavailable
+from wildgate_server.renewed import Renewed
 
 __all__ = ["FileKeys", "KeysError", "PublicKey", "PublicKeys", "UrlKeys", "read_keys"]
 
@@ -113,31 +114,19 @@ class FileKeys:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
         try:
-            self._seen = self._stamp()
-            self._keys = self._read()
+            self._keys = Renewed([file], lambda: read_keys(_start_of(file)))
         except OSError as error:
             raise KeysError(f"{file}: {error.strerror}") from error
 
     async def named(self, kid: str | None) -> Sequence[PublicKey]:
         """The keys of this name."""
-        try:
-            stamp = self._stamp()
-            if stamp != self._seen:
-                self._seen = stamp
-                self._keys = self._read()
-        except (OSError, KeysError) as error:
-            _log.error("access_keys_refused", file=str(self._file), error=str(error))
-        return _named(self._keys, kid)
+        return _named(self._keys.now, kid)
 
-    def _stamp(self) -> tuple[int, int, int]:
-        found = self._file.stat()
-        return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def _read(self) -> tuple[PublicKey, ...]:
-        with self._file.open("rb") as file:
-            return read_keys(file.read(_MOST_BYTES))
+def _start_of(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_MOST_BYTES)
 
 
 class UrlKeys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,10 @@ import jwt
 
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.access.public_keys import FileKeys, KeysError, PublicKeys, UrlKeys
-from wildgate_server.errors import StartError, Unauthenticated
+from wildgate_server.access.revoked import Revoked
+from wildgate_server.errors import SettingsConflict, StartError, Unauthenticated
+from wildgate_server.renewed import Renewed
+from wildgate_server.transport import is_loopback
 
 __all__ = ["Caller", "JwtCheck", "TokenCheck", "token_check"]
 
@@ -29,33 +33,52 @@ class Caller:
 
 
 class TokenCheck(Protocol):
-    """Tells who a token speaks for."""
+    """Tells who a token speaks for, and which certificates hold no more."""
 
     async def caller(self, token: str) -> Caller:
         """The caller. Raises Unauthenticated, and AccessUnavailable where that cannot be told now."""
 
+    def revokes(self, fingerprint: str) -> bool:
+        """Whether the certificate with this fingerprint, SHA-256 in hex, was taken back."""
 
-def token_check(settings: AccessSettings) -> JwtCheck | None:
-    """The check that the settings ask for; None where they name no keys. Raises StartError."""
+
+def token_check(settings: AccessSettings, address: str = "localhost:0") -> JwtCheck | None:
+    """The check that the settings ask for at a server's address; None where they name no keys.
+
+    Raises StartError, and SettingsConflict where everybody would be let in from elsewhere.
+    """
     if settings.keys is None:
+        if not settings.off and not is_loopback(address):
+            raise SettingsConflict(
+                f"{address} is not loopback: name access.keys, or set access.off to let everybody in"
+            )
         return None
-    if settings.keys.startswith("https:"):
-        return JwtCheck(settings, UrlKeys(settings))
     try:
-        return JwtCheck(settings, FileKeys(Path(settings.keys)))
+        keys = UrlKeys(settings) if settings.keys.startswith("https:") else FileKeys(Path(settings.keys))
     except KeysError as error:
         raise StartError(f"access.keys: {error}") from error
+    try:
+        return JwtCheck(settings, keys)
+    except (OSError, ValueError) as error:
+        raise StartError(f"access.revoked: {error}") from error
 
 
 class JwtCheck:
     """Checks signature, issuer, audience and times of a JWT.
 
-    Until it expires a token holds for whoever has it, as bearer tokens do: keep them short, and the wire encrypted.
+    Until it expires or is revoked a token holds for whoever has it, as bearer tokens do: keep them short, and the wire
+    encrypted. Raises OSError and ValueError for a list of what is revoked that cannot be read.
     """
 
     def __init__(self, settings: AccessSettings, keys: PublicKeys) -> None:
         self._settings = settings
         self._keys = keys
+        file = settings.revoked
+        self._revoked = Renewed([file], partial(Revoked.of, file)) if file else None
+
+    def revokes(self, fingerprint: str) -> bool:
+        """Whether the list holds the certificate."""
+        return self._revoked is not None and fingerprint in self._revoked.now.certs
 
     async def caller(self, token: str) -> Caller:
         """The token's caller. Raises Unauthenticated (never quoting the token) and AccessUnavailable."""
@@ -77,6 +100,8 @@ class JwtCheck:
                     leeway=self._settings.leeway_s,
                     options={"require": ["exp", "iss", "aud", "sub"]},
                 )
+                if self._revoked and self._revoked.now.hold(claims):
+                    raise Unauthenticated("the token has been revoked")
                 return _caller(claims)
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
                 why = "the token's signature does not hold"

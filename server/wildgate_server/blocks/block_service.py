@@ -15,9 +15,11 @@ from blake3 import blake3
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, BlockServiceStub
 from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.entries import checked_block
 from wildgate_server.blocks.follower import MESSAGE_OPTIONS
 from wildgate_server.errors import BlockNotFound, BlocksUnavailable, InvalidRequest
+from wildgate_server.transport import Channel, TokenUnreadable, bearer
 
 __all__ = ["BLOCK_SERVICE", "BlockService", "FingerprintedVideo", "ForwardingBlockService"]
 
@@ -170,13 +172,16 @@ def _handed_on(method: str) -> Any:
 
 
 class ForwardingBlockService(BlockServiceServicer):
-    """Of a gateway that follows the service at `target`: hands calls on, and fingerprints videos before."""
+    """Of a gateway that follows the service of `settings`: hands calls on, and fingerprints videos before.
 
-    def __init__(self, target: str, fingerprinted: FingerprintedVideo) -> None:
-        self._target = target
+    The service sees the gateway's own token, whoever called.
+    """
+
+    def __init__(self, settings: BlocksSettings, fingerprinted: FingerprintedVideo) -> None:
+        self._target = settings.target or ""
+        self._token_file = settings.token_file
         self._fingerprinted = fingerprinted
-        self._channel = grpc.aio.insecure_channel(target, MESSAGE_OPTIONS)
-        self._stub = BlockServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._channel = Channel(self._target, settings.tls, MESSAGE_OPTIONS)
 
     async def close(self) -> None:
         """Leaves the service."""
@@ -199,7 +204,10 @@ class ForwardingBlockService(BlockServiceServicer):
 
     async def _hand_on(self, method: str, request: Any, context: Context) -> Any:
         try:
-            return await getattr(self._stub, method)(request, timeout=_FORWARDED_S)
+            stub = BlockServiceStub(self._channel.now)  # type: ignore[no-untyped-call]
+            return await getattr(stub, method)(request, timeout=_FORWARDED_S, metadata=bearer(self._token_file))
+        except TokenUnreadable as error:
+            raise BlocksUnavailable(f"blocks.token_file: {error}") from error
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise BlocksUnavailable(

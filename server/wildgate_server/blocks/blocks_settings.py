@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from wildgate_server.config_section import ConfigSection
+from wildgate_server.transport import IN_THE_CLEAR, ClientTls
 
 __all__ = ["BlocksSettings"]
 
@@ -18,6 +19,10 @@ class BlocksSettings(ConfigSection):
     """Where the list is kept, or the copy of it; without one, this gateway has no list."""
     target: str | None = None
     """gRPC target of the block service that the fleet shares; without one, this gateway is its own."""
+    token_file: Path | None = None
+    """A file with the bearer token for that service; read at each call, so that it can be replaced."""
+    tls: ClientTls = IN_THE_CLEAR
+    """How it is reached."""
     wait_s: float = Field(10.0, ge=0)
     """How long the start waits for an external service; past that, the gateway starts with the copy that it has."""
     stale_after_s: float = Field(5.0, gt=0)

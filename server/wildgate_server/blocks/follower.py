@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from enum import Enum
 from time import monotonic
 
@@ -15,6 +16,8 @@ from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
+from wildgate_server.errors import StartError
+from wildgate_server.transport import Channel, TokenUnreadable, bearer
 
 __all__ = ["MESSAGE_OPTIONS", "BlockFollower", "BlockState"]
 
@@ -41,6 +44,8 @@ class BlockFollower:
 
     def __init__(self, settings: BlocksSettings, blocks: BlockList, clock: Callable[[], float] = monotonic) -> None:
         self._target = settings.target or ""
+        self._token_file = settings.token_file
+        self._tls = settings.tls
         self._stale_after_s = settings.stale_after_s
         self._blocks = blocks
         self._clock = clock
@@ -71,7 +76,8 @@ class BlockFollower:
                 reason = "the stream ended"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
-            except (OSError, TimeoutError) as error:  # the copy cannot be written, or the service fell silent
+            # The copy cannot be written, the service fell silent, or there is no token or certificate to show it.
+            except (OSError, TimeoutError, TokenUnreadable, StartError) as error:
                 reason = f"{type(error).__name__}: {error}"
             pause_s = _FIRST_PAUSE_S if self._heard != before else min(2 * pause_s, _LONGEST_PAUSE_S)
             _log.warning("block_service_away", target=self._target, error=reason, position=self._blocks.position)
@@ -79,9 +85,12 @@ class BlockFollower:
 
     async def _follow(self) -> None:
         blocks = self._blocks
-        async with grpc.aio.insecure_channel(self._target, MESSAGE_OPTIONS) as channel:
+        async with AsyncExitStack() as stack:
+            channel = Channel(self._target, self._tls, MESSAGE_OPTIONS)  # as the certificates are now
+            stack.push_async_callback(channel.close)
             known = pb.FollowRequest(list_id=blocks.list_id, after=blocks.position)
-            stream = BlockServiceStub(channel).Follow(known)  # type: ignore[no-untyped-call]
+            stub = BlockServiceStub(channel.now)  # type: ignore[no-untyped-call]
+            stream = stub.Follow(known, metadata=bearer(self._token_file))
             while True:
                 async with asyncio.timeout(self._stale_after_s):
                     answer = await stream.read()

@@ -2,7 +2,7 @@
 
 Redis is a help and never a need: each command has a short time, what fails is a miss, and a Redis that keeps failing
 is left alone for a while. How much it keeps, and what goes first, is Redis's own configuration (`maxmemory`,
-`maxmemory-policy`); each verdict's time is set with it. Who can write there can forge verdicts: keep others out.
+`maxmemory-policy`); each verdict's time is set with it. Who can write there can take verdicts away, but forge none.
 """
 
 from __future__ import annotations
@@ -42,8 +42,16 @@ class RedisStore:
 
     tier = "redis"
 
-    def __init__(self, url: str, timeout_s: float, *, lookups: int, clock: Callable[[], float] = monotonic) -> None:
-        self._pool = _pool(url, timeout_s, lookups + _MAX_WRITES)
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        *,
+        lookups: int,
+        password: str | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._pool = _pool(url, password, timeout_s, lookups + _MAX_WRITES)
         self._redis = Redis(connection_pool=self._pool)
         self._timeout_s = timeout_s
         self._clock = clock
@@ -112,7 +120,7 @@ class RedisStore:
         return answer
 
 
-def _pool(url: str, timeout_s: float, connections: int) -> BlockingConnectionPool:
+def _pool(url: str, password: str | None, timeout_s: float, connections: int) -> BlockingConnectionPool:
     try:
         parts = urlsplit(url)
         whole = parts.path if parts.scheme == "unix" else parts.hostname and (parts.port is None or parts.port > 0)
@@ -121,6 +129,7 @@ def _pool(url: str, timeout_s: float, connections: int) -> BlockingConnectionPoo
             raise ValueError("it is not whole")
         pool = BlockingConnectionPool.from_url(
             url,
+            password=password,  # one in the URL comes before
             max_connections=connections,
             timeout=timeout_s,
             socket_timeout=timeout_s,

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from wildgate_server.caching.verdict_cache import CacheSettings, MemoryStore, VerdictCache, VerdictStore
-from wildgate_server.errors import StartError
+from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.metrics import Metrics
+from wildgate_server.secret_file import secret_in
 
 __all__ = ["verdict_cache"]
+
+_LEAST_SECRET_BYTES = 16
 
 
 @asynccontextmanager
@@ -21,6 +24,7 @@ async def verdict_cache(
     A Redis need not be there yet. Raises StartError for what is not the URL of one, and where its client is not
     installed.
     """
+    secret = secret_in(settings.secret_file, "cache.secret_file", _LEAST_SECRET_BYTES) if settings.secret_file else None
     stores: list[VerdictStore] = []
     if settings.max_entries:
         memory = MemoryStore(settings.max_entries, settings.max_mb << 20)
@@ -28,8 +32,13 @@ async def verdict_cache(
         metrics.gauge("wildgate_cache_bytes", "Bytes that these take.", lambda: memory.size_bytes)
         stores.append(memory)
     if settings.redis_url is None:
-        yield VerdictCache(stores, settings.ttl_s, metrics) if stores else None
+        yield VerdictCache(stores, settings.ttl_s, metrics, secret) if stores else None
         return
+    if secret is None:
+        raise SettingsConflict("cache.redis_url wants a cache.secret_file: who can write there could forge verdicts")
+    password = None
+    if settings.redis_password_file:
+        password = secret_in(settings.redis_password_file, "cache.redis_password_file").decode(errors="replace")
     try:
         from wildgate_server.caching.redis_verdicts import RedisStore
     except ModuleNotFoundError as missing:
@@ -37,13 +46,18 @@ async def verdict_cache(
             raise  # a broken installation, not a missing extra
         remedy = "install it with: pip install 'wildgate[redis]'"
         raise StartError(f"cache.redis_url: needs {missing.name}; {remedy}") from None
-    redis = RedisStore(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1e3, lookups=lookups)
+    redis = RedisStore(
+        settings.redis_url.get_secret_value(),
+        settings.redis_timeout_ms / 1e3,
+        lookups=lookups,
+        password=password,
+    )
     metrics.gauge(
         "wildgate_cache_redis_left_alone",
         "1 while Redis has failed so often that it is hardly asked.",
         lambda: redis.left_alone,
     )
     try:
-        yield VerdictCache([*stores, redis], settings.ttl_s, metrics)
+        yield VerdictCache([*stores, redis], settings.ttl_s, metrics, secret)
     finally:
         await redis.close()

@@ -1,15 +1,18 @@
 """Verdicts that are kept: a video that was scored is not scored again.
 
 Stores are interchangeable: in memory for one gateway, shared for a fleet. What they keep is an encoded verdict without
-what is one request's alone (timings, evidence), sealed with its key, so that a value that was damaged, cut short or
-came for another key is a miss and never a verdict.
+what is one request's alone (timings, evidence), sealed with its key by a MAC that takes a secret, so that a value that
+was damaged, cut short, forged or came for another key is a miss and never a verdict.
 """
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -24,6 +27,7 @@ __all__ = ["CacheSettings", "Kept", "Lookup", "MemoryStore", "VerdictCache", "Ve
 
 _ENTRY_BYTES = 480  # measured: what an entry takes in TLRUCache besides its value
 _SEAL_BYTES = 16
+_SEAL_CONTEXT = "wildgate 2026-11-28 seal of kept verdicts"
 
 
 class Lookup(StrEnum):
@@ -69,6 +73,11 @@ class CacheSettings(ConfigSection):
     redis_url: SecretStr | None = None
     """Redis that a fleet shares its verdicts in: `redis://[user:password@]HOST[:PORT][/DATABASE]`, `rediss://` (TLS) or
     `unix://`. It may hold a password: better given by the environment than on the command line."""
+    secret_file: Path | None = None
+    """A file with the secret, 16 bytes or more, that a fleet's verdicts are sealed with, so that who can write to Redis
+    cannot forge one; needed with redis_url."""
+    redis_password_file: Path | None = None
+    """A file with Redis's password, so that it need not stand in the URL."""
     redis_timeout_ms: float = Field(50.0, gt=0)
     """How long Redis may take; one that takes longer is done without."""
 
@@ -76,7 +85,7 @@ class CacheSettings(ConfigSection):
 class VerdictCache:
     """Looks verdicts up in `stores`, the fastest first, and keeps new ones in all of them for `ttl_s` seconds.
 
-    `clock` returns monotonic seconds.
+    With `secret` they are sealed, by default with one that nobody else knows. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -84,12 +93,14 @@ class VerdictCache:
         stores: Sequence[VerdictStore],
         ttl_s: float,
         metrics: Metrics,
+        secret: bytes | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._stores = tuple(stores)
         self._ttl_s = ttl_s
         self._metrics = metrics
         self._clock = clock
+        self._seal_key = blake3(secret or secrets.token_bytes(32), derive_key_context=_SEAL_CONTEXT).digest()
 
     async def find(self, key: str) -> bytes | None:
         """The verdict kept under the key; one that a slower store has is kept in the faster ones as well."""
@@ -98,7 +109,7 @@ class VerdictCache:
             if isinstance(found, Lookup):
                 self._metrics.looked_up(store.tier, found)
                 continue
-            verdict = _unsealed(key, found.value)
+            verdict = self._unsealed(key, found.value)
             self._metrics.looked_up(store.tier, Lookup.FAILED if verdict is None else Lookup.HIT)
             if verdict is not None:
                 for faster in self._stores[:place]:
@@ -108,9 +119,18 @@ class VerdictCache:
 
     async def keep(self, key: str, verdict: bytes) -> None:
         """Keeps an encoded verdict."""
-        kept = Kept(_seal(key, verdict) + verdict, self._clock() + self._ttl_s)
+        kept = Kept(self._seal(key, verdict) + verdict, self._clock() + self._ttl_s)
         for store in self._stores:
             await store.put(key, kept)
+
+    def _unsealed(self, key: str, value: bytes) -> bytes | None:
+        seal, verdict = value[:_SEAL_BYTES], value[_SEAL_BYTES:]
+        return verdict if hmac.compare_digest(seal, self._seal(key, verdict)) else None
+
+    def _seal(self, key: str, verdict: bytes) -> bytes:
+        """A keyed MAC of both; the key's length goes along, so that none can be moved into the other."""
+        name = key.encode()
+        return blake3(len(name).to_bytes(4) + name + verdict, key=self._seal_key).digest(_SEAL_BYTES)
 
 
 class MemoryStore:
@@ -146,12 +166,3 @@ class MemoryStore:
         self._kept[key] = kept
         # Cache's own len() and currsize clear up what is over, which a thread that scrapes metrics must not do.
         self.entries, self.size_bytes = len(self._kept), int(self._kept.currsize)
-
-
-def _unsealed(key: str, value: bytes) -> bytes | None:
-    seal, verdict = value[:_SEAL_BYTES], value[_SEAL_BYTES:]
-    return verdict if seal == _seal(key, verdict) else None
-
-
-def _seal(key: str, verdict: bytes) -> bytes:
-    return blake3(key.encode() + verdict).digest(_SEAL_BYTES)

@@ -9,6 +9,7 @@ from typing import Final, Self
 import grpc
 
 from wildgate_proto.v1 import cases_pb2 as pb
+from wildgate_server.transport import IN_THE_CLEAR, Channel, ClientTls, TokenUnreadable, bearer
 
 __all__ = ["CaseClient", "NotOpened"]
 
@@ -46,13 +47,9 @@ class NotOpened(Exception):
 class CaseClient:
     """Asks the service at `target`, with the token that is in `token_file` at the time."""
 
-    def __init__(self, target: str, token_file: Path | None) -> None:
+    def __init__(self, target: str, token_file: Path | None, tls: ClientTls = IN_THE_CLEAR) -> None:
         self._token_file = token_file
-        self._channel = grpc.aio.insecure_channel(target, _CHANNEL)
-        # Requests are kept as they are encoded.
-        self._open_case: grpc.aio.UnaryUnaryMultiCallable[bytes, pb.OpenCaseResponse] = self._channel.unary_unary(
-            _OPEN_CASE, response_deserializer=pb.OpenCaseResponse.FromString
-        )
+        self._channel = Channel(target, tls, _CHANNEL)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,22 +62,15 @@ class CaseClient:
     async def open_case(self, request: bytes, timeout_s: float) -> pb.OpenCaseResponse:
         """The case that an encoded `OpenCaseRequest` opens or joins; sending it again is safe. Raises NotOpened."""
         try:
-            answer: pb.OpenCaseResponse = await self._open_case(
-                request, timeout=timeout_s, metadata=self._authorization()
+            # Requests are kept as they are encoded.
+            open_case: grpc.aio.UnaryUnaryMultiCallable[bytes, pb.OpenCaseResponse] = self._channel.now.unary_unary(
+                _OPEN_CASE, response_deserializer=pb.OpenCaseResponse.FromString
             )
+            answer: pb.OpenCaseResponse = await open_case(request, timeout=timeout_s, metadata=bearer(self._token_file))
+        except TokenUnreadable as error:
+            raise NotOpened(f"enforcement.token_file: {error}") from error
         except grpc.aio.AioRpcError as error:
             code = error.code()
             why = f"{code.name}: {error.details()}"
             raise NotOpened(why, final=code in _FINAL, away=code not in _FINAL | _OF_ONE_CASE) from error
         return answer
-
-    def _authorization(self) -> tuple[tuple[str, str], ...]:
-        if self._token_file is None:
-            return ()
-        try:
-            token = self._token_file.read_text("ascii").strip()
-        except (OSError, UnicodeError) as error:
-            raise NotOpened(f"enforcement.token_file: {error}") from error
-        if not token.isprintable():
-            raise NotOpened("enforcement.token_file: a token is one line")
-        return (("authorization", f"Bearer {token}"),)

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from wildgate_server.config_section import ConfigSection, HostPort
+from wildgate_server.transport import IN_THE_CLEAR, ClientTls
 
 __all__ = ["EnforcementSettings"]
 
@@ -26,6 +27,8 @@ class EnforcementSettings(ConfigSection):
     of its own in `directory`, by default."""
     token_file: Path | None = None
     """A file with the bearer token for the service; read at each call, so that it can be replaced."""
+    tls: ClientTls = IN_THE_CLEAR
+    """How it is reached."""
     budget_ms: float = Field(50.0, gt=0)
     """How long an answer waits for the service before its case is kept on disk."""
     spool_max_cases: int = Field(100_000, ge=1)

@@ -31,7 +31,7 @@ async def case_handoff(
     spool = await asyncio.to_thread(
         Spool, settings.spool, max_items=settings.spool_max_cases, max_bytes=settings.spool_max_mb << 20
     )
-    async with CaseClient(settings.service, settings.token_file) as client:
+    async with CaseClient(settings.service, settings.token_file, settings.tls) as client:
         handoff = CaseHandoff(settings, client, spool, secret, metrics)
         gauge = metrics.gauge
         gauge("wildgate_case_spool_waiting", "Cases that are kept and to be delivered.", lambda: spool.waiting)

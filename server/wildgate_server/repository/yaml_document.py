@@ -41,6 +41,8 @@ def faults(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False):
         field = ".".join(str(part) for part in fault["loc"]) or "the document"
-        value = "" if fault["type"] == "missing" else f" (is {fault['input']!r})"
+        # A whole section may hold secrets beside what is at fault.
+        untold = fault["type"] == "missing" or isinstance(fault["input"], dict | BaseModel)
+        value = "" if untold else f" (is {fault['input']!r})"
         lines.append(f"{field}: {fault['msg'].removeprefix('Value error, ')}{value}")
     return lines

@@ -6,6 +6,8 @@ import asyncio
 
 import structlog
 
+from wildgate_server.box import Box, held, landlock_abi
+from wildgate_server.box_settings import BoxSettings, worker_box
 from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
@@ -32,23 +34,34 @@ class SamplingPool:
     """
 
     def __init__(
-        self, settings: SamplingSettings, config: SamplingConfig, limits: VideoLimits, task: SampleTask = sample_video
+        self,
+        settings: SamplingSettings,
+        config: SamplingConfig,
+        limits: VideoLimits,
+        task: SampleTask = sample_video,
+        boxes: BoxSettings | None = None,
     ) -> None:
         self._timeout_s = settings.timeout_s
-        orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20)
-        self._readers = _WorkerGroup(orders, settings.workers)
-        self._fetchers = _WorkerGroup(orders, settings.fetch_workers)
+
+        def group(workers: int, *, fetches: bool) -> _WorkerGroup:
+            box = worker_box(boxes, fetches=fetches) if boxes else Box()
+            orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20, box)
+            return _WorkerGroup(orders, workers, boxes.videos_per_worker if boxes else None)
+
+        self._readers = group(settings.workers, fetches=False)
+        self._fetchers = group(settings.fetch_workers, fetches=True)
         self._under_way: set[asyncio.Task[SampledVideo]] = set()
 
     async def warm_up(self) -> None:
         """Starts the workers, except those that fetch, so that the first videos do not wait for them.
 
-        Raises BackendUnavailable when a worker dies at its start.
+        Says in the log what holds of their box. Raises BackendUnavailable when a worker dies at its start.
         """
         try:
             await asyncio.gather(*(worker.ready() for worker in self._readers.workers))
         except ProcessDied:
             raise _no_worker() from None
+        _log.info("sampling_workers_boxed", landlock=landlock_abi() > 0, **held(self._readers.workers[0].pid))
 
     async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
         """Samples one video in a worker, as `look` asks.
@@ -89,9 +102,13 @@ class SamplingPool:
 
 
 class _WorkerGroup:
-    """Workers that take turns: who takes one from `idle` gives it back by `take_back`."""
+    """Workers that take turns: who takes one from `idle` gives it back by `take_back`.
 
-    def __init__(self, orders: WorkerOrders, count: int) -> None:
+    One that has had `most_videos` is replaced: whoever has taken it over shall not see all that come.
+    """
+
+    def __init__(self, orders: WorkerOrders, count: int, most_videos: int | None) -> None:
+        self._most_videos = most_videos
         self.workers = [SamplingProcess(orders) for _ in range(count)]
         # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
         self.idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
@@ -100,16 +117,21 @@ class _WorkerGroup:
         self._restarting: set[asyncio.Task[None]] = set()
 
     def take_back(self, worker: SamplingProcess) -> None:
-        """Makes a worker idle; one that has died, once its new process is ready."""
-        if worker.is_ready:
+        """Makes a worker idle; one that has died or had its videos, once its new process is ready."""
+        if worker.is_ready and not self._is_worn(worker):
             self.idle.put_nowait(worker)
             return
         task = asyncio.create_task(self._restarted(worker), name="sampling worker")
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
 
+    def _is_worn(self, worker: SamplingProcess) -> bool:
+        return self._most_videos is not None and worker.sampled >= self._most_videos
+
     async def _restarted(self, worker: SamplingProcess) -> None:
         try:
+            if self._is_worn(worker):
+                await asyncio.to_thread(worker.end)
             await worker.ready()
         except ShuttingDown:
             pass

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
 import structlog
 
 from wildgate_server import allocator
+from wildgate_server.box import environment
 from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, sampled_of
@@ -34,15 +34,11 @@ _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
 _BUSY_SHARE = 0.1  # of its time: a worker that computed for less is not to blame; a usual video takes 0.03 s
 
-# What a worker inherits of the environment: none of the gateway's own settings, which may hold passwords.
-# WILDGATE_MARK is an operator's own, to find all processes of one server by.
-_VARIABLES = frozenset(
-    {
-        *("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TZ", "WILDGATE_MARK"),
-        *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy"),
-    }
+# Who fetches has to know how and as whom.
+_FETCHERS_VARIABLES_BEGIN = (
+    *("AWS_", "GOOGLE_", "SSL_CERT_", "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+    *("all_proxy", "https_proxy", "http_proxy", "no_proxy"),
 )
-_VARIABLES_BEGIN = ("AWS_", "GOOGLE_", "LC_", "MALLOC_", "PYTHON", "SSL_CERT_")
 
 _CRASHES = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
@@ -74,10 +70,13 @@ class SamplingProcess:
 
     def __init__(self, orders: WorkerOrders) -> None:
         self._orders = orders
+        self._fetches = orders.box.network
         self._slot = SharedSlot()  # outlives the process
         self._process: subprocess.Popen[bytes] | None = None
         self._open = ExitStack()  # holds the channel, which `end` leaves: another thread may be reading
         weakref.finalize(self, self._open.close)
+        self.sampled = 0
+        """Videos that the process has been given."""
         self._ready = False
         self._getting_ready = asyncio.Lock()
         self._closed = False
@@ -89,6 +88,7 @@ class SamplingProcess:
         if self._closed:
             raise _stopping()
         self._ready = False
+        self.sampled = 0
         self._open.close()
         channel, workers_end = socket.socketpair()
         self._channel = self._open.enter_context(channel)
@@ -99,7 +99,7 @@ class SamplingProcess:
                 stdin=subprocess.DEVNULL,
                 env={
                     **allocator.ENVIRONMENT,  # a seventh of a worker's time
-                    **_inherited(os.environ),
+                    **environment(os.environ, "PYTHON", *(_FETCHERS_VARIABLES_BEGIN if self._fetches else ())),
                     "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
                     "PYTHONSAFEPATH": "1",  # or the working directory would come before all these
                 },
@@ -198,6 +198,7 @@ class SamplingProcess:
         """What is answered, not yet looked into; whatever comes in between is the end of the process."""
         try:
             await self.ready()
+            self.sampled += 1
             worked_s = self._processor_s()
             async with asyncio.timeout(timeout_s):
                 await self._send(pickle.dumps(request))
@@ -259,13 +260,6 @@ class SamplingProcess:
                     raise EOFError
                 at += received
         return content
-
-
-def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that a worker gets."""
-    return {
-        name: value for name, value in environment.items() if name in _VARIABLES or name.startswith(_VARIABLES_BEGIN)
-    }
 
 
 def _crashed(exit_code: int | None = None, fault: str = "") -> CorruptVideo:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from wildgate_server.errors import SettingsConflict
+from wildgate_server.secret_file import secret_in
 
 __all__ = ["SamplingSecret"]
 
@@ -31,15 +31,7 @@ class SamplingSecret:
         """
         if file is None:
             return cls(b"" if shared else secrets.token_bytes(32))
-        try:
-            key = file.read_bytes().strip()
-        except OSError as error:
-            raise SettingsConflict(f"sampling.secret_file: {file}: {error.strerror}") from None
-        if len(key) < _LEAST_BYTES:
-            raise SettingsConflict(
-                f"sampling.secret_file: {file} holds {len(key)} bytes, at least {_LEAST_BYTES} are wanted"
-            )
-        return cls(key)
+        return cls(secret_in(file, "sampling.secret_file", _LEAST_BYTES))
 
     def seed(self, content_digest: str) -> bytes:
         """What random choices are drawn from: HMAC-SHA256 of the digest, 32 bytes; empty without a secret."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wildgate_server.box import UNBOXED, Box
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.look import Look
 from wildgate_server.sampling.plan import SamplingConfig
@@ -35,26 +36,28 @@ SampleTask = Callable[[Any, SamplingConfig, VideoLimits, Look], SampledVideo]
 class WorkerOrders:
     """What a worker does with every video: `task(source, config, limits, look)`, in `max_memory` bytes of addresses.
 
-    `task` is a function that the worker can import.
+    `task` is a function that the worker can import; it does so before it goes into its `box`.
     """
 
     task: SampleTask
     config: SamplingConfig
     limits: VideoLimits
     max_memory: int
+    box: Box = UNBOXED
 
 
 def serve(channel: int) -> None:
     """Serves the gateway at the other end of the socket with this descriptor until that is closed."""
     for ending in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group; the gateway ends its workers itself
         signal.signal(ending, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a killed gateway leaves no worker behind
+    _die_with_gateway()
     with suppress(OSError):  # where the kernel runs short of memory, it is to take a worker, not the gateway
         Path("/proc/self/oom_score_adj").write_text("1000")
     with socket.socket(fileno=channel) as gateway, gateway.makefile("rb") as messages:
         try:
             orders: WorkerOrders = pickle.load(messages)
+            orders.box.enter()
+            _die_with_gateway()  # a change of user makes that forgotten
             resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory, orders.max_memory))
             gateway.sendall(READY)
             _fall_silent()
@@ -62,6 +65,11 @@ def serve(channel: int) -> None:
                 gateway.sendall(_answer(pickle.load(messages), orders))
         except (EOFError, ConnectionError):
             return
+
+
+def _die_with_gateway() -> None:
+    """A killed gateway leaves no worker behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _fall_silent() -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
 from wildgate_server.repository.model_configs import CPU_PROFILE, Profile
+from wildgate_server.transport import IN_THE_CLEAR, ClientTls
 
 __all__ = ["BackendSettings"]
 
@@ -17,6 +18,8 @@ class BackendSettings(ConfigSection):
 
     target: str | None = None
     """gRPC target of an external Triton (`host:port`, `dns:///...`); without one an embedded Triton is started."""
+    tls: ClientTls = IN_THE_CLEAR
+    """How it is reached."""
     model_repository: Path = Path("model_repository")
     """Directory that Triton loads, with `manifest.yaml` in it."""
     profile: Profile = CPU_PROFILE

@@ -23,6 +23,7 @@ from wildgate_server.repository.model_configs import (
     FRAME_FINGERPRINT,
     ensemble,
 )
+from wildgate_server.transport import IN_THE_CLEAR, ClientTls, Connected
 
 __all__ = [
     "DAMAGED",
@@ -108,10 +109,13 @@ class TritonClient:
         target: str,
         *,
         profile: str = CPU_PROFILE,
+        tls: ClientTls = IN_THE_CLEAR,
         on_dead: Callable[[str], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._client = InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
+        self._client = Connected(
+            tls, lambda creds: InferenceServerClient(target, creds=creds, channel_args=_CHANNEL_ARGUMENTS)
+        )
         self._on_gpu = _ON_GPU if profile != CPU_PROFILE else set()
         self._on_dead = on_dead
         self._clock = clock
@@ -132,7 +136,7 @@ class TritonClient:
             return False
         version_text = "" if version is None else str(version)
         try:
-            return bool(await self._client.is_model_ready(model, version_text, client_timeout=_READY_TIMEOUT_S))
+            return bool(await self._client.now.is_model_ready(model, version_text, client_timeout=_READY_TIMEOUT_S))
         except InferenceServerException:
             return False
 
@@ -189,7 +193,7 @@ class TritonClient:
             raise DeadlineExceeded("the deadline is too near to ask Triton")
         heals = self._heals
         try:
-            answer = await self._client.infer(
+            answer = await self._client.now.infer(
                 model, inputs, outputs=[*map(InferRequestedOutput, outputs)], client_timeout=timeout_s
             )
         except InferenceServerException as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import pickle
 import secrets
 import shutil
 import sys
@@ -21,6 +22,7 @@ from typing import Self
 
 import structlog
 
+from wildgate_server.box import UNBOXED, Box, held
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.triton import triton_guard
@@ -55,9 +57,9 @@ class EmbeddedTriton:
     """One tritonserver, with explicit model control, that runs as long as an async context lasts.
 
     `rollout` says what is loaded at the start, by default what the repository says; `rows_in_flight` is how many rows
-    one ensemble may be asked for at once; `choose_address` names where to try to have its metrics. Entering returns
-    once every model is ready; it raises TritonStartError, quoting the log, when the server ends or is not ready in
-    time, and ManifestError when the repository is broken.
+    one ensemble may be asked for at once; the server and its models run in `box`; `choose_address` names where to try
+    to have its metrics. Entering returns once every model is ready; it raises TritonStartError, quoting the log, when
+    the server ends or is not ready in time, and ManifestError when the repository is broken.
 
     `endpoints` are where it listens, `models` is its copy of the model repository, and `control` loads and unloads its
     models. `log_file` has what tritonserver and its models wrote since the last start; the log before lies beside it.
@@ -74,11 +76,13 @@ class EmbeddedTriton:
         rollout: Rollout | None = None,
         *,
         rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT,
+        box: Box = UNBOXED,
         choose_address: Callable[[], str] = free_address,
     ) -> None:
         self._settings = settings
         self._rollout = rollout
         self._rows_in_flight = rows_in_flight
+        self._box = box
         self._log_dir = settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-log-"))
         self.log_file = self._log_dir / "tritonserver.log"
         self._choose_address = choose_address
@@ -102,6 +106,7 @@ class EmbeddedTriton:
                             grpc=self.endpoints.grpc,
                             metrics=self.endpoints.metrics,
                             own_shared_memory=_has_own_shared_memory(guard),
+                            **await asyncio.to_thread(held, await asyncio.to_thread(_server_of, guard)),
                         )
                         return self
                     if _PORT_TAKEN not in self._read_log():
@@ -149,6 +154,9 @@ class EmbeddedTriton:
                 raise TritonStartError(f"{scratch}: too long a path for a socket; name a shorter directory by TMPDIR")
             lay_out_models(launch.models, self._settings, rollout)
             runtime.assemble_backends(launch.backends)
+            (scratch / triton_guard.BOX_FILE).write_bytes(pickle.dumps(self._box))
+            if self._box.user:
+                os.chown(scratch, *self._box.user)
             command = server_command(launch, self._settings, runtime)
             self._log_dir.mkdir(parents=True, exist_ok=True)
             if self.log_file.exists():
@@ -216,6 +224,13 @@ def _tells_metrics(address: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _server_of(guard: asyncio.subprocess.Process) -> int:
+    """The process behind the guard, which alone is in the box; the guard itself where that cannot be told."""
+    with suppress(OSError, ValueError):
+        return int(Path(f"/proc/{guard.pid}/task/{guard.pid}/children").read_text().split()[0])
+    return guard.pid
 
 
 def _has_own_shared_memory(guard: asyncio.subprocess.Process) -> bool:

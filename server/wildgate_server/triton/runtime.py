@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildgate_server import allocator
+from wildgate_server.box import environment
 from wildgate_server.errors import StartError
 
 __all__ = ["TritonRuntime", "TritonStartError", "find_libpython", "find_triton_runtime"]
 
 _DISTRIBUTION = "nvidia-pytriton"
 _STUB = "triton_python_backend_stub"
+_VARIABLES_BEGIN = ("CUDA_", "NVIDIA_", "DALI_", "OMP_", "OPENBLAS_", "MKL_", "ORT_", "TRITON")
 
 
 class TritonStartError(StartError):
@@ -44,13 +46,13 @@ class TritonRuntime:
             (backend / part.name).symlink_to(part)
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the server's libraries and this Python's packages in reach."""
+        """What a box gets of this process's environment, with the server's libraries and this Python's packages."""
         # The stub's Python ignores PYTHON* variables; like `python3` it finds its packages by what PATH has
         # first.
         executables = Path(sys.executable).parent
         return {
             **allocator.ENVIRONMENT,
-            **os.environ,
+            **environment(os.environ, *_VARIABLES_BEGIN),
             "PATH": _joined(executables, os.environ.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*self.library_directories, os.environ.get("LD_LIBRARY_PATH", "")),
         }

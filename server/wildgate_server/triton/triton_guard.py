@@ -6,8 +6,8 @@ A process that is killed cannot clean up after itself, so this one stands betwee
 the head of a process group and holds the read end of a pipe (stdin) from the gateway. When the pipe closes,
 however the gateway ended, it kills the group: the server and its Python stubs. SIGTERM is passed on to the
 server alone, which then stops gracefully. Last it removes the shared memory regions with the prefix and the
-scratch directory, and exits as the command did. It runs by path, with the standard library alone, to start
-at once and stay small.
+scratch directory, and exits as the command did. It runs by path, with the standard library and `box` alone, to
+start at once and stay small. The command goes into the box that lies in the scratch directory; the guard does not.
 
 Videos lie in those regions, which the Python backend makes readable for every user of the machine, whatever the umask.
 So the server gets a /dev/shm of its own, where the kernel lets this process mount one and no model lies there;
@@ -19,13 +19,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from wildgate_server.box import Box
+
+__all__ = ["BOX_FILE", "clean_up", "main", "own_shared_memory"]
+
+BOX_FILE = "box"
+"""Name of the file in the scratch directory that the server's box lies in, pickled."""
 
 _PR_SET_PDEATHSIG = 1
 _SHARED_MEMORY = Path("/dev/shm")
@@ -40,14 +52,14 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     stop_asked = threading.Event()
     # Until the server runs there is no process to pass SIGTERM on to: remember it.
     signal.signal(signal.SIGTERM, lambda *_: stop_asked.set())
-    if _needs_the_common_one(scratch) or not own_shared_memory(libc):
+    box: Box = pickle.loads((scratch / BOX_FILE).read_bytes())
+    if _needs_the_common_one(scratch) or not own_shared_memory(libc, box.user):
         threading.Thread(target=_keep_closed, args=(shm_prefix,), daemon=True).start()
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        # Should this guard itself be killed, the server goes too, and its stubs follow it.
-        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        preexec_fn=partial(_enter, box, libc),
     )
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if stop_asked.is_set():
@@ -59,10 +71,17 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def own_shared_memory(libc: ctypes.CDLL) -> bool:
-    """Gives this process, and those it starts, a /dev/shm that no other user may enter; whether that was allowed.
+def _enter(box: Box, libc: ctypes.CDLL) -> None:
+    box.enter()
+    # Should this guard itself be killed, the server goes too, and its stubs follow it.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    Root needs no user namespace for that; in one, other users are the same user and group as before.
+
+def own_shared_memory(libc: ctypes.CDLL, owner: tuple[int, int] | None = None) -> bool:
+    """Gives this process, and those it starts, a /dev/shm that only `owner` may enter, by default this user.
+
+    Returns whether that was allowed. Root needs no user namespace for that; in one, other users are the same user and
+    group as before.
     """
     user, group = os.getuid(), os.getgid()
     if libc.unshare(_CLONE_NEWNS) != 0:
@@ -70,6 +89,7 @@ def own_shared_memory(libc: ctypes.CDLL) -> bool:
             return False
         for file, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             Path(f"/proc/self/{file}").write_text(text, encoding="ascii")
+    user, group = owner or (user, group)
     options = f"mode=0700,uid={user},gid={group}".encode()
     mounts = (  # the first has this process's mounts stay its own
         (None, b"/", None, _MS_REC | _MS_PRIVATE, None),

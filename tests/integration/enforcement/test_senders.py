@@ -63,8 +63,8 @@ async def box(database: Database, blocks: BlockList, gateway: Gateway, tmp_path:
     metadata = ClientOptions(token_file=token).call_metadata
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         senders = {
-            "block": block_sender(database, channel, metadata),
-            "score": score_sender(database, channel, metadata, NO_SAMPLES),
+            "block": block_sender(database, lambda: channel, metadata),
+            "score": score_sender(database, lambda: channel, metadata, NO_SAMPLES),
         }
         yield Outbox(database, senders, DeliverySettings())
     await server.stop(None)

@@ -178,3 +178,30 @@ async def test_drained_when_the_last_has_left() -> None:
     assert not drained.done()
     await second.leave()
     assert drained.done()
+
+
+async def test_who_may_fill_less_finds_no_place_sooner_and_waits_behind() -> None:
+    admission = door(max_in_flight=4)
+    with admission.admit(share=0.5), admission.admit(share=0.5):
+        with pytest.raises(Overloaded), admission.admit(share=0.5):
+            pass
+        held = [admission.admit(), admission.admit()]
+        for place in held:
+            place.__enter__()
+        order = []
+
+        async def wait(share: float) -> None:
+            async with admission.admit_when_free(0, share=share):
+                order.append(share)
+
+        waiting = [asyncio.create_task(wait(share)) for share in (0.5, 0.9, 1.0)]
+        await settled()
+        assert order == []
+        held.pop().__exit__(None, None, None)
+        await settled()
+        assert order == [1.0, 0.9]
+        held.pop().__exit__(None, None, None)
+        await settled()
+        assert order == [1.0, 0.9]  # two of four are taken, which is all that the last may fill
+    await asyncio.gather(*waiting)
+    assert order == [1.0, 0.9, 0.5]

@@ -22,10 +22,11 @@ from grpc_status import rpc_status
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
 from wildgate_server.admission import Admission, AdmissionSettings
-from wildgate_server.endpoint import grpc_server, health_server, listen, metrics_server
+from wildgate_server.endpoint import grpc_server, health_server, metrics_server
 from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
 from wildgate_server.service import SERVICE_NAME, ScoringService
+from wildgate_server.transport import ServerTls, listen
 
 MB = 1 << 20
 SCORE, STREAM = f"/{SERVICE_NAME}/Score", f"/{SERVICE_NAME}/ScoreStream"
@@ -206,7 +207,7 @@ async def test_health_has_an_address_of_its_own_where_nothing_else_is_answered()
     readiness = Readiness((SERVICE_NAME,), ready)
     await readiness.update()
     server = health_server(readiness)
-    address = listen(server, "127.0.0.1:0")
+    address = listen(server, "127.0.0.1:0", ServerTls())
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)

@@ -83,7 +83,9 @@ async def test_a_redis_without_its_client_is_named_with_its_remedy(
     monkeypatch.delitem(sys.modules, "wildgate_server.caching.redis_verdicts", raising=False)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     configured = settings(repository, tmp_path, target=NOBODY)
-    configured = configured.model_copy(update={"cache": CacheSettings(redis_url="redis://localhost")})
+    (tmp_path / "secret").write_bytes(bytes(16))
+    cache = CacheSettings(redis_url="redis://localhost", secret_file=tmp_path / "secret")
+    configured = configured.model_copy(update={"cache": cache})
     with pytest.raises(StartError, match=r"cache\.redis_url: needs redis.*wildgate\[redis\]"):
         await started(configured)
 

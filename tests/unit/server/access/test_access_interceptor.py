@@ -38,6 +38,9 @@ OK, NO, WHO = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED, grpc.Status
 
 
 class Known:
+    def revokes(self, fingerprint: str) -> bool:
+        return False
+
     async def caller(self, token: str) -> Caller:
         try:
             return CALLERS[token]

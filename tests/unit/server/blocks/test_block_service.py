@@ -262,9 +262,10 @@ async def test_another_list_or_an_older_state_of_it_replaces_what_was_known(bloc
         assert [record.put.id for record in answer.records] == ["a"]
 
 
-async def test_a_gateway_hands_changes_on_and_fingerprints_videos_itself(blocks: BlockList) -> None:
+async def test_a_gateway_hands_changes_on_and_fingerprints_videos_itself(blocks: BlockList, tmp_path: Path) -> None:
     async with serving(BlockService(blocks)) as port:
-        forwarding = ForwardingBlockService(f"127.0.0.1:{port}", fingerprinted)
+        settings = BlocksSettings(directory=tmp_path / "copy", target=f"127.0.0.1:{port}")
+        forwarding = ForwardingBlockService(settings, fingerprinted)
         async with serving(forwarding) as gateway, client_of(gateway) as client:
             assert (await client.add_video(Content(b"a video"), Block(id="v"))).frames == 3
             await client.add([Block((BLAKE3,), id="d")])

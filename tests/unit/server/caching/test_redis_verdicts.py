@@ -61,7 +61,7 @@ async def say(redis: RealRedis, *commands: tuple[bytes, bytes]) -> None:
 
 async def test_what_one_gateway_keeps_another_finds(redis: RealRedis) -> None:
     async with store_at(redis.url) as here, store_at(redis.url) as there:
-        caches = [VerdictCache([store], DAY_S, Metrics()) for store in (here, there)]
+        caches = [VerdictCache([store], DAY_S, Metrics(), b"of the fleet") for store in (here, there)]
         assert await caches[1].find("a") is None
         await caches[0].keep("a", VERDICT)
         while here.writes:

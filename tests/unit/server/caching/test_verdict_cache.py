@@ -11,6 +11,7 @@ from wildgate_server.caching.verdict_cache import Kept, Lookup, MemoryStore, Ver
 from wildgate_server.metrics import Metrics
 
 TTL_S = 60.0
+SECRET = b"a secret of the fleet"
 DAY_S = 86_400.0
 
 
@@ -58,7 +59,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def cache(memory: MemoryStore, slow: SlowStore, metrics: Metrics, clock: Clock) -> VerdictCache:
-    return VerdictCache([memory, slow], TTL_S, metrics, clock)
+    return VerdictCache([memory, slow], TTL_S, metrics, SECRET, clock)
 
 
 def lookups(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -102,7 +103,7 @@ async def test_what_another_gateway_kept_is_found_here_for_the_rest_of_its_time(
     await cache.keep("a", verdict())
     other = MemoryStore(10, 1 << 20, clock)
     slow.kept["a"] = Kept(slow.kept["a"].value, clock.now + 5.0)
-    elsewhere = VerdictCache([other, slow], TTL_S, Metrics())
+    elsewhere = VerdictCache([other, slow], TTL_S, Metrics(), SECRET)
     assert await elsewhere.find("a") == verdict()
     assert await elsewhere.find("a") == verdict()
     assert slow.asked == 1, "the second time it was in memory"
@@ -166,13 +167,15 @@ async def damaged_values(cache: VerdictCache, slow: SlowStore) -> list[bytes]:
     await cache.keep("a", verdict("a", 100))
     await cache.keep("b", verdict("b", 100))
     good = slow.kept["a"].value
-    return [b"", b"garbage", good[:-1], good + b"\0", good[:40] + b"?" + good[41:], slow.kept["b"].value]
+    await VerdictCache([slow], TTL_S, Metrics(), b"somebody's guess").keep("a", verdict("a", 100))
+    forged = slow.kept["a"].value
+    return [b"", b"garbage", good[:-1], good + b"\0", good[:40] + b"?" + good[41:], slow.kept["b"].value, forged]
 
 
-async def test_a_damaged_or_foreign_value_is_a_miss(clock: Clock, slow: SlowStore, metrics: Metrics) -> None:
-    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics()), slow)
+async def test_a_damaged_foreign_or_forged_value_is_a_miss(clock: Clock, slow: SlowStore, metrics: Metrics) -> None:
+    values = await damaged_values(VerdictCache([slow], TTL_S, Metrics(), SECRET), slow)
     memory = MemoryStore(10, 1 << 20, clock)
-    cache = VerdictCache([memory, slow], TTL_S, metrics)
+    cache = VerdictCache([memory, slow], TTL_S, metrics, SECRET)
     for value in values:
         slow.kept["a"] = Kept(value, DAY_S)
         assert await cache.find("a") is None

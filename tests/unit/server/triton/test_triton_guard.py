@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from wildgate_server.box import UNBOXED
 from wildgate_server.triton import triton_guard
 
 # Makes a region as Boost does, readable by all, and tells what others see of it once there was time to close it.
@@ -23,6 +26,12 @@ for _ in range(500):
     time.sleep(0.01)
 print(oct(os.stat("/dev/shm").st_mode & 0o7777), oct(os.stat(region).st_mode & 0o777))
 """
+
+
+def unboxed(scratch: Path) -> Path:
+    scratch.mkdir()
+    (scratch / triton_guard.BOX_FILE).write_bytes(pickle.dumps(UNBOXED))
+    return scratch
 
 
 def told(scratch: Path, prefix: str) -> list[str]:
@@ -47,14 +56,14 @@ def may_mount() -> bool:
 
 @pytest.mark.skipif(not may_mount(), reason="mounts are not allowed here")
 def test_regions_lie_in_a_shared_memory_that_only_this_user_may_enter(prefix: str) -> None:
-    directory, _ = told(Path("/nowhere/scratch"), prefix)
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        directory, _ = told(unboxed(Path(folder) / "scratch"), prefix)
     assert directory == "0o700"
     assert os.stat("/dev/shm").st_mode & 0o777 != 0o700, "that of all others is as it was"
 
 
 def test_where_models_lie_in_the_common_one_regions_are_closed_to_others(prefix: str, tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+    scratch = unboxed(tmp_path / "scratch")
     (scratch / "model").symlink_to("/dev/shm/models/model.py")
     _, region = told(scratch, prefix)
     assert region == "0o600"
