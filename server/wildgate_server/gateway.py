@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -35,19 +35,16 @@ from wildgate_server.readiness import Readiness
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles
 from wildgate_server.repository.releases import Releases
-from wildgate_server.rollout.backend import Backend, ExternalBackend
-from wildgate_server.rollout.model_healer import ModelHealer
-from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
 from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
+from wildgate_server.rollout.setup import TritonInUse, triton_in_use
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
-from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.embedded import EmbeddedTriton
+from wildgate_server.triton.pulse import Pulse
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
 __all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "Gateway", "run_gateway"]
@@ -72,32 +69,30 @@ class Gateway:
         releases: Releases,
         sampling: SamplingPool,
         dense_sampling: SamplingPool,
-        triton: TritonClient,
-        backend: Backend,
+        triton: TritonInUse,
         metrics: Metrics,
         cache: VerdictCache | None,
         blocks: KnownBlocks | None,
         cases: CaseHandoff | None,
-        backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
-        self.backend_ended = backend_ended
-        """Set when the embedded Triton has ended by itself: nothing can be scored any more."""
+        self.backend_ended = triton.given_up
         self.metrics = metrics
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._drain_s = settings.endpoint.drain_s
-        self._triton = triton
+        self._triton = triton.client
+        self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
         self._admission = Admission(settings.admission)
-        self.router = ReleaseRouter(settings.batch, triton.detect, releases)
+        self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
         self.follower = RolloutFollower(
-            settings.backend.model_repository, manifest, self.router, backend, self._check_releases
+            settings.backend.model_repository, manifest, self.router, triton.backend, self._check_releases
         )
         self._scorer = Scorer(
             policy=load_policy(self._policy_file),
             router=self.router,
             observer=Observer(manifest, self.router),
-            frames=triton.frames,
+            frames=triton.client.frames,
             needs_cpu_decoder=partial(needs_cpu_decoder, profile=settings.backend.profile),
             metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
@@ -119,7 +114,7 @@ class Gateway:
                 admission=self._admission,
                 sampling=dense_sampling,
                 usual=sampling,
-                triton=triton,
+                triton=triton.client,
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,
             )
@@ -167,6 +162,9 @@ class Gateway:
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
+        if embedded := triton.embedded:
+            about = "What is left of the /dev/shm of the embedded Triton."
+            metrics.gauge("wildgate_shared_memory_free_bytes", about, lambda: embedded.free_shared_memory)
 
     def reload(self) -> None:
         """Reads the policy file and the rollout again; a bad one is logged, and the one in force stays."""
@@ -190,10 +188,17 @@ class Gateway:
                 await self._admission.drained()
         await self.server.stop(_ANSWERING_S)
 
+    @property
+    def _asked(self) -> Collection[str]:
+        """The ensembles that answer; a failing version on trial costs no answer."""
+        return ensembles(self.router.releases.without_canary().rollout, self._settings.profile)
+
     async def _ready(self) -> bool:
-        serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
-        asked = ensembles(serving, self._settings.profile)
-        return self.router.healthy and all([await self._triton.ready(name) for name in asked])
+        return (
+            self.router.healthy
+            and self.pulse.beats
+            and all(await asyncio.gather(*map(self._triton.ready, self._asked)))
+        )
 
     def _check_releases(self, releases: Releases) -> None:
         check_releases(releases, self._settings, self._scorer.policy, self._policy_file)
@@ -242,23 +247,14 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
-        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
-        backend_ended = asyncio.Event()
-        backend: Backend
-        profile = settings.backend.profile
-        if settings.backend.target is None:
-            rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
-            embedded = await stack.enter_async_context(
-                EmbeddedTriton(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
+        triton = await stack.enter_async_context(
+            triton_in_use(
+                settings.backend,
+                releases.rollout,
+                lambda: gateway.router.releases.rollout,
+                rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
             )
-            backend = ModelRollout(embedded.control, embedded.lay_out, profile)
-            healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
-            triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
-            watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
-        else:
-            triton = TritonClient(settings.backend.target, profile=profile)
-            backend = ExternalBackend(triton, profile)
-        await stack.enter_async_context(triton)
+        )
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
         cases = await stack.enter_async_context(case_handoff(settings.enforcement, secret, metrics))
@@ -269,15 +265,18 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             sampling,
             dense_sampling,
             triton,
-            backend,
             metrics,
             cache,
             blocks,
             cases,
-            backend_ended,
         )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
-        watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
+        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            **triton.watches,
+            "pulse": gateway.pulse.run,
+            "readiness": gateway.readiness.watch,
+            "rollout": follow,
+        }
         if cases:
             watches["cases"] = cases.deliver
         await stack.enter_async_context(gateway.router)
@@ -295,6 +294,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.blocks.wait_s):
                     await blocks.follower.caught_up.wait()
+        await gateway.pulse.feel()
         await gateway.readiness.update()
         if settings.endpoint.health:
             probes = health_server(gateway.readiness)
@@ -345,13 +345,6 @@ def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> S
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
     return SamplingPool(few, dense_config(config), limits)
-
-
-async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
-    """Waits until the embedded Triton ends by itself, and logs it."""
-    status = await embedded.wait()
-    _log.error("triton_ended", status=status, log=str(embedded.log_file))
-    ended.set()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -59,6 +59,10 @@ class Served:
         [gateway] = self.processes("wildgate_client.cli serve")
         return gateway
 
+    def is_guard(self, pid: int) -> bool:
+        """Whether this process is the one that stands before tritonserver."""
+        return pid in self.processes("triton_guard.py")
+
     async def stop(self) -> None:
         """SIGTERM, and then whatever it takes; it has to go cleanly."""
         await asyncio.to_thread(self.server.__exit__, None, None, None)
@@ -138,10 +142,27 @@ async def test_sigkill_of_the_gateway_takes_everything_along(
     assert serving.server.stop_report.exit_status == -signal.SIGKILL
 
 
-async def test_the_end_of_the_embedded_triton_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:
-    async with served(tmp_path, arguments, {}) as serving:
-        processes = processes_marked(serving.mark).items()
-        [triton] = [pid for pid, command in processes if command[0].endswith("bin/tritonserver")]
+@pytest.mark.parametrize("victim", ["bin/tritonserver", "triton_guard.py"])
+async def test_an_embedded_triton_that_ends_is_replaced_and_what_was_asked_is_answered(
+    tmp_path: Path, arguments: list[str], victim: str
+) -> None:
+    # The videos are under way for long enough to be asked for again.
+    async with served(tmp_path, arguments, {"WILDGATE_CACHE__MAX_ENTRIES": "0"}) as serving:
+        before = [await serving.client.score(good) for good in GOOD]
+        old = serving.processes("python_backend_stub")
+        running = [asyncio.create_task(serving.client.score(good)) for good in GOOD * 3]
+        await until_in_flight(serving.metrics, len(running))
+        [killed] = [pid for pid in serving.processes(victim) if "guard" in victim or not serving.is_guard(pid)]
+        os.kill(killed, signal.SIGKILL)
+        for number, verdict in enumerate(await asyncio.gather(*running)):
+            assert verdict.detections == before[number % len(GOOD)].detections
+        await until(lambda: not {*old} & {*serving.processes()}, "the end of the old model processes")
+        await serving.stop()
+
+
+async def test_an_embedded_triton_that_ends_too_often_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:
+    async with served(tmp_path, arguments, {"WILDGATE_BACKEND__RESTARTS": "0"}) as serving:
+        [triton] = [pid for pid in serving.processes("bin/tritonserver") if not serving.is_guard(pid)]
         os.kill(triton, signal.SIGKILL)
         await until(lambda: not serving.processes(), "the end of every process")
     assert serving.server.stop_report is not None

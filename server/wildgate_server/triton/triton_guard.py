@@ -92,7 +92,14 @@ def _keep_closed(shm_prefix: str) -> None:
 
 
 def clean_up(shm_prefix: str, scratch: Path) -> None:
-    """Removes what a server that has ended may have left: shared memory regions and its scratch directory."""
+    """Removes what a server that has ended may have left: stubs, shared memory regions and its scratch directory.
+
+    A stub that waits for a lock of the dead server's never notices that it has gone.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.name != str(os.getpid()) and os.fsencode(f"{scratch}/") in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
     for region in _SHARED_MEMORY.glob(f"{shm_prefix}*"):
         region.unlink(missing_ok=True)
     shutil.rmtree(scratch, ignore_errors=True)
