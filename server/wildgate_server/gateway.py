@@ -56,6 +56,7 @@ ENFORCEMENT_HEALTH = "wildgate.enforcement"
 
 _log = structlog.get_logger()
 
+_REFUSING_S = 0.4  # shorter than `admission` asks callers to stay away
 _ANSWERING_S = 1.0  # for answers still under way when the last video is done
 
 
@@ -80,7 +81,7 @@ class Gateway:
         self.metrics = metrics
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
-        self._drain_s = settings.endpoint.drain_s
+        self._endpoint = settings.endpoint
         self._triton = triton.client
         self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
         self._admission = Admission(settings.admission)
@@ -159,6 +160,7 @@ class Gateway:
             blocks=self.block_service,
             limits=settings.admission,
             max_connections=settings.endpoint.max_connections,
+            max_connection_age_s=settings.endpoint.max_connection_age_s,
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
@@ -179,13 +181,20 @@ class Gateway:
         self.follower.look_again()
 
     async def drain(self) -> None:
-        """Takes no new work, lets work under way finish within `drain_s`, then stops serving."""
+        """Is NOT_SERVING for `drain_pause_s`, then refuses new work until what is under way has ended (`drain_s`).
+
+        gRPC cancels the calls that come in as it stops. So those who call all the time are refused first, and told to
+        come back when this server is gone.
+        """
         _log.info("draining", in_flight=self._admission.in_flight)
         await self.readiness.drain()
+        await asyncio.sleep(self._endpoint.drain_pause_s)
         self._admission.close()
+        refusing = asyncio.create_task(asyncio.sleep(_REFUSING_S))
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_s):
+            async with asyncio.timeout(self._endpoint.drain_s):
                 await self._admission.drained()
+        await refusing
         await self.server.stop(_ANSWERING_S)
 
     @property

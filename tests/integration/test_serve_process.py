@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_
 from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
-from wildgate_client import Action, Content, ScoringClient, StreamItem
+from wildgate_client import Action, Content, ScoringClient, StreamItem, Unavailable, VerdictNotCached
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
@@ -113,6 +114,33 @@ async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(tmp_path: Path, 
             "a": verdicts[0].detections,
             "b": verdicts[1].detections,
         }
+
+
+async def test_who_calls_all_the_time_is_told_to_try_elsewhere_when_the_server_stops(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    async with served(
+        tmp_path, [*arguments, "--triton", "127.0.0.1:1", "--endpoint.drain-pause-s", "0"], {}
+    ) as serving:
+        stopped, refused = asyncio.Event(), Counter[str]()
+
+        async def call() -> None:
+            async with ScoringClient(serving.server.target, NO_RETRY) as client:
+                while not stopped.is_set():
+                    try:
+                        await client.score_digest(f"blake3:{0:064x}")
+                    except VerdictNotCached:
+                        continue
+                    except Unavailable as error:
+                        refused[error.reason] += 1
+                        await asyncio.sleep((error.retry_after_s or 0.0) + 0.01)
+
+        calling = [asyncio.create_task(call()) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        await serving.stop()
+        stopped.set()
+        await asyncio.gather(*calling)
+        assert refused["SHUTTING_DOWN"]
 
 
 async def collected(results) -> list:
