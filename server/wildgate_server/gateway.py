@@ -47,8 +47,10 @@ from wildgate_server.source.sources import Sources
 from wildgate_server.triton.pulse import Pulse
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
 
+LIVE_HEALTH = "wildgate.live"
+"""What the health service calls the gateway itself: SERVING whatever is the matter with Triton."""
 BLOCKS_HEALTH = "wildgate.blocks"
 """What the health service calls the list of blocks: SERVING while it is as its service has it."""
 ENFORCEMENT_HEALTH = "wildgate.enforcement"
@@ -146,7 +148,7 @@ class Gateway:
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )
-        details: dict[str, Callable[[], bool]] = {}
+        details: dict[str, Callable[[], bool]] = {LIVE_HEALTH: lambda: True}
         if blocks:
             details[BLOCKS_HEALTH] = lambda: blocks.state is BlockState.CURRENT
         if cases:
@@ -164,9 +166,6 @@ class Gateway:
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
-        if embedded := triton.embedded:
-            about = "What is left of the /dev/shm of the embedded Triton."
-            metrics.gauge("wildgate_shared_memory_free_bytes", about, lambda: embedded.free_shared_memory)
 
     def reload(self) -> None:
         """Reads the policy file and the rollout again; a bad one is logged, and the one in force stays."""
@@ -203,11 +202,8 @@ class Gateway:
         return ensembles(self.router.releases.without_canary().rollout, self._settings.profile)
 
     async def _ready(self) -> bool:
-        return (
-            self.router.healthy
-            and self.pulse.beats
-            and all(await asyncio.gather(*map(self._triton.ready, self._asked)))
-        )
+        word = await asyncio.gather(*map(self._triton.ready, self._asked))
+        return all(word) and self.pulse.beats and self.router.healthy
 
     def _check_releases(self, releases: Releases) -> None:
         check_releases(releases, self._settings, self._scorer.policy, self._policy_file)
@@ -252,7 +248,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
-        dense_sampling = _dense_sampling_pool(settings, manifest)
+        dense_sampling = _sampling_pool(settings, manifest, dense=True)
         stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
@@ -261,24 +257,14 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
                 settings.backend,
                 releases.rollout,
                 lambda: gateway.router.releases.rollout,
+                metrics,
                 rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
             )
         )
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
         cases = await stack.enter_async_context(case_handoff(settings.enforcement, secret, metrics))
-        gateway = Gateway(
-            settings,
-            manifest,
-            releases,
-            sampling,
-            dense_sampling,
-            triton,
-            metrics,
-            cache,
-            blocks,
-            cases,
-        )
+        gateway = Gateway(settings, manifest, releases, sampling, dense_sampling, triton, metrics, cache, blocks, cases)
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             **triton.watches,
@@ -342,16 +328,12 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
     return manifest, releases
 
 
-def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
+def _sampling_pool(settings: ServerSettings, manifest: ModelManifest, *, dense: bool = False) -> SamplingPool:
+    """A `dense` one is for confirmed videos; its worker starts with the first of them."""
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
-    return SamplingPool(settings.sampling, config, limits)
-
-
-def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
-    """For confirmed videos; its worker starts with the first of them."""
-    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
-    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
+    if not dense:
+        return SamplingPool(settings.sampling, config, limits)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
     return SamplingPool(few, dense_config(config), limits)
 

@@ -211,11 +211,16 @@ class Batcher:
 
     async def _resolve_one_by_one(self, batch: list[_Entry], losses: int) -> None:
         for entry in batch:
-            if not entry.gone:
-                try:
-                    await self._resolve([entry], losses)
-                except WildgateError as error:
-                    self._fail([entry], error)
+            if entry.gone:
+                continue
+            try:
+                await self._resolve([entry], losses)
+            except BackendLost as error:
+                self._fail([entry], error)
+                losses = _MOST_LOSSES  # where Triton is away, the others need not find that out as slowly
+                await asyncio.sleep(_LOSS_PAUSE_S)
+            except WildgateError as error:
+                self._fail([entry], error)
 
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from wildgate_server.metrics import Metrics
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
@@ -41,7 +42,12 @@ class TritonInUse:
 
 @asynccontextmanager
 async def triton_in_use(
-    settings: BackendSettings, first: Rollout, in_force: Callable[[], Rollout], *, rows_in_flight: int
+    settings: BackendSettings,
+    first: Rollout,
+    in_force: Callable[[], Rollout],
+    metrics: Metrics,
+    *,
+    rows_in_flight: int,
 ) -> AsyncIterator[TritonInUse]:
     """Starts a Triton with the rollout `first`, unless the settings name one; `in_force` is asked at each restart.
 
@@ -61,5 +67,7 @@ async def triton_in_use(
                 await embedded.run(client, in_force, backend.bring)
                 in_use.given_up.set()
 
+            about = "What is left of the /dev/shm of the embedded Triton."
+            metrics.gauge("wildgate_shared_memory_free_bytes", about, lambda: embedded.free_shared_memory)
             in_use = TritonInUse(client, backend, embedded, {"healer": healer.run, "triton": supervise})
             yield in_use

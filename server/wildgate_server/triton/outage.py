@@ -9,7 +9,7 @@ from wildgate_server.errors import BackendUnavailable
 
 __all__ = ["Outage"]
 
-_PATIENCE_S = 15.0  # longer than a restart takes; whoever comes later is told at once
+_PATIENCE_S = 30.0  # longer than a restart takes; whoever comes later is told at once
 
 
 class Outage:
@@ -38,7 +38,7 @@ class Outage:
             self._over.set()
 
     async def over(self, timeout_s: float) -> None:
-        """Waits for the end; raises BackendUnavailable when it has lasted for 15 s, or does not come in time."""
+        """Waits for the end; raises BackendUnavailable when it has lasted for 30 s, or does not come in time."""
         if not self._missing:
             return
         patience_s = self._began_s + _PATIENCE_S - self._clock()
