@@ -60,7 +60,15 @@ async def triton_in_use(
     start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight)
     async with SupervisedTriton(settings, first, start) as embedded:
         backend = ModelRollout(embedded.control, embedded.lay_out, settings.profile)
-        healer = ModelHealer(lambda model: backend.revive(model, embedded.models), lambda model: client.healed(model))
+
+        async def revive(model: str) -> None:
+            if await asyncio.to_thread(lambda: embedded.is_gutted):
+                embedded.kill()
+                await client.outage.over(settings.startup_timeout_s)
+            else:
+                await backend.revive(model, embedded.models)
+
+        healer = ModelHealer(revive, lambda model: client.healed(model))
         async with TritonClient(embedded.target, profile=settings.profile, on_dead=healer.dead) as client:
 
             async def supervise() -> None:

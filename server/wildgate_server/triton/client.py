@@ -8,6 +8,7 @@ So a question that was asked is never taken back, and has no deadline of its own
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -120,8 +121,8 @@ class TritonClient:
     by `healed`. Without one, what stands behind the target is trusted to heal by itself: an answer is the proof, and
     after a few seconds Triton's own word counts again. `clock` returns monotonic seconds.
 
-    During an `outage` nothing is asked. `answered_s` is when the last answer came, `failures` how many questions in a
-    row have failed since, and `asked` is how many wait for their answers.
+    During an `outage` nothing is asked. `answered_s` is when the last answer since then came, `failures` is how many
+    questions in a row have failed, `asked` how many wait for their answers.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class TritonClient:
         self._heals = 0
         self._calls: set[asyncio.Task[Any]] = set()
         self.outage = Outage(clock)
-        self.answered_s = clock()
+        self.answered_s = -math.inf
         self.failures = 0
 
     @property
@@ -153,7 +154,7 @@ class TritonClient:
         before, self._client = self._client, InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
         for model in [*self._dead]:
             self.healed(model)
-        self.failures = 0
+        self.answered_s, self.failures = -math.inf, 0
         await before.close()
 
     async def __aenter__(self) -> Self:
@@ -280,6 +281,7 @@ class TritonClient:
             self._dead[died[1]] = self._clock()
             if self._on_dead:
                 self.outage.begin(died[1])
+                self.answered_s = -math.inf
                 self._on_dead(died[1])
 
 

@@ -142,6 +142,14 @@ class EmbeddedTriton:
         """Waits until the server ends, by itself or with the context; returns its status (128 + n for signal n)."""
         return await self._guard.wait()
 
+    @property
+    def peopled(self) -> set[str]:
+        """The models that have processes."""
+        lines = triton_guard.processes_of(self.models.parent).values()
+        return {
+            model.name for model in self.models.iterdir() if any(os.fsencode(f"{model}/") in line for line in lines)
+        }
+
     def kill(self) -> None:
         """Ends a server that hangs, by force."""
         if self._guard.returncode is None:

@@ -23,8 +23,7 @@ __all__ = ["Pulse"]
 
 _PERIOD_S = 0.5
 _QUIET_S = 1.0  # without an answer
-_PROBE_S = 1.5
-_PROBE_BEHIND_OTHERS_S = 10.0  # where callers wait, too: it waits behind their videos
+_PROBE_S = 8.0  # slow is not broken: it waits behind callers' videos, and a model that has stopped fails at once
 _MOST_FAILURES = 3  # in a row: a single one may be the video's own fault
 _SILENT_S, _STUCK_S = 20.0, 60.0  # without a word; with words, but without an answer to what was asked
 
@@ -72,16 +71,17 @@ class Pulse:
         triton = self._triton
         if triton.outage:
             self._beats = False
-        elif triton.failures or not self._beats or self._clock() - triton.answered_s >= _QUIET_S:
+        elif not triton.failures and self._clock() - triton.answered_s < _QUIET_S:
+            self._beats = True
+        else:
             beats = await self._probed()
             if self._beats and not beats:
                 _log.error("nothing_is_scored", failures=triton.failures)
             self._beats = beats
 
     async def _probed(self) -> bool:
-        within_s = _PROBE_BEHIND_OTHERS_S if self._beats and self._triton.asked else _PROBE_S
         try:
-            answers = [await self._triton.detect(model, [self._row], within_s) for model in self._models()]
+            answers = [await self._triton.detect(model, [self._row], _PROBE_S) for model in self._models()]
         except (WildgateError, RowRefused):
             return False
         return all(np.isfinite(answer.detections).all() and answer.sound.all() for answer in answers)

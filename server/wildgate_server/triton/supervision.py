@@ -56,6 +56,7 @@ class SupervisedTriton:
         self._running = AsyncExitStack()
         self._embedded: EmbeddedTriton
         self._since_s = 0.0
+        self._peopled: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self._replace(self._first)
@@ -81,6 +82,11 @@ class SupervisedTriton:
     def lay_out(self, rollout: Rollout) -> None:
         """As `EmbeddedTriton.lay_out`."""
         self._embedded.lay_out(rollout)
+
+    @property
+    def is_gutted(self) -> bool:
+        """Whether several models have lost all their processes: one start takes less than to load each of them."""
+        return len(self._peopled - self._embedded.peopled) > 1
 
     def kill(self) -> None:
         """Ends a server that hangs; `run` replaces it."""
@@ -131,3 +137,4 @@ class SupervisedTriton:
         await self._running.aclose()  # nothing of the one before stays
         self._embedded = await self._running.enter_async_context(self._start(self._settings, rollout))
         self._since_s = self._clock()
+        self._peopled = self._embedded.peopled

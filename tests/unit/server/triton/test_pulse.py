@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ class FakeTriton:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.outage = Outage(clock)
-        self.answered_s, self.failures, self.asked = clock(), 0, 0
+        self.answered_s, self.failures, self.asked = -math.inf, 0, 0
         self.probed = 0
         self.alive = True
         self.error: Exception | None = None

@@ -28,6 +28,7 @@ class Servers:
         self.started: list[Rollout] = []
         self.running = 0
         self.broken: set[int] = set()
+        self.last = SimpleNamespace()
         self.end = asyncio.Semaphore(0)
 
     @asynccontextmanager
@@ -38,7 +39,10 @@ class Servers:
         assert self.running == 0, "two at the same time"
         self.running += 1
         endpoints = SimpleNamespace(grpc=f"unix:/nowhere/{len(self.started)}")
-        yield SimpleNamespace(endpoints=endpoints, log_file=Path("/nowhere/log"), wait=self._ended)
+        log_file = Path("/nowhere/log")
+        models = {"decoder", "detector", "fingerprint"}
+        self.last = SimpleNamespace(endpoints=endpoints, log_file=log_file, wait=self._ended, peopled=models)
+        yield self.last
         self.running -= 1
 
     async def _ended(self) -> int:
@@ -116,3 +120,12 @@ async def test_it_is_given_up_where_that_is_configured(supervised: Supervised) -
             assert client.outage
     assert len(supervised.servers.started) == 3
     assert [line["event"] for line in logs][-1] == "triton_given_up"
+
+
+async def test_it_is_gutted_once_several_models_have_no_processes(supervised: Supervised) -> None:
+    servers = supervised.servers
+    async with SupervisedTriton(BackendSettings(), FIRST, servers, supervised.clock) as triton:  # type: ignore[arg-type]
+        servers.last.peopled = {"detector", "fingerprint"}
+        assert not triton.is_gutted
+        servers.last.peopled = {"detector"}
+        assert triton.is_gutted
