@@ -87,7 +87,7 @@ class ClientOptions:
             return grpc.aio.insecure_channel(target, self.channel_options())
         return grpc.aio.secure_channel(target, self.credentials, self.channel_options())
 
-    def channel_options(self) -> tuple[tuple[str, int], ...]:
+    def channel_options(self) -> tuple[tuple[str, int | str], ...]:
         """These options as gRPC channel arguments."""
         message_bytes = self.max_content_bytes + MESSAGE_OVERHEAD_BYTES
         return (
@@ -97,6 +97,7 @@ class ClientOptions:
             # without data that grpc sends by default.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.lb_policy_name", "round_robin"),  # all servers behind a dns:/// name take part
             # With the default of 1 s, all retries of a call would fall within one reconnect pause.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 5_000),
@@ -144,7 +145,7 @@ class ScoringClient:
         explain_blocks: bool = False,
         context: PlatformContext | None = None,
     ) -> Verdict:
-        """Scores one video; UNAVAILABLE and RESOURCE_EXHAUSTED are retried as `RetryPolicy` says.
+        """Scores one video; UNAVAILABLE, RESOURCE_EXHAUSTED and a server's CANCELLED are retried as `RetryPolicy` says.
 
         `deadline_s` covers all attempts and the pauses between them. At most `max_evidence_frames` of the frames that
         were looked at come back as JPEG. `scrutiny` HIGH looks more closely, at several times the cost. With

@@ -11,7 +11,7 @@ ScoringError               status                          reason
  │   └─ VerdictNotCached                                   VERDICT_NOT_CACHED
  ├─ WrongState             FAILED_PRECONDITION             WRONG_STATE, CASE_HELD, LEASE_LOST
  ├─ Overloaded (*)         RESOURCE_EXHAUSTED              OVERLOADED, QUOTA_EXCEEDED, TOO_MANY_REPORTS
- ├─ Unavailable (*)        UNAVAILABLE                     BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
+ ├─ Unavailable (*)        UNAVAILABLE, CANCELLED          BACKEND_UNAVAILABLE, BLOCKS_UNAVAILABLE,
  │                                                         SHUTTING_DOWN, FETCH_FAILED, ACCESS_UNAVAILABLE,
  │                                                         STORAGE_UNAVAILABLE
  ├─ DeadlineExceeded       DEADLINE_EXCEEDED               DEADLINE_EXCEEDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ MODEL_REPOSITORY = _ROOT / "model_repository"
 """The repository that is served unless the settings name another."""
 
 _MARK = "WILDGATE_MARK"
+_COMMAND = (sys.executable, "-m", "wildgate_server")
 
 
 class ServerStoppedBadly(Exception):
@@ -46,7 +48,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[ServerProcess]:
-    """Runs `wildgate serve` on free loopback ports until the context ends; yields when it is healthy.
+    """Runs `wildgate serve` on free loopback ports until the context ends; yields when it is ready.
 
     `settings` are the server's own, sections and fields joined by two underscores: `sampling__workers=2`,
     `backend__target="host:port"` (without that, an embedded Triton is started along), `source__file_roots=[folder]`.
@@ -59,11 +61,12 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
     given = {
         "backend__model_repository": MODEL_REPOSITORY,
         "backend__log_dir": folder / "triton",
+        "endpoint__address": "127.0.0.1:0",
         "endpoint__metrics": free_address(),
         **settings,
     }
     log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
-    with LocalServer(LocalServerOptions(log_path=log, environment=environment)) as server:
+    with LocalServer(LocalServerOptions(log_path=log, command=_COMMAND, environment=environment)) as server:
         yield ServerProcess(server.target, mark)
     if server.stop_report and not server.stop_report.clean:
         raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")

@@ -17,6 +17,9 @@ from wildgate_server.errors import Overloaded, ShuttingDown
 __all__ = ["Admission", "AdmissionSettings", "Place"]
 
 
+_AWAY_S = 0.5  # by then a draining server has said good-bye to its connections
+
+
 class AdmissionSettings(ConfigSection):
     """How much work is let in."""
 
@@ -156,7 +159,7 @@ class Admission:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise ShuttingDown("this server is draining; ask another", retry_after_s=0.1)
+            raise ShuttingDown("this server is draining; ask another", retry_after_s=_AWAY_S)
 
     def _overloaded(self, why: str) -> Overloaded:
         return Overloaded(

@@ -66,8 +66,13 @@ class EndpointSettings(ConfigSection):
     """Where health is answered as well, and nothing else: for probes, with connections of its own."""
     max_connections: int = Field(_MAX_CONNECTIONS, ge=1)
     """Connections at once; one more is closed at once."""
-    drain_s: float = Field(20.0, gt=0)
-    """How long work under way may take to finish after SIGTERM."""
+    max_connection_age_s: float = Field(300.0, gt=0)
+    """After about how long callers are asked to connect anew, so that a replica that was added gets its share; calls
+    under way, streams too, go on."""
+    drain_pause_s: float = Field(2.0, ge=0)
+    """How long calls are still taken after SIGTERM, with health NOT_SERVING: until balancers have noticed."""
+    drain_s: float = Field(18.0, gt=0)
+    """How long work under way may take to finish after that; stopping Triton takes up to 6 s more."""
 
 
 def grpc_server(
@@ -79,6 +84,7 @@ def grpc_server(
     limits: AdmissionSettings,
     max_video_bytes: int,
     max_connections: int = _MAX_CONNECTIONS,
+    max_connection_age_s: float | None = None,
 ) -> grpc.aio.Server:
     """The server with all its services, not listening yet; those of scoring and of the list of blocks if given.
 
@@ -102,6 +108,7 @@ def grpc_server(
             *_OPTIONS,
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_allowed_incoming_connections", connections_within(max_connections)),
+            *([("grpc.max_connection_age_ms", int(max_connection_age_s * 1e3))] if max_connection_age_s else []),
         ],
     )
     names = [_HEALTH, reflection.SERVICE_NAME]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -38,11 +38,9 @@ from wildgate_server.readiness import Readiness
 from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles
 from wildgate_server.repository.releases import Releases
-from wildgate_server.rollout.backend import Backend, ExternalBackend
-from wildgate_server.rollout.model_healer import ModelHealer
-from wildgate_server.rollout.model_rollout import ModelRollout
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
 from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
+from wildgate_server.rollout.setup import TritonInUse, triton_in_use
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.scoring import Scorer
@@ -50,12 +48,13 @@ from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.transport import ServerTls, listen
-from wildgate_server.triton.client import TritonClient
-from wildgate_server.triton.embedded import EmbeddedTriton
+from wildgate_server.triton.pulse import Pulse
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
 
+LIVE_HEALTH = "wildgate.live"
+"""What the health service calls the gateway itself: SERVING whatever is the matter with Triton."""
 BLOCKS_HEALTH = "wildgate.blocks"
 """What the health service calls the list of blocks: SERVING while it is as its service has it."""
 ENFORCEMENT_HEALTH = "wildgate.enforcement"
@@ -64,6 +63,7 @@ ENFORCEMENT_HEALTH = "wildgate.enforcement"
 _log = structlog.get_logger()
 
 _HEALTH_ALONE = ServerTls(off=True)  # probes bring neither certificates nor tokens
+_REFUSING_S = 0.4  # shorter than `admission` asks callers to stay away
 _ANSWERING_S = 1.0  # for answers still under way when the last video is done
 
 
@@ -77,32 +77,30 @@ class Gateway:
         releases: Releases,
         sampling: SamplingPool,
         dense_sampling: SamplingPool,
-        triton: TritonClient,
-        backend: Backend,
+        triton: TritonInUse,
         metrics: Metrics,
         cache: VerdictCache | None,
         blocks: KnownBlocks | None,
         cases: CaseHandoff | None,
-        backend_ended: asyncio.Event,
     ) -> None:
         self.address = ""
-        self.backend_ended = backend_ended
-        """Set when the embedded Triton has ended by itself: nothing can be scored any more."""
+        self.backend_ended = triton.given_up
         self.metrics = metrics
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
-        self._drain_s = settings.endpoint.drain_s
-        self._triton = triton
+        self._endpoint = settings.endpoint
+        self._triton = triton.client
+        self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
         self._admission = Admission(settings.admission)
-        self.router = ReleaseRouter(settings.batch, triton.detect, releases)
+        self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
         self.follower = RolloutFollower(
-            settings.backend.model_repository, manifest, self.router, backend, self._check_releases
+            settings.backend.model_repository, manifest, self.router, triton.backend, self._check_releases
         )
         self._scorer = Scorer(
             policy=load_policy(self._policy_file),
             router=self.router,
             observer=Observer(manifest, self.router),
-            frames=triton.frames,
+            frames=triton.client.frames,
             needs_cpu_decoder=partial(needs_cpu_decoder, profile=settings.backend.profile),
             metrics=metrics,
             canary_patience_s=settings.backend.canary_patience_s,
@@ -124,7 +122,7 @@ class Gateway:
                 admission=self._admission,
                 sampling=dense_sampling,
                 usual=sampling,
-                triton=triton,
+                triton=triton.client,
                 needs_cpu_decoder=self._scorer.needs_cpu_decoder,
                 deadline_s=settings.admission.max_deadline_s,
             )
@@ -156,7 +154,7 @@ class Gateway:
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )
-        details: dict[str, Callable[[], bool]] = {}
+        details: dict[str, Callable[[], bool]] = {LIVE_HEALTH: lambda: True}
         if blocks:
             details[BLOCKS_HEALTH] = lambda: blocks.state is BlockState.CURRENT
         if cases:
@@ -172,6 +170,7 @@ class Gateway:
             blocks=self.block_service,
             limits=settings.admission,
             max_connections=settings.endpoint.max_connections,
+            max_connection_age_s=settings.endpoint.max_connection_age_s,
             max_video_bytes=settings.source.max_bytes,
         )
         self._add_gauges()
@@ -189,19 +188,30 @@ class Gateway:
         self.follower.look_again()
 
     async def drain(self) -> None:
-        """Takes no new work, lets work under way finish within `drain_s`, then stops serving."""
+        """Is NOT_SERVING for `drain_pause_s`, then refuses new work until what is under way has ended (`drain_s`).
+
+        gRPC cancels the calls that come in as it stops. So those who call all the time are refused first, and told to
+        come back when this server is gone.
+        """
         _log.info("draining", in_flight=self._admission.in_flight)
         await self.readiness.drain()
+        await asyncio.sleep(self._endpoint.drain_pause_s)
         self._admission.close()
+        refusing = asyncio.create_task(asyncio.sleep(_REFUSING_S))
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_s):
+            async with asyncio.timeout(self._endpoint.drain_s):
                 await self._admission.drained()
+        await refusing
         await self.server.stop(_ANSWERING_S)
 
+    @property
+    def _asked(self) -> Collection[str]:
+        """The ensembles that answer; a failing version on trial costs no answer."""
+        return ensembles(self.router.releases.without_canary().rollout, self._settings.profile)
+
     async def _ready(self) -> bool:
-        serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
-        asked = ensembles(serving, self._settings.profile)
-        return self.router.healthy and all([await self._triton.ready(name) for name in asked])
+        word = await asyncio.gather(*map(self._triton.ready, self._asked))
+        return all(word) and self.pulse.beats and self.router.healthy
 
     def _check_releases(self, releases: Releases) -> None:
         check_releases(releases, self._settings, self._scorer.policy, self._policy_file)
@@ -246,51 +256,31 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         )
         sampling = _sampling_pool(settings, manifest)
         stack.push_async_callback(asyncio.to_thread, sampling.close)
-        dense_sampling = _dense_sampling_pool(settings, manifest)
+        dense_sampling = _sampling_pool(settings, manifest, dense=True)
         stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
         warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
         stack.push_async_callback(_cancelled, warming_up)
-        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
-        backend_ended = asyncio.Event()
-        backend: Backend
-        profile = settings.backend.profile
-        if settings.backend.target is None:
-            rows_in_flight = settings.batch.max_rows * settings.batch.max_in_flight
-            embedded = await stack.enter_async_context(
-                EmbeddedTriton(
-                    settings.backend,
-                    releases.rollout,
-                    rows_in_flight=rows_in_flight,
-                    box=triton_box(settings.box, connects=profile != CPU_PROFILE),
-                )
+        triton = await stack.enter_async_context(
+            triton_in_use(
+                settings.backend,
+                releases.rollout,
+                lambda: gateway.router.releases.rollout,
+                metrics,
+                rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
+                box=triton_box(settings.box, connects=settings.backend.profile != CPU_PROFILE),
             )
-            backend = ModelRollout(embedded.control, embedded.lay_out, profile)
-            healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
-            triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
-            watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
-        else:
-            triton = TritonClient(settings.backend.target, profile=profile, tls=settings.backend.tls)
-            backend = ExternalBackend(triton, profile)
-        await stack.enter_async_context(triton)
+        )
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
         cases = await stack.enter_async_context(case_handoff(settings.enforcement, secret, metrics))
-        gateway = Gateway(
-            settings,
-            manifest,
-            releases,
-            sampling,
-            dense_sampling,
-            triton,
-            backend,
-            metrics,
-            cache,
-            blocks,
-            cases,
-            backend_ended,
-        )
+        gateway = Gateway(settings, manifest, releases, sampling, dense_sampling, triton, metrics, cache, blocks, cases)
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
-        watches |= {"readiness": gateway.readiness.watch, "rollout": follow}
+        watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            **triton.watches,
+            "pulse": gateway.pulse.run,
+            "readiness": gateway.readiness.watch,
+            "rollout": follow,
+        }
         if cases:
             watches["cases"] = cases.deliver
         await stack.enter_async_context(gateway.router)
@@ -308,6 +298,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.blocks.wait_s):
                     await blocks.follower.caught_up.wait()
+        await gateway.pulse.feel()
         await gateway.readiness.update()
         if settings.endpoint.health:
             probes = health_server(gateway.readiness)
@@ -349,25 +340,14 @@ def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:
     return manifest, releases
 
 
-def _sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
+def _sampling_pool(settings: ServerSettings, manifest: ModelManifest, *, dense: bool = False) -> SamplingPool:
+    """A `dense` one is for confirmed videos; its worker starts with the first of them."""
     config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
     limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
-    return SamplingPool(settings.sampling, config, limits, boxes=settings.box)
-
-
-def _dense_sampling_pool(settings: ServerSettings, manifest: ModelManifest) -> SamplingPool:
-    """For confirmed videos; its worker starts with the first of them."""
-    config = settings.sampling.config(manifest.frames_per_window, read_coding=settings.backend.profile != CPU_PROFILE)
-    limits = settings.sampling.limits(settings.source, manifest.max_frame_pixels)
+    if not dense:
+        return SamplingPool(settings.sampling, config, limits, boxes=settings.box)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
     return SamplingPool(few, dense_config(config), limits, boxes=settings.box)
-
-
-async def _report_end(embedded: EmbeddedTriton, ended: asyncio.Event) -> None:
-    """Waits until the embedded Triton ends by itself, and logs it."""
-    status = await embedded.wait()
-    _log.error("triton_ended", status=status, log=str(embedded.log_file))
-    ended.set()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -28,7 +28,7 @@ _USAGE = 2
 def serve_command(args: list[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status.
 
-    0 stopped, 1 could not start or lost its embedded Triton, 2 bad configuration.
+    0 stopped, 1 could not start or lost its embedded Triton too often (`backend.restarts`), 2 bad configuration.
 
     The first signal drains, the second one exits at once. SIGHUP reads the policy file and the rollout again.
     """

@@ -27,7 +27,7 @@ class Readiness:
         self,
         services: tuple[str, ...],
         ready: Callable[[], Awaitable[bool]],
-        period_s: float = 1.0,
+        period_s: float = 0.5,
         details: Mapping[str, Callable[[], bool]] | None = None,
     ) -> None:
         self.servicer = aio_health.HealthServicer()

@@ -1,4 +1,8 @@
-"""A killed model process: Triton would fail for ever, the gateway says so and brings the model back."""
+"""A killed model process: Triton would fail for ever, the gateway brings the model back and asks again meanwhile.
+
+Triton itself may abort when a process is killed that holds a lock it shares (`boost::interprocess::lock_exception`):
+then all of it is replaced.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from gateway_under_test import PATIENCE_S, GatewayUnderTest, running, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from triton_requests import processes_with
 
-from wildgate_client import Content, Unavailable
+from wildgate_client import Content
 from wildgate_server.settings import ServerSettings
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
@@ -54,15 +58,7 @@ async def test_killed_processes_come_back(patch_models: Path, policy_file: Path,
             assert len(killed) == 1
             for process in killed:
                 os.kill(process, signal.SIGKILL)
-            with pytest.raises(Unavailable):
-                await gateway.client.score(VIDEO)
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    try:
-                        again = await gateway.client.score(VIDEO)
-                        break
-                    except Unavailable:
-                        await asyncio.sleep(0.05)
+            again = await gateway.client.score(VIDEO)
             assert again.detections == before.detections
             await until(
                 lambda model=model, known=elsewhere | killed: len(processes_of(model) - known) == 1,

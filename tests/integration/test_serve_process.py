@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_
 from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
-from wildgate_client import Action, Content, ScoringClient, ScoringError, StreamItem, Uri
+from wildgate_client import Action, Content, ScoringClient, ScoringError, StreamItem, Unavailable, Uri, VerdictNotCached
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
 from wildgate_server.box import held
 from wildgate_server.triton.client import TritonClient
@@ -60,6 +61,10 @@ class Served:
         """The process id of the gateway itself."""
         [gateway] = self.processes("wildgate_client.cli serve")
         return gateway
+
+    def is_guard(self, pid: int) -> bool:
+        """Whether this process is the one that stands before tritonserver."""
+        return pid in self.processes("triton_guard.py")
 
     async def stop(self) -> None:
         """SIGTERM, and then whatever it takes; it has to go cleanly."""
@@ -111,6 +116,33 @@ async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(tmp_path: Path, 
             "a": verdicts[0].detections,
             "b": verdicts[1].detections,
         }
+
+
+async def test_who_calls_all_the_time_is_told_to_try_elsewhere_when_the_server_stops(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    async with served(
+        tmp_path, [*arguments, "--triton", "127.0.0.1:1", "--endpoint.drain-pause-s", "0"], {}
+    ) as serving:
+        stopped, refused = asyncio.Event(), Counter[str]()
+
+        async def call() -> None:
+            async with ScoringClient(serving.server.target, NO_RETRY) as client:
+                while not stopped.is_set():
+                    try:
+                        await client.score_digest(f"blake3:{0:064x}")
+                    except VerdictNotCached:
+                        continue
+                    except Unavailable as error:
+                        refused[error.reason] += 1
+                        await asyncio.sleep((error.retry_after_s or 0.0) + 0.01)
+
+        calling = [asyncio.create_task(call()) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        await serving.stop()
+        stopped.set()
+        await asyncio.gather(*calling)
+        assert refused["SHUTTING_DOWN"]
 
 
 async def collected(results) -> list:
@@ -180,10 +212,27 @@ async def test_what_reads_videos_is_boxed_and_secrets_are_nowhere_to_be_seen(
     assert all(boxed["no_new_privs"] and boxed["seccomp"] for boxed in boxes)
 
 
-async def test_the_end_of_the_embedded_triton_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:
-    async with served(tmp_path, arguments, {}) as serving:
-        processes = processes_marked(serving.mark).items()
-        [triton] = [pid for pid, command in processes if command[0].endswith("bin/tritonserver")]
+@pytest.mark.parametrize("victim", ["bin/tritonserver", "triton_guard.py"])
+async def test_an_embedded_triton_that_ends_is_replaced_and_what_was_asked_is_answered(
+    tmp_path: Path, arguments: list[str], victim: str
+) -> None:
+    # The videos are under way for long enough to be asked for again.
+    async with served(tmp_path, arguments, {"WILDGATE_CACHE__MAX_ENTRIES": "0"}) as serving:
+        before = [await serving.client.score(good) for good in GOOD]
+        old = serving.processes("python_backend_stub")
+        running = [asyncio.create_task(serving.client.score(good)) for good in GOOD * 3]
+        await until_in_flight(serving.metrics, len(running))
+        [killed] = [pid for pid in serving.processes(victim) if "guard" in victim or not serving.is_guard(pid)]
+        os.kill(killed, signal.SIGKILL)
+        for number, verdict in enumerate(await asyncio.gather(*running)):
+            assert verdict.detections == before[number % len(GOOD)].detections
+        await until(lambda: not {*old} & {*serving.processes()}, "the end of the old model processes")
+        await serving.stop()
+
+
+async def test_an_embedded_triton_that_ends_too_often_ends_the_server(tmp_path: Path, arguments: list[str]) -> None:
+    async with served(tmp_path, arguments, {"WILDGATE_BACKEND__RESTARTS": "0"}) as serving:
+        [triton] = [pid for pid in serving.processes("bin/tritonserver") if not serving.is_guard(pid)]
         os.kill(triton, signal.SIGKILL)
         await until(lambda: not serving.processes(), "the end of every process")
     assert serving.server.stop_report is not None

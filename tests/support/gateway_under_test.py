@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import psutil
+import pytest
 
 from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, Verdict
 from wildgate_server.gateway import run_gateway
@@ -90,7 +91,9 @@ def paused(worker: int) -> Iterator[None]:
     process = psutil.Process(worker)
     process.suspend()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("wildgate_server.sampling.process._TAKING_S", PATIENCE_S)
+            yield
     finally:
         process.resume()
 

@@ -3,8 +3,8 @@
 Rows that share a clip stay together, for the decoder then decodes it once: they are one entry.
 
 One loop blocks for the first row, then gives it company until the batch is full or one timer ends; batches under way
-are bounded, so that rows gather while Triton is busy. A batch that Triton refuses is asked again row by row: one bad
-video never fails its batch-mates.
+are bounded, so that rows gather while Triton is busy. A batch that Triton refuses, or ends over, is asked again row by
+row: one bad video never fails its batch-mates.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
 from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
-from wildgate_server.triton.client import ClipRow, DetectionBatch
+from wildgate_server.triton.client import BackendLost, ClipRow, DetectionBatch
 
 __all__ = ["BatchSettings", "Batcher", "RowResult"]
 
 _log = structlog.get_logger()
+
+_MOST_LOSSES = 3
+_LOSS_PAUSE_S = 0.2
 
 Detect = Callable[[Sequence[ClipRow], float], Awaitable[DetectionBatch]]
 
@@ -183,18 +186,7 @@ class Batcher:
         return [entry for entry in forming if not entry.gone]
 
     async def _ask(self, batch: list[_Entry]) -> None:
-        """Asks for a batch; gives up when every caller has left."""
-        asking = asyncio.current_task()
-        waiting = len(batch)
-
-        def one_done(_: object) -> None:
-            nonlocal waiting
-            waiting -= 1
-            if not waiting and asking:
-                asking.cancel()
-
-        for entry in batch:
-            entry.result.add_done_callback(one_done)
+        """Asks for a batch, whose place is taken until Triton has answered, whoever has left meanwhile."""
         try:
             await self._resolve(batch)
         except Exception as error:
@@ -202,20 +194,33 @@ class Batcher:
                 _log.exception("batch_failed")
                 error = BackendUnavailable("the batch failed unexpectedly")
             self._fail(batch, error)
-        finally:
-            for entry in batch:
-                entry.result.remove_done_callback(one_done)
 
-    async def _resolve(self, batch: list[_Entry]) -> None:
+    async def _resolve(self, batch: list[_Entry], losses: int = 0) -> None:
         try:
             await self._resolve_together(batch)
         except RowRefused as refusal:
             if len(batch) == 1:
                 self._fail(batch, refusal)
                 return
-            for entry in batch:
-                if not entry.gone:
-                    await self._resolve([entry])
+            await self._resolve_one_by_one(batch, losses)
+        except BackendLost:
+            if losses == _MOST_LOSSES:
+                raise
+            await asyncio.sleep(_LOSS_PAUSE_S * 2**losses)
+            await self._resolve_one_by_one(batch, losses + 1)  # one of them may be what ended it
+
+    async def _resolve_one_by_one(self, batch: list[_Entry], losses: int) -> None:
+        for entry in batch:
+            if entry.gone:
+                continue
+            try:
+                await self._resolve([entry], losses)
+            except BackendLost as error:
+                self._fail([entry], error)
+                losses = _MOST_LOSSES  # where Triton is away, the others need not find that out as slowly
+                await asyncio.sleep(_LOSS_PAUSE_S)
+            except WildgateError as error:
+                self._fail([entry], error)
 
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()

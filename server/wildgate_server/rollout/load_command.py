@@ -17,7 +17,7 @@ from wildgate_server.repository.manifest import ManifestError, load_manifest
 from wildgate_server.repository.model_configs import CPU_PROFILE, Profile, write_configs
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
-from wildgate_server.triton.client import ModelControl
+from wildgate_server.triton.model_control import ModelControl
 
 __all__ = ["load_command", "load_models"]
 

@@ -17,8 +17,8 @@ import structlog
 from wildgate_server.repository.manifest import ManifestError
 from wildgate_server.repository.model_configs import VIDEO_SCORER, ensemble, ensembles, models_to_load
 from wildgate_server.repository.releases import DETECTOR, Canary, ChangingRollout, Rollout
-from wildgate_server.triton.client import ModelControl, ModelControlError
 from wildgate_server.triton.launch import touch_model
+from wildgate_server.triton.model_control import ModelControl, ModelControlError
 
 __all__ = ["ModelRollout", "NotLoaded"]
 

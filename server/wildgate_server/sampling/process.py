@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import weakref
 from contextlib import ExitStack, suppress
@@ -32,6 +34,7 @@ _log = structlog.get_logger()
 
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
+_TAKING_S = 1.0  # an idle worker reads at once what it is sent
 _BUSY_SHARE = 0.1  # of its time: a worker that computed for less is not to blame; a usual video takes 0.03 s
 
 # Who fetches has to know how and as whom.
@@ -202,7 +205,11 @@ class SamplingProcess:
             worked_s = self._processor_s()
             async with asyncio.timeout(timeout_s):
                 await self._send(pickle.dumps(request))
-                return await self._received()
+                unless_taken = asyncio.get_running_loop().call_later(_TAKING_S, self._kill_unless_taken)
+                try:
+                    return await self._received()
+                finally:
+                    unless_taken.cancel()
         except _HungUp as ending:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)
             raise self._death(exit_code, at_work=ending.at_work) from None
@@ -217,6 +224,13 @@ class SamplingProcess:
         except BaseException:
             await asyncio.to_thread(self.end)
             raise
+
+    def _kill_unless_taken(self) -> None:
+        """Ends a process that has not even read what was sent to it, as when it is stopped: it dies idle."""
+        unread = int.from_bytes(fcntl.ioctl(self._channel, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        if unread and self._process:
+            _log.warning("sampling_worker_stopped")
+            self._process.kill()
 
     def _death(self, exit_code: int | None, *, at_work: bool) -> Exception:
         """What to raise for the end of the process, which is no video's doing where a signal came from elsewhere."""

@@ -33,5 +33,8 @@ class BackendSettings(ConfigSection):
     """Instances of each model in the embedded Triton; as many as cores by default."""
     startup_timeout_s: float = Field(120.0, gt=0)
     """How long the embedded Triton may take to become ready."""
+    restarts: int | None = Field(None, ge=0)
+    """How often in a row, each time within a minute, the embedded Triton is started again when it ends by itself;
+    after that the gateway ends, too, with exit 1. As often as it takes by default, with growing pauses."""
     log_dir: Path | None = None
     """Where the embedded Triton's log is kept; a new directory below the system's temporary one by default."""

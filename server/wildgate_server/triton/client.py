@@ -1,15 +1,23 @@
-"""Triton over gRPC; the only module of the gateway that imports tritonclient. Its errors are translated here."""
+"""Triton over gRPC: what it is asked, and what its errors mean to the gateway.
+
+tritonserver 2.51 gets SIGSEGV when an inference ends before it is answered, by its caller's leaving or by its deadline
+(triton-inference-server/server issue 7368, mended in 24.12): within 17 s where 4 to 8 callers left after 0 to 400 ms.
+So a question that was asked is never taken back, and has no deadline of its own there: whoever asked stops waiting.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -24,17 +32,20 @@ from wildgate_server.repository.model_configs import (
     ensemble,
 )
 from wildgate_server.transport import IN_THE_CLEAR, ClientTls, Connected
+from wildgate_server.triton.outage import Outage
 
 __all__ = [
     "DAMAGED",
+    "BackendLost",
     "ClipRow",
     "DecoderRefused",
     "DetectionBatch",
-    "ModelControl",
-    "ModelControlError",
     "TritonClient",
 ]
 
+_log = structlog.get_logger()
+
+_MAX_LOGGED = 400
 _CHANNEL_ARGUMENTS = [
     ("grpc.lb_policy_name", "round_robin"),  # all Tritons behind a dns:/// name take part
     ("grpc.keepalive_time_ms", 30_000),
@@ -42,15 +53,16 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
+# What a Triton that is not there, that ends, or that has no room in /dev/shm says.
+_LOST = re.compile(r"StatusCode\.(UNAVAILABLE|CANCELLED)|shared memory")
 # A Python-backend process that was killed stays dead, while Triton itself says that the model is ready. An instance is
 # called after its model: `clip_decoder_0_0`.
 _STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
-_RESTRICTED_HEADER = "triton-grpc-protocol-"
-_READY_TIMEOUT_S = 2.0
-_LEAST_TIMEOUT_S = 0.05  # tritonserver 2.51 crashes where a call ends while it is being taken in (seen with 1 ms)
+_READY_TIMEOUT_S = 1.0
+_CLOSING_S = 2.0  # for what was asked and is not waited for any more
+_ASKS = 3  # of what is not asked for in batches
+_PAUSE_S = 0.2  # until an end of the server is known as such
 _MISTRUST_S = 5.0  # after an external Triton reported a dead process; without traffic, no answer would prove otherwise
-_CONTROL_TIMEOUT_S = 10.0
-_LOAD_TIMEOUT_S = 300.0
 
 _ON_GPU = {ensemble(canary=canary) for canary in (False, True)} | {CLIP_DECODER}
 """What decodes on the GPU in other profiles than `cpu`."""
@@ -89,6 +101,13 @@ class DetectionBatch:
     version: int
 
 
+class BackendLost(BackendUnavailable):
+    """Triton, or one of its processes, ended while it was asked: asked again, it may answer.
+
+    It may also end again, if what it was asked is what ends it.
+    """
+
+
 class DecoderRefused(RowRefused):
     """The GPU's decoder did not take the rows, and does not say why: the CPU's has the last word.
 
@@ -102,6 +121,9 @@ class TritonClient:
     `on_dead(model)` is called for every answer that tells of a model whose process was killed; what heals it says so
     by `healed`. Without one, what stands behind the target is trusted to heal by itself: an answer is the proof, and
     after a few seconds Triton's own word counts again. `clock` returns monotonic seconds.
+
+    During an `outage` nothing is asked. `answered_s` is when the last answer since then came, `failures` is how many
+    questions in a row have failed, `asked` how many wait for their answers.
     """
 
     def __init__(
@@ -113,19 +135,42 @@ class TritonClient:
         on_dead: Callable[[str], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._client = Connected(
-            tls, lambda creds: InferenceServerClient(target, creds=creds, channel_args=_CHANNEL_ARGUMENTS)
-        )
+        self._tls = tls
+        self._client = self._connected(target)
         self._on_gpu = _ON_GPU if profile != CPU_PROFILE else set()
         self._on_dead = on_dead
         self._clock = clock
         self._dead: dict[str, float] = {}
         self._heals = 0
+        self._calls: set[asyncio.Task[Any]] = set()
+        self.outage = Outage(clock)
+        self.answered_s = -math.inf
+        self.failures = 0
+
+    @property
+    def asked(self) -> int:
+        """Questions that Triton has not answered, whether anybody waits for them or not."""
+        return len(self._calls)
+
+    async def moved(self, target: str) -> None:
+        """Another server has taken the place of the one before, at `target`."""
+        before, self._client = self._client, self._connected(target)
+        for model in [*self._dead]:
+            self.healed(model)
+        self.answered_s, self.failures = -math.inf, 0
+        await before.close()
+
+    def _connected(self, target: str) -> Connected[InferenceServerClient]:
+        return Connected(
+            self._tls, lambda creds: InferenceServerClient(target, creds=creds, channel_args=_CHANNEL_ARGUMENTS)
+        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_CLOSING_S)
         await self._client.close()
 
     async def ready(self, model: str, version: int | None = None) -> bool:
@@ -140,10 +185,18 @@ class TritonClient:
         except InferenceServerException:
             return False
 
+    async def live(self) -> bool:
+        """Whether Triton says anything at all within a second."""
+        try:
+            return bool(await self._client.now.is_server_live(client_timeout=_READY_TIMEOUT_S))
+        except InferenceServerException:
+            return False
+
     def healed(self, model: str) -> None:
         """`model` has been loaded again."""
         self._dead.pop(model, None)
         self._heals += 1
+        self.outage.end(model)
 
     async def detect(self, ensemble: str, rows: Sequence[ClipRow], timeout_s: float) -> DetectionBatch:
         """What `ensemble` detects in the rows.
@@ -171,9 +224,9 @@ class TritonClient:
         """FRAMES as `frames` gives them, and PICTURE_SIZE, INT32 [len(rows), F, 2], 0 where there is no picture."""
         outputs, inputs = ("FRAMES", "PICTURE_SIZE"), _inputs(rows)
         try:
-            answer = await self._infer(decoder, outputs, inputs, timeout_s)
+            answer = await self._infer_again(decoder, outputs, inputs, timeout_s)
         except DecoderRefused:
-            answer = await self._infer(CLIP_DECODER_SOFTWARE, outputs, inputs, timeout_s)
+            answer = await self._infer_again(CLIP_DECODER_SOFTWARE, outputs, inputs, timeout_s)
         return answer.as_numpy("FRAMES"), answer.as_numpy("PICTURE_SIZE")
 
     async def fingerprint(
@@ -185,89 +238,59 @@ class TritonClient:
         """
         outputs = ("FINGERPRINT", "FINGERPRINT_QUALITY")
         inputs = _tensors(("FRAMES", "UINT8", frames), ("PICTURE_SIZE", "INT32", picture_size))
-        answer = await self._infer(FRAME_FINGERPRINT, outputs, inputs, timeout_s)
+        answer = await self._infer_again(FRAME_FINGERPRINT, outputs, inputs, timeout_s)
         return answer.as_numpy(outputs[0]), answer.as_numpy(outputs[1])
 
     async def _infer(self, model: str, outputs: Sequence[str], inputs: list[InferInput], timeout_s: float) -> Any:
-        if timeout_s < _LEAST_TIMEOUT_S:
+        ends = self._clock() + timeout_s
+        await self.outage.over(timeout_s)
+        if ends <= self._clock():
             raise DeadlineExceeded("the deadline is too near to ask Triton")
         heals = self._heals
+        call = asyncio.create_task(self._client.now.infer(model, inputs, outputs=[*map(InferRequestedOutput, outputs)]))
+        self._calls.add(call)
+        call.add_done_callback(self._ended)
+        if not (await asyncio.wait({call}, timeout=ends - self._clock()))[0]:
+            raise DeadlineExceeded("the detector did not answer in time")
         try:
-            answer = await self._client.now.infer(
-                model, inputs, outputs=[*map(InferRequestedOutput, outputs)], client_timeout=timeout_s
-            )
+            answer = call.result()
         except InferenceServerException as error:
             if heals == self._heals:  # else it may tell of a process that has been replaced since
                 self._note_death(error.message())
-            raise _translated(error, on_gpu=model in self._on_gpu) from error
+            failure = _translated(error, on_gpu=model in self._on_gpu)
+            if isinstance(failure, BackendUnavailable):
+                self.failures += 1
+                _log.warning("triton_failed", model=model, error=error.message()[:_MAX_LOGGED])
+            raise failure from error
+        except asyncio.CancelledError:
+            raise BackendLost("the detector has gone", retry_after_s=1.0) from None
         if not self._on_dead:
             self._dead.clear()
+        self.answered_s, self.failures = self._clock(), 0
         return answer
+
+    async def _infer_again(self, model: str, outputs: Sequence[str], inputs: list[InferInput], timeout_s: float) -> Any:
+        """As `_infer`, asking again what was lost."""
+        ends = self._clock() + timeout_s
+        for _ in range(_ASKS - 1):
+            try:
+                return await self._infer(model, outputs, inputs, ends - self._clock())
+            except BackendLost:
+                await asyncio.sleep(_PAUSE_S)
+        return await self._infer(model, outputs, inputs, ends - self._clock())
+
+    def _ended(self, call: asyncio.Task[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # nobody may wait for it any more
 
     def _note_death(self, message: str) -> None:
         if died := _STUB_DIED.search(message):
             self._dead[died[1]] = self._clock()
             if self._on_dead:
+                self.outage.begin(died[1])
+                self.answered_s = -math.inf
                 self._on_dead(died[1])
-
-
-class ModelControlError(Exception):
-    """Triton did not load or unload a model; the text is Triton's own."""
-
-
-class ModelControl:
-    """Loads and unloads models of a Triton that runs with explicit model control.
-
-    `secret` is what the server was told to ask for (`--grpc-restricted-protocol=model-repository:wildgate=<secret>`);
-    a server that restricts nothing needs none.
-
-    Observed with tritonserver 2.51: `load` of a model that is loaded keeps its instances answering until the new ones
-    are there; a version whose directory has not changed since is not loaded again (its modification time decides), one
-    that its config does not name any more goes when its last request is answered; where one version fails, nothing
-    changes for the others. Requests under way in an ensemble are answered by the versions they began with, whatever is
-    unloaded in the meantime. But an ensemble that is loaded while a version it needs is missing is gone, the old one
-    too; and with an ensemble its members are looked at again, so that a config given with `load` does not last.
-    """
-
-    def __init__(self, target: str, secret: str | None = None) -> None:
-        self._client = InferenceServerClient(target)
-        self._headers = {f"{_RESTRICTED_HEADER}wildgate": secret} if secret else None
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._client.close()
-
-    async def server_ready(self) -> bool:
-        """Whether the server answers and all that it was told to load is ready."""
-        try:
-            return bool(await self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
-        except InferenceServerException:
-            return False
-
-    async def load(self, model: str) -> None:
-        """Loads `model`, or loads it again, by the config that lies in the repository. Raises ModelControlError."""
-        await self._ask(self._client.load_model(model, headers=self._headers, client_timeout=_LOAD_TIMEOUT_S))
-
-    async def unload(self, model: str) -> None:
-        """Unloads `model` once its requests are answered. Raises ModelControlError."""
-        await self._ask(self._client.unload_model(model, headers=self._headers, client_timeout=_LOAD_TIMEOUT_S))
-
-    async def loaded(self) -> dict[str, tuple[int, ...]]:
-        """The models that are ready, and which of their versions are. Raises ModelControlError."""
-        index = await self._ask(
-            self._client.get_model_repository_index(headers=self._headers, client_timeout=_CONTROL_TIMEOUT_S)
-        )
-        found: dict[str, tuple[int, ...]] = {}
-        for entry in index.models:
-            if entry.state == "READY":
-                found[entry.name] = (*found.get(entry.name, ()), int(entry.version))
-        return found
-
-    async def _ask(self, call: Coroutine[Any, Any, Any]) -> Any:
-        try:
-            return await call
-        except InferenceServerException as error:
-            raise ModelControlError(error.message()) from error
 
 
 def _inputs(rows: Sequence[ClipRow]) -> list[InferInput]:
@@ -299,4 +322,6 @@ def _translated(error: InferenceServerException, *, on_gpu: bool) -> Exception:
         return RowRefused(error.message(), unsupported=_REFUSED[status])
     if status == "StatusCode.DEADLINE_EXCEEDED":
         return DeadlineExceeded("the detector did not answer in time")
-    return BackendUnavailable(f"the detector cannot be asked: {error.message()}", retry_after_s=1.0)
+    lost = _LOST.search(f"{status} {error.message()}") or _STUB_DIED.search(error.message())
+    kind = BackendLost if lost else BackendUnavailable
+    return kind(f"the detector cannot be asked: {error.message()}", retry_after_s=1.0)

@@ -23,11 +23,11 @@ from typing import Self
 import structlog
 
 from wildgate_server.box import UNBOXED, Box, held
-from wildgate_server.repository.manifest import load_manifest
+from wildgate_server.cores import available_cores
+from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.triton import triton_guard
 from wildgate_server.triton.backend_settings import BackendSettings
-from wildgate_server.triton.client import ModelControl
 from wildgate_server.triton.launch import (
     STOP_TIMEOUT_S,
     Launch,
@@ -36,7 +36,9 @@ from wildgate_server.triton.launch import (
     lay_out_models,
     server_command,
 )
+from wildgate_server.triton.model_control import ModelControl
 from wildgate_server.triton.runtime import TritonRuntime, TritonStartError, find_triton_runtime
+from wildgate_server.triton.shared_memory import free_shared_memory, has_own_shared_memory, is_roomy
 
 __all__ = ["EmbeddedTriton", "TritonEndpoints", "TritonStartError"]
 
@@ -44,6 +46,7 @@ _STARTS = 3
 _PORT_TAKEN = "already in use"
 _READY_POLL_S = 0.05
 _READY_TIMEOUT_S = 1.0
+_END_TIMEOUT_S = 5.0
 _LONGEST_SOCKET = 107  # bytes of its path, unix(7)
 _QUOTED_LINES = 20
 _DEFAULT_ROWS_IN_FLIGHT = 32  # of the gateway's default settings
@@ -89,7 +92,7 @@ class EmbeddedTriton:
         self._ending = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        load_manifest(self._settings.model_repository)  # named first: a directory without it is not a repository
+        manifest = load_manifest(self._settings.model_repository)  # first: a directory without it is no repository
         runtime = find_triton_runtime()
         try:
             async with asyncio.timeout(self._settings.startup_timeout_s), AsyncExitStack() as ending:
@@ -100,14 +103,15 @@ class EmbeddedTriton:
                         self.endpoints, self.models, self._guard = launch.endpoints, launch.models, guard
                         self.control = control
                         ending.push_async_callback(control.close)
-                        self._ending = ending.pop_all()
                         _log.info(
                             "triton_ready",
                             grpc=self.endpoints.grpc,
                             metrics=self.endpoints.metrics,
-                            own_shared_memory=_has_own_shared_memory(guard),
+                            own_shared_memory=has_own_shared_memory(guard.pid),
                             **await asyncio.to_thread(held, await asyncio.to_thread(_server_of, guard)),
                         )
+                        self._check_shared_memory(manifest)
+                        self._ending = ending.pop_all()
                         return self
                     if _PORT_TAKEN not in self._read_log():
                         status = f"status {guard.returncode}"
@@ -142,6 +146,33 @@ class EmbeddedTriton:
     async def wait(self) -> int:
         """Waits until the server ends, by itself or with the context; returns its status (128 + n for signal n)."""
         return await self._guard.wait()
+
+    @property
+    def peopled(self) -> set[str]:
+        """The models that have processes."""
+        lines = triton_guard.processes_of(self.models.parent).values()
+        return {
+            model.name for model in self.models.iterdir() if any(os.fsencode(f"{model}/") in line for line in lines)
+        }
+
+    def kill(self) -> None:
+        """Ends a server that hangs, by force."""
+        if self._guard.returncode is None:
+            self._guard.kill()  # the server goes with its guard
+
+    @property
+    def free_shared_memory(self) -> int:
+        """Bytes of /dev/shm that the server can still have, 0 when it has ended."""
+        try:
+            return free_shared_memory(self._guard.pid)
+        except OSError:
+            return 0
+
+    def _check_shared_memory(self, manifest: ModelManifest) -> None:
+        free = self.free_shared_memory
+        roomy, needed = is_roomy(free, manifest.with_instances(self._settings.instances or available_cores()))
+        if not roomy:
+            _log.warning("shared_memory_is_short", free_mb=free >> 20, full_batches_need_mb=needed >> 20)
 
     async def _spawn(self, runtime: TritonRuntime) -> tuple[Launch, asyncio.subprocess.Process]:
         """Starts a server on fresh ports, behind its guard."""
@@ -190,8 +221,13 @@ class EmbeddedTriton:
 async def _end(launch: Launch, guard: asyncio.subprocess.Process) -> None:
     if guard.stdin is not None:
         guard.stdin.close()  # The guard takes the end of the pipe as the end of the gateway.
-    await guard.wait()
-    triton_guard.clean_up(launch.server_id, launch.scratch)  # Should the guard itself have been killed.
+    try:
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            await guard.wait()
+    except TimeoutError:  # it has been stopped
+        guard.kill()
+        await guard.wait()
+    await asyncio.to_thread(triton_guard.clean_up, launch.server_id, launch.scratch)  # should it have been killed
 
 
 async def _ready_or_ended(launch: Launch, guard: asyncio.subprocess.Process) -> ModelControl | None:
@@ -231,10 +267,3 @@ def _server_of(guard: asyncio.subprocess.Process) -> int:
     with suppress(OSError, ValueError):
         return int(Path(f"/proc/{guard.pid}/task/{guard.pid}/children").read_text().split()[0])
     return guard.pid
-
-
-def _has_own_shared_memory(guard: asyncio.subprocess.Process) -> bool:
-    """Whether the server's /dev/shm is not everybody's; elsewhere the guard closes its regions to others."""
-    with suppress(OSError):
-        return os.stat(f"/proc/{guard.pid}/root/dev/shm").st_dev != os.stat("/dev/shm").st_dev
-    return False

@@ -24,7 +24,7 @@ __all__ = [
     "touch_model",
 ]
 
-STOP_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 6
 """How long requests under way may take when the server is told to stop."""
 
 _LOOPBACK = "127.0.0.1"

@@ -112,10 +112,27 @@ def _keep_closed(shm_prefix: str) -> None:
 
 
 def clean_up(shm_prefix: str, scratch: Path) -> None:
-    """Removes what a server that has ended may have left: shared memory regions and its scratch directory."""
+    """Removes what a server that has ended may have left: stubs, shared memory regions and its scratch directory.
+
+    A stub that waits for a lock of the dead server's never notices that it has gone.
+    """
+    for process in processes_of(scratch):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     for region in _SHARED_MEMORY.glob(f"{shm_prefix}*"):
         region.unlink(missing_ok=True)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def processes_of(scratch: Path) -> dict[int, bytes]:
+    """The command lines of what was started from below `scratch` and runs, this process apart."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (process / "cmdline").read_bytes()  # nothing, of one that has ended
+            if process.name != str(os.getpid()) and os.fsencode(f"{scratch}/") in line:
+                found[int(process.name)] = line
+    return found
 
 
 def _kill_at_end_of_pipe(group: int) -> None:

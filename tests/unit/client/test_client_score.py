@@ -122,6 +122,7 @@ async def test_a_video_over_the_limit_is_not_sent(gateway: FakeGateway, target: 
         (OVERLOADED, Overloaded, "OVERLOADED"),
         (Refusal("RESOURCE_EXHAUSTED", reason="QUOTA_EXCEEDED"), Overloaded, "QUOTA_EXCEEDED"),
         (Refusal("UNAVAILABLE", reason="BACKEND_UNAVAILABLE"), Unavailable, "BACKEND_UNAVAILABLE"),
+        (Refusal("CANCELLED"), Unavailable, "CANCELLED"),
         (Refusal("DEADLINE_EXCEEDED"), DeadlineExceeded, "DEADLINE_EXCEEDED"),
         (Refusal("INTERNAL", reason="INTERNAL"), InternalError, "INTERNAL"),
         (Refusal("UNIMPLEMENTED"), UnexpectedAnswer, "UNIMPLEMENTED"),

@@ -49,11 +49,20 @@ async def ready() -> bool:
 
 
 @asynccontextmanager
-async def front(*, max_connections: int = 100, **limits: float) -> AsyncIterator[Front]:
+async def front(
+    *, max_connections: int = 100, max_connection_age_s: float | None = None, **limits: float
+) -> AsyncIterator[Front]:
     settings = AdmissionSettings(**{"max_arriving_mb": 1, "stream_concurrency": ANSWERS_AT_ONCE, **limits})
     pipeline, admission, readiness = FakePipeline(), Admission(settings), Readiness((SERVICE_NAME,), ready)
     service = ScoringService(pipeline, admission, Metrics(), settings)
-    server = grpc_server(service, readiness, limits=settings, max_video_bytes=4 * MB, max_connections=max_connections)
+    server = grpc_server(
+        service,
+        readiness,
+        limits=settings,
+        max_video_bytes=4 * MB,
+        max_connections=max_connections,
+        max_connection_age_s=max_connection_age_s,
+    )
     await readiness.update()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -247,6 +256,27 @@ async def test_connections_past_the_limit_are_closed_at_once_and_those_within_st
                 with suppress(grpc.aio.AioRpcError):
                     await assert_serves(served)
                     break
+
+
+async def test_connections_that_are_old_are_replaced_and_no_call_on_them_is_lost() -> None:
+    item = pb.ScoreStreamRequest(request=pb.ScoreRequest(video_id="good", content=b"good"))
+    async with front(max_connection_age_s=0.3) as served, served.connection() as channel:
+        connected: list[grpc.ChannelConnectivity] = []
+        stream = ScoringServiceStub(channel).ScoreStream()
+        await stream.write(item)
+        async with asyncio.timeout(PATIENCE_S):
+            while connected.count(grpc.ChannelConnectivity.IDLE) < 2:
+                if (state := channel.get_state()) not in connected[-1:]:
+                    connected.append(state)
+                await assert_scores(channel)
+        assert (await stream.read()).verdict.model_version == "good"
+        await stream.write(item)
+        assert (await stream.read()).verdict.model_version == "good", "on the connection that was replaced"
+
+
+async def assert_scores(channel: grpc.aio.Channel) -> None:
+    good = pb.ScoreRequest(video_id="good", content=b"good")
+    assert (await ScoringServiceStub(channel).Score(good)).verdict.model_version == "good"
 
 
 def test_metrics_are_scraped_by_few_at_once() -> None:

@@ -14,7 +14,7 @@ from event_loop import settled
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused, ShuttingDown
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
 from wildgate_server.media.sampled_video import Display
-from wildgate_server.triton.client import ClipRow, DetectionBatch
+from wildgate_server.triton.client import BackendLost, ClipRow, DetectionBatch
 
 FAR = 3600.0
 MB = 1 << 20
@@ -26,7 +26,7 @@ def row(mark: int, size: int = 1) -> ClipRow:
 
 
 class FakeTriton:
-    """Answers each row with its own mark; refuses batches that hold `bad` marks; `hold` keeps answers back.
+    """Answers each row with its mark; refuses batches of `bad` marks, ends over `deadly` ones; `hold` delays answers.
 
     Only the first `answered` rows get one.
     """
@@ -35,6 +35,7 @@ class FakeTriton:
         self.batches: list[list[int]] = []
         self.timeouts_s: list[float] = []
         self.bad: set[int] = set()
+        self.deadly: set[int] = set()
         self.error: Exception | None = None
         self.cancelled = 0
         self.under_way = 0
@@ -64,6 +65,8 @@ class FakeTriton:
             self.under_way -= 1
         if self.error:
             raise self.error
+        if self.deadly & set(marks):
+            raise BackendLost("Triton has gone")
         if self.bad & set(marks):
             raise RowRefused("a row cannot be decoded")
         detections = np.array(marks, np.float32)[:, None, None, None] * np.ones((1, 2, 3, 6), np.float32)
@@ -260,17 +263,30 @@ async def test_a_batch_goes_on_while_one_caller_waits(triton: FakeTriton) -> Non
         assert await marks_of([second]) == [2]
 
 
-async def test_a_batch_that_nobody_waits_for_is_cancelled(triton: FakeTriton) -> None:
+async def test_a_batch_that_nobody_waits_for_keeps_its_place_until_it_is_answered(triton: FakeTriton) -> None:
     triton.hold()
     async with batching(triton, max_rows=2, max_in_flight=1, max_wait_ms=LONG_WAIT_MS) as batcher:
-        for left in (tasks := submitted(batcher, row(1), row(2))):
+        for left in submitted(batcher, row(1), row(2)):
             await settled()
             left.cancel()
+        waiting = submitted(batcher, row(3), row(4))
         await settled()
-        assert all(task.cancelled() for task in tasks)
-        assert triton.cancelled == 1
+        assert (triton.cancelled, triton.batches) == (0, [[1, 2]])
         triton.go()
-        assert await marks_of(submitted(batcher, row(3), row(4))) == [3, 4], "its place is free again"
+        assert await marks_of(waiting) == [3, 4]
+
+
+async def test_what_ends_triton_fails_alone_and_the_others_are_asked_again(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wildgate_server.inference.batcher._LOSS_PAUSE_S", 0.0)
+    triton.deadly = {2}
+    async with batching(triton, max_rows=3, max_wait_ms=LONG_WAIT_MS) as batcher:
+        first, deadly, last = submitted(batcher, row(1), row(2), row(3))
+        assert await marks_of([first, last]) == [1, 3]
+        with pytest.raises(BackendLost):
+            await deadly
+    assert triton.batches == [[1, 2, 3], [1], [2], [2], [2], [3]]
 
 
 async def test_callers_that_left_are_skipped_when_rows_are_asked_again_one_by_one(triton: FakeTriton) -> None:

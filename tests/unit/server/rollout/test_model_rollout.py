@@ -11,7 +11,7 @@ import pytest
 from wildgate_server.repository.model_configs import ensembles
 from wildgate_server.repository.releases import DETECTOR, Canary, Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
-from wildgate_server.triton.client import ModelControlError
+from wildgate_server.triton.model_control import ModelControlError
 
 OTHERS = {"clip_decoder": (1,), "frame_fingerprint": (1,)}
 SERVING = {**OTHERS, DETECTOR: (1,), "video_scorer": (1,)}

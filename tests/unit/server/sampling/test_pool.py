@@ -278,6 +278,13 @@ async def test_a_worker_that_dies_while_idle_is_replaced(pool: SamplingPool) -> 
     assert (await pool.sample(Content(b"video"))).format.startswith("worker ")
 
 
+async def test_a_worker_that_is_stopped_for_ever_is_replaced(pool: SamplingPool) -> None:
+    worker = worker_of(await pool.sample(Content(b"video")))
+    os.kill(worker, signal.SIGSTOP)
+    assert worker_of(await pool.sample(Content(b"video"))) != worker
+    assert not lives(worker)
+
+
 async def test_videos_that_come_when_a_worker_has_died_are_all_sampled(pool: SamplingPool, video: bytes) -> None:
     worker = worker_of(await pool.sample(Content(b"video")))
     os.kill(worker, signal.SIGKILL)

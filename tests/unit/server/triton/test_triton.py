@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from wildgate_server.errors import BackendUnavailable, DeadlineExceeded, RowRefused
 from wildgate_server.media.sampled_video import Display
-from wildgate_server.triton.client import ClipRow, DecoderRefused, TritonClient
+from wildgate_server.triton.client import BackendLost, ClipRow, DecoderRefused, TritonClient
 
 ROWS = [ClipRow(b"clip", (0, 1), Display(90, True, (4, 3)))]
 STUB_DIED = "Failed to process the request(s), message: Stub process 'clip_decoder_0_0' is not healthy."
@@ -22,18 +23,27 @@ WITHIN_S = 60.0
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Every model is ready; `refusals` are the statuses of models that do not answer."""
+    """Every model is ready; `refusals` are the statuses of models that do not answer, none does unless `answering`."""
 
     def __init__(self) -> None:
         self.refusals: dict[str, tuple[grpc.StatusCode, str]] = {}
         self.asked: list[str] = []
         self.inputs: dict[str, bytes] = {}
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.reached = asyncio.Semaphore(0)
+        self.answered = 0
+        self.deadlines_s: list[float | None] = []
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelReadyResponse(ready=True)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         self.asked.append(request.model_name)
+        self.deadlines_s.append(context.time_remaining())
+        self.reached.release()
+        await self.answering.wait()
+        self.answered += 1
         if refusal := self.refusals.get(request.model_name):
             await context.abort(*refusal)
         self.inputs = dict(zip((tensor.name for tensor in request.inputs), request.raw_input_contents, strict=True))
@@ -53,14 +63,19 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @asynccontextmanager
-async def asking(triton: FakeTriton, **options: Any) -> AsyncIterator[TritonClient]:
+async def serving(triton: FakeTriton) -> AsyncIterator[str]:
     server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with TritonClient(f"127.0.0.1:{port}", **options) as client:
-        yield client
+    yield f"127.0.0.1:{port}"
     await server.stop(None)
+
+
+@asynccontextmanager
+async def asking(triton: FakeTriton, **options: Any) -> AsyncIterator[TritonClient]:
+    async with serving(triton) as target, TritonClient(target, **options) as client:
+        yield client
 
 
 @pytest.fixture
@@ -119,15 +134,59 @@ async def test_unknown_is_the_gpu_decoder_s_refusal(triton: FakeTriton, profile:
 async def test_a_dead_process_is_no_refusal(triton: FakeTriton) -> None:
     triton.refusals["video_scorer"] = (grpc.StatusCode.UNKNOWN, STUB_DIED)
     async with asking(triton, profile="rtx") as client:
-        assert type(await refusal(client)) is BackendUnavailable
+        assert type(await refusal(client)) is BackendLost
 
 
-@pytest.mark.parametrize("left_s", [-5.0, 0.0, 0.001, 0.04])
+@pytest.mark.parametrize("left_s", [-5.0, 0.0])
 async def test_triton_is_not_asked_when_the_deadline_is_there(triton: FakeTriton, left_s: float) -> None:
     async with asking(triton) as client:
         with pytest.raises(DeadlineExceeded):
             await client.detect("video_scorer", ROWS, left_s)
     assert triton.asked == []
+
+
+async def test_a_question_is_never_taken_back_and_has_no_deadline_in_triton(triton: FakeTriton) -> None:
+    triton.answering.clear()
+    async with asking(triton) as client:
+        leaving = asyncio.create_task(client.detect("video_scorer", ROWS, WITHIN_S))
+        await triton.reached.acquire()
+        leaving.cancel()
+        with pytest.raises(DeadlineExceeded):
+            await client.detect("video_scorer", ROWS, 0.05)
+        await asyncio.wait({leaving})
+        assert leaving.cancelled()
+        assert client.asked == 2
+        triton.answering.set()
+    assert triton.answered == 2
+    assert all(left_s is None for left_s in triton.deadlines_s)
+
+
+async def test_what_is_lost_is_asked_again_of_the_server_that_takes_its_place(triton: FakeTriton) -> None:
+    fresh = FakeTriton()
+    async with asking(triton) as client, serving(fresh) as target:
+        client.outage.begin("tritonserver")
+        asked = asyncio.create_task(client.frames("clip_decoder", ROWS, WITHIN_S))
+        await asyncio.sleep(0)
+        await client.moved(target)
+        assert not asked.done()
+        client.outage.end("tritonserver")
+        assert (await asked).tolist() == [[4, 5]]
+        assert (triton.asked, fresh.asked) == ([], ["clip_decoder"])
+
+        fresh.refusals["clip_decoder"] = (grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        with pytest.raises(BackendLost):
+            await client.frames("clip_decoder", ROWS, WITHIN_S)
+        assert fresh.asked == ["clip_decoder"] * 4
+        assert client.failures == 3
+
+
+async def test_an_outage_that_lasts_is_told_at_once(triton: FakeTriton) -> None:
+    clock = Clock()
+    async with asking(triton, clock=clock) as client:
+        client.outage.begin("tritonserver")
+        clock.now += 3600
+        with pytest.raises(BackendUnavailable, match=r"away \(tritonserver, for 3600 s\)"):
+            await client.detect("video_scorer", ROWS, WITHIN_S)
 
 
 async def test_frames_that_the_gpu_does_not_decode_come_from_the_cpu(triton: FakeTriton) -> None:

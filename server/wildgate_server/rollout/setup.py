@@ -1,0 +1,83 @@
+"""The Triton behind the gateway, put together: one of its own that is kept running, or somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from wildgate_server.box import Box
+from wildgate_server.metrics import Metrics
+from wildgate_server.repository.releases import Rollout
+from wildgate_server.rollout.backend import Backend, ExternalBackend
+from wildgate_server.rollout.model_healer import ModelHealer
+from wildgate_server.rollout.model_rollout import ModelRollout
+from wildgate_server.triton.backend_settings import BackendSettings
+from wildgate_server.triton.client import TritonClient
+from wildgate_server.triton.embedded import EmbeddedTriton
+from wildgate_server.triton.supervision import SupervisedTriton
+
+__all__ = ["TritonInUse", "triton_in_use"]
+
+
+@dataclass(frozen=True, slots=True)
+class TritonInUse:
+    """What asks Triton and what changes its models; the embedded one has `watches` that keep it running.
+
+    `given_up` is set when the embedded Triton ended by itself too often: it is not started any more.
+    """
+
+    client: TritonClient
+    backend: Backend
+    embedded: SupervisedTriton | None = None
+    watches: dict[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hangs(self) -> None:
+        """Ends an embedded Triton that hangs; another takes its place."""
+        if self.embedded:
+            self.embedded.kill()
+
+
+@asynccontextmanager
+async def triton_in_use(
+    settings: BackendSettings,
+    first: Rollout,
+    in_force: Callable[[], Rollout],
+    metrics: Metrics,
+    *,
+    rows_in_flight: int,
+    box: Box,
+) -> AsyncIterator[TritonInUse]:
+    """Starts a Triton with the rollout `first`, unless the settings name one; `in_force` is asked at each restart.
+
+    Raises what `EmbeddedTriton` raises.
+    """
+    if settings.target is not None:
+        async with TritonClient(settings.target, profile=settings.profile, tls=settings.tls) as client:
+            yield TritonInUse(client, ExternalBackend(client, settings.profile))
+        return
+    start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight, box=box)
+    async with SupervisedTriton(settings, first, start) as embedded:
+        backend = ModelRollout(embedded.control, embedded.lay_out, settings.profile)
+
+        async def revive(model: str) -> None:
+            if await asyncio.to_thread(lambda: embedded.is_gutted):
+                embedded.kill()
+                await client.outage.over(settings.startup_timeout_s)
+            else:
+                await backend.revive(model, embedded.models)
+
+        healer = ModelHealer(revive, lambda model: client.healed(model))
+        async with TritonClient(embedded.target, profile=settings.profile, on_dead=healer.dead) as client:
+
+            async def supervise() -> None:
+                await embedded.run(client, in_force, backend.bring)
+                in_use.given_up.set()
+
+            about = "What is left of the /dev/shm of the embedded Triton."
+            metrics.gauge("wildgate_shared_memory_free_bytes", about, lambda: embedded.free_shared_memory)
+            in_use = TritonInUse(client, backend, embedded, {"healer": healer.run, "triton": supervise})
+            yield in_use
