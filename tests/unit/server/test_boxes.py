@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
@@ -89,6 +92,37 @@ async def test_without_a_filter_the_rest_of_the_box_stays() -> None:
         assert "fork" in worked
         assert not worked & {"program", "connect", "write a file", "read a secret", "open the gateway's memory"}
         assert held(process.pid)["no_new_privs"]
+
+
+IN_TRITON_S_BOX = """
+import pickle, socket, subprocess, sys
+from box_breakers import ATTEMPTS
+
+ATTEMPTS["datagram"] = lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+ATTEMPTS["netlink"] = lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
+ATTEMPTS["unix socket"] = lambda: socket.socket(socket.AF_UNIX).close()
+pickle.loads(bytes.fromhex(sys.argv[1])).enter()
+for name, attempt in ATTEMPTS.items():
+    try:
+        attempt()
+        print(name)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("connects", [False, True])
+def test_triton_listens_and_starts_models_and_connects_only_for_a_gpu(connects: bool) -> None:
+    box = pickle.dumps(triton_box(BoxSettings(), connects=connects)).hex()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", IN_TRITON_S_BOX, box]
+    worked = set(
+        subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout.split("\n")
+    )
+    assert worked >= {"program", "fork", "listen", "thread", "unix socket", "write a file"}
+    assert "namespace" not in worked
+    assert (worked >= {"connect", "datagram", "netlink"}) is connects
+    assert connects or not worked & {"connect", "datagram", "netlink"}
 
 
 @AS_ROOT
