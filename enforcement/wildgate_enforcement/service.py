@@ -34,7 +34,7 @@ from wildgate_server.errors import SettingsConflict
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.policy import load_policy
 from wildgate_server.readiness import Readiness
-from wildgate_server.transport import Channel, listen
+from wildgate_server.transport import Channel, check_reach, listen
 
 __all__ = ["enforcement_server", "running"]
 
@@ -51,6 +51,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
     """
     if (check := token_check(settings.access)) is None:
         raise SettingsConflict("access.keys is not set: cases are not for everybody")
+    check_reach(settings.listen, settings.tls)
     labels = load_policy(settings.labels).labels
     try:
         settings.directory.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
 
 The one has neither TLS nor tokens, quotas, filters of system calls nor an end of its workers; the other has mTLS, a
 token for each call, a tenant with quotas, and boxes as they are by default. Prints the ratio of processor time per
-video of all their processes, by round.
+video of all their processes, by round, and by kind of process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from wildgate_perf.server_process import ServerProcess, serving
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 _ISSUER = "https://issuer.example"
-_AT_ONCE, _VIDEOS_A_ROUND = 4, 48
+_AT_ONCE, _VIDEOS_A_ROUND, _PATIENCE_S = 2, 24, 300.0
 _TENANTS = "default: {requests_per_s: 1000, megabytes_per_s: 10000, in_flight: 32}"
 _OPEN: dict[str, Any] = {"box__seccomp": False, "box__videos_per_worker": 10**9}
 
@@ -55,7 +55,7 @@ def _guarded(folder: Path) -> tuple[dict[str, Any], ClientOptions]:
     return settings, ClientOptions(credentials=tls_credentials(cert, cert, key), token_file=token)
 
 
-async def _cpu_ms_a_video(server: ServerProcess, options: ClientOptions) -> float:
+async def _cpu_ms_a_video(server: ServerProcess, options: ClientOptions) -> dict[str, float]:
     videos = [Content(file.read_bytes()) for file in sorted(_SAMPLES.glob("*.mp4"))]
     turns = asyncio.Semaphore(_AT_ONCE)
     before = server.cpu_times()
@@ -63,10 +63,11 @@ async def _cpu_ms_a_video(server: ServerProcess, options: ClientOptions) -> floa
 
         async def score(number: int) -> None:
             async with turns:
-                await client.score(videos[number % len(videos)])
+                await client.score(videos[number % len(videos)], deadline_s=_PATIENCE_S)
 
         await asyncio.gather(*(score(number) for number in range(_VIDEOS_A_ROUND)))
-    return server.cpu_times().since(before).total_s * 1e3 / _VIDEOS_A_ROUND
+    used = server.cpu_times().since(before).by_kind
+    return {kind: seconds * 1e3 / _VIDEOS_A_ROUND for kind, seconds in used.items()}
 
 
 def main(rounds: int) -> None:
@@ -74,17 +75,25 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         settings, options = _guarded(Path(folder))
         common: dict[str, Any] = {"cache__max_entries": 0, "sampling__workers": 1, "sampling__random_share": 0.0}
+        common |= {"admission__max_deadline_s": _PATIENCE_S, "backend__instances": 1}
         sides = [
             (stack.enter_context(serving(**common, **_OPEN)), ClientOptions()),
             (stack.enter_context(serving(**common, **settings)), options),
         ]
-        ratios = []
+        costs: tuple[list[dict[str, float]], ...] = ([], [])
         for number in range(rounds + 1):
-            costs = [asyncio.run(_cpu_ms_a_video(*side)) for side in (sides if number % 2 else sides[::-1])]
-            anybody, guarded = costs if number % 2 else costs[::-1]
-            if number:  # the first warms up
-                ratios.append(guarded / anybody)
-                print(f"{anybody:7.1f} ms, guarded {guarded:7.1f} ms: {ratios[-1]:.3f}", flush=True)
+            order = (0, 1) if number % 2 else (1, 0)
+            for side in order:
+                cost = asyncio.run(_cpu_ms_a_video(*sides[side]))
+                if number:  # the first warms up
+                    costs[side].append(cost)
+            if number:
+                anybody, guarded = (sum(cost[-1].values()) for cost in costs)
+                print(f"{anybody:7.1f} ms, guarded {guarded:7.1f} ms: {guarded / anybody:.3f}", flush=True)
+        for kind in sorted(costs[0][0]):
+            medians = [statistics.median(cost.get(kind, 0.0) for cost in side) for side in costs]
+            print(f"{kind:20} {medians[0]:7.2f} ms, guarded {medians[1]:7.2f} ms")
+        ratios = [sum(guarded.values()) / sum(anybody.values()) for anybody, guarded in zip(*costs, strict=True)]
         print(f"median {statistics.median(ratios):.3f} of {rounds} rounds of {_VIDEOS_A_ROUND} videos")
 
 

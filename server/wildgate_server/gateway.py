@@ -11,7 +11,7 @@ import structlog
 
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
 from wildgate_server.access.tenants import Tenants
-from wildgate_server.access.tokens import token_check
+from wildgate_server.access.tokens import TokenCheck, token_check
 from wildgate_server.admission import Admission
 from wildgate_server.blocking import Blocking
 from wildgate_server.blocks.block_service import BlockService, ForwardingBlockService
@@ -47,7 +47,7 @@ from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
-from wildgate_server.transport import ServerTls, listen
+from wildgate_server.transport import ServerTls, check_reach, listen
 from wildgate_server.triton.pulse import Pulse
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
@@ -82,6 +82,7 @@ class Gateway:
         cache: VerdictCache | None,
         blocks: KnownBlocks | None,
         cases: CaseHandoff | None,
+        check: TokenCheck | None,
     ) -> None:
         self.address = ""
         self.backend_ended = triton.given_up
@@ -160,7 +161,6 @@ class Gateway:
         if cases:
             details[ENFORCEMENT_HEALTH] = lambda: cases.healthy
         self.readiness = Readiness((SERVICE_NAME,), self._ready, details=details)
-        check = token_check(settings.access, settings.endpoint.address)
         self.server = grpc_server(
             ScoringService(
                 self.pipeline, self._admission, metrics, settings.admission, cases, Tenants(settings.access.tenants)
@@ -248,6 +248,8 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     Raises SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit, TritonStartError and StartError, each naming
     what is wrong.
     """
+    check_reach(settings.endpoint.address, settings.tls)
+    check = token_check(settings.access, settings.endpoint.address)
     manifest, releases = _checked_models(settings)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -273,7 +275,9 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
         cases = await stack.enter_async_context(case_handoff(settings.enforcement, secret, metrics))
-        gateway = Gateway(settings, manifest, releases, sampling, dense_sampling, triton, metrics, cache, blocks, cases)
+        gateway = Gateway(
+            settings, manifest, releases, sampling, dense_sampling, triton, metrics, cache, blocks, cases, check
+        )
         follow = partial(gateway.follower.run, settings.backend.follow_rollout_s)
         watches: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             **triton.watches,

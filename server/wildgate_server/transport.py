@@ -25,6 +25,7 @@ __all__ = [
     "ServerTls",
     "TokenUnreadable",
     "bearer",
+    "check_reach",
     "is_loopback",
     "listen",
 ]
@@ -107,11 +108,8 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls) -> str:
 
     Raises StartError, and SettingsConflict for an address past loopback without TLS.
     """
+    check_reach(address, tls)
     cert, key = tls.cert, tls.key
-    if cert is None and not tls.off and not is_loopback(address):
-        raise SettingsConflict(
-            f"{address} is not loopback: name tls.cert and tls.key, or set tls.off where something in front ends TLS"
-        )
     try:
         if cert is None or key is None:
             port = server.add_insecure_port(address)
@@ -120,6 +118,14 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls) -> str:
     except RuntimeError as error:
         raise StartError(f"cannot listen at {address}: {error}") from error
     return f"{address.rpartition(':')[0]}:{port}"
+
+
+def check_reach(address: str, tls: ServerTls) -> None:
+    """Raises SettingsConflict for an address past loopback without TLS."""
+    if tls.cert is None and not tls.off and not is_loopback(address):
+        raise SettingsConflict(
+            f"{address} is not loopback: name tls.cert and tls.key, or set tls.off where something in front ends TLS"
+        )
 
 
 def is_loopback(address: str) -> bool:

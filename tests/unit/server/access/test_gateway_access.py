@@ -27,9 +27,13 @@ from wildgate_client._retry import RetryPolicy
 from wildgate_client.block_commands import blocks_app
 from wildgate_client.errors import InvalidVideo, Overloaded
 from wildgate_proto.v1 import blocks_pb2, scoring_pb2
+from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.blocks_settings import BlocksSettings
+from wildgate_server.blocks.follower import BlockFollower
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.gateway import run_gateway
 from wildgate_server.settings import ServerSettings
+from wildgate_server.transport import ClientTls
 
 KEY, NEXT, OTHER = (Ed25519PrivateKey.generate() for _ in range(3))
 POLICY = """
@@ -263,6 +267,30 @@ async def test_client_and_commands_come_in_by_their_options(door: Door) -> None:
     for given, status in ((files, 0), (files[:6], 1), (files[2:], 2), ([], 1)):
         command = [*map(str, given), "list", "--server", f"localhost:{port}"]
         assert (await asyncio.to_thread(CliRunner().invoke, blocks_app, command)).exit_code == status
+
+
+@pytest.mark.parametrize(("scope", "caught_up"), [("follow", True), ("score", False)])
+async def test_another_gateway_follows_the_list_with_certificate_and_token(
+    door: Door, scope: str, caught_up: bool
+) -> None:
+    (door.folder / "token").write_text(held_by(scope))
+    settings = BlocksSettings(
+        directory=door.folder / "copy",
+        target=f"localhost:{door.address.split(':')[1]}",
+        token_file=door.folder / "token",
+        tls=ClientTls(ca=door.authority.file, cert=door.caller.cert, key=door.caller.key),
+    )
+    copy = await BlockList.load(door.folder / "copy")
+    follower = BlockFollower(settings, copy)
+    with capture_logs() as logs:
+        following = asyncio.create_task(follower.run())
+        while not follower.caught_up.is_set() and "block_service_away" not in str(logs):
+            await asyncio.sleep(0.01)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await copy.close()
+    assert follower.caught_up.is_set() is caught_up
+    assert ("PERMISSION_DENIED" in str(logs)) is not caught_up
 
 
 def conflicts(folder: Path) -> Iterator[tuple[dict[str, dict[str, Any]], str]]:
