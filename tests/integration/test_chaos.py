@@ -9,7 +9,7 @@ import pytest
 from wildgate_perf.chaos import fleet, processes
 from wildgate_perf.chaos.__main__ import STAGES, play
 
-pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("fault", [processes.FAULTS[0], fleet.FAULTS[0]], ids=lambda fault: fault.name)

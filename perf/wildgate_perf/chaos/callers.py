@@ -83,12 +83,10 @@ class Callers:
 
 
 @asynccontextmanager
-async def calling(
-    target: str, sources: Sequence[Source], clients: int, *, health: str | None = None
-) -> AsyncIterator[Callers]:
-    """So many clients, each with a connection of its own, ask until the context ends; all requests end within it.
+async def calling(target: str, sources: Sequence[Source], clients: int) -> AsyncIterator[Callers]:
+    """So many clients ask until the context ends; all requests end within it.
 
-    Every source is asked about once before, which says what its verdict is. `health` is where health is asked for.
+    Every source is asked about once before, which says what its verdict is.
     """
     callers, numbers, ended = Callers(), count(), asyncio.Event()
 
@@ -100,7 +98,7 @@ async def calling(
 
     async with ScoringClient(target, _FIRST) as first:
         callers.expected = [_seen(await first.score(source)) for source in sources]
-    listening = asyncio.create_task(callers.listen(health or target))
+    listening = asyncio.create_task(callers.listen(target))
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(client())

@@ -11,6 +11,8 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from wildgate_perf.chaos.balancer import balancing
 from wildgate_perf.chaos.fault import Fault
 from wildgate_perf.server_parts import free_address
@@ -51,10 +53,11 @@ class Gateway:
     def kill(self) -> None:
         """As `kill -9` does."""
         assert self.server
-        with suppress(ServerStoppedBadly):
-            for process in self.server.processes():
+        for process in self.server.processes():
+            with suppress(psutil.Error):
                 if process.cmdline()[1:] == ["-m", "wildgate_server"]:
                     process.kill()
+        with suppress(ServerStoppedBadly):
             self._running.close()
 
 

@@ -64,6 +64,8 @@ async def triton_in_use(
         backend = ModelRollout(embedded.control, embedded.lay_out, settings.profile)
 
         async def revive(model: str) -> None:
+            if model not in client.dead:
+                return  # it came back with all the others
             if await asyncio.to_thread(lambda: embedded.is_gutted):
                 embedded.kill()
                 await client.outage.over(settings.startup_timeout_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
@@ -60,6 +60,7 @@ _LOST = re.compile(r"StatusCode\.(UNAVAILABLE|CANCELLED)|shared memory")
 _STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
 _READY_TIMEOUT_S = 1.0
 _CLOSING_S = 2.0  # for what was asked and is not waited for any more
+_MOST_ASKED = 256  # at once: those that a Triton that hangs never answers take memory
 _ASKS = 3  # of what is not asked for in batches
 _PAUSE_S = 0.2  # until an end of the server is known as such
 _MISTRUST_S = 5.0  # after an external Triton reported a dead process; without traffic, no answer would prove otherwise
@@ -151,6 +152,11 @@ class TritonClient:
     def asked(self) -> int:
         """Questions that Triton has not answered, whether anybody waits for them or not."""
         return len(self._calls)
+
+    @property
+    def dead(self) -> Collection[str]:
+        """Models that have lost a process and are not healed."""
+        return self._dead.keys()
 
     async def moved(self, target: str) -> None:
         """Another server has taken the place of the one before, at `target`."""
@@ -246,6 +252,8 @@ class TritonClient:
         await self.outage.over(timeout_s)
         if ends <= self._clock():
             raise DeadlineExceeded("the deadline is too near to ask Triton")
+        if self.asked >= _MOST_ASKED:
+            raise BackendUnavailable(f"the detector has left {self.asked} questions unanswered", retry_after_s=1.0)
         heals = self._heals
         call = asyncio.create_task(self._client.now.infer(model, inputs, outputs=[*map(InferRequestedOutput, outputs)]))
         self._calls.add(call)

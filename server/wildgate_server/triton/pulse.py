@@ -84,6 +84,9 @@ class Pulse:
             answers = [await self._triton.detect(model, [self._row], _PROBE_S) for model in self._models()]
         except (WildgateError, RowRefused):
             return False
+        except Exception:  # a surprise, such as an answer that lacks a tensor, must not end the watching
+            _log.exception("probe_failed")
+            return False
         return all(np.isfinite(answer.detections).all() and answer.sound.all() for answer in answers)
 
     async def _listen(self) -> None:
