@@ -112,6 +112,20 @@ async def test_a_stale_token_decides_nothing(service: EnforcementUnderTest, cloc
     assert (await ben.Decide(cases=[guessed], decision=decision())).results[0].case.state == pb.CASE_STATE_CONFIRMED
 
 
+async def test_an_older_token_of_one_s_own_counts_no_more(service: EnforcementUnderTest) -> None:
+    case_id, ann = await service.open(), service.as_("ann/moderator")
+    older = (await ann.Claim(case_id=case_id)).fencing_token
+    await ann.Release(case_id=case_id, fencing_token=older)
+    newer = (await ann.Claim(case_id=case_id)).fencing_token
+    for token in (older, newer + 1):
+        claimed = pb.ClaimedCase(case_id=case_id, fencing_token=token)
+        [result] = (await ann.Decide(cases=[claimed], decision=decision())).results
+        assert result.error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+        for call, more in (("Release", {}), ("Snooze", {"until_ms": service.clock() + 1000})):
+            with pytest.raises(grpc.aio.AioRpcError, match="given to somebody else since"):
+                await getattr(ann, call)(case_id=case_id, fencing_token=token, **more)
+
+
 async def test_a_decision_sent_twice_is_one(service: EnforcementUnderTest) -> None:
     case_id, ann = await service.open(), service.as_("ann/moderator")
     claimed = pb.ClaimedCase(case_id=case_id, fencing_token=(await ann.Claim(case_id=case_id)).fencing_token)
