@@ -83,7 +83,7 @@ matches: setup ## Blocks videos, disguises them, counts what is recognised and w
 blocks: setup ## Measures a list of a million blocks: searches, memory, adding, restarts, two copies; writes perf/results/ (BLOCKS=options)
 	$(BIN)/python -m wildgate_perf.block_list $(BLOCKS)
 
-cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide (3 minutes), writes perf/results/ (CASES=options)
+cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide, and prices handing over (5 minutes), writes perf/results/ (CASES=options)
 	$(BIN)/python -m wildgate_perf.cases $(CASES)
 
 attacks: setup ## Attacks a server in eight ways, says what good callers notice of it (8 minutes), writes perf/results/ (ATTACKS=options)

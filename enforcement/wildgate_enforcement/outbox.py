@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from pydantic import Field
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import aliased
 
 from wildgate_enforcement.database import Database
@@ -23,6 +23,7 @@ __all__ = ["DeliveryRefused", "DeliverySettings", "Outbox", "Outgoing", "Send", 
 _log = structlog.get_logger()
 
 _LONGEST_ERROR = 500
+_LONGEST_ASKED_S = 86_400.0  # that a receiver may ask to wait
 
 
 class DeliveryRefused(Exception):
@@ -77,6 +78,7 @@ class Outbox:
         self._database = database
         self._senders = senders
         self._settings = settings
+        self._longest_wait_ms = 1e3 * max(_LONGEST_ASKED_S, settings.longest_wait_s, 2 * settings.attempt_s)
 
     async def run(self) -> None:
         """Runs until it is cancelled; attempts under way are then left to the next start."""
@@ -105,7 +107,11 @@ class Outbox:
                 select(DeliveryRow)
                 .where(
                     DeliveryRow.state == "waiting",
-                    DeliveryRow.next_attempt_ms <= transaction.now_ms,
+                    # What waits longer than anything does, waits for a clock that was put back since.
+                    or_(
+                        DeliveryRow.next_attempt_ms <= transaction.now_ms,
+                        DeliveryRow.next_attempt_ms > transaction.now_ms + self._longest_wait_ms,
+                    ),
                     DeliveryRow.kind.in_(sorted(self._senders)),
                     ~behind,
                 )
@@ -153,7 +159,7 @@ class Outbox:
                 _log.error("delivery_given_up", error=error, attempts=row.attempts, **about)
             else:
                 wait_s = min(settings.first_wait_s * 2 ** min(row.attempts - 1, 30), settings.longest_wait_s)
-                wait_s = max(wait_s, after_s)
+                wait_s = max(wait_s, min(after_s, _LONGEST_ASKED_S))
                 row.next_attempt_ms = transaction.now_ms + round(wait_s * 1e3)
                 _log.warning("delivery_failed", error=error, again_in_s=wait_s, **about)
 

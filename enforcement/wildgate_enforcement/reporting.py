@@ -89,7 +89,10 @@ async def _check_rate(transaction: Transaction, request: pb.ReportRequest, polic
     most = policy.reports_per_hour if user else policy.trusted_reports_per_hour
     of_reporter = (
         select(ReportRow.reported_ms)
-        .where(ReportRow.reporter == request.reporter, ReportRow.reported_ms > transaction.now_ms - _HOUR_MS)
+        .where(
+            ReportRow.reporter == request.reporter,
+            ReportRow.reported_ms.between(transaction.now_ms - _HOUR_MS + 1, transaction.now_ms),
+        )
         .order_by(ReportRow.reported_ms.desc())
         .limit(most)
     )

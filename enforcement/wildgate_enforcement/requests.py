@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from wildgate_enforcement.errors import InvalidRequest
 from wildgate_enforcement.roles import CASE_SERVICE, REPORT_SERVICE
@@ -22,6 +22,7 @@ _LONGEST: Final[Mapping[str, int]] = MappingProxyType(
      "language": 35, "locale": 35, "content_digest": 128}
 )  # fmt: skip
 _LONGEST_OTHER = 512
+_MOST_REPEATED = 1000
 
 
 def caller() -> Caller:
@@ -32,7 +33,7 @@ def caller() -> Caller:
 
 
 class FieldCheck(grpc.aio.ServerInterceptor):
-    """Hands only requests on whose fields can be kept."""
+    """Decodes requests, and hands only those on whose fields can be kept."""
 
     async def intercept_service(
         self,
@@ -44,25 +45,29 @@ class FieldCheck(grpc.aio.ServerInterceptor):
         if handler is None or not handler_call_details.method.startswith((f"/{CASE_SERVICE}/", f"/{REPORT_SERVICE}/")):
             return handler
         handle: Any = handler.unary_unary  # neither service has another kind of call
+        decoded: Any = handler.request_deserializer
 
-        async def checked(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def checked(encoded: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                request: Message = decoded(encoded)
+            except DecodeError:
+                raise InvalidRequest("the request is no message of this call") from None
             check_fields(request)
             return await handle(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            checked,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return grpc.unary_unary_rpc_method_handler(checked, response_serializer=handler.response_serializer)
 
 
 def check_fields(message: Message, path: str = "") -> None:
     """Raises InvalidRequest for a text that is too long, or holds the character NUL, which databases refuse.
 
-    Also for a number that is none of its enumeration. A verdict is kept as it is, so that it is not looked at.
+    Also for a number that is none of its enumeration, and for more repetitions than a statement takes. A verdict is
+    kept as it is, so that it is not looked at.
     """
     for field, value in message.ListFields():
         name = f"{path}{field.name}"
+        if field.is_repeated and len(value) > _MOST_REPEATED:
+            raise InvalidRequest(f"{name} is repeated {len(value)} times, not up to {_MOST_REPEATED}", field=name)
         for each in value if field.is_repeated else (value,):
             if isinstance(each, Message) and each.DESCRIPTOR is not scoring_pb2.Verdict.DESCRIPTOR:
                 check_fields(each, f"{name}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, or_, select
 
 from wildgate_enforcement.errors import CaseHeld, InvalidRequest, LeaseLost, QueueEmpty, SamePerson, WrongState
 from wildgate_enforcement.policy import EnforcementPolicy
@@ -49,10 +49,11 @@ async def claim(
         _check_waiting(case)
         _check_senior(case, caller)
         await check_other_person(transaction, case, caller.subject)
-        if case.leased_until_ms > transaction.now_ms and case.assignee != caller.subject:
+        held = transaction.now_ms < case.leased_until_ms <= _latest(transaction, policy)
+        if held and case.assignee != caller.subject:
             raise CaseHeld("somebody else holds the case", metadata={"assignee": case.assignee})
     else:
-        found = await transaction.session.scalar(_most_pressing(transaction, caller, skills))
+        found = await transaction.session.scalar(_most_pressing(transaction, caller, policy, skills))
         if found is None:
             raise QueueEmpty("nothing waits that you may decide")
         case = found
@@ -130,7 +131,15 @@ def waits_for_senior(case: CaseRow, caller: Caller) -> bool:
     return case.state == State.ESCALATED and Role.SENIOR not in caller.roles
 
 
-def _most_pressing(transaction: Transaction, caller: Caller, skills: Sequence[str]) -> Select[CaseRow]:
+def _latest(transaction: Transaction, policy: EnforcementPolicy) -> int:
+    """When the longest lease ends; a later one is of a clock that was put back since, and holds nothing."""
+    return transaction.now_ms + policy.longest_lease_s * 1000
+
+
+def _most_pressing(
+    transaction: Transaction, caller: Caller, policy: EnforcementPolicy, skills: Sequence[str]
+) -> Select[CaseRow]:
+    now_ms = transaction.now_ms
     mine = exists().where(
         DecisionRow.case_id == CaseRow.id, DecisionRow.decided_by == caller.subject, ~DecisionRow.withdrawn
     )
@@ -140,8 +149,8 @@ def _most_pressing(transaction: Transaction, caller: Caller, skills: Sequence[st
         .where(
             CaseRow.rank > SETTLED,  # an empty queue is then seen at once, however many are decided
             CaseRow.state.in_(sorted(states)),
-            CaseRow.leased_until_ms <= transaction.now_ms,
-            CaseRow.snoozed_until_ms <= transaction.now_ms,
+            or_(CaseRow.leased_until_ms <= now_ms, CaseRow.leased_until_ms > _latest(transaction, policy)),
+            or_(CaseRow.snoozed_until_ms <= now_ms, CaseRow.snoozed_until_ms > now_ms + _LONGEST_SNOOZE_MS),
             ~mine,
         )
         .order_by(CaseRow.rank.desc(), CaseRow.id.desc())

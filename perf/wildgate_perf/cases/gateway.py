@@ -24,7 +24,7 @@ __all__ = ["allowed"]
 _CLIP = Path(__file__).resolve().parents[3] / "samples" / "cat_photograph.mp4"
 _WARM_UP = 20
 _ENDS = ("", "_low", "_high")
-_ROUNDS, _REQUESTS, _AT_ONCE = 200, 10, 4  # short blocks: what disturbs one disturbs the next, too
+_ROUNDS, _REQUESTS, _AT_ONCE = 400, 10, 4  # short blocks: what disturbs one disturbs the next, too
 
 
 def allowed() -> dict[str, Any]:

@@ -9,9 +9,13 @@ from typing import Any
 import grpc
 import pytest
 from enforcement_under_test import Clock, EnforcementUnderTest, decision, enforcing, subject, verdict
+from sqlalchemy import select
 
 from wildgate_enforcement.database import Database
+from wildgate_enforcement.opening import Opening
+from wildgate_enforcement.opening_group import OpeningGroup
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.tables import SubjectRow
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 
@@ -106,6 +110,20 @@ async def test_a_stale_token_decides_nothing(service: EnforcementUnderTest, cloc
     assert [result.error.code for result in results] == [grpc.StatusCode.FAILED_PRECONDITION.value[0]] * 2
     assert (await ann.GetCase(case_id=case_id)).state == pb.CASE_STATE_OPEN
     assert (await ben.Decide(cases=[guessed], decision=decision())).results[0].case.state == pb.CASE_STATE_CONFIRMED
+
+
+async def test_an_older_token_of_one_s_own_counts_no_more(service: EnforcementUnderTest) -> None:
+    case_id, ann = await service.open(), service.as_("ann/moderator")
+    older = (await ann.Claim(case_id=case_id)).fencing_token
+    await ann.Release(case_id=case_id, fencing_token=older)
+    newer = (await ann.Claim(case_id=case_id)).fencing_token
+    for token in (older, newer + 1):
+        claimed = pb.ClaimedCase(case_id=case_id, fencing_token=token)
+        [result] = (await ann.Decide(cases=[claimed], decision=decision())).results
+        assert result.error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+        for call, more in (("Release", {}), ("Snooze", {"until_ms": service.clock() + 1000})):
+            with pytest.raises(grpc.aio.AioRpcError, match="given to somebody else since"):
+                await getattr(ann, call)(case_id=case_id, fencing_token=token, **more)
 
 
 async def test_a_decision_sent_twice_is_one(service: EnforcementUnderTest) -> None:
@@ -275,6 +293,7 @@ def odd(at: float = 1.0, **changes: Any) -> scoring_pb2.Verdict:
         ("Decide", {"decision": pb.Decision(kind=1)}),
         ("Decide", {"cases": [pb.ClaimedCase()] * 201}),
         ("GetCase", {"case_id": "a\0b"}),
+        ("Claim", {"skills": ["product"] * 1001}),
     ],
 )  # fmt: skip
 async def test_odd_requests_are_refused_as_such(
@@ -284,6 +303,45 @@ async def test_odd_requests_are_refused_as_such(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await getattr(everybody, call)(**fields)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_is_no_message_is_refused_as_such(service: EnforcementUnderTest) -> None:
+    call = service.channel.unary_unary("/wildgate.v1.CaseService/OpenCase")
+    with pytest.raises(grpc.aio.AioRpcError, match="no message of this call") as refused:
+        await call(b"\x0a\xff", metadata=(("authorization", "Bearer gw/gateway"),))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_clock_that_was_put_back_holds_nothing(service: EnforcementUnderTest, clock: Clock) -> None:
+    leased, snoozed = await service.open(), await service.open()
+    clock.advance(1e8)
+    ann, ben = service.as_("ann/moderator"), service.as_("ben/moderator")
+    await ann.Claim(case_id=leased)
+    token = (await ann.Claim(case_id=snoozed)).fencing_token
+    await ann.Snooze(case_id=snoozed, fencing_token=token, until_ms=clock() + 1000)
+    clock.advance(-1e8)
+    assert (await ben.Claim(case_id=leased)).case.assignee == "ben"
+    assert (await ben.Claim()).case.id == snoozed
+
+
+async def test_openings_that_come_together_fail_alone(database: Database) -> None:
+    group = OpeningGroup(database, EnforcementPolicy())
+    twice = verdict()
+    wanted = [
+        Opening(subject(1), twice),
+        Opening(pb.Case(), verdict()),
+        Opening(subject(2), twice),
+        Opening(subject(3), verdict()),
+    ]
+    broken, *good = sorted(
+        await asyncio.gather(*(group.open("gw", each) for each in wanted), return_exceptions=True),
+        key=lambda each: not isinstance(each, Exception),
+    )
+    assert isinstance(broken, AttributeError)
+    assert [opened for _, opened in good] == [True, False, True]
+    async with database.reading() as session:
+        rows = await session.scalars(select(SubjectRow.video_id).order_by(SubjectRow.video_id))
+        assert rows.all() == ["video-1", "video-2", "video-3"]
 
 
 async def test_odd_numbers_in_a_verdict_keep_no_case_from_being_opened(service: EnforcementUnderTest) -> None:

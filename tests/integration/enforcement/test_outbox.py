@@ -62,6 +62,17 @@ async def test_what_fails_is_told_again_later_under_the_same_id(
     assert await states(service) == ["delivered"]
 
 
+async def test_a_clock_that_was_put_back_holds_up_nothing(
+    service: EnforcementUnderTest, database: Database, clock: Clock
+) -> None:
+    receiver = Receiver()
+    clock.advance(1e8)
+    await service.decide("ann/moderator", await service.open())
+    clock.advance(-1e8)
+    await outbox(database, receiver).tell_due()
+    assert len(receiver.told) == 1
+
+
 async def test_what_a_killed_process_was_telling_is_told_again(
     service: EnforcementUnderTest, database: Database, clock: Clock, confirmed: str
 ) -> None:

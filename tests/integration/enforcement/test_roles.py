@@ -21,6 +21,19 @@ def test_the_table_has_every_call_and_no_other_and_each_is_for_somebody() -> Non
     assert all(CALLS[call].roles <= set(Role) and CALLS[call].roles and not CALLS[call].scopes for call in METHODS)
 
 
+@pytest.mark.parametrize(
+    ("role", "calls"),
+    [
+        (Role.GATEWAY, "OpenCase"),
+        (Role.REPORTER, "Appeal GetReport Report"),
+        (Role.ADMINISTRATOR, "ListDeliveries Replay"),
+        (Role.AUDITOR, "GetCase GetEvidence GetReport ListCases ListDeliveries ListEvents"),
+    ],
+)
+def test_services_do_one_thing_and_who_watches_changes_nothing(role: Role, calls: str) -> None:
+    assert sorted(call.rpartition("/")[2] for call in METHODS if role in CALLS[call].roles) == calls.split()
+
+
 async def status(caller: As, call: str) -> tuple[grpc.StatusCode, str]:
     try:
         await getattr(caller, call.rpartition("/")[2])()
