@@ -147,6 +147,7 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            budget=settings.budget,
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )
@@ -192,7 +193,7 @@ class Gateway:
 
     async def _ready(self) -> bool:
         serving = self.router.releases.without_canary().rollout  # a failing version on trial costs no answer
-        asked = ensembles(serving, self._settings.profile)
+        asked = ensembles(serving)
         return self.router.healthy and all([await self._triton.ready(name) for name in asked])
 
     def _check_releases(self, releases: Releases) -> None:
@@ -251,13 +252,13 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             embedded = await stack.enter_async_context(
                 EmbeddedTriton(settings.backend, releases.rollout, rows_in_flight=rows_in_flight)
             )
-            backend = ModelRollout(embedded.control, embedded.lay_out, profile)
+            backend = ModelRollout(embedded.control, embedded.lay_out)
             healer = ModelHealer(partial(backend.revive, models=embedded.models), lambda model: triton.healed(model))
             triton = TritonClient(embedded.endpoints.grpc, profile=profile, on_dead=healer.dead)
             watches |= {"healer": healer.run, "triton": partial(_report_end, embedded, backend_ended)}
         else:
             triton = TritonClient(settings.backend.target, profile=profile)
-            backend = ExternalBackend(triton, profile)
+            backend = ExternalBackend(triton)
         await stack.enter_async_context(triton)
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
         secret = SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)

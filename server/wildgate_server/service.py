@@ -20,12 +20,16 @@ from wildgate_server.errors import (
     DeadlineExceeded,
     InternalError,
     InvalidRequest,
+    InvalidVideo,
     Overloaded,
+    UriNotAllowed,
+    UriNotFound,
     VerdictNotCached,
     WildgateError,
 )
 from wildgate_server.interceptor import Context, expected, written
 from wildgate_server.metrics import Metrics
+from wildgate_server.pace import Pace
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
@@ -55,6 +59,7 @@ class ScoringService:
         self._metrics = metrics
         self._settings = settings
         self._cases = cases
+        self._failing = Pace("videos of this connection were refused", at_once=200, per_s=100.0)
 
     def join(self, server: grpc.aio.Server) -> None:
         """Adds this service to the server.
@@ -78,7 +83,8 @@ class ScoringService:
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
         connection, settings = context.peer(), self._settings
-        with self._accounted(), self._admission.admit(connection=connection) as place:
+        self._failing.check(connection)
+        with self._accounted(connection), self._admission.admit(connection=connection) as place:
             request = await self._arrived(requests)
             self._admission.weigh(place, request.size)
             with self._named(request):
@@ -90,7 +96,8 @@ class ScoringService:
         """Scores videos as they come and answers as they finish.
 
         The next video is read only when the one before has a place, so a stream holds one video without a place. A
-        stream that has to give way answers what it has read before it ends.
+        stream that has to give way answers what it has read before it ends, and one whose videos are refused again and
+        again is read at the pace of these.
         """
         connection, settings = context.peer(), self._settings
         turns = asyncio.Semaphore(settings.stream_concurrency)
@@ -100,9 +107,11 @@ class ScoringService:
         async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
-                    response = await self._item(request, self._deadline(context))
+                    response = await self._item(request, self._deadline(context), connection)
                     async with writing:
                         await written(context, response, settings.answer_timeout_s)
+                if response.HasField("error"):
+                    await asyncio.sleep(self._failing.wait_s(connection))
             finally:
                 turns.release()
 
@@ -133,10 +142,10 @@ class ScoringService:
         except StopAsyncIteration:
             raise InvalidRequest("no message came, or one that is too large") from None
 
-    async def _item(self, request: Received, deadline: float) -> pb.ScoreStreamResponse:
+    async def _item(self, request: Received, deadline: float, connection: str) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
-            with self._accounted(), self._named(request):
+            with self._accounted(connection), self._named(request):
                 verdict = await self._verdict(request, deadline)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
@@ -202,8 +211,8 @@ class ScoringService:
             yield
 
     @contextmanager
-    def _accounted(self) -> Iterator[None]:
-        """Counts a failure or a caller that left."""
+    def _accounted(self, connection: str) -> Iterator[None]:
+        """Counts a failure or a caller that left; what the caller is to blame for, for its pace too."""
         try:
             yield
         except asyncio.CancelledError:
@@ -213,4 +222,6 @@ class ScoringService:
             raise  # neither a failure nor a video yet; the cache counts its misses itself
         except Exception as error:
             self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
+            if isinstance(error, InvalidVideo | InvalidRequest | UriNotAllowed | UriNotFound):
+                self._failing.count(connection)
             raise

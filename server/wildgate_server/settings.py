@@ -25,6 +25,7 @@ from pydantic_settings import (
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
+from wildgate_server.budget import BudgetSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
@@ -95,6 +96,7 @@ class ServerSettings(BaseSettings):
     access: AccessSettings = AccessSettings()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
+    budget: BudgetSettings = BudgetSettings()
     admission: AdmissionSettings = AdmissionSettings()
     cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
