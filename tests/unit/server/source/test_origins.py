@@ -79,4 +79,5 @@ async def test_who_leaves_gives_back_its_turn_or_its_place_in_the_queue(origins:
     for give_back in held.come[: PLACES // 2]:
         give_back()
     await settled()
-    assert not origins._waiting and not origins._held
+    assert not origins._waiting
+    assert not origins._held
