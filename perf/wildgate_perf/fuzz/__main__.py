@@ -46,9 +46,14 @@ _BUDGET = BudgetSettings(processor_s=5.0)
 
 @dataclass(slots=True)
 class Found:
-    """What came of how many inputs; `faults` are those that no input may have: each its name, seed and fault."""
+    """What came of how many inputs.
+
+    `costly` are those that were refused as VIDEO_TOO_COSTLY, each its name, seed and what was said; `faults`, alike,
+    are what no input may do: crash or hang what reads it, be a surprise, or make a sound video be read in another way.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    costly: list[tuple[str, int, str]] = field(default_factory=list)
     requests: int = 0
     faults: list[tuple[str, int, str]] = field(default_factory=list)
     dearest_s: float = 0.0
@@ -70,10 +75,11 @@ async def fuzz(seeds: range, *, workers: int = 1, keep: Path | None = None) -> F
     async def one(seed: int) -> None:
         name = names[seed % len(names)]
         content = mutated(corpus[name], contents, seed)
-        outcome, fault = await _tried(pool, content, found)
+        outcome, said = await _tried(pool, content, found)
         found.outcomes[outcome] += 1
-        if fault:
-            found.faults.append((name, seed, fault))
+        if said:
+            is_costly = outcome == VideoTooCostly.reason
+            (found.costly if is_costly else found.faults).append((name, seed, said))
             if keep:
                 await asyncio.to_thread(_keep, keep / f"{name}-{seed}", content)
 
@@ -103,7 +109,7 @@ def _keep(file: Path, content: bytes) -> None:
 
 
 async def _tried(pool: SamplingPool, content: bytes, found: Found) -> tuple[str, str]:
-    """What came of a video: its outcome, and its fault if there is one."""
+    """What came of a video: its outcome and, if that is to be told, why."""
     budget = Budget(_BUDGET)
     try:
         await pool.sample(Content(content, content_digest(content)), budget=budget)
@@ -155,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "videos": dict(found.outcomes.most_common()),
         "requests": found.requests,
         "dearest_s": found.dearest_s,
+        "costly": [{"input": name, "seed": seed, "said": said} for name, seed, said in found.costly],
         "faults": [{"input": name, "seed": seed, "fault": fault} for name, seed, fault in found.faults],
     }
     write(options.output, report)

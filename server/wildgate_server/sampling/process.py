@@ -165,7 +165,7 @@ class SamplingProcess:
             raise _crashed(fault=str(fault)) from None
         except MemoryError:
             _log.warning("sampling_out_of_memory")
-            raise self._too_large() from None
+            raise VideoTooCostly("the video asks for more memory than a worker has", field="source") from None
         except ProcessDied:
             if self._closed:
                 raise _stopping() from None

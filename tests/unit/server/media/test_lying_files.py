@@ -341,7 +341,7 @@ def test_sound_that_is_not_coded_has_as_many_samples_as_it_likes() -> None:
 
 def test_a_file_that_promises_years_is_refused_before_its_looks_are_planned() -> None:
     """IVF: one frame's time is a number of 64 bits. Found by `make fuzz`."""
-    ivf = bytearray(make_clip(ClipSpec("libvpx", "ivf", width=64, height=48, seconds=0.6, keyframe_interval=3)))
+    ivf = bytearray(make_clip(ClipSpec("libvpx", "ivf", width=64, height=48, seconds=0.6, options={"b": "1M"})))
     last = ivf.rindex(struct.pack("<Q", 5))
     struct.pack_into("<Q", ivf, last, 60_000_000)
     began_s = time.process_time()
