@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 __all__ = ["garbage_in_windows", "large_pictures", "promised_samples", "tiny_packets"]
 
@@ -88,7 +90,7 @@ def tiny_packets(count: int = 3_000_000) -> bytes:
 def _short_video(container: str, codec: str) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as target:
-        stream = target.add_stream(codec, rate=10, width=160, height=120, pix_fmt="yuv420p")
+        stream = cast(VideoStream, target.add_stream(codec, rate=10, width=160, height=120, pix_fmt="yuv420p"))
         for number in range(20):
             frame = av.VideoFrame.from_ndarray(np.full((180, 160), number * 10, np.uint8), "yuv420p")
             target.mux(stream.encode(frame))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 
@@ -70,7 +72,7 @@ def _video(
     buffer = io.BytesIO()
     rate = 25 if codec.startswith(("mpeg1", "mpeg2")) or container == "mxf" else 10
     with av.open(buffer, "w", format=container, options=options or {}) as target:
-        stream = target.add_stream(codec, rate=rate, width=width, height=height, pix_fmt=pix_fmt)
+        stream = cast(VideoStream, target.add_stream(codec, rate=rate, width=width, height=height, pix_fmt=pix_fmt))
         stream.codec_context.options = _OPTIONS.get(codec, {})
         stream.codec_context.gop_size, stream.codec_context.thread_count = 3, 1
         for number in range(_FRAMES):
@@ -85,7 +87,9 @@ def requests() -> dict[str, bytes]:
     """Encoded `ScoreRequest`s and, as their names say, items of streams."""
     asked = {
         "content": pb.ScoreRequest(video_id="one", content=b"video" * 9, max_evidence_frames=3),
-        "uri": pb.ScoreRequest(video_id="two", uri="https://media.example/video.mp4?signature=abc", scrutiny=2),
+        "uri": pb.ScoreRequest(
+            video_id="two", uri="https://media.example/video.mp4?signature=abc", scrutiny=pb.SCRUTINY_HIGH
+        ),
         "digest": pb.ScoreRequest(content_digest=f"blake3:{'0' * 64}", explain_blocks=True),
         "context": pb.ScoreRequest(
             uri="file:///x", context=pb.PlatformContext(account="a", listing="l", language="en")

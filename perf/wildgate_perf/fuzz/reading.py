@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 from wildgate_perf.offline import model_module
@@ -41,5 +40,5 @@ def sample_and_decode(source: Any, config: SamplingConfig, limits: VideoLimits, 
 
 
 @cache
-def _decoder() -> ModuleType:
+def _decoder() -> Any:
     return model_module(MODEL_REPOSITORY / "clip_decoder" / "1" / "model.py")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
@@ -230,13 +230,18 @@ class Batcher:
         timeout_s = max(entry.deadline for entry in batch) - started
         answer = await self._detect([row for entry in batch for row in entry.rows], timeout_s)
         infer_ms = (monotonic() - started) * 1e3
-        tensors = [getattr(answer, each.name) for each in fields(answer) if each.name != "version"]
-        rows = zip(*tensors, strict=True)
+        pictures = zip(answer.detections, answer.sound, answer.picture_size, strict=True)
+        rows = zip(pictures, answer.fingerprint, answer.fingerprint_quality, answer.cost, strict=True)
         for entry in batch:
             own = [next(rows) for _ in entry.rows]
             if not entry.gone:
                 queue_ms = (started - entry.queued) * 1e3
-                entry.result.set_result([RowResult(*row, answer.version, queue_ms, infer_ms) for row in own])
+                entry.result.set_result(
+                    [
+                        RowResult(*picture, hashes, quality, cost, answer.version, queue_ms, infer_ms)
+                        for picture, hashes, quality, cost in own
+                    ]
+                )
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:

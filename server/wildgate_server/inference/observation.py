@@ -255,7 +255,7 @@ class _Inquiry:
         rows = [ClipRow(window.clip, window.frame_index, self.track.display) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
         results = await self.router.submit(name, rows, self.deadline)
-        self.budget.spend(*map(float, sum(row.cost for row in results)))
+        self.budget.spend(sum(float(row.cost[0]) for row in results), sum(float(row.cost[1]) for row in results))
         return [(self._seen(window, row), row) for window, row in zip(windows, results, strict=True)]
 
     def _seen(self, window: ClipWindow, row: RowResult) -> SeenWindow:

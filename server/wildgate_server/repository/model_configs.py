@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Literal
@@ -221,7 +221,7 @@ def _clip_decoder(manifest: ModelManifest) -> dict[Path, str]:
 
 
 def _software_decoder(
-    name: str, manifest: ModelManifest, window_processor_s: float, more: Mapping[str, object] | None = None
+    name: str, manifest: ModelManifest, window_processor_s: float, more: dict[str, object] | None = None
 ) -> str:
     return (
         head(name, _PYTHON, manifest)

@@ -156,8 +156,9 @@ class TritonClient:
         outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE", "FINGERPRINT", "FINGERPRINT_QUALITY", "COST")
         answer = await self._infer(ensemble, outputs, _inputs(rows), timeout_s)
         # An ensemble's version is that of the detector it asks.
-        tensors = map(answer.as_numpy, outputs)
-        return DetectionBatch(*tensors, version=int(answer.get_response().model_version))
+        detections, sound, picture_size, fingerprint, quality, cost = map(answer.as_numpy, outputs)
+        version = int(answer.get_response().model_version)
+        return DetectionBatch(detections, sound, picture_size, fingerprint, quality, cost, version)
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
