@@ -83,7 +83,7 @@ matches: setup ## Blocks videos, disguises them, counts what is recognised and w
 blocks: setup ## Measures a list of a million blocks: searches, memory, adding, restarts, two copies; writes perf/results/ (BLOCKS=options)
 	$(BIN)/python -m wildgate_perf.block_list $(BLOCKS)
 
-attacks: setup ## Attacks a server in fourteen ways, says what good callers notice of it (9 minutes), writes perf/results/ (ATTACKS=options)
+attacks: setup ## Attacks a server in thirteen ways, says what good callers notice of it (9 minutes), writes perf/results/ (ATTACKS=options)
 	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)
 
 fuzz: setup ## Changes small videos and requests at random, 100,000 of them, and has them read (2 minutes), writes perf/results/ (FUZZ=options)

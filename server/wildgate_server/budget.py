@@ -12,6 +12,7 @@ from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
 from wildgate_server.errors import VideoTooCostly
+from wildgate_server.repository.model_configs import CPU_PROFILE
 
 __all__ = ["Budget", "BudgetSettings"]
 
@@ -24,7 +25,11 @@ class BudgetSettings(ConfigSection):
     decoded_megapixels: int = Field(20_000, ge=1)
     """Pixels that may be decoded of a video, in millions."""
     usual_megapixels: int = Field(300, ge=0)
-    """A video of which more has to be decoded goes to the decoder that gives way to all other work."""
+    """A video of which more has to be decoded goes to the decoder that gives way to all other work; on the CPU only."""
+
+    def for_profile(self, profile: str) -> BudgetSettings:
+        """What holds where the models are run as `profile` says: a GPU's decoder costs the others nothing."""
+        return self if profile == CPU_PROFILE else self.model_copy(update={"usual_megapixels": self.decoded_megapixels})
 
 
 _DEFAULTS = BudgetSettings()

@@ -147,7 +147,7 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
-            budget=settings.budget,
+            budget=settings.budget.for_profile(settings.backend.profile),
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )

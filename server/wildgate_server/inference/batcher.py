@@ -44,7 +44,7 @@ class BatchSettings(ConfigSection):
     max_in_flight: int = Field(4, ge=1)
     """Triton requests under way at once."""
     max_waiting: int = Field(64, ge=1)
-    """Windows that take long to decode and wait their turn, at most; a video with more is refused."""
+    """Windows that take long to decode and wait their turn, at most; further videos are OVERLOADED."""
 
 
 @dataclass(frozen=True, slots=True)
