@@ -11,7 +11,7 @@ FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks cases attacks chaos evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -86,11 +86,14 @@ blocks: setup ## Measures a list of a million blocks: searches, memory, adding, 
 cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide, and prices handing over (5 minutes), writes perf/results/ (CASES=options)
 	$(BIN)/python -m wildgate_perf.cases $(CASES)
 
-attacks: setup ## Attacks a server in eight ways, says what good callers notice of it (8 minutes), writes perf/results/ (ATTACKS=options)
-	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)
-
 chaos: setup ## Breaks one thing after the other under load, counts what is lost (10 minutes, needs root and haproxy); writes perf/results/ (CHAOS=options)
 	$(BIN)/python -m wildgate_perf.chaos $(CHAOS)
+
+attacks: setup ## Attacks a server in thirteen ways, says what good callers notice of it (9 minutes), writes perf/results/ (ATTACKS=options)
+	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)
+
+fuzz: setup ## Changes small videos and requests at random, 100,000 of them, and has them read (2 minutes), writes perf/results/ (FUZZ=options)
+	$(BIN)/python -m wildgate_perf.fuzz $(FUZZ)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

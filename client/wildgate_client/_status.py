@@ -27,7 +27,10 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.ScoringError]] = {
     grpc.StatusCode.UNKNOWN: errors.InternalError,
     grpc.StatusCode.DATA_LOSS: errors.InternalError,
 }
-_VIDEO_REASONS = ("NOT_A_VIDEO", "CORRUPT_VIDEO", "NO_VIDEO_STREAM", "UNSUPPORTED_CODEC", "VIDEO_TOO_LARGE")
+_VIDEO_REASONS = (
+    *("NOT_A_VIDEO", "CORRUPT_VIDEO", "NO_VIDEO_STREAM"),
+    *("UNSUPPORTED_CODEC", "VIDEO_TOO_LARGE", "VIDEO_TOO_COSTLY"),
+)
 # Where wildgate's own reason says more than the status.
 _BY_REASON: dict[tuple[type[errors.ScoringError], str], type[errors.ScoringError]] = {
     **{(errors.InvalidRequest, reason): errors.InvalidVideo for reason in _VIDEO_REASONS},

@@ -2,7 +2,8 @@
 
 ScoringError               status                          reason
  ├─ InvalidVideo           INVALID_ARGUMENT                NOT_A_VIDEO, CORRUPT_VIDEO, NO_VIDEO_STREAM,
- │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE
+ │                                                         UNSUPPORTED_CODEC, VIDEO_TOO_LARGE,
+ │                                                         VIDEO_TOO_COSTLY
  ├─ InvalidRequest         INVALID_ARGUMENT                INVALID_REQUEST
  ├─ Unauthenticated        UNAUTHENTICATED                 UNAUTHENTICATED
  ├─ NotAllowed             PERMISSION_DENIED               URI_NOT_ALLOWED, ACCESS_DENIED, SAME_PERSON

@@ -49,7 +49,8 @@ class OfflineScorer:
         self._session = model_module(directory / "model.py").open_session(directory / "model.onnx")
         self._labels = load_release(repository, version, manifest).labels
         self._policy = load_policy()
-        self._side, self._max_pixels = manifest.frame_side_px, manifest.max_frame_pixels
+        self._side = manifest.frame_side_px
+        self._limits = self._decoder.Limits(manifest.max_frame_pixels)
         self._scaler = self._decoder.FrameScaler(self._side, manifest.letterbox_value)
         self._sampler = Sampler(repository)
         self.cpu_ms: defaultdict[str, float] = defaultdict(float)
@@ -63,7 +64,7 @@ class OfflineScorer:
         for window in track.windows:
             with self._timed("decoding"):
                 decoded = self._decoder.decode_window(
-                    window.clip, window.frame_index, track.display.row, self._scaler, self._max_pixels
+                    window.clip, window.frame_index, track.display.row, self._scaler, self._limits
                 )
             with self._timed("detecting"):
                 rows = self._session.run(["DETECTIONS"], {"FRAMES": decoded.frames[None, : len(window.times_s)]})[0]

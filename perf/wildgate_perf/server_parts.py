@@ -27,11 +27,13 @@ from wildgate_server.blocks.follower import BlockFollower
 from wildgate_server.blocks.matching import resemblances
 from wildgate_server.blocks.near_hashes import Codes, NearHashes
 from wildgate_server.blocks.original import Original
+from wildgate_server.budget import Budget, BudgetSettings
 from wildgate_server.cores import available_cores
-from wildgate_server.errors import RowRefused
+from wildgate_server.errors import RowRefused, VideoTooCostly
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.policy import BlockRules, Judgement, Sighting, View, load_policy
+from wildgate_server.received import received_item, received_request
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.offline import (
@@ -46,8 +48,11 @@ from wildgate_server.sampling.offline import (
     sample_file,
 )
 from wildgate_server.sampling.pool import SamplingPool
+from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.local_file import VideoFile
+from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ClipRow
@@ -63,12 +68,15 @@ __all__ = [
     "BlockList",
     "BlockRules",
     "BlocksSettings",
+    "Budget",
+    "BudgetSettings",
     "CandidateFrame",
     "ClipRow",
     "ClipWindow",
     "Codes",
     "Confirmation",
     "ConfirmedVideo",
+    "Content",
     "Detection",
     "EmbeddedTriton",
     "FrameFingerprint",
@@ -80,15 +88,22 @@ __all__ = [
     "RowRefused",
     "SampledVideo",
     "Sampler",
+    "SamplingConfig",
+    "SamplingPool",
+    "SamplingSettings",
     "Scrutiny",
     "Sighting",
+    "SourceSettings",
     "Stage",
     "TritonStartError",
     "VideoFingerprint",
+    "VideoLimits",
+    "VideoTooCostly",
     "View",
     "WildgateError",
     "available_cores",
     "confirm",
+    "content_digest",
     "find_triton_runtime",
     "free_address",
     "free_port",
@@ -97,7 +112,10 @@ __all__ = [
     "look_densely",
     "read_detections",
     "read_fingerprint",
+    "received_item",
+    "received_request",
     "resemblances",
+    "sample_video",
     "sampling_workers",
     "with_usual_looks",
     "without_repeats",

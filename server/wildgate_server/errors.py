@@ -6,6 +6,7 @@ WildgateError                     status               reason
  │   ├─ CorruptVideo                                   CORRUPT_VIDEO
  │   ├─ NoVideoStream                                  NO_VIDEO_STREAM
  │   ├─ UnsupportedCodec                               UNSUPPORTED_CODEC
+ │   ├─ VideoTooCostly                                 VIDEO_TOO_COSTLY
  │   └─ VideoTooLarge                                  VIDEO_TOO_LARGE
  ├─ InvalidRequest                INVALID_ARGUMENT     INVALID_REQUEST
  ├─ Unauthenticated               UNAUTHENTICATED      UNAUTHENTICATED
@@ -36,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "AccessDenied",
@@ -64,6 +65,7 @@ __all__ = [
     "UriNotAllowed",
     "UriNotFound",
     "VerdictNotCached",
+    "VideoTooCostly",
     "VideoTooLarge",
     "WildgateError",
 ]
@@ -120,6 +122,15 @@ class WildgateError(Exception):
 class InvalidVideo(WildgateError, status=Status.INVALID_ARGUMENT):
     """The video itself cannot be scored; sending it again gives the same answer."""
 
+    @classmethod
+    def past(cls, limit_name: str, limit: float, value: float) -> Self:
+        """The error for `value` past the configured limit `limit_name`."""
+        return cls(
+            f"{limit_name} is {limit:g}, the video has {value:g}",
+            metadata={"limit": limit_name, "max": f"{limit:g}", "value": f"{value:g}"},
+            field="source",
+        )
+
 
 class NotAVideo(InvalidVideo, reason="NOT_A_VIDEO"):
     """The bytes are not a media container that FFmpeg recognises."""
@@ -140,14 +151,9 @@ class UnsupportedCodec(InvalidVideo, reason="UNSUPPORTED_CODEC"):
 class VideoTooLarge(InvalidVideo, reason="VIDEO_TOO_LARGE"):
     """Too many bytes, pixels or seconds; names the limit and the value."""
 
-    @classmethod
-    def past(cls, limit_name: str, limit: float, value: float) -> VideoTooLarge:
-        """The error for `value` past the configured limit `limit_name`."""
-        return cls(
-            f"{limit_name} is {limit:g}, the video has {value:g}",
-            metadata={"limit": limit_name, "max": f"{limit:g}", "value": f"{value:g}"},
-            field="source",
-        )
+
+class VideoTooCostly(InvalidVideo, reason="VIDEO_TOO_COSTLY"):
+    """Reading or decoding it takes more processor time, pixels, memory or time than one video may; names the limit."""
 
 
 class InvalidRequest(WildgateError, status=Status.INVALID_ARGUMENT, reason="INVALID_REQUEST"):

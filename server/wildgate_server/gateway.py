@@ -152,6 +152,7 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            budget=settings.budget.for_profile(settings.backend.profile),
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
         )
@@ -207,7 +208,7 @@ class Gateway:
     @property
     def _asked(self) -> Collection[str]:
         """The ensembles that answer; a failing version on trial costs no answer."""
-        return ensembles(self.router.releases.without_canary().rollout, self._settings.profile)
+        return ensembles(self.router.releases.without_canary().rollout)
 
     async def _ready(self) -> bool:
         word = await asyncio.gather(*map(self._triton.ready, self._asked))

@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from wildgate_server.arrivals import Arrivals
 from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, WildgateError
-from wildgate_server.leavers import Leavers
+from wildgate_server.pace import Pace
 from wildgate_server.wire import status_of
 
 __all__ = ["CallInterceptor", "Context", "ErrorInterceptor", "expected", "written"]
@@ -26,6 +26,7 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]]
 
 _ASIDE_S = 1.0  # how long a message may take that is small and goes before all others
+_SOON_S = 1.0
 _LEAST_TIME_S = 0.001  # nothing is answered in less
 
 
@@ -100,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._arrival_timeout_s = arrival_timeout_s
         self._answer_timeout_s = answer_timeout_s
         self._aside = tuple(f"/{service}/" for service in aside)
-        self._leavers = Leavers()
+        self._given_up = Pace("calls were given up before they were answered", at_once=50, per_s=5.0)
 
     async def intercept_service(
         self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -122,14 +123,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 return  # it was over before it began
             try:
                 if not is_aside:
-                    self._leavers.check(connection)
+                    self._given_up.check(connection)
                 remaining_s = context.time_remaining()
                 if remaining_s is not None and remaining_s < _LEAST_TIME_S:
-                    self._leavers.left(connection, 0.0)
+                    self._given_up.count(connection)
                     raise DeadlineExceeded("the deadline passed before the message was received")
                 await answer(requests, context)
             except asyncio.CancelledError:
-                self._leavers.left(connection, monotonic() - started)
+                if monotonic() - started < _SOON_S:  # who has waited for longer had a reason
+                    self._given_up.count(connection)
                 raise
 
         return grpc.stream_stream_rpc_method_handler(

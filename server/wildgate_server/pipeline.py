@@ -25,6 +25,7 @@ from time import monotonic
 from blake3 import blake3
 
 from wildgate_server.blocking import Blocking, Findings
+from wildgate_server.budget import Budget, BudgetSettings
 from wildgate_server.caching.single_flight import SingleFlight
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
@@ -89,7 +90,8 @@ class ScoringPipeline:
 
     Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
     answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
-    `blocking` asks the list of blocks, if there is one. `case_pictures` are made for the case of a REVIEW or BLOCK.
+    `budget` is what each may cost. `blocking` asks the list of blocks, if there is one. `case_pictures` are made for
+    the case of a REVIEW or BLOCK.
     """
 
     sources: Sources
@@ -101,6 +103,7 @@ class ScoringPipeline:
     scorer: Scorer
     encode: Callable[[ScoredVideo], bytes]
     metrics: Metrics
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
     blocking: Blocking | None = None
     case_pictures: int = 0
     # A deadline concerns one caller alone; any other failure, such as a corrupt video, concerns all that wait for it.
@@ -253,7 +256,7 @@ class ScoringPipeline:
         A file at a URI has no digest, and so no seed, until it is sampled: for a closer look it is sampled a second
         time, and both samples identify it.
         """
-        sampled = _Sampled(source, scrutiny)
+        sampled = _Sampled(source, scrutiny, Budget(self.budget))
         look = self._look(source.content_digest, scrutiny) if source.content_digest else PLAIN_LOOK
         sampled.take(look, *await self._sample_as(sampled, look))
         first = sampled.video.content_digest
@@ -272,7 +275,7 @@ class ScoringPipeline:
     async def _sample_as(self, sampled: _Sampled, look: Look) -> tuple[SampledVideo, float]:
         """One more sampling of the video, whose reading is counted, and how long it took in milliseconds."""
         started = monotonic()
-        video = await self.sampling.sample(sampled.source, look)
+        video = await self.sampling.sample(sampled.source, look, sampled.budget)
         taken_ms = _ms_since(started)
         self.metrics.sampled(
             sampled.source.kind,
@@ -302,7 +305,11 @@ class ScoringPipeline:
             return replace(video, content_digest=digest)  # which decides whether it is on trial
 
         scored = await self.scorer.score(
-            sampled.video, deadline=deadline, resample=resample, max_evidence_frames=max_evidence_frames
+            sampled.video,
+            deadline=deadline,
+            resample=resample,
+            max_evidence_frames=max_evidence_frames,
+            budget=sampled.budget,
         )
         is_whole = sampled.source.content_digest is not None
         if scored.looked_again and not is_whole:
@@ -357,6 +364,7 @@ class _Sampled:
 
     source: VideoSource
     scrutiny: Scrutiny
+    budget: Budget
     look: Look = PLAIN_LOOK
     video: SampledVideo = field(init=False, repr=False)
     timings: Timings = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -11,7 +11,8 @@ from time import monotonic
 
 from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.keypoints import Picture
-from wildgate_server.errors import CorruptVideo, InvalidVideo
+from wildgate_server.budget import Budget
+from wildgate_server.errors import CorruptVideo, InvalidVideo, VideoTooCostly
 from wildgate_server.inference.evidence import EvidenceFrame, Frames, evidence_frames, pictures_of
 from wildgate_server.inference.observation import Observation, Observer, SeenTrack
 from wildgate_server.inference.release_router import ReleaseRouter
@@ -79,18 +80,26 @@ class Scorer:
         return self.router.releases
 
     async def score(
-        self, video: SampledVideo, *, deadline: float, resample: Resample | None = None, max_evidence_frames: int = 0
+        self,
+        video: SampledVideo,
+        *,
+        deadline: float,
+        resample: Resample | None = None,
+        max_evidence_frames: int = 0,
+        budget: Budget | None = None,
     ) -> ScoredVideo:
         """Scores one sampled video, to be answered before `deadline` (monotonic seconds).
 
         Where pictures are not sound, or it is open whether something was shown for long enough, `resample` samples it
         once more, if there is one. Raises CorruptVideo when Triton can decode no frame of it, UnsupportedCodec,
-        BackendUnavailable, DeadlineExceeded, and what `resample` raises unless the video is at fault.
+        VideoTooCostly past its `budget`, BackendUnavailable, DeadlineExceeded, and what `resample` raises unless the
+        video is at fault.
         """
         began = monotonic()
         looked_s = 0.0
+        budget = budget or Budget()
         with self.router.held() as releases:
-            seen, video, believed = await self._look_soundly(video, releases, deadline, resample)
+            seen, video, believed = await self._look_soundly(video, releases, deadline, resample, budget)
             if believed is not None:
                 looked_s += monotonic() - began - seen[0].infer_ms / 1e3
             # One policy per verdict: the one in force now, which knows the labels of every release that may answer.
@@ -99,7 +108,7 @@ class Scorer:
             opinions = [Opinion(each, _judge(policy, each)) for each in seen]
             judged_s = monotonic() - judging
             again = partial(resample, believed) if resample else None
-            more = await self._second_look(opinions, releases, deadline, again) if again else None
+            more = await self._second_look(opinions, releases, deadline, again, budget) if again else None
             if more:
                 looked_s += monotonic() - judging - judged_s
                 judging = monotonic()
@@ -142,7 +151,12 @@ class Scorer:
         return await pictures_of(self.frames, scored.decoder, scored.tracks, wanted, deadline)
 
     async def _look_soundly(
-        self, video: SampledVideo, releases: Releases, deadline: float, resample: Resample | None
+        self,
+        video: SampledVideo,
+        releases: Releases,
+        deadline: float,
+        resample: Resample | None,
+        budget: Budget,
     ) -> tuple[list[Observation], SampledVideo, Places | None]:
         """What is seen in the video, and the video; both also as sampled once more where that leaves shorter gaps.
 
@@ -151,15 +165,15 @@ class Scorer:
         seen: list[Observation] = []
         refused: CorruptVideo | None = None
         try:
-            seen = await self._look(video, releases, deadline)
+            seen = await self._look(video, releases, deadline, budget)
         except CorruptVideo as error:
             refused = error
         if resample and (not seen or seen[0].unsound):
             self.metrics.looked_again("unsound")
-            with suppress(InvalidVideo):
-                believed = seen[0].sound if seen else ()
+            believed = seen[0].sound if seen else ()
+            with _unless_too_costly():
                 again = await resample(believed, ())
-                more = await self._look(again, releases, deadline)
+                more = await self._look(again, releases, deadline, budget)
                 merged = _merged(seen, more, Observation.repaired_by) if seen else more
                 if merged and (not seen or _gaps_s(merged[0]) < _gaps_s(seen[0])):
                     return merged, replace(again, content_digest=video.content_digest), believed
@@ -173,6 +187,7 @@ class Scorer:
         releases: Releases,
         deadline: float,
         around: Callable[[Places], Awaitable[SampledVideo]],
+        budget: Budget,
     ) -> list[Observation] | None:
         """What is seen with more frames around the sightings in doubt; None where there are none, or no more frames."""
         doubts = [doubt for opinion in opinions for doubt in opinion.judgement.doubts]
@@ -181,20 +196,21 @@ class Scorer:
         self.metrics.looked_again("doubtful")
         strongest = sorted(doubts, key=lambda doubt: (-doubt.action, -doubt.score, doubt.track, doubt.time_s))
         near = tuple(dict.fromkeys((doubt.track, doubt.time_s) for doubt in strongest))[:_MOST_DOUBTS]
-        try:
-            more = await self._look(await around(near), releases, deadline)
-        except InvalidVideo:  # nothing more can be looked at
-            return None
-        return _merged([opinion.observation for opinion in opinions], more, Observation.joined_with) or None
+        with _unless_too_costly():
+            more = await self._look(await around(near), releases, deadline, budget)
+            return _merged([opinion.observation for opinion in opinions], more, Observation.joined_with) or None
+        return None
 
-    async def _look(self, video: SampledVideo, releases: Releases, deadline: float) -> list[Observation]:
+    async def _look(
+        self, video: SampledVideo, releases: Releases, deadline: float, budget: Budget
+    ) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""
-        software = any(self.needs_cpu_decoder(track) for track in video.tracks)
+        software = any(self.needs_cpu_decoder(track) for track in video.tracks) or not budget.is_usual(video.pixels)
         canary = releases.rollout.canary
-        serving = self.observer.observe(video, deadline, software=software)
+        serving = self.observer.observe(video, deadline, budget, software=software)
         if not canary or not on_trial(video.content_digest, canary.share):
             return [await serving]
-        trial = self.observer.observe(video, deadline, canary=True, software=software)
+        trial = self.observer.observe(video, deadline, budget, canary=True, software=software)
         answers = await answers_of_both(trial, serving, deadline, self.canary_patience_s)
         observations = [answer for answer in answers if not isinstance(answer, Exception)]
         if not observations:
@@ -203,6 +219,17 @@ class Scorer:
             if isinstance(answer, Exception):
                 self.metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
+
+
+@contextmanager
+def _unless_too_costly() -> Iterator[None]:
+    """Leaves it at that where the video has no more to show; one that has cost too much is refused."""
+    try:
+        yield
+    except VideoTooCostly:
+        raise
+    except InvalidVideo:
+        pass
 
 
 def _merged(

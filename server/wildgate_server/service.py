@@ -23,13 +23,17 @@ from wildgate_server.errors import (
     DeadlineExceeded,
     InternalError,
     InvalidRequest,
+    InvalidVideo,
     Overloaded,
     QuotaExceeded,
+    UriNotAllowed,
+    UriNotFound,
     VerdictNotCached,
     WildgateError,
 )
 from wildgate_server.interceptor import Context, expected, written
 from wildgate_server.metrics import Metrics
+from wildgate_server.pace import Pace
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
@@ -67,6 +71,7 @@ class ScoringService:
             Priority.NORMAL: settings.normal_share,
             Priority.LOW: settings.low_share,
         }
+        self._failing = Pace("videos of this connection were refused", at_once=200, per_s=100.0)
 
     def join(self, server: grpc.aio.Server) -> None:
         """Adds this service to the server.
@@ -90,8 +95,9 @@ class ScoringService:
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
         connection, settings = context.peer(), self._settings
+        self._failing.check(connection)
         with (
-            self._accounted(),
+            self._accounted(connection),
             self._tenants.video(caller := present_caller()) as weigh,
             self._admission.admit(connection=connection, share=self._share(caller)) as place,
         ):
@@ -107,7 +113,8 @@ class ScoringService:
         """Scores videos as they come and answers as they finish.
 
         The next video is read only when the one before has a place, so a stream holds one video without a place. A
-        stream that has to give way answers what it has read before it ends.
+        stream that has to give way answers what it has read before it ends, and one whose videos are refused again and
+        again is read at the pace of these.
         """
         connection, settings, caller = context.peer(), self._settings, present_caller()
         turns = asyncio.Semaphore(settings.stream_concurrency)
@@ -117,11 +124,13 @@ class ScoringService:
         async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
-                    response = await self._item(request, self._deadline(context))
+                    response = await self._item(request, self._deadline(context), connection)
                     async with writing:
                         await written(context, response, settings.answer_timeout_s)
                 if response.error.code == QuotaExceeded.status:
                     await asyncio.sleep(_QUOTA_PAUSE_S)
+                elif response.HasField("error"):
+                    await asyncio.sleep(self._failing.wait_s(connection))
             finally:
                 turns.release()
 
@@ -156,10 +165,10 @@ class ScoringService:
         except StopAsyncIteration:
             raise InvalidRequest("no message came, or one that is too large") from None
 
-    async def _item(self, request: Received, deadline: float) -> pb.ScoreStreamResponse:
+    async def _item(self, request: Received, deadline: float, connection: str) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
-            with self._accounted(), self._named(request), self._tenants.video(present_caller(), request.size):
+            with self._accounted(connection), self._named(request), self._tenants.video(present_caller(), request.size):
                 verdict = await self._verdict(request, deadline)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
@@ -230,8 +239,8 @@ class ScoringService:
             yield
 
     @contextmanager
-    def _accounted(self) -> Iterator[None]:
-        """Counts a failure or a caller that left."""
+    def _accounted(self, connection: str) -> Iterator[None]:
+        """Counts a failure or a caller that left; what the caller is to blame for, for its pace too."""
         try:
             yield
         except asyncio.CancelledError:
@@ -245,4 +254,6 @@ class ScoringService:
             raise
         except Exception as error:
             self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
+            if isinstance(error, InvalidVideo | InvalidRequest | UriNotAllowed | UriNotFound):
+                self._failing.count(connection)
             raise

@@ -26,6 +26,7 @@ from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.box_settings import BoxSettings
+from wildgate_server.budget import BudgetSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
@@ -101,6 +102,7 @@ class ServerSettings(BaseSettings):
     box: BoxSettings = BoxSettings()
     source: SourceSettings = SourceSettings()
     sampling: SamplingSettings = SamplingSettings()
+    budget: BudgetSettings = BudgetSettings()
     admission: AdmissionSettings = AdmissionSettings()
     cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()

@@ -14,6 +14,7 @@ from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time_s,
 from hostile_videos import endless_work
 
 from wildgate_client import Content, InvalidVideo
+from wildgate_perf.attacks.costly_files import large_pictures
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
@@ -61,7 +62,16 @@ async def test_a_video_that_takes_too_long_is_refused_and_holds_up_nobody(
         await scores(gateway)
         with pytest.raises(InvalidVideo, match=r"took longer than 0\.4 s") as refused:
             await hanging
-        assert refused.value.reason == "CORRUPT_VIDEO"
+        assert refused.value.reason == "VIDEO_TOO_COSTLY"
+        await scores(gateway)
+
+
+async def test_a_video_that_costs_too_much_is_refused_and_not_asked_for_again(make_settings: MakeSettings) -> None:
+    """Each of its windows takes most of a processor second."""
+    async with running(make_settings(budget={"processor_s": 0.3})) as gateway:
+        with pytest.raises(InvalidVideo, match=r"budget\.processor_s is 0\.3") as refused:
+            await gateway.client.score(Content(large_pictures(seconds=16)))
+        assert refused.value.reason == "VIDEO_TOO_COSTLY"
         await scores(gateway)
 
 

@@ -225,7 +225,7 @@ def external_triton(repository: Path, directory: Path) -> Iterator[str]:
         f"--model-repository={repository}",
         f"--backend-directory={directory / 'backends'}",
         "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in models_to_load("cpu", Rollout(serving=1))),
+        *(f"--load-model={model}" for model in models_to_load(Rollout(serving=1))),
         "--grpc-address=127.0.0.1",
         f"--grpc-port={port}",
         "--allow-http=false",

@@ -129,7 +129,7 @@ def test_rows_that_share_a_clip_are_decoded_in_one_pass(
     """A window that continues another must not begin at their keyframe again: one of many would cost their square."""
     decoded: list[int] = []
     run = module._decoding._decode_run
-    counting = lambda codec, packets, wanted: decoded.append(len(packets)) or run(codec, packets, wanted)  # noqa: E731
+    counting = lambda codec, packets, *more: decoded.append(len(packets)) or run(codec, packets, *more)  # noqa: E731
     monkeypatch.setattr(module._decoding, "_decode_run", counting)
     long, other = make_clip(ClipSpec(keyframe_interval=100)), make_clip(ClipSpec(first_frame=3))
     rows = [(long, list(range(8)), UPRIGHT), (long, list(range(12, 20)), UPRIGHT), (other, [0] * 8, UPRIGHT)]
@@ -251,7 +251,7 @@ def test_a_container_that_calls_every_frame_a_keyframe_is_not_believed(module: M
     with av.open(io.BytesIO(video)) as whole:
         true = [frame.key_frame for frame in whole.decode(video=0)]
     window = module.decode_window(
-        flagged(video, container), range(len(true)), UPRIGHT, module.FrameScaler(320, 114), 1 << 24
+        flagged(video, container), range(len(true)), UPRIGHT, module.FrameScaler(320, 114), module.Limits(1 << 24)
     )
     assert [bool(sound) for sound in window.sound] == true
     assert 1 < sum(true) < len(true)
@@ -298,9 +298,20 @@ def test_a_picture_that_takes_too_much_memory_is_refused(module: ModuleType) -> 
     """4:4:4 of 10 bits has 6 bytes for each pixel: half as many pixels are let through."""
     spec = ClipSpec(pix_fmt="yuv444p10le", seconds=0.2)
     scaler = module.FrameScaler(320, 114)
-    assert module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, 2 * 320 * 240).sound.all()
+    assert module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, module.Limits(2 * 320 * 240)).sound.all()
     with pytest.raises(module.ClipRefusedError, match="a picture of 320x240 yuv444p10le is too large"):
-        module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, 2 * 320 * 240 - 1)
+        module.decode_window(make_clip(spec), [0], UPRIGHT, scaler, module.Limits(2 * 320 * 240 - 1))
+
+
+def test_what_takes_too_long_is_given_up_and_said_so(module: ModuleType) -> None:
+    decode = lambda processor_s: module.decode_window(  # noqa: E731
+        GOOD, [0, 1], UPRIGHT, module.FrameScaler(320, 114), module.Limits(1 << 24, processor_s)
+    )
+    given_up, whole = decode(-1.0), decode(60.0)
+    assert (given_up.sound.tolist(), whole.sound.tolist()) == ([3, 3], [1, 1])
+    assert (given_up.frames == 114).all()
+    assert given_up.cost[1] == 0 < whole.cost[0]
+    assert whole.cost[1] == 2 * 320 * 240
 
 
 def test_the_displayed_size_of_each_place_is_told(model) -> None:

@@ -186,7 +186,7 @@ def test_what_is_skipped_on_the_way_to_a_frame_changes_no_pixel(module: ModuleTy
     with av.open(io.BytesIO(video)) as container:
         full = [scaler.square(frame, module.Display()) for frame in container.decode(video=0)]
     for number in range(0, len(full), 7):
-        [square] = module.decode_window(video, [number], UPRIGHT, scaler, 1 << 24).frames
+        [square] = module.decode_window(video, [number], UPRIGHT, scaler, module.Limits(1 << 24)).frames
         np.testing.assert_array_equal(square, full[number])
 
 
@@ -204,7 +204,7 @@ def test_a_cut_clip_gives_the_pixels_of_a_full_decode(module: ModuleType, scaler
     clip = cut_clip(video, lambda place, _: place in kept)
     times = sorted(packets[place].pts for place in kept)
     wanted = [rank for rank, pts in enumerate(times) if pts >= last.pts or pts in {packets[key].pts for key in keys}]
-    frames = module.decode_window(clip, wanted, UPRIGHT, scaler, 1 << 24).frames
+    frames = module.decode_window(clip, wanted, UPRIGHT, scaler, module.Limits(1 << 24)).frames
     assert len(wanted) > 1
     for rank, square in zip(wanted, frames, strict=True):
         np.testing.assert_array_equal(square, full[times[rank]])
@@ -225,7 +225,7 @@ def test_block_edges_of_large_keyframes_are_not_smoothed(module: ModuleType, sca
     packets, full = full_decode(module, video, scaler)
     keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
     frames = module.decode_window(
-        cut_clip(video, lambda place, _: place in keys), range(len(keys)), UPRIGHT, scaler, 1 << 24
+        cut_clip(video, lambda place, _: place in keys), range(len(keys)), UPRIGHT, scaler, module.Limits(1 << 24)
     ).frames
     difference = np.abs(np.stack([full[key] for key in keys]).astype(int) - frames)
     assert len(keys) == 4
@@ -234,11 +234,11 @@ def test_block_edges_of_large_keyframes_are_not_smoothed(module: ModuleType, sca
 
 def test_a_picture_that_others_are_made_from_is_smoothed(module: ModuleType, scaler) -> None:
     _, full = full_decode(module, video := make_clip(LARGE), scaler)
-    frames = module.decode_window(video, [0, 3, 5], UPRIGHT, scaler, 1 << 24).frames
+    frames = module.decode_window(video, [0, 3, 5], UPRIGHT, scaler, module.Limits(1 << 24)).frames
     np.testing.assert_array_equal(frames, [full[0], full[3], full[5]])
 
 
 def test_a_picture_that_is_hardly_made_smaller_is_smoothed(module: ModuleType, scaler) -> None:
     _, full = full_decode(module, video := make_clip(dataclasses.replace(LARGE, width=640, height=360)), scaler)
-    [frame] = module.decode_window(video, [5], UPRIGHT, scaler, 1 << 24).frames
+    [frame] = module.decode_window(video, [5], UPRIGHT, scaler, module.Limits(1 << 24)).frames
     np.testing.assert_array_equal(frame, full[5])

@@ -54,7 +54,7 @@ def pipeline(module: ModuleType):
 
 def run(pipeline, tensors: Sequence[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Frames and the displayed size of each."""
-    frames, sound, sizes = pipeline.run(**{name: [row[name] for row in tensors] for name in tensors[0]})
+    frames, sound, sizes, _ = pipeline.run(**{name: [row[name] for row in tensors] for name in tensors[0]})
     assert sound.as_array().shape == (len(tensors), len(tensors[0]["FRAME_INDEX"]))
     assert (sound.as_array() == 1).all()
     return frames.as_array(), sizes.as_array()

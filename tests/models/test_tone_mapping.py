@@ -96,7 +96,9 @@ def test_what_a_clip_says_of_its_colours_reaches_the_mapping(module: ModuleType)
     video = make_clip(ClipSpec(codec="libx265", pix_fmt="yuv420p10le", seconds=1, options=options))
     with av.open(io.BytesIO(video)) as container:
         assert next(container.decode(video=0)).color_trc == PQ
-    [frame] = module.decode_window(video, [9], (0, 0, 1, 1), module.FrameScaler(320, 114), 1 << 24).frames
+    [frame] = module.decode_window(
+        video, [9], (0, 0, 1, 1), module.FrameScaler(320, 114), module.Limits(1 << 24)
+    ).frames
     grey = frame[100:220, 40:120].mean()
     expected = as_seen(pq_light(np.full((1, 3), grey_of(9) / 255)), BT2020)[0, 0]
     assert abs(grey - expected) < 4

@@ -34,7 +34,7 @@ def _decoder():
 def decoded(row: Row):
     """What `clip_decoder/1/model.py` makes of a row."""
     module, scaler = _decoder()
-    return module.decode_window(row.clip, row.index, row.display, scaler, 1 << 24)
+    return module.decode_window(row.clip, row.index, row.display, scaler, module.Limits(1 << 24))
 
 
 def by_cpu_decoder(row: Row) -> np.ndarray:

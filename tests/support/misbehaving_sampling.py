@@ -78,6 +78,10 @@ def sample_or_misbehave(
             hoard = []
             while True:
                 hoard.append(bytearray(1 << 28))
+        case b"grow":
+            grown = bytearray()
+            while True:
+                grown += b"x" * (1 << 24)
         case b"surprise":
             raise ZeroDivisionError("a bug")
         case b"peculiar surprise":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wildgate_server.errors import RowRefused
-from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused, DetectionBatch
+from wildgate_server.triton.client import COSTLY, DAMAGED, ClipRow, DecoderRefused, DetectionBatch
 
 HORN = 1  # its class index
 K = 27  # hashes of a frame
@@ -20,9 +20,10 @@ class ScriptedTriton:
 
     The GPU's decoder refuses batches with a clip of `hard`, any decoder those with a clip of `refused`, and it has
     no decoder for one of `undecodable`; frames of `bad`
-    are not sound, all others are displayed at `size`. `error` fails a batch with the clip `fails`, while all others
-    hang; `canary_error` fails the version on trial. `answers` are the versions that answer in turn, in place of the
-    ensemble's own; those on trial wait while `held` is cleared.
+    are not sound, all others are displayed at `size`. Of a clip of `costly` the decoder of usual videos gives up, and
+    the other one too, where that says so. Each row has a `cost`. `error` fails a batch with the clip `fails`, while
+    all others hang; `canary_error` fails the version on trial. `answers` are the versions that answer in turn, in
+    place of the ensemble's own; those on trial wait while `held` is cleared.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,8 @@ class ScriptedTriton:
         self.undecodable: set[bytes] = set()
         self.bad: set[tuple[bytes, int]] = set()
         self.damaged: set[tuple[bytes, int]] = set()
+        self.costly: dict[bytes, bool] = {}
+        self.cost = (0.0, 0.0)
         self.size = (240, 320)
         self.fails = b""
         self.error: Exception | None = None
@@ -83,6 +86,9 @@ class ScriptedTriton:
                 if (row.clip, index) in self.bad:
                     sound[at, place], picture_size[at, place] = 0, 0
         hashes = np.stack([[np.full((K, 32), index % 256, np.uint8) for index in row.frame_index] for row in rows])
-        return DetectionBatch(
-            detections, sound, picture_size, hashes, np.full((len(rows), 4, K), 90, np.int32), version
-        )
+        quality = np.full((len(rows), 4, K), 90, np.int32)
+        for at, row in enumerate(rows):
+            if row.clip in self.costly and (self.costly[row.clip] or "_software" not in ensemble):
+                sound[at], picture_size[at] = COSTLY, 0
+        cost = np.tile(np.float32([self.cost]), (len(rows), 1))
+        return DetectionBatch(detections, sound, picture_size, hashes, quality, cost, version)

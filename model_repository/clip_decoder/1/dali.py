@@ -64,14 +64,14 @@ def _rounded(number):
     num_threads=4,
     device_id=0,
     prefetch_queue_depth=1,
-    output_dtype=[types.UINT8, types.UINT8, types.INT32],
-    output_ndim=[4, 1, 2],
+    output_dtype=[types.UINT8, types.UINT8, types.INT32, types.FLOAT],
+    output_ndim=[4, 1, 2, 1],
 )
 def frames_pipeline(device: str = "gpu"):
     """CLIP uint8 [bytes], FRAME_INDEX int32 [F], DISPLAY int32 [4], row by row -> the outputs in the config's order.
 
-    These are FRAMES uint8 [F, side, side, 3], SOUND uint8 [F] and PICTURE_SIZE int32 [F, 2]. `device` is "gpu" or
-    "cpu". A clip may be followed by zeros.
+    These are FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] and COST float32 [2], zeros.
+    `device` is "gpu" or "cpu". A clip may be followed by zeros.
     """
     clip = fn.external_source(name="CLIP", ndim=1, dtype=types.UINT8)
     frame_index = fn.external_source(name="FRAME_INDEX", ndim=1, dtype=types.INT32)
@@ -121,4 +121,5 @@ def frames_pipeline(device: str = "gpu"):
     sound = fn.cast(every_place + 1, dtype=types.UINT8)
     turned = (height - width) * sideways  # what a turn adds to the width and takes from the height
     size = fn.cast(fn.stack(width + turned, height - turned), dtype=types.INT32)
-    return frames, sound, fn.expand_dims(every_place, axes=1) + size
+    cost = fn.cast(display[0:2] * 0, dtype=types.FLOAT)  # what NVDEC does costs no processor time
+    return frames, sound, fn.expand_dims(every_place, axes=1) + size, cost

@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from time import process_time
 
 import av
 from av.video.frame import PictureType
@@ -58,20 +59,50 @@ class ClipRefusedError(Exception):
         self.unsupported = unsupported
 
 
+class TooCostlyError(Exception):
+    """Decoding the clip takes more processor time than it may."""
+
+
+class Meter:
+    """What decoding has cost so far: `processor_s`, of all threads of this process, and `pixels` of decoded pictures.
+
+    It is read between packets; a picture that is under way is finished.
+    """
+
+    def __init__(self, max_processor_s: float) -> None:
+        self._max_processor_s = max_processor_s
+        self._began_s = process_time()
+        self.pixels = 0
+
+    @property
+    def processor_s(self) -> float:
+        """Processor seconds so far."""
+        return process_time() - self._began_s
+
+    def check(self) -> None:
+        """Raises TooCostlyError past the limit."""
+        if self.processor_s > self._max_processor_s:
+            raise TooCostlyError
+
+
 class Sound(IntEnum):
-    """The values of SOUND for frames that can be shown; 0 is for those that cannot."""
+    """The values of SOUND for frames that can be shown; 0 is for those that cannot.
+
+    COSTLY is for a frame that cannot be shown either, since decoding was given up before it.
+    """
 
     WHOLE = 1
     DAMAGED = 2
+    COSTLY = 3
 
 
 def wanted_frames(
-    clip: bytes, frame_index: Sequence[int], max_pixels: int, side: int
+    clip: bytes, frame_index: Sequence[int], max_pixels: int, side: int, meter: Meter
 ) -> Iterator[tuple[list[int], av.VideoFrame, Sound]]:
     """The frames `frame_index` of `clip` that can be shown, in any order, each with its places in `frame_index`.
 
     `side` pixels are what the frames will be scaled to. Raises ClipRefusedError where nothing of the clip can be
-    decoded at all, or it does not hold the frames.
+    decoded at all, or it does not hold the frames, TooCostlyError when `meter` says so.
     """
     try:
         container = av.open(io.BytesIO(clip), container_options=OPEN_OPTIONS, metadata_errors="ignore")
@@ -88,7 +119,7 @@ def wanted_frames(
         places: dict[int, list[int]] = {}
         for place, pts in enumerate(_wanted_times(packets, frame_index)):
             places.setdefault(pts, []).append(place)
-        for frame, sound in _shown_frames(codec, packets, set(places), max_pixels, side):
+        for frame, sound in _shown_frames(codec, packets, set(places), max_pixels, side, meter):
             if at := places.pop(frame.pts, None):
                 yield at, frame, sound
 
@@ -136,7 +167,12 @@ def _wanted_times(packets: Sequence[av.Packet], frame_index: Sequence[int]) -> l
 
 
 def _shown_frames(
-    codec: av.VideoCodecContext, packets: Sequence[av.Packet], wanted: set[int], max_pixels: int, side: int
+    codec: av.VideoCodecContext,
+    packets: Sequence[av.Packet],
+    wanted: set[int],
+    max_pixels: int,
+    side: int,
+    meter: Meter,
 ) -> Iterator[tuple[av.VideoFrame, Sound]]:
     """The wanted frames that can be shown as they are."""
     codec.thread_count = 1  # Instances share the cores; threads within one would only wait for each other.
@@ -158,7 +194,7 @@ def _shown_frames(
     tells_types = False
     for run in runs:
         begun = False  # with a picture that stands for itself
-        for frame in _decode_run(codec, run, wanted):
+        for frame in _decode_run(codec, run, wanted, meter):
             if frame.width * frame.height * frame.format.padded_bits_per_pixel > 8 * _MAX_BYTES_PER_PIXEL * max_pixels:
                 raise ClipRefusedError(f"a picture of {frame.width}x{frame.height} {frame.format.name} is too large")
             begun = begun or frame.key_frame or frame.pict_type == PictureType.I
@@ -201,13 +237,18 @@ def _runs(packets: Sequence[av.Packet], wanted: set[int]) -> list[list[av.Packet
     return trimmed
 
 
-def _decode_run(codec: av.VideoCodecContext, run: Sequence[av.Packet], wanted: set[int]) -> Iterator[av.VideoFrame]:
+def _decode_run(
+    codec: av.VideoCodecContext, run: Sequence[av.Packet], wanted: set[int], meter: Meter
+) -> Iterator[av.VideoFrame]:
     skips = codec.name in _EXACT_NON_REFERENCE
     for packet in (*run, None):  # None drains what the decoder holds back for reordering.
         if skips and packet is not None:
             codec.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+        meter.check()
         try:
-            yield from codec.decode(packet)
+            for frame in codec.decode(packet):
+                meter.pixels += frame.width * frame.height
+                yield frame
         except MemoryError:
             raise
         except av.FFmpegError:

@@ -3,7 +3,8 @@
 CLIP is a small media file that the gateway made. FRAME_INDEX counts its frames in presentation order, that is by rank
 among the packets' timestamps; only these are scaled. DISPLAY says how a stored picture is shown: degrees
 counter-clockwise, whether it is mirrored before that, and the width and height of a pixel. SOUND says of each frame
-whether the decoder vouches for it (`decoding.py`); where it is 0, FRAMES has the letterbox value.
+whether the decoder vouches for it (`decoding.py`); where it does not, FRAMES has the letterbox value. A window may
+take so much processor time; COST says what it took, and where that was too much, SOUND that it was given up.
 
 A stock tritonserver loads this file: it imports numpy, av, Triton's own module, and `decoding.py` and `tone_mapping.py`
 beside it. Frames and side come from the model's config, the letterbox value from a config parameter.
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
+import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,11 +86,23 @@ class Display:
 
 
 class DecodedWindow(NamedTuple):
-    """FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] (width, height) of one row."""
+    """FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] (width, height) of one row.
+
+    COST float32 [2] is processor seconds and decoded pixels; of rows that are decoded together the first one's.
+    """
 
     frames: np.ndarray
     sound: np.ndarray
     picture_size: np.ndarray
+    cost: np.ndarray
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What decoding a window may take: pixels of a picture, and processor seconds."""
+
+    max_pixels: int
+    processor_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,7 @@ class FrameScaler:
 
 
 def decode_window(
-    clip: bytes, frame_index: Sequence[int], display: Sequence[int], scaler: FrameScaler, max_pixels: int
+    clip: bytes, frame_index: Sequence[int], display: Sequence[int], scaler: FrameScaler, limits: Limits
 ) -> DecodedWindow:
     """The frames `frame_index` of `clip`, shown as `display`, a row of DISPLAY, says; zeros after its end do no harm.
 
@@ -156,24 +171,31 @@ def decode_window(
         np.full((count, side, side, 3), scaler.letterbox_value, np.uint8),
         np.zeros(count, np.uint8),
         np.zeros((count, 2), np.int32),
+        np.zeros(2, np.float32),
     )
-    for places, frame, sound in _decoding.wanted_frames(clip, frame_index, max_pixels, side):
-        window.frames[places] = scaler.square(frame, shown_as)
-        window.sound[places] = sound
-        window.picture_size[places] = shown_as.size(frame.width, frame.height)
+    meter = _decoding.Meter(limits.processor_s)
+    try:
+        for places, frame, sound in _decoding.wanted_frames(clip, frame_index, limits.max_pixels, side, meter):
+            window.frames[places] = scaler.square(frame, shown_as)
+            window.sound[places] = sound
+            window.picture_size[places] = shown_as.size(frame.width, frame.height)
+    except _decoding.TooCostlyError:
+        window.sound[window.sound == 0] = _decoding.Sound.COSTLY
+    window.cost[:] = meter.processor_s, meter.pixels
     return window
 
 
 def decode_rows(
-    clips: Sequence[np.ndarray], indices: np.ndarray, displays: np.ndarray, scaler: FrameScaler, max_pixels: int
+    clips: Sequence[np.ndarray], indices: np.ndarray, displays: np.ndarray, scaler: FrameScaler, limits: Limits
 ) -> list[DecodedWindow]:
     """The rows of a request; neighbours with the same clip are decoded in one pass, as what continues a window is."""
     rows = zip(clips, indices.tolist(), displays.tolist(), strict=True)
     decoded = []
     for (clip, display), same in groupby(((clip.tobytes(), index, display) for clip, index, display in rows), _clip_of):
         windows = [index for _, index, _ in same]
-        together = decode_window(clip, [frame for index in windows for frame in index], display, scaler, max_pixels)
-        parted = (np.split(tensor, len(windows)) for tensor in together)
+        together = decode_window(clip, [frame for index in windows for frame in index], display, scaler, limits)
+        cost = [together.cost, *[np.zeros_like(together.cost)] * (len(windows) - 1)]
+        parted = (*(np.split(tensor, len(windows)) for tensor in together[:-1]), cost)
         decoded += [DecodedWindow(*window) for window in zip(*parted, strict=True)]
     return decoded
 
@@ -185,8 +207,8 @@ def _clip_of(row: tuple[bytes, list[int], list[int]]) -> tuple[bytes, list[int]]
 
 def tensors_of(rows: Sequence[DecodedWindow]) -> dict[str, np.ndarray]:
     """The outputs of a request with these rows, by their names."""
-    frames, sound, picture_size = (np.stack(members) for members in zip(*rows, strict=True))
-    return {"FRAMES": frames, "SOUND": sound, "PICTURE_SIZE": picture_size}
+    names = ("FRAMES", "SOUND", "PICTURE_SIZE", "COST")
+    return dict(zip(names, map(np.stack, zip(*rows, strict=True)), strict=True))
 
 
 class TritonPythonModel:
@@ -196,9 +218,11 @@ class TritonPythonModel:
         """Reads shape and letterbox value from the model's config."""
         av.logging.set_level(None)  # What is wrong with a clip is in the answer; FFmpeg's notes would flood the log.
         config = json.loads(args["model_config"])
+        parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         dims = pb_utils.get_output_config_by_name(config, "FRAMES")["dims"]
-        self._scaler = FrameScaler(int(dims[1]), int(config["parameters"]["letterbox_value"]["string_value"]))
-        self._max_pixels = int(config["parameters"]["max_frame_pixels"]["string_value"])
+        self._scaler = FrameScaler(int(dims[1]), int(parameters["letterbox_value"]))
+        self._limits = Limits(int(parameters["max_frame_pixels"]), float(parameters["window_processor_s"]))
+        os.nice(int(parameters.get("nice", "0")))  # this process has no other instance in it
 
     def execute(self, requests: list) -> list:
         """One response for each request; a clip at fault fails its own request and no other."""
@@ -220,4 +244,4 @@ class TritonPythonModel:
         clips = pb_utils.get_input_tensor_by_name(request, "CLIP").as_numpy()
         indices = pb_utils.get_input_tensor_by_name(request, "FRAME_INDEX").as_numpy()
         displays = pb_utils.get_input_tensor_by_name(request, "DISPLAY").as_numpy()
-        return decode_rows(clips, indices, displays, self._scaler, self._max_pixels)
+        return decode_rows(clips, indices, displays, self._scaler, self._limits)

@@ -42,7 +42,7 @@ def _beside(name: str) -> ModuleType:
 _software = _beside("model")
 ClipRefusedError = _software.ClipRefusedError
 # What DALI's pipeline raises: the operators' errors, and those of a batch that it does not take.
-_OUTPUTS = ("FRAMES", "SOUND", "PICTURE_SIZE")
+_OUTPUTS = ("FRAMES", "SOUND", "PICTURE_SIZE", "COST")
 # By these names, [rows, ...] as tensors that speak DLPack.
 Outputs = Mapping[str, Any]
 _DALI_ERRORS = (RuntimeError, MemoryError, TypeError, ValueError)
@@ -150,7 +150,7 @@ class TritonPythonModel:
             raise ValueError(f"config parameter `device` is {device!r}, not gpu or cpu")
         side = int(pb_utils.get_output_config_by_name(config, "FRAMES")["dims"][1])
         self._scaler = _software.FrameScaler(side, int(parameters["letterbox_value"]))
-        self._max_pixels = int(parameters["max_frame_pixels"])
+        self._limits = _software.Limits(int(parameters["max_frame_pixels"]), float(parameters["window_processor_s"]))
         device_id = int(args["model_instance_device_id"]) if device == "gpu" else None
         self._dali = DaliDecoder(device_id, int(parameters["num_threads"]))
         self._decoded: list = []
@@ -196,7 +196,7 @@ class TritonPythonModel:
     def _decode_by_software(self, rows: Rows, dali_error: Exception | None):
         """What the CPU decoder makes of rows that DALI could not decode: outputs or its error."""
         try:
-            decoded = _software.decode_rows(rows.clips, rows.frame_index, rows.display, self._scaler, self._max_pixels)
+            decoded = _software.decode_rows(rows.clips, rows.frame_index, rows.display, self._scaler, self._limits)
             outputs = _software.tensors_of(decoded)
         except Exception as error:
             return error

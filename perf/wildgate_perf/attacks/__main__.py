@@ -14,19 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wildgate_perf.attacks import connections, messages, streams
+from wildgate_perf.attacks import connections, messages, streams, videos
 from wildgate_perf.attacks.attack import Attack, Target, played
 from wildgate_perf.attacks.table import NOT_PLAYED, Outcome, markdown
 from wildgate_perf.attacks.watch import watching
 from wildgate_perf.load_generator import LoadGenerator
 from wildgate_perf.loops import LoadPlan, Measured
 from wildgate_perf.machine_facts import machine_facts
+from wildgate_perf.range_server import range_server
 from wildgate_perf.results import RESULTS, write
 from wildgate_perf.server_process import ServerProcess, ServerStoppedBadly, serving
-from wildgate_perf.workloads import Workload, by_content
+from wildgate_perf.workloads import Workload, by_content, by_uri
 
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
-_ATTACKS = sorted((*streams.ATTACKS, *messages.ATTACKS, *connections.ATTACKS), key=lambda attack: attack.row)
+_ATTACKS = sorted(
+    (*streams.ATTACKS, *messages.ATTACKS, *connections.ATTACKS, *videos.ATTACKS), key=lambda attack: attack.row
+)
 _CLIENTS = 4
 _WARM_UP_S = 2.0  # also for the attack to begin
 _RECOVERY_S = 10.0
@@ -65,9 +68,19 @@ def _played(attack: Attack, seconds: float) -> Outcome:
         with (
             tempfile.TemporaryDirectory(prefix="wildgate-attacks-") as folder,
             LoadGenerator() as load,
-            serving(log_folder=None, source__file_roots=[folder], cache__max_entries=0) as server,
+            range_server(_SAMPLES) as origin,
+            serving(
+                log_folder=None,
+                source__file_roots=[folder],
+                source__private_networks=["127.0.0.0/8"],
+                cache__max_entries=0,
+            ) as server,
         ):
-            outcome = _outcome(attack, server, Target(server.target, Path(folder)), load, seconds)
+            samples = sorted(_SAMPLES.glob("*.mp4"))
+            workload: Workload = by_content(server.target, [sample.read_bytes() for sample in samples])
+            if attack.by_uri:
+                workload = by_uri(server.target, [f"{origin.url}/{sample.name}" for sample in samples])
+            outcome = _outcome(attack, server, Target(server.target, Path(folder)), load, workload, seconds)
     except ServerStoppedBadly:
         if outcome is None:
             raise
@@ -75,10 +88,10 @@ def _played(attack: Attack, seconds: float) -> Outcome:
     return outcome
 
 
-def _outcome(attack: Attack, server: ServerProcess, target: Target, load: LoadGenerator, seconds: float) -> Outcome:
-    workload = by_content(server.target, [sample.read_bytes() for sample in sorted(_SAMPLES.glob("*.mp4"))])
-
-    def good_callers(workload: Workload = workload) -> Measured:
+def _outcome(
+    attack: Attack, server: ServerProcess, target: Target, load: LoadGenerator, workload: Workload, seconds: float
+) -> Outcome:
+    def good_callers() -> Measured:
         return load.closed(workload, LoadPlan(_CLIENTS, _WARM_UP_S, seconds))
 
     before = good_callers()
@@ -92,7 +105,7 @@ def _outcome(attack: Attack, server: ServerProcess, target: Target, load: LoadGe
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m wildgate_perf.attacks", description=__doc__)
     parser.add_argument("--only", type=int, nargs="+", metavar="ROW", help="only the attacks of these rows")
-    parser.add_argument("--seconds", type=float, default=8.0, help="how long good callers are measured each time (8)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long good callers are measured each time (6)")
     parser.add_argument("--output", type=Path, default=RESULTS / "attacks", help="where .json and .md are written")
     parser.add_argument("--strict", action="store_true", help="exit 1 where something was missed")
     return parser

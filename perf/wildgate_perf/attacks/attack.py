@@ -28,11 +28,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Attack:
-    """`play` goes on until it is cancelled; `row` is its number in docs/security.md."""
+    """`play` goes on until it is cancelled; `row` is its number in docs/security.md.
+
+    Good callers send their videos or, `by_uri`, say where these lie.
+    """
 
     row: int
     name: str
     play: Callable[[Target], Awaitable[None]]
+    by_uri: bool = False
 
 
 @contextmanager

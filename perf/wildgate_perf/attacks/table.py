@@ -13,13 +13,9 @@ __all__ = ["NOT_PLAYED", "Outcome", "markdown"]
 
 _LEAST_RATE, _MOST_P99, _MOST_MB = 0.7, 3.0, 3072
 NOT_PLAYED = {
-    1: "a small file that takes a decoder minutes: no bound on processor time yet",
-    7: "tables that declare millions of samples: summed only once FFmpeg has opened the file",
-    8: "garbage frames: salvage still multiplies decoding",
     9: "the secret in Triton's command line: there is none any more (tests/integration/test_embedded_triton.py)",
     10: "Triton's shared memory: tests/unit/server/triton/test_triton_guard.py",
     11: "a taken-over worker or stub: inherits the environment, has no box yet",
-    13: "origins that drip: eight fetchers serve all callers yet",
     16: "the log and the metrics: tests/unit/server/test_log.py, test_endpoint.py",
 }
 """Rows of docs/security.md without an attack here, and why."""

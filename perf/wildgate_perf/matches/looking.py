@@ -56,7 +56,8 @@ class Looker:
         directory = repository / FRAME_FINGERPRINT / "1"
         self._session = model_module(directory / "model.py").open_session(directory / "model.onnx")
         self._scaler = self._decoder.FrameScaler(manifest.frame_side_px, manifest.letterbox_value)
-        self._side, self._max_pixels = manifest.frame_side_px, manifest.max_frame_pixels
+        self._side = manifest.frame_side_px
+        self._limits = self._decoder.Limits(manifest.max_frame_pixels)
         self._sampler, self._dense = Sampler(repository), Sampler(repository, dense=True)
 
     def look(self, video: bytes | Path) -> SeenVideo:
@@ -95,7 +96,7 @@ class Looker:
     def _pictures(self, row: ClipRow) -> tuple[Frames, Sizes]:
         try:
             decoded = self._decoder.decode_window(
-                row.clip, row.frame_index, row.display.row, self._scaler, self._max_pixels
+                row.clip, row.frame_index, row.display.row, self._scaler, self._limits
             )
         except self._decoder.ClipRefusedError as refusal:
             raise RowRefused(str(refusal)) from refusal

@@ -21,7 +21,7 @@ import structlog
 from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.errors import BackendUnavailable, RowRefused, ShuttingDown, WildgateError
+from wildgate_server.errors import BackendUnavailable, Overloaded, RowRefused, ShuttingDown, WildgateError
 from wildgate_server.triton.client import BackendLost, ClipRow, DetectionBatch
 
 __all__ = ["BatchSettings", "Batcher", "RowResult"]
@@ -46,6 +46,8 @@ class BatchSettings(ConfigSection):
     """Largest Triton request, padding included."""
     max_in_flight: int = Field(4, ge=1)
     """Triton requests under way at once."""
+    max_waiting: int = Field(64, ge=1)
+    """Windows that take long to decode and wait their turn, at most; further videos are OVERLOADED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class RowResult:
     picture_size: npt.NDArray[np.int32]
     fingerprint: npt.NDArray[np.uint8]
     fingerprint_quality: npt.NDArray[np.int32]
+    cost: npt.NDArray[np.float32]
     version: int
     queue_ms: float
     infer_ms: float
@@ -82,11 +85,14 @@ class _Entry:
 class Batcher:
     """Gathers rows into batches for `detect`; owns its loop and its batches from `start` to `close`.
 
-    `detect(rows, timeout_s)` answers all rows or raises what `TritonClient.detect` does.
+    `alone` is for rows that take long: each goes by itself, so that little of what its caller has left goes on. At
+    most `max_waiting` of these wait. `detect(rows, timeout_s)` answers all rows or raises what `TritonClient.detect`
+    does.
     """
 
-    def __init__(self, settings: BatchSettings, detect: Detect) -> None:
+    def __init__(self, settings: BatchSettings, detect: Detect, *, alone: bool = False) -> None:
         self._settings = settings
+        self._alone = alone
         self._detect = detect
         self._max_bytes = settings.max_batch_mb << 20
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue()  # bounded by admission: a video has few windows
@@ -126,6 +132,8 @@ class Batcher:
         """
         if not self.healthy:
             raise BackendUnavailable("the batcher has stopped")
+        if self._alone and self.depth >= self._settings.max_waiting:
+            raise Overloaded(f"{self.depth} windows that take long to decode are waiting", retry_after_s=1.0)
         loop, most = asyncio.get_running_loop(), self._settings.max_rows
         entries = [
             _Entry(rows[start : start + most], deadline, loop.create_future()) for start in range(0, len(rows), most)
@@ -173,7 +181,7 @@ class Batcher:
         forming = self._forming
         try:
             async with asyncio.timeout(self._settings.max_wait_ms / 1000):
-                while sum(len(entry.rows) for entry in forming) < self._settings.max_rows:
+                while not self._alone and sum(len(entry.rows) for entry in forming) < self._settings.max_rows:
                     forming.append(await self._next())
                     rows = [row for entry in forming for row in entry.rows]
                     longest = max(len(row.clip) for row in rows)
@@ -227,13 +235,18 @@ class Batcher:
         timeout_s = max(entry.deadline for entry in batch) - started
         answer = await self._detect([row for entry in batch for row in entry.rows], timeout_s)
         infer_ms = (monotonic() - started) * 1e3
-        tensors = (answer.detections, answer.sound, answer.picture_size, answer.fingerprint, answer.fingerprint_quality)
-        rows = zip(*tensors, strict=True)
+        pictures = zip(answer.detections, answer.sound, answer.picture_size, strict=True)
+        rows = zip(pictures, answer.fingerprint, answer.fingerprint_quality, answer.cost, strict=True)
         for entry in batch:
             own = [next(rows) for _ in entry.rows]
             if not entry.gone:
                 queue_ms = (started - entry.queued) * 1e3
-                entry.result.set_result([RowResult(*row, answer.version, queue_ms, infer_ms) for row in own])
+                entry.result.set_result(
+                    [
+                        RowResult(*picture, hashes, quality, cost, answer.version, queue_ms, infer_ms)
+                        for picture, hashes, quality, cost in own
+                    ]
+                )
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:

@@ -14,7 +14,8 @@ from wildgate_server.blocks.fingerprint import (
     read_fingerprint,
     without_repeats,
 )
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.budget import Budget
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec, VideoTooCostly
 from wildgate_server.inference.batcher import RowResult
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.inference.release_router import ReleaseRouter
@@ -24,7 +25,7 @@ from wildgate_server.persistence import ShownFrame
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
-from wildgate_server.triton.client import DAMAGED, ClipRow, DecoderRefused
+from wildgate_server.triton.client import COSTLY, DAMAGED, ClipRow, DecoderRefused
 
 __all__ = ["Observation", "Observer", "SeenTrack", "SeenWindow"]
 
@@ -158,18 +159,29 @@ class Observer:
         self._router = router
 
     async def observe(
-        self, video: SampledVideo, deadline: float, *, canary: bool = False, software: bool = False
+        self,
+        video: SampledVideo,
+        deadline: float,
+        budget: Budget | None = None,
+        *,
+        canary: bool = False,
+        software: bool = False,
     ) -> Observation:
         """Asks the serving release, or the one on trial, for every window of every track.
 
-        A window that the GPU's decoder refuses is asked of the CPU's, whose answer counts; where that refuses it, too,
-        nothing of it is sound. `software` asks the CPU's from the start.
+        A window that the GPU's decoder refuses, or that takes long, is asked of the other, whose answer counts; where
+        that refuses it, too, nothing of it is sound. `software` asks that one from the start. `budget` is told what
+        decoding costs, and ends it.
 
         A verdict is that of one version: where another one came into force between two windows, all are asked for
-        again. Raises CorruptVideo when no frame is sound, UnsupportedCodec, BackendUnavailable and DeadlineExceeded.
+        again. Raises CorruptVideo when no frame is sound, VideoTooCostly, UnsupportedCodec, BackendUnavailable and
+        DeadlineExceeded.
         """
+        budget = budget or Budget()
         inquiries = [
-            _Inquiry(self._router, track, self._side_px, deadline, canary, software, track is video.default_track)
+            _Inquiry(
+                self._router, track, self._side_px, deadline, budget, canary, software, track is video.default_track
+            )
             for track in video.tracks
         ]
         for _ in range(_MAX_ATTEMPTS):
@@ -208,6 +220,7 @@ class _Inquiry:
     track: SampledTrack
     side_px: int
     deadline: float
+    budget: Budget
     canary: bool
     software: bool
     required: bool
@@ -221,7 +234,12 @@ class _Inquiry:
     async def _windows(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
         """The answers to windows that share a clip."""
         try:
-            return await self._ask(windows)
+            answers = await self._ask(windows)
+            if not any(row and COSTLY in row.sound for _, row in answers):
+                return answers
+            if self.software:
+                raise VideoTooCostly("decoding a part of the video takes longer than it may", field="source")
+            return await replace(self, software=True)._windows(windows)
         except DecoderRefused:
             return await replace(self, software=True)._windows(windows)
         except RowRefused as refusal:
@@ -237,12 +255,13 @@ class _Inquiry:
         rows = [ClipRow(window.clip, window.frame_index, self.track.display) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
         results = await self.router.submit(name, rows, self.deadline)
+        self.budget.spend(sum(float(row.cost[0]) for row in results), sum(float(row.cost[1]) for row in results))
         return [(self._seen(window, row), row) for window, row in zip(windows, results, strict=True)]
 
     def _seen(self, window: ClipWindow, row: RowResult) -> SeenWindow:
         places = slice(len(window.times_s))
         letterboxes = tuple(
-            Letterbox.of(width, height, self.side_px) if sound else None
+            Letterbox.of(width, height, self.side_px) if sound not in (0, COSTLY) else None
             for sound, (width, height) in zip(
                 row.sound[places].tolist(), row.picture_size[places].tolist(), strict=True
             )

@@ -15,7 +15,7 @@ from typing import Self
 
 from wildgate_server.errors import BackendUnavailable
 from wildgate_server.inference.batcher import Batcher, BatchSettings, RowResult
-from wildgate_server.repository.model_configs import ensembles
+from wildgate_server.repository.model_configs import ensemble, ensembles
 from wildgate_server.repository.releases import Release, Releases
 from wildgate_server.triton.client import ClipRow, DetectionBatch
 
@@ -39,6 +39,8 @@ class ReleaseRouter:
     `detect(ensemble, rows, timeout_s)` does what `TritonClient.detect` does. An async context manager that closes the
     batchers.
     """
+
+    _alone = frozenset(ensemble(canary=canary, software=True) for canary in (False, True))
 
     def __init__(self, settings: BatchSettings, detect: Detect, releases: Releases) -> None:
         self._settings = settings
@@ -116,10 +118,12 @@ class ReleaseRouter:
         needed = ensembles(self.releases.rollout)
         await self._close(*(name for name in self._batchers if name not in needed))
 
-    async def submit(self, ensemble: str, rows: Sequence[ClipRow], deadline: float) -> list[RowResult]:
-        """What `ensemble` detects in rows that share a clip. Raises as `Batcher.submit` does."""
-        if (batcher := self._batchers.get(ensemble)) is None:
-            batcher = self._batchers[ensemble] = Batcher(self._settings, partial(self._detect, ensemble))
+    async def submit(self, name: str, rows: Sequence[ClipRow], deadline: float) -> list[RowResult]:
+        """What the ensemble `name` detects in rows that share a clip. Raises as `Batcher.submit` does."""
+        if (batcher := self._batchers.get(name)) is None:
+            batcher = self._batchers[name] = Batcher(
+                self._settings, partial(self._detect, name), alone=name in self._alone
+            )
             batcher.start()
         return await batcher.submit(rows, deadline)
 

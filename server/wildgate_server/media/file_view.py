@@ -12,6 +12,8 @@ import struct
 from bisect import bisect_right
 from operator import attrgetter
 
+from wildgate_server.errors import VideoTooLarge
+from wildgate_server.media.declared_counts import promised_samples
 from wildgate_server.media.sample import UnfitIndex
 from wildgate_server.source.byte_source import ByteRange, ByteSource
 
@@ -21,6 +23,7 @@ _LARGEST_READ_AHEAD = 8 << 20
 _LARGEST_INDEX = 16 << 20  # a larger box is fetched as far as it is read
 _LOOK_BYTES = 96 << 10  # of payloads; a keyframe's beginning is enough
 _MOST_BOXES = 1 << 12
+_MOST_PROMISED = 2_000_000  # samples of all tracks; ten minutes of video and eight tracks of sound have 0.4 million
 _HEADER = struct.Struct(">I4s")
 _LARGE = struct.Struct(">Q")
 # A file that begins with any other box is not taken for ISO media.
@@ -107,6 +110,7 @@ class IndexView(FileView):
         self._walked = 0  # boxes before this place are known
         self._boxes = 0  # their number
         self._holes: list[ByteRange] = []  # payloads, ascending
+        self._promised = 0
         self._hidden = False
         self._look_left = _LOOK_BYTES
 
@@ -146,7 +150,7 @@ class IndexView(FileView):
         return self._source.at_hand(span)
 
     def _walk(self, end: int) -> None:
-        """Finds the boxes that begin before `end`."""
+        """Finds the boxes that begin before `end`. Raises VideoTooLarge where they promise too many samples."""
         size_of_file = self._source.size
         while self._walked < min(end, size_of_file - 8):
             self._boxes += 1
@@ -168,6 +172,10 @@ class IndexView(FileView):
                     self._holes.append(ByteRange(start + header, min(start + size, size_of_file)))
             elif size <= _LARGEST_INDEX:
                 box = super()._bytes(ByteRange(start, min(start + size, size_of_file)))
+                if kind in (b"moov", b"moof"):
+                    self._promised += promised_samples(box)
+                    if self._promised > _MOST_PROMISED:
+                        raise VideoTooLarge.past("max_promised_samples", _MOST_PROMISED, self._promised)
                 if kind == b"sidx":
                     self._fetch_indexed(box, start + size)
             self._walked = start + size

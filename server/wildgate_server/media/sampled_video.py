@@ -6,6 +6,8 @@ The types say how large each value may be: the gateway checks with pydantic what
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Any
 
 from wildgate_server.media.containers import CONTAINERS
@@ -176,6 +178,15 @@ class SampledVideo:
         return tuple(window for track in self.tracks for window in track.windows)
 
     @property
+    def pixels(self) -> int:
+        """Pixels to be decoded, by what the container declares; windows that share a clip are decoded once."""
+        return sum(track.width * track.height * _coded_frames(track) for track in self.tracks)
+
+    @property
     def clip_bytes(self) -> int:
         """Bytes that go on to Triton, padding aside."""
         return sum(len(window.clip) for window in self.windows)
+
+
+def _coded_frames(track: SampledTrack) -> int:
+    return sum(next(same).coded_frames for _, same in groupby(track.windows, attrgetter("clip")))

@@ -143,7 +143,7 @@ def _spread(times: Sequence[float], displayed: Sequence[bool], frame_s: float) -
     moments = [moment for run in _runs(order, times) for moment in _moments(run, times)]
     starts = [times[moment[0]] for moment in moments]
     lasts = list(map(sub, starts[1:], starts))
-    lasts.append(lasts[-1] if lasts else 0.0)  # the last moment is as long as the one before
+    lasts += lasts[-1:] or [0.0] * len(starts)  # the last moment is as long as the one before
     spread = list(times)
     later = 0.0
     for moment, start, last_s in zip(moments, starts, lasts, strict=True):

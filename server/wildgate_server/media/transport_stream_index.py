@@ -263,7 +263,7 @@ def _places(content: bytes, pids: set[int]) -> Iterator[int]:
             break
     else:
         places = (found.start() for found in re.finditer(rb"G(?=[\x40-\x7f].)", content, re.DOTALL))
-    return (at for at in places if (content[at + 1] & 0x1F) << 8 | content[at + 2] in pids)
+    return (at for at in places if int.from_bytes(content[at + 1 : at + 3], "big") & 0x1FFF in pids)
 
 
 def _section(packet: memoryview) -> bytes:

@@ -54,7 +54,7 @@ __all__ = [
 VIDEO_SCORER = "video_scorer"
 CLIP_DECODER = "clip_decoder"
 CLIP_DECODER_SOFTWARE = "clip_decoder_software"
-"""Decodes on the CPU whatever the profile: for the codecs that the profile's own decoder lacks."""
+"""Decodes on the CPU whatever the profile: what the profile's own decoder lacks, and what takes long."""
 FRAME_FINGERPRINT = "frame_fingerprint"
 Profile = Literal["cpu", "gpu", "rtx"]
 """Which of the models' configs a Triton runs."""
@@ -69,6 +69,10 @@ _DECODERS_PER_GPU = 2
 _DETECTORS_PER_GPU = 1
 _DECODER_THREADS = 8
 _FINGERPRINTS_PER_GPU = 1
+# Processor seconds that the decoder of usual videos spends on one window before it leaves that to the other, which
+# gives way to all other work (so its place in nice(2)) and gives up later. A usual window takes 0.04.
+_USUAL_WINDOW_S, _COSTLY_WINDOW_S = 1.0, 10.0
+_COSTLY_NICE = 5
 
 
 def ensemble(*, canary: bool = False, software: bool = False) -> str:
@@ -76,14 +80,9 @@ def ensemble(*, canary: bool = False, software: bool = False) -> str:
     return VIDEO_SCORER + _SOFTWARE * software + _CANARY * canary
 
 
-def ensembles(rollout: Rollout, profile: str | None = None) -> dict[str, int]:
-    """The ensembles that `profile` asks, by default all that there are, and the detector's version that each asks.
-
-    `cpu` has no use for a second CPU decoder, and so none for the ensembles that ask it.
-    """
-    return {
-        name: version for name, version, software in _ensembles(rollout) if not (software and profile == CPU_PROFILE)
-    }
+def ensembles(rollout: Rollout) -> dict[str, int]:
+    """The ensembles, and the detector's version that each asks."""
+    return {name: version for name, version, _ in _ensembles(rollout)}
 
 
 def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:
@@ -94,18 +93,20 @@ def _ensembles(rollout: Rollout) -> Iterator[tuple[str, int, bool]]:
             yield ensemble(canary=canary, software=software), version, software
 
 
-def models_to_load(profile: str, rollout: Rollout) -> dict[str, tuple[int, ...]]:
-    """The models that `profile` needs, ensembles after what they ask, and the versions of each."""
-    decoders = [CLIP_DECODER] if profile == CPU_PROFILE else [CLIP_DECODER, CLIP_DECODER_SOFTWARE]
-    scorers = {name: (version,) for name, version in ensembles(rollout, profile).items()}
-    return {**dict.fromkeys(decoders, (1,)), DETECTOR: rollout.versions, FRAME_FINGERPRINT: (1,), **scorers}
+def models_to_load(rollout: Rollout) -> dict[str, tuple[int, ...]]:
+    """The models to load, ensembles after what they ask, and the versions of each."""
+    decoders = dict.fromkeys((CLIP_DECODER, CLIP_DECODER_SOFTWARE), (1,))
+    scorers = {name: (version,) for name, version in ensembles(rollout).items()}
+    return {**decoders, DETECTOR: rollout.versions, FRAME_FINGERPRINT: (1,), **scorers}
 
 
 def render_configs(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:
     """Every file of the repository that the manifest decides, by its path relative to the repository."""
     return {
         **_clip_decoder(manifest),
-        Path(CLIP_DECODER_SOFTWARE, _CPU_CONFIG): _software_decoder(CLIP_DECODER_SOFTWARE, manifest),
+        Path(CLIP_DECODER_SOFTWARE, _CPU_CONFIG): _software_decoder(
+            CLIP_DECODER_SOFTWARE, manifest, _COSTLY_WINDOW_S, {"nice": _COSTLY_NICE}
+        ),
         **_wildlife_detector(manifest, rollout),
         **_frame_fingerprint(manifest),
         **{
@@ -198,14 +199,19 @@ def _clip_decoder(manifest: ModelManifest) -> dict[Path, str]:
     shared = _decoder_interface(manifest) + batching(manifest) + instances(_DECODERS_PER_GPU, "KIND_GPU")
     threads = {"num_threads": _DECODER_THREADS}
     # The DALI backend finds 1/dali.py by itself; clips and indices reach the Python backend on the host.
-    rtx = _software_parameters(manifest) | {"device": "gpu"} | threads | {"FORCE_CPU_ONLY_INPUT_TENSORS": "yes"}
+    rtx = (
+        _software_parameters(manifest, _USUAL_WINDOW_S)
+        | {"device": "gpu"}
+        | threads
+        | {"FORCE_CPU_ONLY_INPUT_TENSORS": "yes"}
+    )
     sizes = {
         "frame_side_px": manifest.frame_side_px,
         "letterbox_value": manifest.letterbox_value,
         "max_batch_size": manifest.serving.max_batch_size,
     }
     return {
-        Path(CLIP_DECODER, _CPU_CONFIG): _software_decoder(CLIP_DECODER, manifest),
+        Path(CLIP_DECODER, _CPU_CONFIG): _software_decoder(CLIP_DECODER, manifest, _USUAL_WINDOW_S),
         _profile_config(CLIP_DECODER, "gpu"): (
             head(CLIP_DECODER, 'backend: "dali"', manifest) + shared + parameters(threads)
         ),
@@ -214,13 +220,15 @@ def _clip_decoder(manifest: ModelManifest) -> dict[Path, str]:
     }
 
 
-def _software_decoder(name: str, manifest: ModelManifest) -> str:
+def _software_decoder(
+    name: str, manifest: ModelManifest, window_processor_s: float, more: dict[str, object] | None = None
+) -> str:
     return (
         head(name, _PYTHON, manifest)
         + _decoder_interface(manifest)
         + batching(manifest)
         + instances(manifest.serving.instances, "KIND_CPU")
-        + parameters(_software_parameters(manifest))
+        + parameters(_software_parameters(manifest, window_processor_s) | (more or {}))
     )
 
 
@@ -229,8 +237,12 @@ def _decoder_interface(manifest: ModelManifest) -> str:
     return tensors("input", interface.clip) + tensors("output", [interface.frames, *interface.places])
 
 
-def _software_parameters(manifest: ModelManifest) -> dict[str, object]:
-    return {"letterbox_value": manifest.letterbox_value, "max_frame_pixels": manifest.max_frame_pixels}
+def _software_parameters(manifest: ModelManifest, window_processor_s: float) -> dict[str, object]:
+    return {
+        "letterbox_value": manifest.letterbox_value,
+        "max_frame_pixels": manifest.max_frame_pixels,
+        "window_processor_s": window_processor_s,
+    }
 
 
 def _wildlife_detector(manifest: ModelManifest, rollout: Rollout) -> dict[Path, str]:

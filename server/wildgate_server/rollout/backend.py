@@ -17,13 +17,12 @@ class NotReadyYet(Exception):
 class ExternalBackend:
     """A Triton that `wildgate-build load` loads models into; the gateway waits for a version."""
 
-    def __init__(self, triton: TritonClient, profile: str) -> None:
+    def __init__(self, triton: TritonClient) -> None:
         self._triton = triton
-        self._profile = profile
 
     async def bring(self, rollout: Rollout) -> None:
         """Raises NotReadyYet, naming what is missing, until every version of `rollout` is ready."""
-        for name, version in ensembles(rollout, self._profile).items():
+        for name, version in ensembles(rollout).items():
             if not await self._triton.ready(name, version):
                 raise NotReadyYet(f"Triton has no {name} of version {version}: `wildgate-build load` loads it")
 

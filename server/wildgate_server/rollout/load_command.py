@@ -14,7 +14,7 @@ from rich.console import Console
 
 from wildgate_server.repository.lock import LockRefused, locked
 from wildgate_server.repository.manifest import ManifestError, load_manifest
-from wildgate_server.repository.model_configs import CPU_PROFILE, Profile, write_configs
+from wildgate_server.repository.model_configs import write_configs
 from wildgate_server.repository.releases import Rollout, load_rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.model_control import ModelControl
@@ -38,14 +38,13 @@ def load_command(args: list[str]) -> int:
 def _load(
     triton: Annotated[str, typer.Option(metavar="HOST:PORT", help="gRPC address of the external Triton.")],
     repository: Annotated[Path, typer.Option(help="The model repository.")] = Path("model_repository"),
-    profile: Annotated[Profile, typer.Option(help="The profile that it runs.")] = CPU_PROFILE,
     settle_s: Annotated[float, typer.Option(help="Seconds that gateways get to follow.", min=0)] = 10.0,
     secret: Annotated[
         str | None, typer.Option(help="Opens its model control.", envvar="WILDGATE_TRITON_SECRET", show_envvar=True)
     ] = None,
 ) -> None:
     try:
-        rollout = load_models(repository, triton, profile, settle_s=settle_s, secret=secret)
+        rollout = load_models(repository, triton, settle_s=settle_s, secret=secret)
     except (LockRefused, ManifestError) as error:
         _fail(str(error))
     except NotLoaded as error:
@@ -55,9 +54,7 @@ def _load(
     Console(soft_wrap=True, highlight=False).print(f"{triton}: {rollout.summary}", markup=False)
 
 
-def load_models(
-    repository: Path, triton: str, profile: Profile, *, settle_s: float, secret: str | None = None
-) -> Rollout:
+def load_models(repository: Path, triton: str, *, settle_s: float, secret: str | None = None) -> Rollout:
     """Loads what the rollout of `repository` asks for into the Triton at `triton`, which reads it; unloads the rest.
 
     Gateways get `settle_s` to follow in between. `secret` opens that Triton's model control where it is restricted by
@@ -71,7 +68,7 @@ def load_models(
 
         async def load() -> None:
             control = ModelControl(triton, secret)
-            models = ModelRollout(control, lambda stage: write_configs(manifest, stage, repository), profile)
+            models = ModelRollout(control, lambda stage: write_configs(manifest, stage, repository))
             try:
                 await models.bring(rollout)
                 await asyncio.sleep(settle_s)

@@ -34,7 +34,7 @@ class NotLoaded(Exception):
 
 
 class ModelRollout:
-    """Loads and unloads through `control` what a rollout needs in `profile`.
+    """Loads and unloads through `control` what a rollout needs.
 
     `lay_out(rollout)` writes the configs of a rollout where that Triton reads them; it may raise ManifestError and
     OSError. Reviving a model may take `max_revival_s`, by default as long as a whole start may: others wait their turn.
@@ -44,13 +44,11 @@ class ModelRollout:
         self,
         control: ModelControl,
         lay_out: Callable[[Rollout], None],
-        profile: str,
         *,
         max_revival_s: float = 120.0,
     ) -> None:
         self._control = control
         self._lay_out = lay_out
-        self._profile = profile
         self._max_revival_s = max_revival_s
         self._turn = asyncio.Lock()
 
@@ -73,7 +71,7 @@ class ModelRollout:
         """Unloads what `rollout` does not need. Raises NotLoaded when Triton refuses to."""
         async with self._turn:
             loaded = await self._loaded()
-            needed = ensembles(rollout, self._profile)
+            needed = ensembles(rollout)
             try:
                 for name in loaded:
                     if name.startswith(VIDEO_SCORER) and name not in needed:
@@ -99,7 +97,7 @@ class ModelRollout:
     async def _bring(self, rollout: Rollout, in_force: Rollout | None, loaded: _Loaded) -> None:
         changing = ChangingRollout.to(rollout, in_force, loaded.get(DETECTOR, ()))
         await asyncio.to_thread(self._lay_out, changing)
-        for model, wanted in models_to_load(self._profile, rollout).items():
+        for model, wanted in models_to_load(rollout).items():
             if set(wanted) <= set(loaded.get(model, ())):
                 continue
             await self._control.load(model)
@@ -112,7 +110,7 @@ class ModelRollout:
             await asyncio.to_thread(self._lay_out, in_force)
             loaded = await self._control.loaded()
             await self._control.load(DETECTOR)
-            for name, version in ensembles(in_force, self._profile).items():
+            for name, version in ensembles(in_force).items():
                 if loaded.get(name) != (version,):
                     await self._control.load(name)
         except _FAILURES as error:

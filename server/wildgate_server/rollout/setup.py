@@ -57,11 +57,11 @@ async def triton_in_use(
     """
     if settings.target is not None:
         async with TritonClient(settings.target, profile=settings.profile, tls=settings.tls) as client:
-            yield TritonInUse(client, ExternalBackend(client, settings.profile))
+            yield TritonInUse(client, ExternalBackend(client))
         return
     start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight, box=box)
     async with SupervisedTriton(settings, first, start) as embedded:
-        backend = ModelRollout(embedded.control, embedded.lay_out, settings.profile)
+        backend = ModelRollout(embedded.control, embedded.lay_out)
 
         async def revive(model: str) -> None:
             if model not in client.dead:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import structlog
 
 from wildgate_server.box import Box, held, landlock_abi
 from wildgate_server.box_settings import BoxSettings, worker_box
+from wildgate_server.budget import Budget
 from wildgate_server.errors import BackendUnavailable, ShuttingDown
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
@@ -16,6 +18,7 @@ from wildgate_server.sampling.process import ProcessDied, SamplingProcess
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.sampling.worker import SampleTask, WorkerOrders
+from wildgate_server.source.origins import Origins
 from wildgate_server.source.video_source import VideoSource
 
 __all__ = ["SamplingPool"]
@@ -45,11 +48,12 @@ class SamplingPool:
 
         def group(workers: int, *, fetches: bool) -> _WorkerGroup:
             box = worker_box(boxes, fetches=fetches) if boxes else Box()
-            orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20, box)
+            orders = WorkerOrders(task, config, limits, settings.worker_memory_mb << 20, settings.processor_s, box)
             return _WorkerGroup(orders, workers, boxes.videos_per_worker if boxes else None)
 
         self._readers = group(settings.workers, fetches=False)
         self._fetchers = group(settings.fetch_workers, fetches=True)
+        self._origins = Origins(settings.fetch_workers)
         self._under_way: set[asyncio.Task[SampledVideo]] = set()
 
     async def warm_up(self) -> None:
@@ -63,16 +67,21 @@ class SamplingPool:
             raise _no_worker() from None
         _log.info("sampling_workers_boxed", landlock=landlock_abi() > 0, **held(self._readers.workers[0].pid))
 
-    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
-        """Samples one video in a worker, as `look` asks.
+    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK, budget: Budget | None = None) -> SampledVideo:
+        """Samples one video in a worker, as `look` asks and its `budget` allows.
 
         Raises what `SamplingProcess.sample` raises, but BackendUnavailable when workers die before they begin. A
         cancelled caller leaves its worker to finish: killing it would cost more.
         """
-        group = self._fetchers if source.is_remote else self._readers
+        group = self._readers if source.origin is None else self._fetchers
         for _ in range(_ATTEMPTS):
-            worker = await group.idle.get()
-            work = asyncio.create_task(self._work(group, worker, source, look), name="sampling")
+            with ExitStack() as held:
+                if source.origin is not None:
+                    held.callback(await self._origins.turn(source.origin))
+                worker = await group.idle.get()
+                held.callback(group.take_back, worker)
+                done = held.pop_all()  # the work's: it may go on when its caller has left
+            work = asyncio.create_task(self._work(done, worker, source, look, budget), name="sampling")
             self._under_way.add(work)
             work.add_done_callback(self._ended)
             try:
@@ -82,13 +91,11 @@ class SamplingPool:
         raise _no_worker()
 
     async def _work(
-        self, group: _WorkerGroup, worker: SamplingProcess, source: VideoSource, look: Look
+        self, done: ExitStack, worker: SamplingProcess, source: VideoSource, look: Look, budget: Budget | None
     ) -> SampledVideo:
         """Has an idle worker sample a video; it is idle again when that is done, even if the caller has left."""
-        try:
-            return await worker.sample(source, self._timeout_s, look)
-        finally:
-            group.take_back(worker)
+        with done:
+            return await worker.sample(source, self._timeout_s, look, budget)
 
     def _ended(self, work: asyncio.Task[SampledVideo]) -> None:
         self._under_way.remove(work)

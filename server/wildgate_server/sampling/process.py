@@ -19,12 +19,13 @@ import structlog
 
 from wildgate_server import allocator
 from wildgate_server.box import environment
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown
+from wildgate_server.budget import Budget
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, ShuttingDown, VideoTooCostly
 from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.checked_reply import MalformedReply, sampled_of
 from wildgate_server.sampling.look import PLAIN_LOOK, Look
 from wildgate_server.sampling.reply import HEADER_ROOM_BYTES, LENGTH_BYTES
-from wildgate_server.sampling.worker import WorkerOrders
+from wildgate_server.sampling.worker import TOO_LONG, TOO_MUCH_MEMORY, WorkerOrders
 from wildgate_server.source.shared_content import SharedSlot
 from wildgate_server.source.video_source import OpenableVideo, VideoSource
 
@@ -35,6 +36,7 @@ _log = structlog.get_logger()
 _PROGRAM = "from wildgate_server.sampling.worker import serve; serve"
 _START_TIMEOUT_S = 60.0  # a start takes 0.2 s of processor time
 _TAKING_S = 1.0  # an idle worker reads at once what it is sent
+_LEAST_PROCESSOR_S = 0.001  # none would be no limit
 _BUSY_SHARE = 0.1  # of its time: a worker that computed for less is not to blame; a usual video takes 0.03 s
 
 # Who fetches has to know how and as whom.
@@ -146,23 +148,27 @@ class SamplingProcess:
                 raise ProcessDied(exit_code) from None
             self._ready = True
 
-    async def sample(self, source: VideoSource, timeout_s: float, look: Look = PLAIN_LOOK) -> SampledVideo:
+    async def sample(
+        self, source: VideoSource, timeout_s: float, look: Look = PLAIN_LOOK, budget: Budget | None = None
+    ) -> SampledVideo:
         """What its task makes of `source`, asked for `look`, or raises; the time runs from when the process is ready.
 
-        Raises CorruptVideo when the process crashed on the video, ran out of memory or computed past `timeout_s`;
-        BackendUnavailable when that was not the video's doing: it was killed, or hardly had a processor until then.
-        After these, and when cancelled, the process is gone. Raises ProcessDied when it was gone before it took the
-        video, ShuttingDown after `close`, and OSError.
+        Raises CorruptVideo when the process crashed on the video; VideoTooCostly when it took too much memory or
+        processor time, of which `budget` is told, or computed past `timeout_s`; BackendUnavailable when that was not
+        the video's doing: it was killed, or hardly had a processor until then. After these, and when cancelled, the
+        process is gone. Raises ProcessDied when it was gone before it took the video, ShuttingDown after `close`, and
+        OSError.
         """
         try:
             given = await source.for_worker(self._slot)
-            return sampled_of(await self._reply((given, look), timeout_s), self._orders.config, given.content_digest)
+            reply = await self._reply(given, look, timeout_s, budget or Budget())
+            return sampled_of(reply, self._orders.config, given.content_digest)
         except MalformedReply as fault:
             await asyncio.to_thread(self.end)
             raise _crashed(fault=str(fault)) from None
         except MemoryError:
             _log.warning("sampling_out_of_memory")
-            raise CorruptVideo("reading the video took more memory than a worker has", field="source") from None
+            raise VideoTooCostly("the video asks for more memory than a worker has", field="source") from None
         except ProcessDied:
             if self._closed:
                 raise _stopping() from None
@@ -197,19 +203,24 @@ class SamplingProcess:
         except OSError:
             return 0.0
 
-    async def _reply(self, request: tuple[OpenableVideo, Look], timeout_s: float) -> bytearray:
+    async def _reply(self, source: OpenableVideo, look: Look, timeout_s: float, budget: Budget) -> bytearray:
         """What is answered, not yet looked into; whatever comes in between is the end of the process."""
         try:
             await self.ready()
             self.sampled += 1
             worked_s = self._processor_s()
+            most_s = max(min(budget.left_s, self._orders.max_processor_s), _LEAST_PROCESSOR_S)
             async with asyncio.timeout(timeout_s):
-                await self._send(pickle.dumps(request))
+                await self._send(pickle.dumps((source, look, most_s)))
                 unless_taken = asyncio.get_running_loop().call_later(_TAKING_S, self._kill_unless_taken)
                 try:
-                    return await self._received()
+                    reply = await self._received()
                 finally:
                     unless_taken.cancel()
+            budget.spend(self._processor_s() - worked_s)
+            return reply
+        except VideoTooCostly:
+            raise
         except _HungUp as ending:
             exit_code = await asyncio.to_thread(self.end, grace_s=1.0)
             raise self._death(exit_code, at_work=ending.at_work) from None
@@ -220,7 +231,7 @@ class SamplingProcess:
             message = f"reading the video took longer than {timeout_s:g} s"
             if starved:
                 raise BackendUnavailable(f"{message}, most of it idle", retry_after_s=1.0) from None
-            raise CorruptVideo(message, field="source") from None
+            raise VideoTooCostly(message, field="source") from None
         except BaseException:
             await asyncio.to_thread(self.end)
             raise
@@ -236,10 +247,22 @@ class SamplingProcess:
         """What to raise for the end of the process, which is no video's doing where a signal came from elsewhere."""
         if not at_work or self._closed:
             return ProcessDied(exit_code)
+        if exit_code == TOO_MUCH_MEMORY:
+            return self._too_large()
+        if exit_code == -TOO_LONG:
+            _log.warning("sampling_took_too_long")
+            return VideoTooCostly("reading the video took more processor time than it may", field="source")
         if exit_code is None or exit_code >= 0 or -exit_code in _CRASHES:
             return _crashed(exit_code)
         _log.warning("sampling_worker_killed", exit_code=exit_code)
         return BackendUnavailable("the process that read the video was killed", retry_after_s=1.0)
+
+    def _too_large(self) -> VideoTooCostly:
+        _log.warning("sampling_out_of_memory")
+        return VideoTooCostly(
+            f"reading the video took more than the {self._orders.max_memory >> 20} MiB that a worker has",
+            field="source",
+        )
 
     async def _send(self, content: bytes) -> None:
         try:

@@ -83,14 +83,14 @@ def _ways_to_read(config: SamplingConfig, look: Look) -> Sequence[Way]:
 
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
+    for track in reading.tracks:  # first: what is planned grows with the time that a file of some bytes may promise
+        if (length_s := _length_s(track)) > limits.max_seconds:
+            raise VideoTooLarge.past("max_seconds", limits.max_seconds, length_s)
     samples = [believed(track.samples, look, track.number) for track in reading.tracks]
     kinds = [TrackKind(track.number, track.codec, track.pixels) for track in reading.tracks]
     plans = plan_tracks(samples, config, look, kinds)
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
-    for plan, track in zip(plans, reading.tracks, strict=True):
-        if plan is not None and _end_s(plan, track) - plan.first_s > limits.max_seconds:
-            raise VideoTooLarge.past("max_seconds", limits.max_seconds, _end_s(plan, track) - plan.first_s)
     with reading.open([plan.needed() if plan is not None else [] for plan in plans]) as videos:
         for video, each in zip(videos, samples, strict=True):
             video.samples = each  # also in the clips a packet is a keyframe only where that is believed
@@ -102,6 +102,12 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look
         # A player shows a still picture only where there is nothing else, as in an animated AVIF.
         moving_first = sorted(tracks, key=lambda track: track.first_s == track.last_s)
         return SampledVideo(videos[0].format, tuple(moving_first))
+
+
+def _length_s(track: IndexedTrack) -> float:
+    """From the first frame that is shown to the last, or to the end that a track declares which cannot be read."""
+    shown_s = [sample.time_s for sample in track.samples if sample.displayed]
+    return max(max(shown_s), track.declared_end_s or 0.0) - min(shown_s) if shown_s else 0.0
 
 
 def _end_s(plan: TrackPlan, track: IndexedTrack) -> float:

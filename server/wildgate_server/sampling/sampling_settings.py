@@ -59,8 +59,10 @@ class SamplingSettings(ConfigSection):
     started when all others are busy, and then takes some 36 MB."""
     timeout_s: float = Field(10.0, gt=0)
     """A worker busy with one video for longer is killed, and the video refused."""
-    worker_memory_mb: int = Field(2048, ge=512)
-    """Address space of one worker; a video that needs more is refused."""
+    processor_s: float = Field(3.0, gt=0)
+    """Processor seconds that reading a video once may take; one that takes more is refused."""
+    worker_memory_mb: int = Field(1024, ge=256)
+    """Memory of one worker; a video that needs more is refused."""
 
     def config(self, frames_per_window: int, *, read_coding: bool) -> SamplingConfig:
         """How the sampler is to look at a video, for clip windows of F = `frames_per_window` places."""

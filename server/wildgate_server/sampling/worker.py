@@ -1,8 +1,8 @@
 """The inside of a sampling worker: a process that samples one video after the other, and imports little else.
 
 The gateway starts it with one end of a socket pair and sends pickles: first `WorkerOrders`, to which the reply is that
-it is ready. From then on each is a source and a `Look`, and its answer a `reply`. It ends when the gateway's end is
-closed.
+it is ready. From then on each is a source, a `Look` and the processor seconds that it may take, and its answer a
+`reply`. It ends when the gateway's end is closed, and by itself where a video takes too much.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import pickle
 import resource
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,24 +27,35 @@ from wildgate_server.sampling.look import Look
 from wildgate_server.sampling.plan import SamplingConfig
 from wildgate_server.sampling.reply import READY, error_reply, sampled_reply
 
-__all__ = ["SampleTask", "WorkerOrders", "serve"]
+__all__ = ["TOO_LONG", "TOO_MUCH_MEMORY", "SampleTask", "WorkerOrders", "serve"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+TOO_LONG = signal.SIGPROF
+"""What ends a worker whose video takes more processor time, of all threads, than it may; wherever FFmpeg is."""
+TOO_MUCH_MEMORY = 77
+"""The exit status of a worker whose video made it more than `max_memory` bytes large; in its box it cannot signal."""
+# FFmpeg may keep silent about memory that it does not get, and show a shorter video. So what is to be met first is the
+# limit on what is resident; addresses are left for some of the largest pieces that FFmpeg asks for, which are 2 GiB.
+_ADDRESSES_FOR_ONE_RESIDENT = 8
+_WATCHED_EVERY_S = 0.02
 
 SampleTask = Callable[[Any, SamplingConfig, VideoLimits, Look], SampledVideo]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrders:
-    """What a worker does with every video: `task(source, config, limits, look)`, in `max_memory` bytes of addresses.
+    """What a worker does with every video: `task(source, config, limits, look)`, in `max_memory` bytes.
 
-    `task` is a function that the worker can import; it does so before it goes into its `box`.
+    `task` is a function that the worker can import; it does so before it goes into its `box`. A sampling may take
+    `max_processor_s`.
     """
 
     task: SampleTask
     config: SamplingConfig
     limits: VideoLimits
     max_memory: int
+    max_processor_s: float = 60.0
     box: Box = UNBOXED
 
 
@@ -58,11 +71,19 @@ def serve(channel: int) -> None:
             orders: WorkerOrders = pickle.load(messages)
             orders.box.enter()
             _die_with_gateway()  # a change of user makes that forgotten
-            resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory, orders.max_memory))
+            resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_FOR_ONE_RESIDENT * orders.max_memory,) * 2)
+            at_work = threading.Event()
+            threading.Thread(target=_watch_memory, args=(orders.max_memory, at_work), daemon=True).start()
             gateway.sendall(READY)
             _fall_silent()
             while True:
-                gateway.sendall(_answer(pickle.load(messages), orders))
+                source, look, processor_s = pickle.load(messages)
+                at_work.set()
+                signal.setitimer(signal.ITIMER_PROF, processor_s)
+                answer = _answer(source, look, orders)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                at_work.clear()
+                gateway.sendall(answer)
         except (EOFError, ConnectionError):
             return
 
@@ -83,8 +104,19 @@ def _fall_silent() -> None:
     os.close(nowhere)
 
 
-def _answer(request: tuple[object, Look], orders: WorkerOrders) -> bytes:
-    source, look = request
+def _watch_memory(max_memory: int, at_work: threading.Event) -> None:
+    """Ends this process where it has grown too large for a video; FFmpeg works without holding Python's lock."""
+    page = resource.getpagesize()
+    with open("/proc/self/statm", "rb", buffering=0) as statm:
+        while at_work.wait():
+            statm.seek(0)
+            _, resident, *_ = statm.read(200).split()
+            if int(resident) * page > max_memory:
+                os._exit(TOO_MUCH_MEMORY)
+            time.sleep(_WATCHED_EVERY_S)
+
+
+def _answer(source: object, look: Look, orders: WorkerOrders) -> bytes:
     try:
         return sampled_reply(orders.task(source, orders.config, orders.limits, look), orders.config.max_clip_bytes)
     except Exception as error:

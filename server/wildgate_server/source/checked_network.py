@@ -46,6 +46,12 @@ class CheckedNetwork:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._ended = False
+        self.received_bytes = 0
+
+    def count(self, received: int) -> None:
+        """Counts bytes that have come."""
+        with self._lock:
+            self.received_bytes += received
 
     def connected(self, url: HttpUrl) -> socket.socket:
         """A connection to the first address of the URL's host that answers, with TLS for https.

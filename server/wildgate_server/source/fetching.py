@@ -19,7 +19,8 @@ class FetchConfig:
     """How objects are read from other hosts.
 
     `timeout_s` bounds the reading of one video, from the first name resolved to the last byte; after `stall_s`
-    without a byte, a request is given up. Each request is tried `attempts` times. At most `parallel` requests are
+    without a byte, a request is given up. So is a host that has sent less than `slowest_kb_per_s` for each second that
+    was waited for it, three seconds aside. Each request is tried `attempts` times. At most `parallel` requests are
     under way at once, and `bounds` limits how many there are in all. `schemes` are those that a redirect may lead to;
     `private_networks` are those that may be reached although they are not public, on any port; other hosts may be
     reached on `ports`.
@@ -27,6 +28,7 @@ class FetchConfig:
 
     timeout_s: float = 8.0
     stall_s: float = 3.0
+    slowest_kb_per_s: int = 64
     attempts: int = 3
     parallel: int = 4
     bounds: ReadingBounds = _BOUNDS
@@ -65,6 +67,11 @@ class PartFetcher(Protocol):
 
     def whole(self, max_bytes: int) -> bytes:
         """All of what lies there now, asked for without a range. Raises VideoTooLarge past `max_bytes`."""
+
+    @property
+    def received_bytes(self) -> int | None:
+        """Bytes that have come so far; None where nobody counts them."""
+        return None
 
     def close(self) -> None:
         """Ends what is under way, if that does not end by itself."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse, UnknownProtocol, parse_headers
 from typing import cast
 
@@ -31,7 +31,9 @@ _CONTENT_RANGE = re.compile(r"bytes[ =:] ?(\d{1,18})-(\d{1,18})/(\d{1,18})", re.
 
 
 class Response(HTTPResponse):
-    """A response, read no further than is asked for."""
+    """A response, read no further than is asked for; `count` is told of the bytes of its body as they come."""
+
+    count: Callable[[int], None]
 
     def check_status(self, *, to_range: bool) -> None:
         """Raises unless there is something to read, or where to look.
@@ -108,6 +110,7 @@ class Response(HTTPResponse):
     def _next(self, most: int) -> bytes:
         """Some of the body, nothing at its end."""
         part = self.read1(most)
+        self.count(len(part))
         if len(part) > most:  # http.client takes a chunk's size as it comes, -5 too
             raise UriNotFound("the host sends a chunk with a malformed size", field="uri")
         return part
@@ -147,6 +150,7 @@ class Connection(HTTPConnection):
             fields["Range"] = f"bytes={span.start}-{span.end - 1}"
         self.request("GET", target, headers=fields)
         self._response = cast(Response, self.getresponse())
+        self._response.count = self._network.count
         return self._response
 
     @property

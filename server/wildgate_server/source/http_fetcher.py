@@ -90,6 +90,11 @@ class HttpFetcher(PartFetcher):
         for connection in idle:
             connection.end()
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of all bodies so far."""
+        return self._network.received_bytes
+
     @contextmanager
     def _final_response(self, span: ByteRange | None) -> Iterator[Response]:
         """What the given URL leads to; the URL in force is then the last one."""

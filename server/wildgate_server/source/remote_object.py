@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter, sleep
@@ -19,6 +18,8 @@ from wildgate_server.source.video_source import VideoSource
 __all__ = ["RemoteObject"]
 
 _FIRST_PAUSE_S = 0.1
+_PATIENCE_S = 3.0  # before a slow host is given up
+_LOOKED_AFTER_S = 0.25
 _RETRY_AFTER_S = 1.0  # what callers are told, once all attempts have failed
 
 Result = TypeVar("Result")
@@ -30,7 +31,11 @@ class RemoteObject(VideoSource):
 
     place: HttpUrl | BucketUri
     config: FetchConfig
-    is_remote = True
+
+    @property
+    def origin(self) -> str:
+        """Its host, or its bucket."""
+        return self.place.host if isinstance(self.place, HttpUrl) else f"{self.place.scheme}://{self.place.bucket}"
 
     @property
     def kind(self) -> str:
@@ -60,13 +65,17 @@ class RemoteObject(VideoSource):
 
 
 class _RetryingReader:
-    """Has several requests under way, retries those that fail for the moment, and gives up at a deadline."""
+    """Has several requests under way, retries those that fail for the moment.
+
+    Gives up at a deadline, and before it where little comes.
+    """
 
     def __init__(self, fetcher: PartFetcher, config: FetchConfig, max_bytes: int) -> None:
         self._fetcher = fetcher
         self._max_bytes = max_bytes
         self._config = config
         self._deadline = monotonic() + config.timeout_s
+        self._waited_s = 0.0
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
     def begin(self) -> tuple[bytes, int]:
@@ -94,12 +103,16 @@ class _RetryingReader:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _all_of(self, requests: Sequence[Callable[[], Result]]) -> list[Result]:
+        began = monotonic()
         futures: list[Future[Result]] = [self._threads.submit(self._tried, request) for request in requests]
         try:
-            return [future.result(max(self._deadline - monotonic(), 0.0)) for future in futures]
-        except TooLate:
-            raise self._too_late() from None
+            while wait(futures, _LOOKED_AFTER_S, FIRST_EXCEPTION).not_done:
+                if failed := next((future for future in futures if future.done() and future.exception()), None):
+                    return [failed.result()]  # which raises
+                self._check_pace(monotonic() - began)
+            return [future.result() for future in futures]
         finally:
+            self._waited_s += monotonic() - began
             for future in futures:
                 future.cancel()  # after a failure; the others are done
 
@@ -116,6 +129,18 @@ class _RetryingReader:
             sleep(pause_s)
             pause_s *= 2
         raise AssertionError("attempts is at least 1")
+
+    def _check_pace(self, waiting_s: float) -> None:
+        """Raises FetchFailed at the deadline, and where the host has sent too little for the time it was given."""
+        if monotonic() >= self._deadline:
+            raise self._too_late()
+        received, slowest = self._fetcher.received_bytes, self._config.slowest_kb_per_s << 10
+        if received is not None and received < slowest * (self._waited_s + waiting_s - _PATIENCE_S):
+            raise FetchFailed(
+                f"the host sends less than {self._config.slowest_kb_per_s} kB/s",
+                field="uri",
+                retry_after_s=_RETRY_AFTER_S,
+            )
 
     def _too_late(self) -> FetchFailed:
         return FetchFailed(

@@ -39,6 +39,8 @@ class SourceSettings(ConfigSection):
     """How long fetching one video may take; less than `sampling.timeout_s`, which ends all work on it."""
     fetch_stall_s: float = Field(_DEFAULTS.stall_s, gt=0)
     """A request that gets no answer, or no next byte, for this long is given up and tried again."""
+    fetch_slowest_kb_per_s: int = Field(_DEFAULTS.slowest_kb_per_s, ge=0)
+    """A host that sends less, the first three seconds aside, is given up: it would keep others from being fetched."""
     fetch_attempts: int = Field(_DEFAULTS.attempts, ge=1)
     """How often a request is tried."""
     fetch_parallel: int = Field(_DEFAULTS.parallel, ge=1)
@@ -59,6 +61,7 @@ class SourceSettings(ConfigSection):
         return FetchConfig(
             timeout_s=self.fetch_timeout_s,
             stall_s=self.fetch_stall_s,
+            slowest_kb_per_s=self.fetch_slowest_kb_per_s,
             attempts=self.fetch_attempts,
             parallel=self.fetch_parallel,
             bounds=ReadingBounds(

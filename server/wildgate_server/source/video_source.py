@@ -38,9 +38,9 @@ class VideoSource(OpenableVideo, Protocol):
         """The same for requests about the same place, or about equal content once its digest is known."""
 
     @property
-    def is_remote(self) -> bool:
-        """Whether reading it waits for another host: such sources have workers of their own."""
-        return False
+    def origin(self) -> str | None:
+        """The host or bucket that reading it waits for: such sources have workers of their own."""
+        return None
 
     async def for_worker(self, slot: SharedSlot) -> OpenableVideo:
         """What to send to the worker that shares `slot`: itself, but content is put into the slot. Raises OSError."""

@@ -11,6 +11,7 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
@@ -35,6 +36,7 @@ from wildgate_server.transport import IN_THE_CLEAR, ClientTls, Connected
 from wildgate_server.triton.outage import Outage
 
 __all__ = [
+    "COSTLY",
     "DAMAGED",
     "BackendLost",
     "ClipRow",
@@ -82,16 +84,19 @@ class ClipRow:
 
 DAMAGED = 2
 """SOUND of a picture that is damaged in the file itself: shown as players show it."""
+COSTLY = 3
+"""SOUND of a picture that was not decoded, since its window took longer than the decoder gives one."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionBatch:
     """DETECTIONS FP32 [rows, F, K, 6], the version of the detector that made them, and what the decoder tells.
 
-    SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, 2 where it is damaged in the file itself, and
-    0 where it cannot be shown as it is; PICTURE_SIZE INT32 [rows, F, 2] is the width and height in pixels at which it
-    is displayed. FINGERPRINT UINT8 [rows, F, K, 32] are PDQ hashes, FINGERPRINT_QUALITY INT32 [rows, F, K] what each is
-    worth, 0 to 100.
+    SOUND UINT8 [rows, F] is 1 where the decoder vouches for the picture, 2 where it is damaged in the file itself,
+    and 0 where it cannot be shown as it is, COSTLY where that was given up; PICTURE_SIZE INT32 [rows, F, 2] is the
+    width and height in pixels at which it is displayed. COST FP32 [rows, 2] is processor seconds and decoded pixels.
+    FINGERPRINT UINT8 [rows, F, K, 32] are PDQ hashes, FINGERPRINT_QUALITY INT32 [rows, F, K] what each is worth, 0 to
+    100.
     """
 
     detections: npt.NDArray[np.float32]
@@ -99,6 +104,7 @@ class DetectionBatch:
     picture_size: npt.NDArray[np.int32]
     fingerprint: npt.NDArray[np.uint8]
     fingerprint_quality: npt.NDArray[np.int32]
+    cost: npt.NDArray[np.float32]
     version: int
 
 
@@ -210,17 +216,17 @@ class TritonClient:
         Raises RowRefused when a row cannot be decoded, which DecoderRefused leaves open, BackendUnavailable,
         DeadlineExceeded.
         """
-        outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE", "FINGERPRINT", "FINGERPRINT_QUALITY")
+        outputs = ("DETECTIONS", "SOUND", "PICTURE_SIZE", "FINGERPRINT", "FINGERPRINT_QUALITY", "COST")
         answer = await self._infer(ensemble, outputs, _inputs(rows), timeout_s)
         # An ensemble's version is that of the detector it asks.
-        detections, sound, picture_size, fingerprint, quality = map(answer.as_numpy, outputs)
+        detections, sound, picture_size, fingerprint, quality, cost = map(answer.as_numpy, outputs)
         version = int(answer.get_response().model_version)
-        return DetectionBatch(detections, sound, picture_size, fingerprint, quality, version)
+        return DetectionBatch(detections, sound, picture_size, fingerprint, quality, cost, version)
 
     async def frames(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> npt.NDArray[np.uint8]:
         """FRAMES of the rows, UINT8 RGB [len(rows), F, S, S, 3], letterboxed. Raises as `detect` does.
 
-        What the GPU's decoder does not take, the CPU's is asked for.
+        What the GPU's decoder does not take, or takes too long, the other is asked for.
         """
         return (await self.pictures(decoder, rows, timeout_s))[0]
 
@@ -228,10 +234,10 @@ class TritonClient:
         self, decoder: str, rows: Sequence[ClipRow], timeout_s: float
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
         """FRAMES as `frames` gives them, and PICTURE_SIZE, INT32 [len(rows), F, 2], 0 where there is no picture."""
-        outputs, inputs = ("FRAMES", "PICTURE_SIZE"), _inputs(rows)
-        try:
+        outputs, inputs, answer = ("FRAMES", "PICTURE_SIZE", "SOUND"), _inputs(rows), None
+        with suppress(DecoderRefused):
             answer = await self._infer_again(decoder, outputs, inputs, timeout_s)
-        except DecoderRefused:
+        if answer is None or (decoder != CLIP_DECODER_SOFTWARE and COSTLY in answer.as_numpy("SOUND")):
             answer = await self._infer_again(CLIP_DECODER_SOFTWARE, outputs, inputs, timeout_s)
         return answer.as_numpy("FRAMES"), answer.as_numpy("PICTURE_SIZE")
 

@@ -126,7 +126,7 @@ def server_command(launch: Launch, settings: BackendSettings, runtime: TritonRun
         f"--backend-directory={launch.backends}",
         f"--backend-config=python,shm-region-prefix-name={launch.server_id}",
         "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in models_to_load(settings.profile, launch.rollout)),
+        *(f"--load-model={model}" for model in models_to_load(launch.rollout)),
         "--disable-auto-complete-config",  # Completing complete configs would start every stub twice.
         "--exit-on-error=true",
         "--strict-readiness=true",

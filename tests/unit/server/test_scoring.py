@@ -15,7 +15,7 @@ from scored_videos import POLICY, sampled_video
 from scripted_triton import ScriptedTriton
 from structlog.testing import capture_logs
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, RowRefused, UnsupportedCodec, VideoTooCostly
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
@@ -165,6 +165,8 @@ class TestASecondLook:
         self, parts: Parts, horn: tuple[bytes, int], action: Action
     ) -> None:
         parts.triton.horns = {horn}  # at 4.25 s, and at 3.0 s, half a second before a frame without
+        with pytest.raises(VideoTooCostly):
+            await parts.score(resample=Resampled(error=VideoTooCostly("too long")))
         scored = await parts.score(resample=Resampled(error=CorruptVideo("no frame")))
         assert (scored.judgement.action, scored.second_look) == (action, False)
 

@@ -12,7 +12,8 @@ from releases_under_test import manifest, releases
 from scored_videos import sampled_video
 from scripted_triton import ScriptedTriton
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, UnsupportedCodec
+from wildgate_server.budget import Budget, BudgetSettings
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, UnsupportedCodec, VideoTooCostly
 from wildgate_server.inference.batcher import BatchSettings
 from wildgate_server.inference.observation import Observation, Observer
 from wildgate_server.inference.release_router import ReleaseRouter
@@ -119,6 +120,28 @@ async def test_a_window_that_could_not_be_asked_for_is_never_left_out(triton: Sc
     triton.error = BackendUnavailable("clip_decoder failed: MemoryError")
     with pytest.raises(BackendUnavailable):
         await seen(triton)
+
+
+async def test_a_window_that_takes_long_is_asked_of_the_patient_decoder_and_then_no_more(
+    triton: ScriptedTriton,
+) -> None:
+    triton.hard, triton.costly = set(), {b"hard": False}
+    assert (await seen(triton)).unsound == ()
+    assert triton.batches == [("video_scorer", [b"good", b"hard"]), ("video_scorer_software", [b"hard"])]
+    triton.costly[b"hard"] = True
+    with pytest.raises(VideoTooCostly):
+        await seen(triton)
+
+
+async def test_decoding_counts_until_the_budget_is_spent(triton: ScriptedTriton) -> None:
+    triton.hard, triton.cost = set(), (2.0, 3e6)
+    budget = Budget(BudgetSettings(processor_s=5))
+    async with observing(triton) as observer:
+        video = sampled_video(windows=(GOOD, HARD))
+        await observer.observe(video, monotonic() + 60, budget)
+        assert (budget.processor_s, budget.pixels) == (4.0, 6e6)
+        with pytest.raises(VideoTooCostly, match=r"budget\.processor_s is 5, the video has"):
+            await observer.observe(video, monotonic() + 60, budget)
 
 
 async def test_windows_that_share_a_clip_are_asked_for_together(triton: ScriptedTriton) -> None:

@@ -20,6 +20,7 @@ from full_decode import clip_frames, frames_by_time
 from laid_out_mp4 import LaidOut, box
 from laid_out_webm import block, cluster, packets_of, void, webm_of
 
+from wildgate_perf.attacks.costly_files import promised_samples
 from wildgate_server.errors import VideoTooLarge
 from wildgate_server.media.container import open_video
 from wildgate_server.media.reading import WAYS_TO_READ
@@ -320,3 +321,30 @@ def test_a_tail_that_looks_like_blocks_everywhere_takes_no_time(tmp_path: Path) 
     video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert time.process_time() - started < 5
     assert looked_at(video) == [0.0]
+
+
+def test_a_track_that_promises_millions_of_samples_is_refused_before_room_is_made_for_them() -> None:
+    lying = promised_samples()
+    began_s = time.process_time()
+    with pytest.raises(VideoTooLarge, match="max_promised_samples"):
+        sample(lying)
+    assert time.process_time() - began_s < 1, "FFmpeg takes five seconds"
+
+
+def test_sound_that_is_not_coded_has_as_many_samples_as_it_likes() -> None:
+    """Cameras record it; FFmpeg reads it by chunks."""
+    lying = promised_samples()
+    at = lying.rindex(b"stts") + 4
+    plain = lying[: at + 12] + struct.pack(">I", 1) + lying[at + 16 :]
+    assert sample(plain.replace(b"samr", b"sowt")).windows
+
+
+def test_a_file_that_promises_years_is_refused_before_its_looks_are_planned() -> None:
+    """IVF: one frame's time is a number of 64 bits. Found by `make fuzz`."""
+    ivf = bytearray(make_clip(ClipSpec("libvpx", "ivf", width=64, height=48, seconds=0.6, options={"b": "1M"})))
+    last = ivf.rindex(struct.pack("<Q", 5))
+    struct.pack_into("<Q", ivf, last, 60_000_000)
+    began_s = time.process_time()
+    with pytest.raises(VideoTooLarge, match="max_seconds"):
+        sample(bytes(ivf))
+    assert time.process_time() - began_s < 1

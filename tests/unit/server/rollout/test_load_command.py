@@ -26,7 +26,6 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
         "wildgate-build load",
         "--triton",
         "--repository",
-        "--profile",
         "--settle-s",
         "WILDGATE_TRITON_SECRET",
     ):
@@ -38,7 +37,6 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--triton", "127.0.0.1:1"], "wildgate-build: 127.0.0.1:1: Triton does not tell what it has loaded"),
         (["--triton", "127.0.0.1:1", "--repository", "nowhere"], "nowhere: cannot be opened"),
-        (["--triton", "127.0.0.1:1", "--profile", "tpu"], "--profile"),
         ([], "--triton"),
     ],
 )

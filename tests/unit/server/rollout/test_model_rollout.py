@@ -13,8 +13,11 @@ from wildgate_server.repository.releases import DETECTOR, Canary, Rollout
 from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.model_control import ModelControlError
 
-OTHERS = {"clip_decoder": (1,), "frame_fingerprint": (1,)}
-SERVING = {**OTHERS, DETECTOR: (1,), "video_scorer": (1,)}
+OTHERS = {"clip_decoder": (1,), "clip_decoder_software": (1,), "frame_fingerprint": (1,)}
+SCORERS, TRIAL_SCORERS = (
+    tuple(f"video_scorer{software}{canary}" for software in ("", "_software")) for canary in ("", "_canary")
+)
+SERVING = {**OTHERS, DETECTOR: (1,), **dict.fromkeys(SCORERS, (1,))}
 TRIAL = Rollout(serving=1, canary=Canary(version=2, share=0.5))
 
 
@@ -65,35 +68,29 @@ class FakeTriton:
                 assert set(versions) <= set(self.models[DETECTOR])
 
 
-def rolling(triton: FakeTriton, profile: str = "cpu", **options: float) -> ModelRollout:
-    return ModelRollout(triton, triton.lay_out, profile, **options)
+def rolling(triton: FakeTriton, **options: float) -> ModelRollout:
+    return ModelRollout(triton, triton.lay_out, **options)
 
 
 async def test_a_trial_begins_beside_what_serves() -> None:
     triton = FakeTriton(SERVING)
     await rolling(triton).bring(TRIAL)
-    assert triton.calls == [f"load {DETECTOR}", "load video_scorer_canary"]
-    assert triton.models == {**SERVING, DETECTOR: (1, 2), "video_scorer_canary": (2,)}
+    assert triton.calls == [f"load {DETECTOR}", *(f"load {name}" for name in TRIAL_SCORERS)]
+    assert triton.models == {**SERVING, DETECTOR: (1, 2), **dict.fromkeys(TRIAL_SCORERS, (2,))}
     await rolling(triton).settle(TRIAL)
-    assert len(triton.calls) == 2, "there is nothing to clear up"
+    assert len(triton.calls) == 3, "there is nothing to clear up"
 
 
 async def test_a_promotion_adds_before_it_takes_away() -> None:
-    triton = FakeTriton({**SERVING, DETECTOR: (1, 2), "video_scorer_canary": (2,)})
+    triton = FakeTriton({**SERVING, DETECTOR: (1, 2), **dict.fromkeys(TRIAL_SCORERS, (2,))})
     promoted = Rollout(serving=2, previous=1)
     await rolling(triton).bring(promoted)
-    assert triton.calls == ["load video_scorer"]
+    assert triton.calls == [f"load {name}" for name in SCORERS]
     assert triton.models[DETECTOR] == (1, 2), "requests on their way to version 1 still find it"
     await rolling(triton).settle(promoted)
-    assert triton.calls[1:] == ["unload video_scorer_canary", f"load {DETECTOR}"]
-    assert triton.models == {**OTHERS, DETECTOR: (2,), "video_scorer": (2,)}
+    assert triton.calls[2:] == [*(f"unload {name}" for name in TRIAL_SCORERS), f"load {DETECTOR}"]
+    assert triton.models == {**OTHERS, DETECTOR: (2,), **dict.fromkeys(SCORERS, (2,))}
     assert triton.laid_out[-1] == promoted
-
-
-async def test_a_profile_with_a_second_decoder_has_twice_the_ensembles() -> None:
-    triton = FakeTriton({**SERVING, "clip_decoder_software": (1,), "video_scorer_software": (1,)})
-    await rolling(triton, "gpu").bring(TRIAL)
-    assert triton.calls == [f"load {DETECTOR}", "load video_scorer_canary", "load video_scorer_software_canary"]
 
 
 async def test_a_detector_that_does_not_load_changes_nothing() -> None:

@@ -20,6 +20,7 @@ from wildgate_server.errors import (
     CorruptVideo,
     NotAVideo,
     ShuttingDown,
+    VideoTooCostly,
     VideoTooLarge,
     WildgateError,
 )
@@ -175,7 +176,8 @@ async def test_what_lies_at_a_uri_is_not_taken_for_content(pool: SamplingPool) -
         pytest.param(b"surprise", TaskFailed, "ZeroDivisionError", id="a bug comes back as one"),
         pytest.param(b"crash", CorruptVideo, "crashed", id="a crash is the video's own"),
         pytest.param(b"exit", CorruptVideo, "crashed", id="so is an exit"),
-        pytest.param(b"balloon", CorruptVideo, "memory", id="so is taking more memory than a worker has"),
+        pytest.param(b"balloon", VideoTooCostly, "memory", id="so is taking more memory than a worker has"),
+        pytest.param(b"grow", VideoTooCostly, "took more than the 1024 MiB", id="and being as large"),
         pytest.param(b"killed", BackendUnavailable, "killed", id="being killed at work is not"),
     ],
 )
@@ -190,7 +192,7 @@ async def test_what_a_video_does_to_a_worker_is_told(
         assert failure.value.field == "source"
 
 
-@pytest.mark.parametrize(("content", "error"), [(b"hang", BackendUnavailable), (b"toil", CorruptVideo)])
+@pytest.mark.parametrize(("content", "error"), [(b"hang", BackendUnavailable), (b"toil", VideoTooCostly)])
 async def test_a_video_that_takes_too_long_is_refused_if_computing_took_it(
     content: bytes, error: type[WildgateError]
 ) -> None:

@@ -17,7 +17,8 @@ import pytest
 import pytest_asyncio
 from misbehaving_sampling import sample_or_misbehave
 
-from wildgate_server.errors import BackendUnavailable, CorruptVideo, VideoTooLarge
+from wildgate_server.budget import Budget, BudgetSettings
+from wildgate_server.errors import BackendUnavailable, CorruptVideo, VideoTooCostly, VideoTooLarge
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.checked_reply import TaskFailed
 from wildgate_server.sampling.plan import SamplingConfig
@@ -109,6 +110,17 @@ async def test_a_death_at_work(process: SamplingProcess, death: bytes, error: ty
     with pytest.raises(error):
         await process.sample(told(death), TIMEOUT_S)
     assert not process.lives
+
+
+async def test_a_video_that_takes_more_than_its_budget_ends_its_worker(process: SamplingProcess) -> None:
+    """Wherever it is; what it took before counts."""
+    budget = Budget(BudgetSettings(processor_s=30.2), processor_s=30.0)
+    with pytest.raises(VideoTooCostly, match="processor time"):
+        await process.sample(told(b"toil"), TIMEOUT_S, budget=budget)
+    assert not process.lives
+    budget = Budget()
+    await process.sample(told(b"video"), TIMEOUT_S, budget=budget)
+    assert 0 < budget.processor_s < 1, "its start is not the video's"
 
 
 async def test_what_a_worker_prints_is_not_the_gateway_s(

@@ -56,6 +56,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 "PICTURE_SIZE": ("INT32", np.int32, 319),
                 "FINGERPRINT": ("UINT8", np.uint8, 9),
                 "FINGERPRINT_QUALITY": ("INT32", np.int32, 98),
+                "COST": ("FP32", np.float32, 0),
             }[output.name]
             response.outputs.add(name=output.name, datatype=kind, shape=[1, 2])
             response.raw_output_contents.append(np.array([[first, first + 1]], numbers).tobytes())
