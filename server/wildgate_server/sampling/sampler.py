@@ -84,7 +84,7 @@ def _ways_to_read(config: SamplingConfig, look: Look) -> Sequence[Way]:
 def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look: Look) -> SampledVideo:
     """The video with its windows; what it cost to read is filled in later."""
     samples = [believed(track.samples, look, track.number) for track in reading.tracks]
-    kinds = [TrackKind(track.number, track.codec, track.pixels) for track in reading.tracks]
+    kinds = [TrackKind(track.number, track.codec, track.pixels, track.quantiser) for track in reading.tracks]
     plans = plan_tracks(samples, config, look, kinds)
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")
