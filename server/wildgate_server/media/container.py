@@ -105,7 +105,7 @@ def _add_joined(
         if count >= _MOST_JOINED:
             raise VideoTooLarge.past("max_joined_files", _MOST_JOINED, count + 1)
         try:
-            file = av.open(joined.data, "r", format=format_name, options=_OPEN_OPTIONS)
+            file = av.open(joined.data, "r", format=joined.name, options=_OPEN_OPTIONS)
             others = _video_streams(opened.enter_context(file), limits)
         except MemoryError:
             raise out_of_memory() from None

@@ -35,6 +35,17 @@ _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
     "rm": re.compile(rb"\.RMF\0\0\0"),
     "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
 }
+# What pictures of a codec by themselves begin with, by FFmpeg's names of such files, and those of another one never
+# hold: parameter sets of H.264 (ITU-T H.264, 7.4.1) and HEVC (ITU-T H.265, 7.4.2), the headers of a sequence with what
+# follows it in MPEG-1 and MPEG-2 (ISO/IEC 13818-2, 6.2.2), and in MPEG-4 (ISO/IEC 14496-2, 6.2.2).
+_RAW_BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
+    "h264": re.compile(
+        rb"\0\0\x01[\x27\x47\x67][\x42\x4d\x58\x64\x6e\x7a\xf4].{4,120}?\0\0\x01[\x28\x48\x68]", re.DOTALL
+    ),
+    "hevc": re.compile(rb"\0\0\x01\x40\x01\x0c.{8,120}?\0\0\x01\x42\x01", re.DOTALL),
+    "mpegvideo": re.compile(rb"\0\0\x01\xb3.{8,150}?\0\0\x01[\xb5\xb8]", re.DOTALL),
+    "m4v": re.compile(rb"\0\0\x01\xb0.\0\0\x01\xb5", re.DOTALL),
+}
 # Of these FFmpeg takes the next file's frames for the first one's.
 _READ_ACROSS = frozenset({"matroska", "avi", "nut", "rm", "yuv4mpegpipe"})
 
@@ -56,13 +67,14 @@ class _Rest(io.BytesIO):
 
 @dataclass(slots=True)
 class JoinedFile:
-    """A file that begins at `start` of a larger one, with all that follows.
+    """A file of FFmpeg's format `name` that begins at `start` of a larger one, with all that follows.
 
     `end`, which who reads it sets, is where in the larger file its last packet lies.
     """
 
     start: int
     data: BinaryIO
+    name: str
     end: int = 0
 
 
@@ -74,14 +86,18 @@ def last_place(packets: Iterable[VideoPacket]) -> int:
 def next_files(source: BinaryIO | FileView, format_name: str, end: int) -> Iterator[JoinedFile]:
     """The files that may follow the first one in `source`, whose last packet lies at `end`.
 
-    Of a transport stream in which a stream changes its codec, all the parts: FFmpeg knows only the last one's.
+    Of a transport stream in which a stream changes its codec, all the parts: FFmpeg knows only the last one's. Of
+    pictures by themselves, those of another codec: FFmpeg takes what follows for more of the first one's.
     """
     if format_name == "mpegts":
         source.seek(0)
         content = source.read()
         places = [0, *codec_changes(content), len(content)]
         for start, stop in pairwise(places if len(places) > 2 else ()):
-            yield JoinedFile(start, io.BytesIO(content[start:stop]))
+            yield JoinedFile(start, io.BytesIO(content[start:stop]), format_name)
+        return
+    if format_name in _RAW_BEGINNINGS:
+        yield from _other_pictures(source, format_name)
         return
     if (beginning := _BEGINNINGS.get(format_name)) is None:
         return
@@ -89,9 +105,21 @@ def next_files(source: BinaryIO | FileView, format_name: str, end: int) -> Itera
     content = source.read()
     at = 1 if format_name in _READ_ACROSS else end
     while found := beginning.search(content, at):
-        file = JoinedFile(found.start(), _Rest(content, found.start()))
+        file = JoinedFile(found.start(), _Rest(content, found.start()), format_name)
         yield file
         at = file.start + 1 if format_name in _READ_ACROSS else max(file.end, file.start + 1)
+
+
+def _other_pictures(source: BinaryIO | FileView, format_name: str) -> Iterator[JoinedFile]:
+    """The parts of pictures by themselves that are of another codec than the ones before."""
+    source.seek(0)
+    content = source.read()
+    begun = sorted(
+        (found.start(), name) for name in _RAW_BEGINNINGS for found in _RAW_BEGINNINGS[name].finditer(content)
+    )
+    changes = [after for before, after in pairwise([(0, format_name), *begun]) if after[1] != before[1]]
+    for (start, name), (stop, _) in pairwise([*changes, (len(content), "")]):
+        yield JoinedFile(start, io.BytesIO(content[start:stop]), name)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,6 +17,7 @@ __all__ = [
     "is_h264_intra_slice",
     "is_sorenson_keyframe",
     "is_wmv3_keyframe",
+    "vp9_step",
 ]
 
 Packet: TypeAlias = "bytes | memoryview"
@@ -228,6 +229,38 @@ def _vp9_inter_size(bits: _Bits, error_resilient: bool) -> tuple[int | None, int
     if any(bits.flag() for _ in range(3)):
         return None, None
     return bits.take(16) + 1, bits.take(16) + 1
+
+
+def vp9_step(packet: Packet) -> float | None:
+    """How coarsely the first frame of a VP9 packet of profile 0 is quantised: its step, 1 being the finest.
+
+    By `base_q_idx` (VP9 bitstream specification, 6.2). The table of steps (8.6.1) is near to powers of two.
+    """
+    bits = _Bits(bytes(packet[:40]))
+    try:
+        if bits.take(4) != 0b1000 or bits.flag():  # frame marker, profile; a frame shown again
+            return None
+        is_keyframe, is_shown, error_resilient = not bits.flag(), bits.flag(), bits.flag()
+        if is_keyframe:
+            bits.take(24 + 3 + 1 + 32)  # sync code, colour space and range, size
+        elif is_shown or not bits.flag():
+            _vp9_inter_size(bits, error_resilient)
+        else:
+            return None
+        if bits.flag():  # a size to be shown at
+            bits.take(32)
+        if not is_keyframe:
+            bits.take(1)
+            if not bits.flag():  # the filter is the same for the whole frame
+                bits.take(2)
+        bits.take((0 if error_resilient else 2) + 2 + 6 + 3)  # contexts, the loop filter's level and sharpness
+        if bits.flag() and bits.flag():  # its adjustments
+            for _ in range(6):
+                if bits.flag():
+                    bits.take(7)
+        return float(2 ** (bits.take(8) / 28.9))
+    except ValueError:
+        return None
 
 
 def _is_superframe(packet: Packet) -> bool:

@@ -22,6 +22,7 @@ from wildgate_server.source.byte_source import ByteSource
 
 __all__ = ["WAYS_TO_READ", "Way"]
 
+_WORTH_IT = 3 << 20  # what smaller files hold between keyframes is worth more than not reading it
 _ROUNDING_S = 1e-6  # presentation times are rationals rounded to floats
 
 
@@ -40,6 +41,8 @@ def _by_keyframes(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_e
     """
     if file.content is not None:
         raise UnfitIndex("in memory")
+    if file.size < _WORTH_IT:
+        raise UnfitIndex("too small to be worth it")
     index: MatroskaIndex | TransportStreamIndex
     if is_matroska(file):
         index = MatroskaIndex(file)
@@ -77,6 +80,7 @@ def _whole(file: ByteSource, limits: VideoLimits, max_gap_s: float, max_excerpt_
                 video.number,
                 codec=video.codec,
                 pixels=video.width * video.height,
+                quantiser=video.quantiser,
             )
             for video in videos
         ]

@@ -31,7 +31,6 @@ _LONGEST_HEAD = 1 << 20
 _MOST_PROBES = 12
 _REORDERED_FRAMES = 17
 _REORDERED_TICKS = _TICKS_PER_S  # by which a frame may be shown after one that is decoded later
-_WORTH_IT = 1 << 20  # smaller files are read whole
 # How unevenly a video's bytes may be spread before it is looked at more closely, and into how many parts it falls then.
 _UNEVEN, _UNEVEN_PARTS = 1.5, 6
 
@@ -59,8 +58,6 @@ class TransportStreamIndex:
     def __init__(self, source: ByteSource, max_gap_s: float) -> None:
         self._source = source
         self._end = source.size // _PACKET * _PACKET
-        if source.size < _WORTH_IT:
-            raise UnfitIndex("too small to be worth it")
         self._probe = _FIRST_PROBE
         self._tables, self._pid = self._read_tables()
         self._first_ticks: int | None = None

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from wildgate_server.errors import UnsupportedCodec
 from wildgate_server.media.coded_stream import DeclaredStream
 from wildgate_server.media.display import display_of
+from wildgate_server.media.picture_headers import vp9_step
 from wildgate_server.media.sample import Sample
 from wildgate_server.media.sampled_video import BT709, UNKNOWN_CODING, Coding, Display
 
@@ -146,6 +147,11 @@ class Video:
         """Which entry a packet is of; a clip holds packets of one only."""
         return bisect_right(self._entries, place, key=attrgetter("start")) - 1
 
+    @property
+    def quantiser(self) -> Callable[[int], float | None] | None:
+        """What tells the step by which the packet at a place is quantised; None for codecs where that is not known."""
+        return (lambda place: vp9_step(memoryview(self.packets[place]))) if self.codec == "vp9" else None
+
     def clip(self, places: Sequence[int], coding: Coding | None = None) -> Clip:
         """A clip of the packets at `places` of the samples, ascending; `coding` is how it is coded, if that is known.
 
@@ -231,7 +237,8 @@ class IndexedTrack:
 
     `declared_end_s` is when a track that cannot be read to its end says that it ends, in seconds, if it does.
     `keyframes_only`: the samples between keyframes are not known, so nor is how long a frame is shown. `codec` is
-    FFmpeg's name, empty where only keyframes are known, and `pixels` those of a stored picture, then 0.
+    FFmpeg's name, empty where only keyframes are known, and `pixels` those of a stored picture, then 0. `quantiser` is
+    that of `Video`, None also where packets are not read.
     """
 
     samples: Sequence[Sample]
@@ -240,6 +247,7 @@ class IndexedTrack:
     keyframes_only: bool = False
     codec: str = ""
     pixels: int = 0
+    quantiser: Callable[[int], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

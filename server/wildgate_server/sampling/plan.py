@@ -41,9 +41,10 @@ _WIDER = 1.03  # by how much a gap grows when it leaves too many frames to look 
 _SPARSER = 1.2  # and when these cost too much, which takes longer to tell
 _RIGHT_BEFORE_S = 0.25  # a look so shortly before a new picture is worth less than that one
 _LITTLE = 1.3  # what may be added for the sake of shorter shots, as a multiple of what a video costs
-# Or as much as so many looks a second cost without decoding. Pictures of 720x1280 with a keyframe every two seconds
-# take two thirds of that, so that smaller ones are looked at every second, with high scrutiny every half.
-_WORTH_PER_S, _CLOSELY_WORTH_PER_S = 2 * LOOK_IN_PIXELS, 4 * LOOK_IN_PIXELS
+# What looks close to each other may cost, in looks a second that need no decoding: with a keyframe every two seconds,
+# pictures of up to 480x256 are looked at every second, with high scrutiny those of up to 640x480 every half. A usual
+# video of 720x1280 takes half as much; a look in the middle of each of its groups would cost four times that.
+_WORTH_PER_S, _CLOSELY_WORTH_PER_S = 3 * LOOK_IN_PIXELS // 2, 4 * LOOK_IN_PIXELS
 _AROUND_S = (0.25, -0.25, 0.5, -0.5, 0.125, -0.125, 0.375, -0.375)  # of a sighting, the most telling first
 _STRAY_S = 0.12  # by how much these may be missed, for a cheaper frame
 _MOST_AROUND = 32  # frames, for all sightings together
@@ -52,11 +53,13 @@ _SAME_TIME_S = 1e-4
 
 class TrackKind(NamedTuple):
     """What is known of a track beside its samples: the number that a `Look` knows it by, FFmpeg's name of its codec,
-    and the pixels of its pictures, 0 where these are not known."""
+    the pixels of its pictures, 0 where these are not known, and where quantisers are known, the step of a packet by
+    its place."""
 
     number: int = 0
     codec: str = ""
     pixels: int = 0
+    quantiser: Callable[[int], float | None] | None = None
 
 
 _ANY_TRACK = TrackKind()
@@ -93,7 +96,7 @@ def plan_sampling(
     if look.near:
         picks = _around([time_s for number, time_s in look.near if number == track.number], timeline, limit)
     else:
-        picks = _looked_at(samples, timeline, config, look, limit, track.codec)
+        picks = _looked_at(samples, timeline, config, look, limit, track)
     shown_s = [sample.time_s for sample in samples if sample.displayed]
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
@@ -115,23 +118,29 @@ def believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Samp
 
 
 def _looked_at(
-    samples: Sequence[Sample], timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit, codec: str
+    samples: Sequence[Sample],
+    timeline: Timeline,
+    config: SamplingConfig,
+    look: Look,
+    limit: CostLimit,
+    track: TrackKind,
 ) -> list[Pick]:
     """The frames that leave no gap; then, as far as limits go, new pictures, what is drawn, and what costs little."""
     closely = look.scrutiny >= Scrutiny.HIGH
     apart_s = config.cheap_gap_s
     worth = round((_CLOSELY_WORTH_PER_S if closely else _WORTH_PER_S) * timeline.duration_s)
     has_sizes = any(sample.size_bytes for sample in samples if not sample.is_keyframe)
-    sizes = Sizes(samples, timeline, codec) if has_sizes else None
-    picks = _evenly(timeline, config, look, limit)
+    sizes = Sizes(samples, timeline, track.codec, track.quantiser) if has_sizes else None
+    picks, spent = _evenly(timeline, config, look, limit), 0
     allowed, draws = config, not closely and is_drawn(look.seed, config.random_share)
     if draws:  # what comes to these leaves it a place, or it could be crowded out
         config = replace(config, max_frames=max(config.max_frames - 1, 1))
     is_told = closely or sizes is None or sizes.tell
     if config.max_gap_s > apart_s and (not is_told or limit.least(timeline.duration_s / apart_s) <= worth):
-        denser = _evenly(timeline, replace(config, max_gap_s=apart_s), look, limit)
-        if timeline.gaps_s(denser) < timeline.gaps_s(picks) and (not is_told or limit.cost(denser) <= worth):
-            picks = denser
+        denser = _every(apart_s, timeline, config, look, limit, len(sizes.unseen(picks)) if sizes else 0)
+        is_cheap = limit.cost(denser) <= worth
+        if timeline.gaps_s(denser) < timeline.gaps_s(picks) and (not is_told or is_cheap):
+            picks, spent = denser, worth * is_cheap
     if len(picks) == 1:  # a verdict on a short video is not to hang on one frame
         picks = _added(picks, map(timeline.pick, (len(timeline.times) // 2, len(timeline.times) - 1)), config, limit)
     if closely:
@@ -141,11 +150,12 @@ def _looked_at(
         shown = [pick for pick in picks if pick.sample == pick.keyframe] if closely else picks
         picks = _with_new_pictures(picks, sizes.unseen(shown), timeline, config, limit)
         if look.sound_keyframes is None:  # where keyframes fail, not all that seems sound behind them is
+            most = max(round(_LITTLE * limit.cost(picks)), spent)
             to_end = _added(picks, _toward_end(picks, timeline, apart_s), config, limit)
-            if limit.cost(to_end) <= max(_LITTLE * limit.cost(picks), worth):
+            if limit.cost(to_end) <= most:
                 picks = to_end
-            picks = _if_worth(picks, partial(inside, picks, timeline, apart_s), worth, config, limit)
-            picks = _if_worth(picks, partial(beside, picks, timeline), worth, config, limit)
+            picks = _if_worth(picks, partial(inside, picks, timeline, apart_s), most, config, limit)
+            picks = _if_worth(picks, partial(beside, picks, timeline), most, config, limit)
     if closely:
         picks = _closer(picks, timeline, look, config, limit)
     elif draws:
@@ -168,6 +178,18 @@ def _evenly(timeline: Timeline, config: SamplingConfig, look: Look, limit: CostL
         gap_s *= _WIDER
         picks = timeline.cover(gap_s, config)
     return picks if limit.affords(picks) else _affordable(timeline, gap_s, config, limit)
+
+
+def _every(
+    apart_s: float, timeline: Timeline, config: SamplingConfig, look: Look, limit: CostLimit, told: int
+) -> list[Pick]:
+    """Picks so far apart that leave places for as many new pictures as sizes tell, if no gap is too long then: short
+    shots are found by these rather than by looking evenly."""
+    for places in (config.max_frames - told, config.max_frames):
+        picks = _evenly(timeline, replace(config, max_gap_s=apart_s, max_frames=max(places, 1)), look, limit)
+        if timeline.gaps_s(picks)[0] <= config.max_gap_s:
+            break
+    return picks
 
 
 def _affordable(timeline: Timeline, gap_s: float, config: SamplingConfig, limit: CostLimit) -> list[Pick]:
@@ -213,14 +235,18 @@ def _with_new_pictures(
 
 
 def _if_worth(
-    picks: list[Pick], more: Callable[[int], list[Pick]], worth: int, config: SamplingConfig, limit: CostLimit
+    picks: list[Pick], more: Callable[[int], list[Pick]], most: int, config: SamplingConfig, limit: CostLimit
 ) -> list[Pick]:
-    """With as many frames of `more`, which takes how many, as may be spent on them; these are decoded anyway."""
+    """With as many frames of `more`, which takes how many, as all may cost `most`; these are decoded anyway."""
     if all(pick.sample == pick.keyframe for pick in picks):
         return picks
-    cost = limit.cost(picks)
-    affordable = (max(_LITTLE * cost, worth) - cost) // limit.of_looks(1)
-    return _added(picks, more(max(min(config.max_frames - len(picks), int(affordable)), 0)), config, limit)
+    affordable = min(config.max_frames - len(picks), (most - limit.cost(picks)) // limit.of_looks(1))
+    while affordable > 0:
+        added = _added(picks, more(affordable), config, limit)
+        if limit.cost(added) <= most:
+            return added
+        affordable //= 2  # these opened a window that decodes again what the one before has
+    return picks
 
 
 def _toward_end(picks: Sequence[Pick], timeline: Timeline, max_gap_s: float) -> list[Pick]:

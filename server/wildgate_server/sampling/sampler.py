@@ -87,7 +87,7 @@ def _sampled(reading: Reading, config: SamplingConfig, limits: VideoLimits, look
         if (length_s := _length_s(track)) > limits.max_seconds:
             raise VideoTooLarge.past("max_seconds", limits.max_seconds, length_s)
     samples = [believed(track.samples, look, track.number) for track in reading.tracks]
-    kinds = [TrackKind(track.number, track.codec, track.pixels) for track in reading.tracks]
+    kinds = [TrackKind(track.number, track.codec, track.pixels, track.quantiser) for track in reading.tracks]
     plans = plan_tracks(samples, config, look, kinds)
     if not any(plans):
         raise CorruptVideo("the video stream holds no frame that can be shown", field="source")

@@ -40,6 +40,20 @@ def assert_is_looked_at(track: SampledTrack, content: bytes, number: int = 0) ->
             np.testing.assert_array_equal(frame, truth[round(time_s, 6)], f"at {time_s} s")
 
 
+@pytest.mark.parametrize("second", ["h264", "hevc", "mpeg2video", "m4v"])
+@pytest.mark.parametrize("first", ["h264", "hevc", "mpeg2video", "m4v"])
+def test_pictures_of_another_codec_are_a_track_of_their_own(first: str, second: str, tmp_path: Path) -> None:
+    encoders = {"h264": "libx264", "hevc": "libx265", "mpeg2video": "mpeg2video", "m4v": "mpeg4"}
+    begins, follows = (make_clip(replace(SPEC, codec=encoders[each], container=each)) for each in (first, second))
+    tracks = sampled(begins + follows, tmp_path)
+    codec = "mpeg4" if second == "m4v" else second
+    assert [track.codec for track in tracks[1:]] == ([] if first == second else [codec])
+    last, seconds = tracks[-1], SPEC.seconds * (1 + (first == second))
+    times_s = [time_s for window in last.windows for time_s in window.times_s]
+    assert last.last_s - last.first_s == pytest.approx(seconds, abs=0.2)
+    assert longest_gap_s(last.first_s, times_s, last.last_s) <= CONFIG.max_gap_s
+
+
 @pytest.mark.parametrize(
     ("container", "first", "second"),
     [

@@ -9,7 +9,7 @@ from clips import ClipSpec, make_clip
 from coded_packets import stream_of
 
 from wildgate_server.media.nal_units import MAX_NAL_UNITS, avcc_units, hvcc_units, nal_units, only_parameter_set
-from wildgate_server.media.picture_headers import ParameterSet, Vp9Header
+from wildgate_server.media.picture_headers import ParameterSet, Vp9Header, vp9_step
 
 SIZES = [(320, 240), (318, 180), (64, 64), (1280, 720), (162, 100)]
 
@@ -120,6 +120,16 @@ def test_a_vp9_header_is_read_as_ffmpeg_reads_it(
     assert header == Vp9Header(True, width, height, matrix, full_range)
     assert (frame.colorspace, frame.color_range == 2) == (matrix, full_range)
     assert Vp9Header.of(packets[1][1]) == Vp9Header(True)
+
+
+@pytest.mark.parametrize("quantizer", [10, 40])
+def test_how_coarsely_vp9_is_quantised_is_what_the_encoder_was_told(quantizer: int) -> None:
+    options = {"qmin": str(quantizer), "qmax": str(quantizer), "deadline": "realtime", "lag-in-frames": "0"}
+    _, packets, _ = stream_of(make_clip(ClipSpec("libvpx-vp9", "webm", seconds=1, options=options)))
+    # libvpx: quantizer_to_qindex is four times the quantizer, up to 51 of it.
+    assert [vp9_step(packet) for _, packet in packets] == pytest.approx([2 ** (4 * quantizer / 28.9)] * len(packets))
+    assert vp9_step(bytes([0b10_00_1_000])) is None
+    assert vp9_step(packets[1][1][:4]) is None
 
 
 def superframe(*frames: bytes) -> bytes:

@@ -275,13 +275,20 @@ def test_sound_that_goes_on_for_longer_does_not_lengthen_the_video(name: str, tm
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
 def test_webm(codec: str, tmp_path: Path) -> None:
-    spec = ClipSpec(width=320, height=320, seconds=9, keyframe_interval=20, codec=codec, container="webm", paint=noise)
+    spec = ClipSpec(width=320, height=320, seconds=30, keyframe_interval=20, codec=codec, container="webm", paint=noise)
     content = make_clip(replace(spec, options={"deadline": "realtime", "cpu-used": "8", "b": "4M", "g": "20"}))
     (tmp_path / "film").write_bytes(content)
     video = sample_file(tmp_path / "film", CONFIG, LIMITS)
     assert video.read_bytes < 0.5 * len(content)
     # Cues tell no sizes between keyframes: what stands out by size, as in VP9, is looked at in a file read whole alone.
     assert codec == "libvpx-vp9" or same(video, sampled_whole(content))
+
+
+@pytest.mark.parametrize("container", ["webm", "mpegts"])
+def test_a_small_file_is_read_whole_so_that_sizes_tell(container: str, tmp_path: Path) -> None:
+    codec = "libvpx-vp9" if container == "webm" else "libx264"
+    content = make_clip(ClipSpec(seconds=9, keyframe_interval=20, codec=codec, container=container))
+    assert read_in_vain(content, tmp_path)
 
 
 def read_in_vain(content: bytes, tmp_path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,12 +12,16 @@ from pathlib import Path
 
 import av
 import mp4_boxes
+import numpy as np
 import pytest
 from checkout import MEDIA
 from clips import ClipSpec, make_clip
+from full_decode import clip_frames, frames_by_time
+from several_tracks import together
 
 from wildgate_server.errors import InvalidVideo
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
+from wildgate_server.sampling.look import Look, Scrutiny
 from wildgate_server.sampling.offline import sample_content
 from wildgate_server.sampling.plan import SamplingConfig, longest_gap_s
 
@@ -137,6 +142,41 @@ def test_a_budget_of_decoding_leaves_longer_gaps_and_says_so(video: Video) -> No
     assert_true(video, tight)
     assert sum(window.coded_frames for window in tight.windows) <= spent // 2
     assert len(looked_at(tight)) >= 2
+
+
+def drawn(rng: random.Random) -> bytes:
+    """A video of one or two tracks whose codec, groups of pictures, reordering and clock are drawn."""
+    container, codecs = rng.choice(
+        [("mp4", ["libx264", "mpeg4", "libvpx-vp9"]), ("matroska", ["libx264", "libvpx-vp9"]), ("mpegts", ["libx264"])]
+    )
+
+    def track() -> bytes:
+        times_s = [rng.choice([0.0, 0.0, 1.5])]
+        while len(times_s) < rng.randint(30, 150):
+            times_s.append(round(times_s[-1] + rng.choice([0.02, 0.033, 0.04, 0.1, 0.3, rng.choice([0.1, 3.0])]), 3))
+        codec = rng.choice(codecs)
+        interval, b_frames = rng.choice([1, 7, 30, 90, 1000]), rng.choice([0, 2]) if codec == "libx264" else 0
+        return make_clip(
+            replace(SMALL, codec=codec, keyframe_interval=interval, b_frames=b_frames, times_s=tuple(times_s))
+        )
+
+    return together([track() for _ in range(rng.randint(1, 2))], container)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_drawn_videos_are_covered_as_a_full_decode_says(seed: int) -> None:
+    rng = random.Random(seed)
+    content = drawn(rng)
+    look = Look(rng.choice([*Scrutiny]), rng.randbytes(32))
+    config = SamplingConfig(8, rng.choice([0.5, 2.0]), max_frames=rng.choice([6, 64]), random_share=0.5)
+    sampled = sample_content(content, config, LIMITS, look)
+    for track in sampled.tracks:
+        truth = frames_by_time(content, track.number)
+        assert_true(Video(content, sorted(truth)), replace(sampled, tracks=(track,)))
+        for window in track.windows:
+            for time_s, frame in zip(window.times_s, clip_frames(window), strict=False):
+                shown_s = min(truth, key=lambda shown, time_s=time_s: abs(shown - time_s))
+                np.testing.assert_array_equal(frame, truth[shown_s], f"at {time_s} s")
 
 
 @pytest.mark.skipif(not MEDIA_FILES, reason="no media files in MEDIA")
