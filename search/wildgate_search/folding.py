@@ -1,0 +1,205 @@
+"""Folds what was written to what it says: one text in which a term looks the same however it was disguised.
+
+Letters are decomposed (NFKD), folded in case, and rid of what separates or decorates them; doubled ones become one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection
+from enum import StrEnum
+from functools import lru_cache
+from typing import Literal
+
+from wildgate_search.tables import read
+
+__all__ = ["ALL_STEPS", "Aligned", "Folding", "Step", "has_marks"]
+
+_DROPPED = " "
+_LEET = {
+    "0": "o",
+    "1": "i",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+} | dict.fromkeys("!|", "i")
+_LATIN = {"đ": "d", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "ß": "ss"}
+_MARKS = range(0x300, 0x370)
+_SELECTORS = range(0xFE00, 0xFE10)
+_HAN = range(0x3400, 0xA000)
+_KNOWN = 0x20000  # characters beyond are rare enough to be looked up one by one
+
+
+class Step(StrEnum):
+    """One kind of disguise that is undone; each can be left out, to see what it is worth."""
+
+    WIDTH = "width"
+    CASE = "case"
+    SPACING = "spacing"
+    PUNCTUATION = "punctuation"
+    EMOJI = "emoji"
+    CONFUSABLES = "confusables"
+    LEET = "leet"
+    SCRIPT = "script"
+    PINYIN = "pinyin"
+    DOUBLED = "doubled"
+    SPLIT = "split"
+
+
+ALL_STEPS = frozenset(Step)
+
+
+class _Letters(dict[int, str]):
+    """A table for `str.translate`: what separates or decorates becomes a space, other letters and digits stay."""
+
+    def __init__(self, steps: Collection[Step]) -> None:
+        super().__init__()
+        self._steps = steps
+        alike = read("confusables") | _LATIN if Step.CONFUSABLES in steps else _LATIN
+        simple = read("simplified") if Step.SCRIPT in steps else {}
+        leet = _LEET if Step.LEET in steps else {}
+        self.update({ord(each): to for each, to in {**simple, **alike, **leet}.items()})
+        self.update({code: self[code] for code in range(_KNOWN)})
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        kind = unicodedata.category(letter)
+        if kind[0] in "LN" or (kind[0] == "M" and kind != "Me" and code not in _MARKS and code not in _SELECTORS):
+            return letter
+        if code in _MARKS:
+            return _DROPPED
+        decorates = Step.EMOJI if kind in ("So", "Sk", "Me", "Mn") else Step.PUNCTUATION
+        step = Step.SPACING if kind[0] in "ZC" else decorates
+        return _DROPPED if step in self._steps else letter.replace(" ", "_")
+
+
+class Aligned:
+    """A folded query whose every letter knows from where in the query it came: [starts[i], ends[i])."""
+
+    __slots__ = ("ends", "query", "starts", "text")
+
+    def __init__(self, query: str, letters: list[str], starts: list[int], ends: list[int]) -> None:
+        self.query = query
+        self.text = "".join(letters)
+        self.starts = starts
+        self.ends = ends
+
+    def opens(self, at: int) -> bool:
+        """Whether a word may begin with the letter `at`."""
+        start = self.starts[at]
+        return start == 0 or not _joined(self.query[start - 1], self.query[start])
+
+    def closes(self, at: int) -> bool:
+        """Whether a word may end before the letter `at`."""
+        end = self.ends[at - 1]
+        return end == len(self.query) or not _joined(self.query[end - 1], self.query[end])
+
+    def apart(self, first: int, last: int) -> bool:
+        """Whether nothing that is written touches the characters from `first` to before `last` of the query."""
+        before, after = first - 1, last
+        return (before < 0 or not self.query[before].isalnum()) and (
+            after == len(self.query) or not self.query[after].isalnum()
+        )
+
+
+class Folding:
+    """Folds by the given steps. Immutable, and safe to be shared by threads."""
+
+    def __init__(self, steps: Collection[Step] = ALL_STEPS) -> None:
+        self.steps = frozenset(steps)
+        self._form: Literal["NFKD", "NFD"] = "NFKD" if Step.WIDTH in steps else "NFD"
+        self._letters = _Letters(self.steps)
+        self._ascii = bytes(ord(self._letters[code]) for code in range(128)) + bytes(range(128, 256))
+        syllables = read("pinyin") if Step.PINYIN in steps else {}
+        self._syllables = {ord(each): syllable for each, syllable in syllables.items()}
+        self._piece = lru_cache(maxsize=1 << 14)(self._mapped)
+
+    def fold(self, text: str) -> str:
+        """The folded text."""
+        mapped = self._mapped(text)
+        if Step.DOUBLED not in self.steps:
+            return mapped.replace(_DROPPED, "")
+        letters = []
+        last = _DROPPED
+        for each in mapped:
+            if each != last:
+                last = each
+                if each != _DROPPED:
+                    letters.append(each)
+        return "".join(letters)
+
+    def align(self, text: str) -> Aligned:
+        """The folded text with its places; a letter with several marks may be folded a little differently."""
+        letters: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        last = _DROPPED
+        for at, each in enumerate(text):
+            for piece in self._piece(each):
+                if piece == _DROPPED:
+                    if ord(each) in _MARKS and ends:
+                        ends[-1] = at + 1  # it belongs to the letter before
+                elif piece == last and Step.DOUBLED in self.steps:
+                    ends[-1] = at + 1
+                else:
+                    letters.append(piece)
+                    starts.append(at)
+                    ends.append(at + 1)
+                last = piece
+        return Aligned(text, letters, starts, ends)
+
+    def _mapped(self, text: str) -> str:
+        """Letter by letter, with spaces for what is to be dropped."""
+        if text.isascii():
+            cased = text.lower() if Step.CASE in self.steps else text
+            return cased.encode().translate(self._ascii).decode()
+        form = unicodedata.normalize(self._form, text)
+        return (form.casefold() if Step.CASE in self.steps else form).translate(self._letters)
+
+    def spell(self, folded: str) -> str:
+        """A folded text with each Chinese character as the syllable that it is read as."""
+        return folded if folded.isascii() else folded.translate(self._syllables)
+
+    def spelled(self, aligned: Aligned) -> Aligned:
+        """`spell`, with places."""
+        letters: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        for letter, start, end in zip(aligned.text, aligned.starts, aligned.ends, strict=True):
+            for each in self._syllables.get(ord(letter), letter):
+                letters.append(each)
+                starts.append(start)
+                ends.append(end)
+        return Aligned(aligned.query, letters, starts, ends)
+
+    def spelling(self, term: str) -> str:
+        """A term of Chinese characters as its syllables, without tones; empty if it has others."""
+        folded = self.fold(term)
+        if not folded or any(ord(each) not in self._syllables for each in folded):
+            return ""
+        return self.spell(folded)
+
+
+def has_marks(text: str) -> bool:
+    """Whether a letter of the text has an accent or a tone mark."""
+    return not text.isascii() and any(ord(each) in _MARKS for each in unicodedata.normalize("NFD", text))
+
+
+def _joined(left: str, right: str) -> bool:
+    kind = _kind(left)
+    return kind != " " and kind == _kind(right)
+
+
+@lru_cache(maxsize=1 << 14)
+def _kind(letter: str) -> str:
+    """Letters of scripts with words, digits, or what stands by itself."""
+    if letter.isdigit():
+        return "0"
+    if letter.isalpha():
+        return " " if ord(letter) in _HAN or 0xE00 <= ord(letter) < 0xF00 or ord(letter) > 0x1FFFF else "a"
+    return "a" if ord(letter) in _MARKS else " "
