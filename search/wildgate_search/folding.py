@@ -117,6 +117,9 @@ class Folding:
         self._ascii = bytes(ord(self._letters[code]) for code in range(128)) + bytes(range(128, 256))
         syllables = read("pinyin") if Step.PINYIN in steps else {}
         self._syllables = {ord(each): syllable for each, syllable in syllables.items()}
+        self._spoken = (
+            dict(enumerate(map(chr, range(0xA000)))) | self._syllables
+        )  # what a table lacks is looked up slowly
         self._piece = lru_cache(maxsize=1 << 14)(self._mapped)
 
     def fold(self, text: str) -> str:
@@ -163,7 +166,7 @@ class Folding:
 
     def spell(self, folded: str) -> str:
         """A folded text with each Chinese character as the syllable that it is read as."""
-        return folded if folded.isascii() else folded.translate(self._syllables)
+        return folded if folded.isascii() else folded.translate(self._spoken)
 
     def spelled(self, aligned: Aligned) -> Aligned:
         """`spell`, with places."""
@@ -171,7 +174,7 @@ class Folding:
         starts: list[int] = []
         ends: list[int] = []
         for letter, start, end in zip(aligned.text, aligned.starts, aligned.ends, strict=True):
-            for each in self._syllables.get(ord(letter), letter):
+            for each in self._spoken.get(ord(letter), letter):
                 letters.append(each)
                 starts.append(start)
                 ends.append(end)

@@ -39,9 +39,13 @@ class Source(_Section):
 
 
 class TermClass(_Section):
-    """What the terms of a class do: meet rules, prevent them, take away what they cover, or nothing."""
+    """What the terms of a class do: meet rules, prevent them, take away what they cover, or nothing.
+
+    `common` ones are in many queries: every rule needs another class, and where none is found, the search ends early.
+    """
 
     role: Literal["evidence", "context", "covers", "filler"]
+    common: bool = False
     about: _Text
 
 
@@ -196,6 +200,9 @@ class Lexicon(_Section):
                 yield f"can never be met: no term has the class {name!r}"
             if name in rule.unless:
                 yield f"can never be met: {name!r} is wanted and excluded"
+        rare = {name for name, each in self.classes.items() if not each.common}
+        if not rare.intersection(rule.all) and not (rule.any and rare.issuperset(rule.any)):
+            yield "can be met by common classes alone"
         if rule.any and not filled.intersection(rule.any).difference(rule.unless):
             yield "can never be met: no term has one of the classes in any"
 

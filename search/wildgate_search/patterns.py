@@ -38,14 +38,26 @@ class Patterns:
         self._terms = terms
         self.terms: Sequence[tuple[Term, ...]] = [tuple(each) for each in terms.values()]
         self.bits: Sequence[int] = [_all_bits(each) for each in self.terms]
-        kind = ahocorasick_rs.Implementation.DFA
-        self._automaton = ahocorasick_rs.AhoCorasick(list(terms) or ["\0"], implementation=kind)
+        self._automaton = ahocorasick_rs.AhoCorasick(
+            list(terms) or ["\0"], implementation=ahocorasick_rs.Implementation.DFA
+        )
 
     def only(self, wanted: Callable[[str, Term], bool]) -> Patterns:
         """Those patterns that have a wanted term."""
         return Patterns(
             {form: list(terms) for form, terms in self._terms.items() if any(wanted(form, term) for term in terms)}
         )
+
+    def joined(self, other: Patterns) -> Patterns:
+        """These and the others."""
+        return Patterns(self._terms | other._terms)
+
+    def bits_in(self, folded: str) -> int:
+        """The classes of all patterns in the text."""
+        bits = 0
+        for number, _, _ in self.find(folded):
+            bits |= self.bits[number]
+        return bits
 
     def find(self, folded: str) -> list[tuple[int, int, int]]:
         """Number, start and end of each pattern in the text; they may overlap."""

@@ -46,10 +46,13 @@ class Screener:
         self.version = lexicon.full_version
         self._folding = Folding(steps)
         self._patterns, self._emoji = compiled(lexicon, self._folding, self.day)
-        evidence = self._patterns.only(lambda _, term: term.role == "evidence")
-        self._evidence = evidence, evidence.only(lambda form, term: form.isascii() and not term.entry.exact_accents)
-        hears = Step.PINYIN in self._folding.steps
+        self._evidence = self._patterns.only(lambda _, term: term.role == "evidence")
+        self._hears = hears = Step.PINYIN in self._folding.steps
         self._sounds = spelled(lexicon, self._folding, self.day) if hears else Patterns({})
+        rare = self._evidence.only(lambda _, term: not lexicon.classes[term.entry.class_name].common)
+        rare_sounds = self._sounds.only(lambda _, term: not lexicon.classes[term.entry.class_name].common)
+        ascii_only = rare.only(lambda form, term: form.isascii() and not term.entry.exact_accents)
+        self._rare, self._rare_sounds, self._rare_ascii = rare, rare_sounds, ascii_only.joined(rare_sounds)
         bits = {name: 1 << number for number, name in enumerate(lexicon.classes)}
         by_gravity = sorted(lexicon.rules, key=lambda rule: -rule.grave)
         self._rules = [
@@ -69,15 +72,13 @@ class Screener:
         """What is to be done with a query. Texts are in the language of the locale, or English."""
         try:
             folded = self._folding.fold(query)
-            evidence = self._evidence[query.isascii()]
-            bits = 0
-            for number, _, _ in evidence.find(folded):
-                bits |= evidence.bits[number]
+            if not (self._holds_something(query, folded) or explain):
+                return self._nothing
+            bits = self._evidence.bits_in(folded)
         except UnicodeEncodeError:  # halves of surrogate pairs
             return self.screen(query.encode("utf-8", "replace").decode(), locale, explain=explain)
-        if not (query.isascii() or self._emoji.keys().isdisjoint(query)):
-            for each in self._emoji.keys() & set(query):
-                bits |= self._emoji[each].bit
+        for each in self._emoji.keys() & set(query):
+            bits |= self._emoji[each].bit
         if self._worth(bits) or explain or (bits & self._beside_sounds and self._worth_hearing(folded, bits)):
             return self._weigh(query, locale, explain)
         return self._nothing
@@ -86,14 +87,22 @@ class Screener:
         """The same for each of several."""
         return [self.screen(query, locale) for query in queries]
 
+    def _holds_something(self, query: str, folded: str) -> bool:
+        """Whether there is more than common words in it, as it is written or as it sounds."""
+        if query.isascii():
+            return bool(self._rare_ascii.find(folded))
+        return bool(
+            self._rare.find(folded)
+            or not self._emoji.keys().isdisjoint(query)
+            or (self._hears and self._rare_sounds.find(self._folding.spell(folded)))
+        )
+
     def _could_meet(self, bits: int) -> bool:
         return any(weight.wanted_by(bits) for weight in self._rules)
 
     def _worth_hearing(self, folded: str, bits: int) -> bool:
         """Whether a rule could be met with what the query only sounds like."""
-        sounds = 0
-        for number, _, _ in self._sounds.find(self._folding.spell(folded)):
-            sounds |= self._sounds.bits[number]
+        sounds = self._sounds.bits_in(self._folding.spell(folded))
         return bool(sounds) and self._worth(bits | sounds)
 
     def _weigh(self, query: str, locale: str, explain: bool) -> Answer:

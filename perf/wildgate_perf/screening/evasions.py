@@ -1,4 +1,4 @@
-"""Disguises of trade queries, made without anything of wildgate_search: its tables, its lexicon, its idea of a disguise.
+"""Disguises of trade queries, made without anything of wildgate_search: its tables, its lexicon, its ideas.
 
 Look-alike letters are chosen by their names in Unicode, homophones by pypinyin's phrases, traditional forms by opencc's
 Hong Kong and Taiwan standards. What was tried here was not looked at while the lexicon was tuned.
@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import opencc
 from pypinyin import lazy_pinyin
@@ -22,14 +23,19 @@ _SPACES = " \u00a0\u2009\u200a\u3000\u200b\u2060\t"
 _POINTS = ".-_*~'·|/,^•+"
 _EMOJI = "🔥💎✨❤⭐🌟😍🛒💰"
 _LEET = {"a": "4@", "b": "8", "e": "3", "g": "9", "i": "1!", "l": "1", "o": "0", "s": "5$", "t": "7"}
-_HALVES = {"胆": "月旦", "豹": "豸勺", "狮": "犭师", "猴": "犭侯", "鳞": "鱼粦", "玳": "王代", "瑁": "王冒", "麝": "鹿射", "羚": "羊令",
-           "砗": "石车", "磲": "石渠", "鹦": "婴鸟", "鹉": "武鸟", "雕": "周隹", "珊": "王册", "瑚": "王胡", "穿": "穴牙", "鹤": "隺鸟", "购": "贝勾",
-           "镯": "钅蜀", "批": "扌比", "价": "亻介", "掌": "尚手", "沉": "氵冗", "懒": "忄赖", "獭": "犭赖", "酒": "氵酉", "檀": "木亶"}  # fmt: skip
+_SPLIT = (
+    "胆月旦 豹豸勺 狮犭师 猴犭侯 鳞鱼粦 玳王代 瑁王冒 麝鹿射 羚羊令 砗石车 磲石渠 鹦婴鸟 鹉武鸟 雕周隹 "
+    "珊王册 瑚王胡 穿穴牙 鹤隺鸟 购贝勾 镯钅蜀 批扌比 价亻介 掌尚手 沉氵冗 懒忄赖 獭犭赖 酒氵酉 檀木亶"
+)
+_HALVES = {each[0]: each[1:] for each in _SPLIT.split()}
 
 
 def _look_alikes() -> Mapping[str, list[str]]:
     """By letter, what Unicode names as another script's or style's letter of that name."""
-    name = re.compile(r"^(CYRILLIC|GREEK|LATIN|FULLWIDTH LATIN|MATHEMATICAL [A-Z -]+) (SMALL |CAPITAL )?(LETTER )?(ALPHA|OMICRON|IOTA|[A-Z]|IE|O|ES|ER|HA)$")
+    name = re.compile(
+        r"^(CYRILLIC|GREEK|LATIN|FULLWIDTH LATIN|MATHEMATICAL [A-Z -]+) (SMALL |CAPITAL )?(LETTER )?"
+        r"(ALPHA|OMICRON|IOTA|[A-Z]|IE|O|ES|ER|HA)$"
+    )
     sounds = {"ALPHA": "a", "OMICRON": "o", "IOTA": "i", "IE": "e", "ES": "c", "ER": "p", "HA": "x"}
     found = defaultdict[str, list[str]](list)
     for code in [*range(0x80, 0x600), *range(0xFF21, 0xFF5B), *range(0x1D400, 0x1D6A4)]:
@@ -99,7 +105,12 @@ def _leet(query: str, chance: random.Random) -> str:
 
 
 def _script(query: str, chance: random.Random) -> str:
-    return opencc.OpenCC(chance.choice(["s2t", "s2hk", "s2tw"])).convert(query)
+    return str(_converter(chance.choice(["s2t", "s2hk", "s2tw"])).convert(query))
+
+
+@cache
+def _converter(standard: str) -> opencc.OpenCC:
+    return opencc.OpenCC(standard)
 
 
 def _pinyin(query: str, chance: random.Random) -> str:
@@ -129,10 +140,12 @@ def _several(query: str, chance: random.Random) -> str:
     return query
 
 
-DISGUISES: Mapping[str, Callable[[str, random.Random], str]] = {
-    each.__name__.strip("_"): each
-    for each in (_width, _case, _spacing, _punctuation, _emoji, _confusables, _leet, _script, _pinyin, _doubled, _split, _joined, _several)
-}  # fmt: skip
+_ALL = (
+    *(_width, _case, _spacing, _punctuation, _emoji, _confusables, _leet),
+    *(_script, _pinyin, _doubled, _split, _joined, _several),
+)
+DISGUISES: Mapping[str, Callable[[str, random.Random], str]] = {each.__name__.strip("_"): each for each in _ALL}
+"""By name; script, pinyin and split are for Chinese."""
 
 
 def disguised(query: str, name: str, seed: int) -> str | None:
