@@ -79,25 +79,58 @@ class _Letters(dict[int, str]):
 
 
 class Aligned:
-    """A folded query whose every letter knows from where in the query it came: [starts[i], ends[i])."""
+    """A folded query whose every letter knows from where in the query it came: [starts[i], ends[i]).
 
-    __slots__ = ("ends", "query", "starts", "text")
+    Of a doubled letter, that is from the first to the last: a word may end with the first, and the next begin with the
+    last, as in "buys snakes".
+    """
 
-    def __init__(self, query: str, letters: list[str], starts: list[int], ends: list[int]) -> None:
+    __slots__ = ("ends", "first_ends", "last_starts", "letters", "query", "starts")
+
+    def __init__(self, query: str) -> None:
         self.query = query
-        self.text = "".join(letters)
-        self.starts = starts
-        self.ends = ends
+        self.letters: list[str] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.first_ends: list[int] = []
+        self.last_starts: list[int] = []
+
+    @property
+    def text(self) -> str:
+        """The letters."""
+        return "".join(self.letters)
+
+    def add(self, letter: str, start: int, end: int) -> None:
+        """Adds a letter."""
+        self.letters.append(letter)
+        self.starts.append(start)
+        self.last_starts.append(start)
+        self.ends.append(end)
+        self.first_ends.append(end)
 
     def opens(self, at: int) -> bool:
         """Whether a word may begin with the letter `at`."""
-        start = self.starts[at]
-        return start == 0 or not _joined(self.query[start - 1], self.query[start])
+        return self._apart(self.starts[at]) or self._apart(self.last_starts[at])
 
     def closes(self, at: int) -> bool:
         """Whether a word may end before the letter `at`."""
-        end = self.ends[at - 1]
-        return end == len(self.query) or not _joined(self.query[end - 1], self.query[end])
+        return self._apart(self.ends[at - 1]) or self._apart(self.first_ends[at - 1])
+
+    def single(self, at: int) -> bool:
+        """Whether the letter `at` is written once."""
+        return self.starts[at] == self.last_starts[at]
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where in the query the letters from `start` to before `end` stand."""
+        first, last = self.starts[start], self.ends[end - 1]
+        if not self._apart(first) and self._apart(self.last_starts[start]):
+            first = self.last_starts[start]
+        if not self._apart(last) and self._apart(self.first_ends[end - 1]):
+            last = self.first_ends[end - 1]
+        return first, last
+
+    def _apart(self, at: int) -> bool:
+        return at in (0, len(self.query)) or not _joined(self.query[at - 1], self.query[at])
 
     def apart(self, first: int, last: int) -> bool:
         """Whether nothing that is written touches the characters from `first` to before `last` of the query."""
@@ -130,31 +163,24 @@ class Folding:
         letters = []
         last = _DROPPED
         for each in mapped:
-            if each != last:
+            if each != last and each != _DROPPED:
                 last = each
-                if each != _DROPPED:
-                    letters.append(each)
+                letters.append(each)
         return "".join(letters)
 
     def align(self, text: str) -> Aligned:
         """The folded text with its places; a letter with several marks may be folded a little differently."""
-        letters: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        last = _DROPPED
+        found = Aligned(text)
         for at, each in enumerate(text):
             for piece in self._piece(each):
                 if piece == _DROPPED:
-                    if ord(each) in _MARKS and ends:
-                        ends[-1] = at + 1  # it belongs to the letter before
-                elif piece == last and Step.DOUBLED in self.steps:
-                    ends[-1] = at + 1
+                    if ord(each) in _MARKS and found.ends:
+                        found.ends[-1] = at + 1  # it belongs to the letter before
+                elif found.letters and piece == found.letters[-1] and Step.DOUBLED in self.steps:
+                    found.ends[-1], found.last_starts[-1] = at + 1, at
                 else:
-                    letters.append(piece)
-                    starts.append(at)
-                    ends.append(at + 1)
-                last = piece
-        return Aligned(text, letters, starts, ends)
+                    found.add(piece, at, at + 1)
+        return found
 
     def _mapped(self, text: str) -> str:
         """Letter by letter, with spaces for what is to be dropped."""
@@ -170,15 +196,11 @@ class Folding:
 
     def spelled(self, aligned: Aligned) -> Aligned:
         """`spell`, with places."""
-        letters: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        for letter, start, end in zip(aligned.text, aligned.starts, aligned.ends, strict=True):
+        found = Aligned(aligned.query)
+        for letter, start, end in zip(aligned.letters, aligned.starts, aligned.ends, strict=True):
             for each in self._spoken.get(ord(letter), letter):
-                letters.append(each)
-                starts.append(start)
-                ends.append(end)
-        return Aligned(aligned.query, letters, starts, ends)
+                found.add(each, start, end)
+        return found
 
     def spelling(self, term: str) -> str:
         """A term of Chinese characters as its syllables, without tones; empty if it has others."""

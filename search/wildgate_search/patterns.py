@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = ["Patterns", "Term", "compiled", "spelled"]
 
 _LEAST_SYLLABLES = 2
 _LEAST_SPELLED = 6
+_LEAST_LEET, _MOST_LEET = 4, 3  # letters in a word, and l in it that may be 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,10 @@ def _forms(term: Term, lexicon: Lexicon, folding: Folding) -> Iterator[str]:
     for text in written:
         if folded := folding.fold(text):
             yield folded
-            if Step.LEET in folding.steps and "l" in folded and len(folded) > 4:
-                yield folded.replace("l", "i")
+            if Step.LEET in folding.steps and len(folded) > _LEAST_LEET and folded.count("l") <= _MOST_LEET:
+                parts = folded.split("l")
+                for letters in itertools.product("li", repeat=len(parts) - 1):
+                    yield "".join(map("".join, itertools.zip_longest(parts, letters, fillvalue="")))
 
 
 def _split(text: str, lexicon: Lexicon, folding: Folding) -> Iterator[str]:
@@ -132,9 +136,10 @@ def _split(text: str, lexicon: Lexicon, folding: Folding) -> Iterator[str]:
 
 
 def spelling(text: str) -> str:
-    """The letters with their marks, without what separates them."""
-    form = unicodedata.normalize("NFD", text).casefold()
-    return "".join(each for each in form if unicodedata.category(each)[0] in "LM")
+    """The letters with their marks, doubled ones once, without what separates them."""
+    letters = [each for each in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(each)[0] in "LM"]
+    single = "".join(each for each, after in zip(letters, [*letters[1:], ""], strict=True) if each != after)
+    return unicodedata.normalize("NFD", single)
 
 
 def _all_bits(terms: Sequence[Term]) -> int:

@@ -12,7 +12,7 @@ from wildgate_search.patterns import Patterns, Term, spelling
 __all__ = ["Found", "excused", "heard_terms", "written_terms"]
 
 _LONGEST_LETTERS_THAT_ACCENTS_CHANGE = 4  # bán is no ban, but ívóry is ivory
-_LEAST_CHAINED = 4  # shorter words make up others: car, pet
+_LEAST_CHAINED = 3  # shorter words make up others
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Found:
 def written_terms(patterns: Patterns, aligned: Aligned) -> list[Found]:
     """The terms that are written in the query, in whatever disguise."""
     places = patterns.find(aligned.text)
-    opened, closed = _chained(aligned, places)
+    opened, closed = _chained(aligned, patterns, places)
     found = []
     for number, start, end in places:
         if not ((start in opened or aligned.opens(start)) and (end in closed or aligned.closes(end))):
             continue
-        first, last = aligned.starts[start], aligned.ends[end - 1]
+        first, last = aligned.place(start, end)
         written = aligned.query[first:last]
         for term in patterns.terms[number]:
             if (not term.entry.apart or aligned.apart(first, last)) and _accents_fit(written, term, end - start):
@@ -69,14 +69,21 @@ def excused(found: Sequence[Found]) -> list[Found]:
     return kept
 
 
-def _chained(aligned: Aligned, places: Sequence[tuple[int, int, int]]) -> tuple[set[int], set[int]]:
+def _chained(aligned: Aligned, patterns: Patterns, places: Sequence[tuple[int, int, int]]) -> tuple[set[int], set[int]]:
     """Where words begin or end because the term beside them does, as in "elephantivory"."""
-    long = [(start, end) for _, start, end in places if end - start >= _LEAST_CHAINED]
+    links = [
+        (start, end)
+        for number, start, end in places
+        if end - start >= _LEAST_CHAINED
+        and aligned.single(start)
+        and aligned.single(end - 1)
+        and patterns.terms[number][0].role in ("evidence", "filler")
+    ]
     opened, closed = set[int](), set[int]()
-    for start, end in sorted(long):
+    for start, end in sorted(links):
         if start in opened or aligned.opens(start):
             opened.add(end)
-    for start, end in sorted(long, key=lambda place: -place[1]):
+    for start, end in sorted(links, key=lambda place: -place[1]):
         if end in closed or aligned.closes(end):
             closed.add(start)
     return opened, closed

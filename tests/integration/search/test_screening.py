@@ -14,7 +14,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wildgate_proto.v1 import search_pb2 as pb

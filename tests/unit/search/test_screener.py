@@ -16,7 +16,7 @@ DISGUISED = {
     Step.SPACING: "b u y r h i n o h o r n",
     Step.PUNCTUATION: "buy rh.in-o h*o*r*n",
     Step.EMOJI: "buy rhi🔥no ho✨rn",
-    Step.CONFUSABLES: "buy rhіnо hоrn",  # noqa: RUF001
+    Step.CONFUSABLES: "buy rhіnо hоrn",
     Step.LEET: "buy rh1n0 h0rn",
     Step.SCRIPT: "購買 穿山甲 鱗片",
     Step.PINYIN: "购买 相亚 手串",
