@@ -11,7 +11,7 @@ FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos screening evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -58,8 +58,11 @@ configs: setup ## Renders Triton's configs from the model manifest
 fingerprint: setup ## Generates the graphs that make fingerprints of frames
 	$(BIN)/python -m wildgate_build.fingerprint model_repository
 
-check-generated: proto configs fingerprint ## Fails when committed stubs, configs or graphs differ from what is generated
-	git diff --exit-code -- proto model_repository
+tables: setup ## Generates the tables of look-alike, traditional and same-sounding characters for search
+	$(BIN)/python -m wildgate_search.make_tables
+
+check-generated: proto configs fingerprint tables ## Fails when committed stubs, configs, graphs or tables differ from what is generated
+	git diff --exit-code -- proto model_repository search/wildgate_search/tables
 
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
 	$(BIN)/python tests/conformance/run_conformance.py $(MEDIA)
@@ -94,6 +97,9 @@ attacks: setup ## Attacks a server in thirteen ways, says what good callers noti
 
 fuzz: setup ## Changes small videos and requests at random, 100,000 of them, and has them read (2 minutes), writes perf/results/ (FUZZ=options)
 	$(BIN)/python -m wildgate_perf.fuzz $(FUZZ)
+
+screening: setup ## Screens labelled queries and held-out disguises, measures speed, writes perf/results/ (SCREENING=options)
+	$(BIN)/python -m wildgate_perf.screening $(SCREENING)
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

@@ -1,8 +1,8 @@
 """The demo: a real server scores the sample clips, and each verdict is compared with what the clip really shows.
 
-Then people confirm the case of one of them, which blocks it, and a disguised copy of it is sent. Exits 0 only if every
-verdict agrees with the truth file, every step of the case was as it should be and both servers stop cleanly, 2 if there
-is nothing to score.
+Then people confirm the case of one of them, which blocks it, and a disguised copy of it is sent; last, queries are
+screened. Exits 0 only if every verdict agrees with the truth file, every step of the case and every query was as it
+should be and both servers stop cleanly, 2 if there is nothing to score.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 from sample_truth import ClipTruth, disagreements, load_truth
+from screened_queries import screened
 
 from wildgate_client import ScoringClient, ScoringError, StreamResult
 from wildgate_client.annotate import Annotator
@@ -153,9 +154,14 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 
+    print("search queries:")
+    queries_agree = True
+    for line, agrees in screened():
+        print(f"  {line}{'' if agrees else ': WRONG'}")
+        queries_agree = queries_agree and agrees
     print(f"gateway: {server.stop_report}; enforcement: {service.stop_report}")
     stopped_cleanly = all(report and report.clean for report in (server.stop_report, service.stop_report))
-    return 0 if rows and agreeing == len(rows) and told and stopped_cleanly else 1
+    return 0 if rows and agreeing == len(rows) and told and queries_agree and stopped_cleanly else 1
 
 
 def _shown(path: Path) -> str:

@@ -35,6 +35,14 @@ _KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Keep reports, cases and decisions; `wildgate enforce --help` lists its options.",
             "'wildgate[enforcement]'",
         ),
+        "screen": (
+            "Screen search queries here; `wildgate screen --help` lists its options.",
+            "'wildgate[search]'",
+        ),
+        "screening": (
+            "Screen search queries for other services; `wildgate screening --help` lists its options.",
+            "'wildgate[search]'",
+        ),
         "cases": (
             "Work on cases that wait for a person; `wildgate cases --help` lists its commands.",
             "'wildgate[enforcement]'",

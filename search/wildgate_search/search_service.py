@@ -1,0 +1,101 @@
+"""SearchService: queries in, answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from wildgate_proto.v1 import search_pb2 as pb
+from wildgate_proto.v1.search_pb2_grpc import SearchServiceServicer
+from wildgate_search.answer import Action, Answer, Match
+from wildgate_search.counts import PrivateCounts
+from wildgate_search.errors import InvalidRequest
+from wildgate_search.live import LiveScreener
+from wildgate_search.settings import ScreeningSettings
+from wildgate_server.wire import status_of
+
+__all__ = ["SEARCH_SERVICE", "SearchService"]
+
+SEARCH_SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+_ACTIONS = {action: f"SEARCH_ACTION_{action.name}" for action in Action}
+_AT_ONCE = 128  # other calls are answered between as many queries of a batch
+
+
+class SearchService(SearchServiceServicer):
+    """Answers by the lexicon in use. `counts` is told of every answer."""
+
+    def __init__(self, live: LiveScreener, settings: ScreeningSettings, counts: PrivateCounts | None = None) -> None:
+        self._live = live
+        self._longest = settings.max_query_chars
+        self._largest = settings.max_batch
+        self._counts = counts
+
+    async def Screen(self, request: pb.ScreenRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.ScreenResponse:
+        """Screens one query. Raises InvalidRequest."""
+        if len(request.query) > self._longest:
+            raise self._too_long(request.query, "query")
+        answer = self._live.screener.screen(request.query, request.locale, explain=request.explain)
+        if self._counts:
+            self._counts.add(answer)
+        return _message(answer)
+
+    async def ScreenBatch(
+        self, request: pb.ScreenBatchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ScreenBatchResponse:
+        """Screens many; one that is too long is an item of the answer. Raises InvalidRequest."""
+        queries = list(request.queries)
+        if len(queries) > self._largest:
+            raise InvalidRequest(f"queries are at most {self._largest}, not {len(queries)}", field="queries")
+        screener = self._live.screener
+        screen, locale = screener.screen, request.locale
+        response = pb.ScreenBatchResponse(lexicon_version=screener.version)
+        for index, query in enumerate(queries):
+            if index % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if len(query) > self._longest:
+                error = status_of(self._too_long(query, f"queries[{index}]"))
+                response.results.add(index=index, error=error)
+                continue
+            answer = screen(query, locale)
+            if answer.action is not Action.NONE:
+                response.results.add(index=index, answer=_message(answer))
+                if self._counts:
+                    self._counts.add(answer)
+        return response
+
+    def _too_long(self, query: str, field: str) -> InvalidRequest:
+        return InvalidRequest(f"{field} has {len(query)} characters, more than {self._longest}", field=field)
+
+
+def _message(answer: Answer) -> pb.ScreenResponse:
+    if not answer.matches:
+        return pb.ScreenResponse(
+            action=_ACTIONS[answer.action], lexicon_version=answer.lexicon_version, notes=answer.notes
+        )
+    return pb.ScreenResponse(
+        action=_ACTIONS[answer.action],
+        lexicon_version=answer.lexicon_version,
+        rule=answer.rule,
+        reason=answer.reason,
+        message_id=answer.message_id,
+        message=answer.message,
+        matches=[_term(match) for match in answer.matches],
+        demote=answer.demote,
+        notes=answer.notes,
+    )
+
+
+def _term(match: Match) -> pb.TermMatch:
+    message = pb.TermMatch(
+        term=match.term,
+        language=match.language,
+        source=match.source,
+        start=match.start,
+        end=match.end,
+        sounds=match.sounds,
+        excused_by=match.excused_by,
+    )
+    setattr(message, "class", match.class_name)
+    return message
