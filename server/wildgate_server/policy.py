@@ -130,15 +130,17 @@ class BlockRules(_Section):
     """When a video is taken for one on the list of blocks.
 
     It is, where at least `frames` frames are within `distance` of 256 bits of the blocked video's, and `share` of those
-    that can match. With fewer, or with regions that are near, it resembles it: where two pictures then have at least
-    `inliers` points in common it is the blocked one, and where there is nothing to compare, `resembling` is called for.
+    that can match. With fewer, or with regions that are near, it resembles it, and pictures are compared: it is the
+    blocked one where `frames` of them have at least `inliers` points in common, and `share` of those asked about are
+    near. Where there are fewer, `part` is called for, and where there is nothing to compare, `resembling`.
     """
 
     distance: Annotated[int, Field(ge=0, le=64)] = 31
     frames: Annotated[int, Field(ge=1)] = 2
     share: Annotated[float, Field(ge=0, le=1)] = 0.2
     regional: RegionRule = RegionRule()
-    inliers: Annotated[int, Field(ge=4, le=15)] = 15  # comparing ends at 15
+    inliers: Annotated[int, Field(ge=4)] = 15
+    part: Literal["ALLOW", "REVIEW", "BLOCK"] = "REVIEW"
     resembling: Literal["ALLOW", "REVIEW", "BLOCK"] = "REVIEW"
 
 

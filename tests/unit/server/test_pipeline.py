@@ -696,12 +696,19 @@ class TestBlocks:
         assert kinds(await guarded.content()) == [("hash", "CANDIDATE", "REVIEW")]
         assert not guarded.scorer.shown, "there is nothing to compare with"
 
-    @pytest.mark.parametrize(("shown", "found"), [(1, [("b", "CONFIRMED", "BLOCK")]), (2, [])])
+    @pytest.mark.parametrize(
+        ("shown", "kept", "found"),
+        [
+            (1, [1], [("b", "CONFIRMED", "BLOCK")]),
+            (2, [1], []),
+            (1, [1, 3], [("b", "CONFIRMED", "REVIEW")]),  # one picture of a video that has more
+        ],
+    )
     async def test_what_resembles_a_confirmed_video_is_compared_once(
-        self, guarded: Parts, blocks: BlockList, shown: int, found: list[tuple[str, str, str]]
+        self, guarded: Parts, blocks: BlockList, shown: int, kept: list[int], found: list[tuple[str, str, str]]
     ) -> None:
         guarded.scorer.picture = scenery(shown)
-        original = Original.of([OriginalFrame(0, 0.0, keypoints_of(scenery(1)))])
+        original = Original.of(OriginalFrame(0, float(at), keypoints_of(scenery(seed))) for at, seed in enumerate(kept))
         entry = block("b", disguise(FINGERPRINT, 5, RANDOM, of=slice(1)), descriptors=original.encode())
         await guarded.content()
         await blocks.put([entry])
