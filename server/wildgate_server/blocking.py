@@ -30,6 +30,7 @@ __all__ = ["BlockMatch", "Blocking", "Findings", "MatchKind", "MatchPictures", "
 _log = structlog.get_logger()
 
 _COMPARED_FRAMES = 8  # of a video, with an entry that it resembles
+_OF_A_STILL = 0.5  # of a video, that a blocked picture has to be
 _REMEMBERED = 10_000  # comparisons of pictures
 _HASH_ASIDE_BYTES = 64 << 10
 
@@ -198,11 +199,12 @@ def _compared(candidates: Sequence[CandidateFrame], found: Resemblance, rules: B
         _log.warning("descriptors_not_read", block=found.block.id, error=str(error))
         return None
     enough = min(rules.frames, len(original.frames))  # of a still picture there are no more
+    share = rules.share if enough == rules.frames else max(rules.share, _OF_A_STILL)
     known = confirm(candidates, original, rules.inliers, enough)
     if not known.frames:
         return Action.ALLOW, known.points
-    # What many videos share, as titles and test cards, blocks none of them by itself.
-    whole = known.frames == enough and found.share >= rules.share
+    # What many videos share, as titles, test cards and templates, blocks none of them by itself.
+    whole = known.changing == enough and found.share >= share
     return Action.BLOCK if whole else Action[rules.part], known.points
 
 

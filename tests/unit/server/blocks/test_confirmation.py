@@ -57,6 +57,21 @@ def test_other_pictures_are_not_confirmed() -> None:
     assert not confirmed([picture(seed) for seed in range(100, 120)], original(*range(10)), 5.0)
 
 
+def templated(seed: int) -> Picture:
+    """A picture within another one that is the same for all of them."""
+    shown = picture(50).copy()
+    shown[40:140, 80:240] = picture(seed)[40:140, 80:240]
+    return shown
+
+
+def test_what_stands_still_in_the_original_is_no_proof_of_it() -> None:
+    known = Original.of(OriginalFrame(0, float(seed), keypoints_of(templated(seed))) for seed in range(5))
+    copies = confirm([CandidateFrame(templated(seed), float(seed)) for seed in (1, 2)], known, 15, 2)
+    others = confirm([CandidateFrame(templated(seed), 1.0) for seed in (30, 31)], known, 15, 2)
+    assert (copies.frames, copies.changing) == (2, 2)
+    assert (others.frames, others.changing) == (2, 0)
+
+
 def test_only_frames_near_where_the_index_points_at_are_compared() -> None:
     known = original(1, 2, 8)
     assert confirmed([picture(8)], known, 7.0)
