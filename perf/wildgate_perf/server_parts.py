@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wildgate_proto.v1.blocks_pb2 import Block
 from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocking import Blocking, BlockMatch, MatchKind
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
@@ -33,7 +34,7 @@ from wildgate_server.errors import RowRefused
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
 from wildgate_server.metrics import Metrics
-from wildgate_server.policy import Action, BlockRules, Judgement, Policy, Sighting, View, load_policy
+from wildgate_server.policy import Action, Judgement, Policy, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
 from wildgate_server.sampling.offline import (

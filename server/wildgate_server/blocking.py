@@ -13,6 +13,7 @@ import structlog
 from cachetools import LRUCache
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.confirmation import CandidateFrame, confirm
 from wildgate_server.blocks.fingerprint import VideoFingerprint
@@ -22,7 +23,7 @@ from wildgate_server.blocks.matching import MatchedFrame, Resemblance, resemblan
 from wildgate_server.blocks.original import BrokenOriginal, Original
 from wildgate_server.inference.evidence import jpeg_of
 from wildgate_server.metrics import Metrics
-from wildgate_server.policy import Action, BlockRules, Policy
+from wildgate_server.policy import Action, Policy
 from wildgate_server.source.content import CONTENT_DIGEST
 
 __all__ = ["BlockMatch", "Blocking", "Findings", "MatchKind", "MatchPictures", "Pictures"]

@@ -10,11 +10,11 @@ from itertools import chain
 import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
 from wildgate_server.blocks.listed_hashes import Near
 from wildgate_server.blocks.near_hashes import Codes, Numbers
-from wildgate_server.policy import BlockRules
 
 __all__ = ["MatchedFrame", "Resemblance", "resemblances"]
 

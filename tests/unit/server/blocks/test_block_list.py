@@ -13,11 +13,11 @@ import pytest_asyncio
 from blocked_videos import block, video
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_log import BlockLogError
 from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.matching import resemblances
-from wildgate_server.policy import BlockRules
 
 RULES = BlockRules()
 RANDOM = np.random.default_rng(0)

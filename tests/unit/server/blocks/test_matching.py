@@ -10,10 +10,10 @@ import numpy as np
 import pytest_asyncio
 from blocked_videos import block, disguise, disguised, together, video
 
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import FrameFingerprint, VideoFingerprint
 from wildgate_server.blocks.matching import MatchedFrame, Resemblance, resemblances
-from wildgate_server.policy import BlockRules
 
 RANDOM = np.random.default_rng(3)
 ORIGINAL = video(RANDOM, 10, regions=6)
