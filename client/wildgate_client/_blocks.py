@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 
 __all__ = ["AddedBlocks", "Block", "BlocksClient"]
 
-_BATCH = 1000
+_BATCH, _BATCH_BYTES = 1000, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +127,10 @@ class BlocksClient:
 
     async def import_blocks(self, blocks: Iterable[Block]) -> AsyncIterator[AddedBlocks]:
         """Adds many entries, by the batch; each batch that is answered is on disk, should a later one fail."""
-        left = iter(blocks)
         call = self._stub.Import(metadata=self._options.call_metadata())
         try:
-            while batch := list(islice(left, _BATCH)):
-                await call.write(pb.AddBlocksRequest(blocks=map(_message, batch)))
+            for batch in _batches(map(_message, blocks)):
+                await call.write(batch)
                 added = await call.read()
                 yield AddedBlocks(tuple(added.ids), added.position)
             await call.done_writing()
@@ -167,6 +165,19 @@ def block_from(message: pb.Block) -> Block:
         fingerprint=fingerprint_from(message.fingerprint) if message.HasField("fingerprint") else None,
         **{name: getattr(message, name) for name in _PLAIN},
     )
+
+
+def _batches(messages: Iterable[pb.Block]) -> Iterator[pb.AddBlocksRequest]:
+    """As many at once as servers take; videos with many frames are large."""
+    batch, size = pb.AddBlocksRequest(), 0
+    for message in messages:
+        size += message.ByteSize()
+        if len(batch.blocks) == _BATCH or (batch.blocks and size > _BATCH_BYTES):
+            yield batch
+            batch, size = pb.AddBlocksRequest(), message.ByteSize()
+        batch.blocks.append(message)
+    if batch.blocks:
+        yield batch
 
 
 def _message(block: Block) -> pb.Block:

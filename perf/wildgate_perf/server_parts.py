@@ -10,29 +10,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from wildgate_proto.v1.blocks_pb2 import Block
 from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.block_rules import BlockRules
+from wildgate_server.blocking import Blocking, BlockMatch, MatchKind
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
-from wildgate_server.blocks.confirmation import CandidateFrame, Confirmation, confirm
-from wildgate_server.blocks.dense import ConfirmedVideo, dense_config, look_densely, with_usual_looks
+from wildgate_server.blocks.confirmed_entries import block_of
+from wildgate_server.blocks.dense import dense_config, look_densely, with_usual_looks
 from wildgate_server.blocks.fingerprint import (
     HASH_BYTES,
-    MIN_QUALITY,
     FrameFingerprint,
     VideoFingerprint,
     read_fingerprint,
     without_repeats,
 )
-from wildgate_server.blocks.follower import BlockFollower
+from wildgate_server.blocks.follower import BlockFollower, BlockState
+from wildgate_server.blocks.keypoints import Picture
 from wildgate_server.blocks.matching import resemblances
 from wildgate_server.blocks.near_hashes import Codes, NearHashes
-from wildgate_server.blocks.original import Original
 from wildgate_server.budget import Budget, BudgetSettings
 from wildgate_server.cores import available_cores
 from wildgate_server.errors import RowRefused, VideoTooCostly
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
-from wildgate_server.policy import BlockRules, Judgement, Sighting, View, load_policy
+from wildgate_server.metrics import Metrics
+from wildgate_server.policy import Action, Judgement, Policy, Sighting, View, load_policy
 from wildgate_server.received import received_item, received_request
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
@@ -62,20 +65,21 @@ from wildgate_server.triton.runtime import find_triton_runtime
 
 __all__ = [
     "HASH_BYTES",
-    "MIN_QUALITY",
+    "Action",
     "BackendSettings",
+    "Block",
     "BlockFollower",
     "BlockList",
+    "BlockMatch",
     "BlockRules",
+    "BlockState",
+    "Blocking",
     "BlocksSettings",
     "Budget",
     "BudgetSettings",
-    "CandidateFrame",
     "ClipRow",
     "ClipWindow",
     "Codes",
-    "Confirmation",
-    "ConfirmedVideo",
     "Content",
     "Detection",
     "EmbeddedTriton",
@@ -83,8 +87,11 @@ __all__ = [
     "Judgement",
     "Letterbox",
     "Look",
+    "MatchKind",
+    "Metrics",
     "NearHashes",
-    "Original",
+    "Picture",
+    "Policy",
     "RowRefused",
     "SampledVideo",
     "Sampler",
@@ -102,7 +109,7 @@ __all__ = [
     "View",
     "WildgateError",
     "available_cores",
-    "confirm",
+    "block_of",
     "content_digest",
     "find_triton_runtime",
     "free_address",

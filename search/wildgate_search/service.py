@@ -23,9 +23,9 @@ from wildgate_search.search_service import SEARCH_SERVICE, SearchService
 from wildgate_search.settings import ScreeningSettings
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor, Need
 from wildgate_server.access.tokens import token_check
-from wildgate_server.endpoint import listen
 from wildgate_server.interceptor import ErrorInterceptor
 from wildgate_server.readiness import Readiness
+from wildgate_server.transport import listen
 
 __all__ = ["CALLS", "running"]
 
@@ -43,7 +43,7 @@ CALLS = {
 
 @asynccontextmanager
 async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncIterator[str]:
-    """The service while the context lasts: the address at which it answers. Raises StartError."""
+    """The service while the context lasts: the address at which it answers. Raises StartError, SettingsConflict."""
     check = token_check(settings.access)
     counts = PrivateCounts(settings.counts) if settings.counts_file else None
     server = grpc.aio.server(
@@ -63,7 +63,7 @@ async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncItera
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
     reflection.enable_server_reflection([SEARCH_SERVICE, reflection.SERVICE_NAME], server)
     async with AsyncExitStack() as stack:
-        address = listen(server, settings.listen)
+        address = listen(server, settings.listen, settings.tls)
         _own(stack, "lexicon", readiness.depend_on(lambda: live.watch(settings.look_again_s), "lexicon"))
         if counts and settings.counts_file:
             _own(stack, "counts", _release(counts, settings.counts_file, settings.counts.window_s))

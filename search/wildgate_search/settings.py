@@ -11,6 +11,7 @@ from wildgate_search.counts import CountSettings
 from wildgate_search.lexicon import SHIPPED_LEXICON
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
+from wildgate_server.transport import ServerTls
 
 __all__ = ["ScreeningSettings"]
 
@@ -43,6 +44,8 @@ class ScreeningSettings(BaseSettings):
     """How counts are kept private."""
     access: AccessSettings = AccessSettings()
     """Whose tokens are taken; without keys, everybody may ask."""
+    tls: ServerTls = ServerTls()
+    """How this service is reached."""
     max_query_chars: int = Field(1000, ge=1)
     """Longest query, in characters."""
     max_batch: int = Field(1024, ge=1)

@@ -13,6 +13,7 @@ import structlog
 from cachetools import LRUCache
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.confirmation import CandidateFrame, confirm
 from wildgate_server.blocks.fingerprint import VideoFingerprint
@@ -22,15 +23,15 @@ from wildgate_server.blocks.matching import MatchedFrame, Resemblance, resemblan
 from wildgate_server.blocks.original import BrokenOriginal, Original
 from wildgate_server.inference.evidence import jpeg_of
 from wildgate_server.metrics import Metrics
-from wildgate_server.policy import Action, BlockRules, Policy
+from wildgate_server.policy import Action, Policy
 from wildgate_server.source.content import CONTENT_DIGEST
 
 __all__ = ["BlockMatch", "Blocking", "Findings", "MatchKind", "MatchPictures", "Pictures"]
 
 _log = structlog.get_logger()
 
-_NOT_COMPARED = -1
 _COMPARED_FRAMES = 8  # of a video, with an entry that it resembles
+_OF_A_STILL = 0.5  # of a video, that a blocked picture has to be
 _REMEMBERED = 10_000  # comparisons of pictures
 _HASH_ASIDE_BYTES = 64 << 10
 
@@ -102,7 +103,7 @@ class Blocking:
         self._kept_fingerprint = kept_fingerprint
         self._blocked_verdict = blocked_verdict
         self._metrics = metrics
-        self._inliers: LRUCache[tuple[object, ...], int] = LRUCache(_REMEMBERED)
+        self._compared: LRUCache[tuple[object, ...], tuple[Action, int] | None] = LRUCache(_REMEMBERED)
         # Apart from where pictures are compared and files read: what others wait for is short here.
         self._looking = ThreadPoolExecutor(2, "block-lookup")
 
@@ -162,25 +163,25 @@ class Blocking:
         match = BlockMatch(found.block, MatchKind.FRAMES, Action.BLOCK, found.frames, found.share)
         if found.enough:
             return match
+        resembling = replace(match, kind=MatchKind.CANDIDATE, action=Action[rules.resembling])
         if not found.block.descriptors:
-            return replace(match, kind=MatchKind.CANDIDATE, action=Action[rules.resembling])
-        key = (digest, self._blocks.list_id, found.number, found.frames)
-        inliers = self._inliers.get(key)
-        if inliers is None:
+            return resembling
+        key = (digest, self._blocks.list_id, found.number, found.frames, rules)
+        if key not in self._compared:
             if pictures is None:
                 return None
             nearest = sorted(found.frames, key=lambda frame: (frame.regional, frame.distance))[:_COMPARED_FRAMES]
             shown = await pictures([(frame.track, frame.time_s) for frame in nearest])
             candidates = [
-                CandidateFrame(frame.track, frame.time_s, shown[frame.track, frame.time_s], frame.original_s)
+                CandidateFrame(shown[frame.track, frame.time_s], frame.original_s)
                 for frame in nearest
                 if (frame.track, frame.time_s) in shown
             ]
-            inliers = await asyncio.to_thread(_points_in_common, candidates, found.block)
-            self._inliers[key] = inliers
-        if inliers == _NOT_COMPARED:
-            return replace(match, kind=MatchKind.CANDIDATE, action=Action[rules.resembling])
-        action = Action.BLOCK if inliers >= rules.inliers else Action.ALLOW
+            self._compared[key] = await asyncio.to_thread(_compared, candidates, found, rules)
+        compared = self._compared[key]
+        if compared is None:
+            return resembling
+        action, inliers = compared
         return replace(match, kind=MatchKind.CONFIRMED, action=action, inliers=inliers)
 
     def _exact(self, block: pb.Block, position: int) -> Findings:
@@ -191,12 +192,21 @@ class Blocking:
         return Findings(tuple(matches), self._state(), position, compared)
 
 
-def _points_in_common(candidates: Sequence[CandidateFrame], block: pb.Block) -> int:
+def _compared(candidates: Sequence[CandidateFrame], found: Resemblance, rules: BlockRules) -> tuple[Action, int] | None:
+    """What the pictures call for, and the most points that two of them have in common; None without keypoints."""
     try:
-        return confirm(candidates, Original.decode(block.descriptors)).points
-    except BrokenOriginal as error:  # of another version, or not made by wildgate: there is nothing to compare with
-        _log.warning("descriptors_not_read", block=block.id, error=str(error))
-        return _NOT_COMPARED
+        original = Original.decode(found.block.descriptors)
+    except BrokenOriginal as error:  # of another version, or not made by wildgate
+        _log.warning("descriptors_not_read", block=found.block.id, error=str(error))
+        return None
+    enough = min(rules.frames, len(original.frames))  # of a still picture there are no more
+    share = rules.share if enough == rules.frames else max(rules.share, _OF_A_STILL)
+    known = confirm(candidates, original, rules.inliers, enough)
+    if not known.frames:
+        return Action.ALLOW, known.points
+    # What many videos share, as titles, test cards and templates, blocks none of them by itself.
+    whole = known.changing == enough and found.share >= share
+    return Action.BLOCK if whole else Action[rules.part], known.points
 
 
 async def _explained(match: BlockMatch, pictures: Pictures) -> BlockMatch:

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from wildgate_server.accumulation import accumulate, probability
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.persistence import ShownFrame, lasts, seconds_seen, undisputed
 from wildgate_server.repository.yaml_document import read_document
 
 __all__ = [
     "UNLOOKED",
     "Action",
-    "BlockRules",
     "Doubt",
     "Judgement",
     "LabelJudgement",
@@ -117,29 +117,6 @@ class Unlooked(_Section):
         return tuple(
             (start_s, end_s) for start_s, end_s in zip(starts_s, ends_s, strict=True) if end_s - start_s > limit_s
         )
-
-
-class RegionRule(_Section):
-    """When regions of two pictures are near: so many of them, each in at most so many of 256 bits apart."""
-
-    distance: Annotated[int, Field(ge=0, le=64)] = 45
-    regions: Annotated[int, Field(ge=1)] = 2
-
-
-class BlockRules(_Section):
-    """When a video is taken for one on the list of blocks.
-
-    It is, where at least `frames` frames are within `distance` of 256 bits of the blocked video's, and `share` of those
-    that can match. With fewer, or with regions that are near, it resembles it: where two pictures then have at least
-    `inliers` points in common it is the blocked one, and where there is nothing to compare, `resembling` is called for.
-    """
-
-    distance: Annotated[int, Field(ge=0, le=64)] = 31
-    frames: Annotated[int, Field(ge=1)] = 2
-    share: Annotated[float, Field(ge=0, le=1)] = 0.2
-    regional: RegionRule = RegionRule()
-    inliers: Annotated[int, Field(ge=4, le=15)] = 15  # comparing ends at 15
-    resembling: Literal["ALLOW", "REVIEW", "BLOCK"] = "REVIEW"
 
 
 class LabelRule(_Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from releases_under_test import releases
 
 from wildgate_server.blocks.fingerprint import FrameFingerprint, VideoFingerprint
@@ -39,7 +40,13 @@ POLICY = Policy.model_validate(
 
 LOOKED_AT_S = (0.0, 2.0, 3.5)
 FINGERPRINT = VideoFingerprint(
-    tuple(FrameFingerprint(0, time_s, 90, (bytes([at]) * 32,)) for at, time_s in enumerate(LOOKED_AT_S)), 4.25
+    tuple(
+        FrameFingerprint(
+            0, time_s, 90, (bytes([at]) * 32, *(np.random.default_rng([at, n]).bytes(32) for n in range(2)))
+        )
+        for at, time_s in enumerate(LOOKED_AT_S)
+    ),
+    4.25,
 )
 
 

@@ -1,13 +1,13 @@
 """`make matches`: blocks some videos, disguises them as uploaders do, and counts what is recognised, and what wrongly.
 
 Sources are the project's samples and the videos of `--media`, where there are any. Every disguise of every source and
-every stranger is held against all known videos. It looks, fingerprints and decides as the server does, in processes of
-its own.
+every stranger is held against all known videos, by the server's own sampler, decoder, fingerprints, list and decision.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from rich.console import Console
 
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.matches import workers
-from wildgate_perf.matches.edits import EDITS
-from wildgate_perf.matches.recognition import KnownVideos
+from wildgate_perf.matches.recognition import found_in
+from wildgate_perf.matches.strangers import ALL_EDITS
 from wildgate_perf.matches.table import AIMS, Outcome, drawn, figures_of, table_of
 from wildgate_perf.results import RESULTS, figure_of, target_table, write
 from wildgate_perf.server_parts import available_cores
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; 1 where an aim is missed, with `--strict` alone."""
     options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
-    edits = [edit for edit in EDITS if not options.only or edit.name in options.only]
+    edits = [edit for edit in ALL_EDITS if not options.only or edit.name in options.only]
     with ProcessPoolExecutor(
         options.processes, get_context("spawn"), workers.open_looker, (options.repository,)
     ) as pool:
@@ -60,12 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seen = [*zip(copies, pool.map(workers.disguised, copies), strict=True)]
         strangers = [*pool.map(workers.stranger_seen, range(options.strangers), chunksize=10)]
     console.print(f"{len(copies)} disguises and {len(strangers)} strangers, {time.monotonic() - began:.0f} s")
-    videos = KnownVideos(known)
-    outcomes = [Outcome.of(edit, file.name, copy[1], videos.find(copy[0])) for (file, edit), copy in seen if copy] + [
-        Outcome.of("", "", 0.0, videos.find(one)) for one in strangers
-    ]
+    copies_seen = [(edit, file.name, *copy) for (file, edit), copy in seen if copy]
+    found = asyncio.run(found_in(known, [*(copy for _, _, copy, _ in copies_seen), *strangers]))
+    labels = [(edit, name, seconds) for edit, name, _, seconds in copies_seen] + [("", "", 0.0)] * len(strangers)
+    outcomes = [Outcome(*label, tuple(of)) for label, of in zip(labels, found, strict=True)]
     figures = figures_of(outcomes, [*known])
-    kept = [len(video.original.encode()) for video in known.values()]
+    kept = [len(block.descriptors) for block in known.values()]
     figures["bytes_kept"] = {"mean": sum(kept) // max(len(kept), 1), "most": max(kept, default=0)}
     table = table_of(figures)
     measured = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine_facts()}
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m wildgate_perf.matches", description=__doc__)
     parser.add_argument("--media", type=Path, default=_ROOT.parent / "shared" / "media", help="more sources")
     parser.add_argument("--strangers", type=int, default=500, help="videos that are none of the known ones")
-    parser.add_argument("--only", nargs="*", choices=[edit.name for edit in EDITS], help="these disguises alone")
+    parser.add_argument("--only", nargs="*", choices=[edit.name for edit in ALL_EDITS], help="these disguises alone")
     parser.add_argument("--processes", type=int, default=available_cores())
     parser.add_argument("--repository", type=Path, default=MODEL_REPOSITORY)
     parser.add_argument("--results", type=Path, default=RESULTS)

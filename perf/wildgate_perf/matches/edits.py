@@ -24,7 +24,7 @@ _MOST_S = 6.0
 _MOST_FPS = 15.0
 
 Picture = npt.NDArray[np.uint8]
-Change = Callable[[Picture], Picture]
+Pictures = Sequence[Picture]
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,18 @@ class Footage:
 
 @dataclass(frozen=True)
 class Edit:
-    """A disguise: every picture is changed, what comes before `cut_s` is left out, it plays `speed` times as fast."""
+    """A disguise: pictures are changed, what comes before `cut_s` is left out, it plays `speed` times as fast.
+
+    `blocked`: it is still to be recognised. Aims are for disguises that are `asked` for.
+    """
 
     name: str
-    change: Change
+    change: Callable[[Pictures], Pictures] = lambda pictures: pictures
     speed: float = 1.0
     cut_s: float = 0.0
     crf: int = 26
+    asked: bool = False
+    blocked: bool = True
 
     def encoded(self, footage: Footage) -> bytes:
         """The disguised video as an MP4 file."""
@@ -78,7 +83,7 @@ class Edit:
             options = {"preset": "superfast", "crf": str(self.crf), "g": "48", "threads": "1"}
             rate = max(round(footage.fps * self.speed * 1000), 1000)
             stream = file.add_stream("libx264", rate=Fraction(rate, 1000), options=options)
-            shown = [self._even(self.change(frame)) for frame in frames]
+            shown = [self._even(picture) for picture in self.change(frames)]
             stream.height, stream.width = shown[0].shape[:2]
             stream.pix_fmt = "yuv420p"
             for place, picture in enumerate(shown):
@@ -92,10 +97,6 @@ class Edit:
     def _even(picture: Picture) -> Picture:
         height, width = (side // 2 * 2 for side in picture.shape[:2])
         return np.ascontiguousarray(picture[:height, :width])
-
-
-def _as_it_is(picture: Picture) -> Picture:
-    return picture
 
 
 def _cropped(picture: Picture) -> Picture:
@@ -176,17 +177,65 @@ def _with_blurred_fill(picture: Picture) -> Picture:
     return _fitted(filled)
 
 
+def _with_heavy_caption(picture: Picture) -> Picture:
+    """Bands with text over a third of it, and text across the middle."""
+    marked = _with_caption(picture)
+    height, width = marked.shape[:2]
+    marked[: height // 6] = 250
+    cv2.putText(marked, "ONLY TODAY", (width // 20, height // 8), 0, width / 450, (10, 10, 10), 2)
+    cv2.putText(marked, "BEST PRICE", (width // 6, height // 2), 0, width / 250, (255, 255, 0), 4)
+    return marked
+
+
+def _tilted(picture: Picture) -> Picture:
+    """By 5 degrees, enlarged until no corner is empty."""
+    height, width = picture.shape[:2]
+    turned = cv2.warpAffine(
+        picture, cv2.getRotationMatrix2D((width / 2, height / 2), 5, 1.18), (width, height), flags=cv2.INTER_LINEAR
+    )
+    return turned.astype(np.uint8, copy=False)
+
+
+def _with_grain(picture: Picture) -> Picture:
+    noise = np.random.default_rng(picture.size).normal(0, 20, picture.shape)
+    return (picture + noise).clip(0, 255).astype(np.uint8)
+
+
+def _with_filter(picture: Picture) -> Picture:
+    """Warm, pale and high in contrast, as filters of apps are."""
+    grey = picture.mean(axis=2, keepdims=True)
+    toned = (0.5 * picture + 0.5 * grey - 128) * (1.5, 1.3, 1.0) + (150, 128, 100)
+    filtered: Picture = toned.clip(0, 255).astype(np.uint8)
+    return filtered
+
+
+def _each(change: Callable[[Picture], Picture]) -> Callable[[Pictures], Pictures]:
+    return lambda pictures: [change(picture) for picture in pictures]
+
+
 EDITS = (
-    Edit("re-encode", _as_it_is, crf=32),
-    Edit("crop 10 %", _cropped),
-    Edit("mirror", _mirrored),
-    Edit("logo", _with_logo),
-    Edit("caption band", _with_caption),
-    Edit("bars", _with_bars),
-    Edit("9:16 bars", _in_other_format),
-    Edit("coloured frame", _with_frame),
-    Edit("blurred fill", _with_blurred_fill),
-    Edit("speed 1.1", _as_it_is, speed=1.1),
-    Edit("cut", _as_it_is, cut_s=CUT_S),
-    Edit("crop, mirror, logo, speed", lambda picture: _with_logo(_mirrored(_cropped(picture))), speed=1.1),
+    Edit("re-encode", crf=32, asked=True),
+    Edit("crop 10 %", _each(_cropped), asked=True),
+    Edit("mirror", _each(_mirrored), asked=True),
+    Edit("logo", _each(_with_logo), asked=True),
+    Edit("caption band", _each(_with_caption), asked=True),
+    Edit("bars", _each(_with_bars), asked=True),
+    Edit("9:16 bars", _each(_in_other_format), asked=True),
+    Edit("coloured frame", _each(_with_frame), asked=True),
+    Edit("blurred fill", _each(_with_blurred_fill), asked=True),
+    Edit("speed 1.1", speed=1.1, asked=True),
+    Edit("cut", cut_s=CUT_S, asked=True),
+    Edit(
+        "crop, mirror, logo, speed",
+        _each(lambda picture: _with_logo(_mirrored(_cropped(picture)))),
+        speed=1.1,
+        asked=True,
+    ),
+    Edit("heavy caption", _each(_with_heavy_caption)),
+    Edit("tilted 5 degrees", _each(_tilted)),
+    Edit("grain", _each(_with_grain)),
+    Edit("colour filter", _each(_with_filter)),
+    Edit("backwards", lambda pictures: pictures[::-1]),
+    Edit("speed 0.5", speed=0.5),
+    Edit("speed 2", speed=2.0),
 )

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from wildgate_perf.offline import model_module
 from wildgate_perf.server_parts import (
-    CandidateFrame,
+    Block,
     ClipRow,
-    ConfirmedVideo,
     Letterbox,
     RowRefused,
     Sampler,
     VideoFingerprint,
+    block_of,
     look_densely,
     read_fingerprint,
     with_usual_looks,
@@ -41,10 +41,6 @@ class SeenVideo:
 
     fingerprint: VideoFingerprint
     pictures: dict[tuple[int, float], Frames]
-
-    def candidates(self, matches: Sequence[tuple[int, float, float]]) -> list[CandidateFrame]:
-        """The frames that an index names: of each its track, its time, and the original's time, in seconds."""
-        return [CandidateFrame(track, at_s, self.pictures[track, at_s], there_s) for track, at_s, there_s in matches]
 
 
 class Looker:
@@ -79,10 +75,10 @@ class Looker:
         duration_s = max(track.last_s - track.first_s for track in sampled.tracks)
         return SeenVideo(VideoFingerprint(without_repeats(found), duration_s), pictures)
 
-    def confirmed(self, video: bytes | Path) -> ConfirmedVideo:
-        """As a worker does with a video that is to be blocked. Raises what sampler and `look_densely` raise."""
+    def confirmed(self, video: bytes | Path) -> Block:
+        """The entry for a video that is to be blocked. Raises what sampler and `look_densely` raise."""
         sampled = with_usual_looks(self._dense.sample(video), self._sampler.sample(video))
-        return asyncio.run(look_densely(sampled, self, CLIP_DECODER, inf))
+        return block_of(asyncio.run(look_densely(sampled, self, CLIP_DECODER, inf)))
 
     async def pictures(self, decoder: str, rows: Sequence[ClipRow], timeout_s: float) -> tuple[Frames, Sizes]:
         """See `Fingerprinter`."""

@@ -1,32 +1,29 @@
-"""A list of confirmed videos and the decision about a new one, by the rules of the shipped policy.
-
-Every hash is compared with every other (faiss, exact), so what is measured is fingerprints and rules; the server's own
-index finds the same or a little less.
-"""
+"""Confirmed videos on a list of blocks as a server keeps it, and what it says of others by the shipped policy."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import faiss
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
 
 from wildgate_perf.matches.looking import SeenVideo
-from wildgate_perf.server_parts import HASH_BYTES, MIN_QUALITY, ConfirmedVideo, FrameFingerprint, Original, confirm
+from wildgate_perf.server_parts import (
+    Action,
+    Block,
+    Blocking,
+    BlockList,
+    BlockMatch,
+    BlockState,
+    MatchKind,
+    Metrics,
+    Picture,
+    Policy,
+    load_policy,
+)
 
-__all__ = ["DISTANCE", "Found", "How", "KnownVideos"]
-
-DISTANCE, REGIONAL_DISTANCE = 31, 45  # bits
-_FRAMES, _SHARE = 2, 0.2  # whose full pictures have to be near, for a video to be the known one without more ado
-_REGIONS = 2  # of one frame that have to be near those of one frame of the original
-_MOST_COMPARED = 8  # frames of a candidate that are compared by their keypoints
-
-Hits = dict[int, dict[tuple[int, float], tuple[int, float]]]
-"""By video and by track and time of a frame: the bits, and when in the video."""
+__all__ = ["Found", "How", "found_in"]
 
 
 class How(StrEnum):
@@ -34,98 +31,58 @@ class How(StrEnum):
 
     FULL = "full pictures"
     CONFIRMED = "keypoints"
-    RESEMBLES = "resembles"
-    """Named by the index and not confirmed: not blocked."""
+    REVIEW = "review"
+    """A part of it is in it: people decide."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A known video that another one is taken for, or only resembles."""
+    """A known video that another one is taken for, or that a part of it is of."""
 
     video: str
     how: How
     points: int = 0
+    share: float = 0.0
+
+    @classmethod
+    def of(cls, match: BlockMatch) -> Found:
+        """What a match says."""
+        how = How.REVIEW if match.action < Action.BLOCK else _BLOCKED_BY[match.kind]
+        return cls(match.block.id, how, match.inliers, match.share)
 
 
-class KnownVideos:
-    """Confirmed videos by name."""
-
-    def __init__(self, videos: Mapping[str, ConfirmedVideo]) -> None:
-        self._names = [*videos]
-        self._originals: list[Original] = [video.original for video in videos.values()]
-        self._full, self._regions = _Hashes(), _Hashes()
-        for number, video in enumerate(videos.values()):
-            for frame in video.fingerprint.frames:
-                self._full.add(frame.hashes[:1], number, frame.time_s)
-                self._regions.add(frame.hashes[1:], number, frame.time_s)
-        for hashes in (self._full, self._regions):
-            hashes.freeze()
-
-    def find(self, seen: SeenVideo) -> list[Found]:
-        """The known videos that a video is taken for, or resembles."""
-        able = [frame for frame in seen.fingerprint.frames if frame.quality >= MIN_QUALITY]
-        full, regional = self._near_full(able), self._near_regional(able)
-        found = []
-        for number in sorted({*full, *regional}):
-            frames = full.get(number, {})
-            if len(frames) >= _FRAMES and len(frames) / len(able) >= _SHARE:
-                found.append(Found(self._names[number], How.FULL))
-                continue
-            both = {**regional.get(number, {}), **frames}
-            nearest = sorted(both, key=lambda shown: both[shown])[:_MOST_COMPARED]
-            candidates = seen.candidates([(*shown, both[shown][1]) for shown in nearest])
-            best = confirm(candidates, self._originals[number])
-            how = How.CONFIRMED if best.confirmed else How.RESEMBLES
-            found.append(Found(self._names[number], how, best.points))
-        return found
-
-    def _near_full(self, frames: Sequence[FrameFingerprint]) -> Hits:
-        hits: Hits = defaultdict(dict)
-        for query, bits, number, time_s in self._full.near([frame.hashes[0] for frame in frames], DISTANCE):
-            shown = frames[query].track, frames[query].time_s
-            hits[number][shown] = min(hits[number].get(shown, (bits, time_s)), (bits, time_s))
-        return hits
-
-    def _near_regional(self, frames: Sequence[FrameFingerprint]) -> Hits:
-        asked = [(frame, one) for frame in frames for one in frame.hashes[1:]]
-        regions: dict[tuple[int, tuple[int, float], float], dict[int, int]] = defaultdict(dict)
-        for query, bits, number, time_s in self._regions.near([one for _, one in asked], REGIONAL_DISTANCE):
-            frame = asked[query][0]
-            near = regions[number, (frame.track, frame.time_s), time_s]
-            near[query] = min(bits, near.get(query, bits))
-        hits: Hits = defaultdict(dict)
-        for (number, shown, time_s), near in regions.items():
-            if len(near) >= _REGIONS:
-                best = (min(near.values()), time_s)
-                hits[number][shown] = min(hits[number].get(shown, best), best)
-        return hits
+_BLOCKED_BY = {MatchKind.FRAMES: How.FULL, MatchKind.CONFIRMED: How.CONFIRMED}
 
 
-class _Hashes:
-    """Hashes with the number of their video, and when in it."""
-
-    def __init__(self) -> None:
-        self._codes: list[bytes] = []
-        self._of: list[tuple[int, float]] = []
-        self._index = faiss.IndexBinaryFlat(8 * HASH_BYTES)
-
-    def add(self, hashes: Sequence[bytes], number: int, time_s: float) -> None:
-        self._codes += hashes
-        self._of += [(number, time_s)] * len(hashes)
-
-    def freeze(self) -> None:
-        self._index.add(codes(self._codes))
-
-    def near(self, hashes: Sequence[bytes], distance: int) -> list[tuple[int, int, int, float]]:
-        """Place of the hash asked about, bits, video and time of each that is near."""
-        if not hashes:
-            return []
-        limits, bits, places = self._index.range_search(codes(hashes), distance + 1)
-        queries = np.repeat(np.arange(len(hashes)), np.diff(limits.astype(np.int64)))
-        rows = zip(queries.tolist(), bits.tolist(), places.tolist(), strict=True)
-        return [(query, int(apart), *self._of[place]) for query, apart, place in rows]
+async def found_in(known: Mapping[str, Block], videos: Sequence[SeenVideo]) -> list[list[Found]]:
+    """The known videos that each of these is taken for."""
+    policy = load_policy()
+    with tempfile.TemporaryDirectory() as directory:
+        blocks = await BlockList.load(Path(directory))
+        for name, block in known.items():
+            block.id, block.added_ms = name, 1
+            await blocks.put([block])
+        asking = Blocking(
+            blocks,
+            state=lambda: BlockState.CURRENT,
+            policy=lambda: policy,
+            kept_fingerprint=lambda verdict: None,
+            blocked_verdict=_no_verdict,
+            metrics=Metrics(),
+        )
+        found = [await _found(asking, f"blake3:{number:064x}", video) for number, video in enumerate(videos)]
+        asking.close()
+        await blocks.close()
+    return found
 
 
-def codes(hashes: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """UINT8 [n, HASH_BYTES]."""
-    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
+async def _found(asking: Blocking, digest: str, video: SeenVideo) -> list[Found]:
+    async def pictures(frames: Collection[tuple[int, float]]) -> dict[tuple[int, float], Picture]:
+        return {frame: video.pictures[frame] for frame in frames}
+
+    findings = await asking.compare(digest, video.fingerprint, pictures)
+    return [Found.of(match) for match in findings.matches] if findings else []
+
+
+def _no_verdict(digest: str, policy: Policy) -> bytes:
+    return b""

@@ -1,4 +1,4 @@
-"""Videos that have nothing to do with any other: shapes, textures and captions drawn from a seed."""
+"""Videos that have nothing to do with any other, drawn from a seed: by themselves, and mixed with a known video."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from wildgate_perf.matches.edits import Footage, Picture
+from wildgate_perf.matches.edits import EDITS, Edit, Footage, Picture, Pictures
 
-__all__ = ["stranger"]
+__all__ = ["ALL_EDITS", "stranger"]
 
 _WIDTH, _HEIGHT, _FPS = 320, 180, 4.0
 _SECONDS = 8
@@ -59,3 +59,48 @@ def _thing(draw: np.random.Generator) -> tuple[int, Any, Any, int, tuple[int, ..
     colour = tuple(int(level) for level in draw.integers(0, 256, 3))
     text = "".join(map(chr, draw.integers(65, 91, 6)))
     return int(draw.integers(4)), place, pace, int(draw.integers(8, 48)), colour, text
+
+
+def _others(like: Pictures) -> list[Picture]:
+    """As many pictures of a stranger, as large."""
+    height, width = like[0].shape[:2]
+    frames = stranger(len(like)).frames
+    return [
+        cv2.resize(frames[at * len(frames) // len(like)], (width, height)).astype(np.uint8) for at in range(len(like))
+    ]
+
+
+def _inset(pictures: Pictures) -> Pictures:
+    """Half as large each way, in a corner of a stranger."""
+    around = _others(pictures)
+    height, width = (side // 2 for side in pictures[0].shape[:2])
+    for frame, picture in zip(around, pictures, strict=True):
+        frame[-height:, -width:] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return around
+
+
+def _beside(pictures: Pictures) -> Pictures:
+    return [np.hstack(both) for both in zip(pictures, _others(pictures), strict=True)]
+
+
+def _half(pictures: Pictures) -> Pictures:
+    """A stranger first, then half of it."""
+    half = len(pictures) // 2
+    return [*_others(pictures)[:half], *pictures[half:]]
+
+
+def _one_picture(pictures: Pictures) -> Pictures:
+    """Of the known video for a second of eight, as a news programme may show it; all else is a stranger."""
+    around = _others(pictures)
+    middle, eighth = len(around) // 2, len(around) // 8
+    return [*around[:middle], *[pictures[middle]] * eighth, *around[middle + eighth :]]
+
+
+ALL_EDITS = (
+    *EDITS,
+    Edit("picture in picture", _inset),
+    Edit("beside another clip", _beside),
+    Edit("half of it", _half),
+    Edit("one picture of it", _one_picture, blocked=False),
+)
+"""Those of a video alone, and those with a stranger."""

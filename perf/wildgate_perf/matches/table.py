@@ -11,8 +11,8 @@ from typing import Any
 
 from matplotlib import pyplot
 
-from wildgate_perf.matches.edits import EDITS
 from wildgate_perf.matches.recognition import Found, How
+from wildgate_perf.matches.strangers import ALL_EDITS
 from wildgate_perf.results import Target
 
 __all__ = ["AIMS", "Outcome", "drawn", "figures_of", "table_of"]
@@ -23,10 +23,11 @@ AIMS = (
     Target("false_blocks", at_most=0),
     Target("pairs", at_least=5000),
 )
-"""What is asked. A cut that leaves less than three seconds is not counted."""
+"""For disguises that are asked for. A cut that leaves less than three seconds is not counted."""
 
 _SHORT_S = 3.0
 _CONFIDENCE = 0.95
+_NOT_BLOCKED = frozenset(edit.name for edit in ALL_EDITS if not edit.blocked)
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,6 @@ class Outcome:
     source: str
     seconds: float
     found: tuple[Found, ...]
-
-    @classmethod
-    def of(cls, edit: str, source: str, seconds: float, found: Sequence[Found]) -> Outcome:
-        """The same, of a list."""
-        return cls(edit, source, seconds, tuple(found))
 
     @property
     def row(self) -> dict[str, Any]:
@@ -55,23 +51,24 @@ class Outcome:
     @property
     def wrong(self) -> list[Found]:
         """What it was blocked for and is not."""
-        return [each for each in self.found if each.video != self.source and each.how is not How.RESEMBLES]
+        theirs = "" if self.edit in _NOT_BLOCKED else self.source
+        return [each for each in self.found if each.video != theirs and each.how is not How.REVIEW]
 
 
 def figures_of(outcomes: Sequence[Outcome], known: Sequence[str]) -> dict[str, Any]:
     """All figures, those of AIMS among them; the bound is that of `false_blocks` at 95 % confidence, of all pairs."""
     edits: dict[str, Any] = {}
-    for edit in EDITS:
+    for edit in ALL_EDITS:
         copies = [one for one in outcomes if one.edit == edit.name and (not edit.cut_s or one.seconds >= _SHORT_S)]
         if copies:
             by = [one.how(one.source) for one in copies]
             shares = {how.value: by.count(how) / len(by) for how in How}
             recall = shares[How.FULL.value] + shares[How.CONFIRMED.value]
-            edits[edit.name] = {"videos": len(by), "recall": recall, **shares}
-    pairs = sum(len(known) - (one.source in known) for one in outcomes)
+            edits[edit.name] = {"asked": edit.asked, "videos": len(by), "recall": recall, **shares}
+    pairs = sum(len(known) - (one.source in known and one.edit not in _NOT_BLOCKED) for one in outcomes)
     wrong = [(one, found) for one in outcomes for found in one.wrong]
-    resembling = sum(each.how is How.RESEMBLES and each.video != one.source for one in outcomes for each in one.found)
-    recalls = [of_edit["recall"] for of_edit in edits.values()]
+    reviewed = sum(each.how is How.REVIEW and each.video != one.source for one in outcomes for each in one.found)
+    recalls = [of_edit["recall"] for of_edit in edits.values() if of_edit["asked"]]
     return {
         "sources": len(known),
         "strangers": sum(not one.edit for one in outcomes),
@@ -81,7 +78,7 @@ def figures_of(outcomes: Sequence[Outcome], known: Sequence[str]) -> dict[str, A
         "pairs": pairs,
         "false_blocks": len(wrong),
         "false_blocks_share_bound": -log(1 - _CONFIDENCE) / pairs if pairs and not wrong else None,
-        "compared_in_vain": resembling,
+        "false_reviews": reviewed,
         "wrong": [{"edit": one.edit, "source": one.source, **asdict(found)} for one, found in wrong],
     }
 
@@ -92,21 +89,23 @@ def table_of(figures: Mapping[str, Any]) -> str:
         "# Disguised copies of known videos",
         "",
         f"`make matches`: {figures['sources']} sources, {figures['strangers']} strangers. *Recall* is the share that",
-        "is blocked, by full pictures alone or once keypoints confirm what the index names.",
+        "is blocked, by full pictures alone or once keypoints confirm what the index names. Aims are for the disguises",
+        "in italics; one picture of it is not to be blocked.",
         "",
-        "| disguise | videos | recall | full pictures | keypoints | only resembles |",
+        "| disguise | videos | recall | full pictures | keypoints | review |",
         "|---|---|---|---|---|---|",
     ]
     for name, of_edit in figures["edits"].items():
         shares = " | ".join(f"{of_edit[how.value]:.2f}" for how in How)
-        lines.append(f"| {name} | {of_edit['videos']} | **{of_edit['recall']:.2f}** | {shares} |")
+        shown = f"*{name}*" if of_edit["asked"] else name
+        lines.append(f"| {shown} | {of_edit['videos']} | **{of_edit['recall']:.2f}** | {shares} |")
     bound, kept = figures["false_blocks_share_bound"], figures["bytes_kept"]
     at_most = f", so at most {bound:.2g} of pairs (95 % confidence)" if bound else ""
     lines += [
         "",
         f"Mean recall {figures['mean_recall']:.3f}, worst {figures['worst_recall']:.2f}. False blocks:"
         f" {figures['false_blocks']} of {figures['pairs']} pairs{at_most};",
-        f"{figures['compared_in_vain']} pairs were compared in vain. Keypoints kept of a video: {kept['mean']:,} bytes,"
+        f"{figures['false_reviews']} call for review. Keypoints kept of a video: {kept['mean']:,} bytes,"
         f" {kept['most']:,} at most.",
     ]
     return "\n".join(lines) + "\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from wildgate_perf.matches.edits import EDITS, Footage
 from wildgate_perf.matches.looking import Looker, SeenVideo
-from wildgate_perf.matches.strangers import stranger
-from wildgate_perf.server_parts import ConfirmedVideo, WildgateError
+from wildgate_perf.matches.strangers import ALL_EDITS, stranger
+from wildgate_perf.server_parts import Block, WildgateError
 
 __all__ = ["confirmed", "disguised", "open_looker", "stranger_seen"]
 
@@ -20,8 +20,8 @@ def open_looker(repository: Path) -> None:
     _here.append(Looker(repository))
 
 
-def confirmed(file: Path) -> ConfirmedVideo | None:
-    """What is kept of a video; None where it cannot be looked at."""
+def confirmed(file: Path) -> Block | None:
+    """The entry for a video; None where it cannot be looked at."""
     try:
         return _here[0].confirmed(file)
     except WildgateError:
@@ -31,7 +31,7 @@ def confirmed(file: Path) -> ConfirmedVideo | None:
 def disguised(copy: tuple[Path, str]) -> tuple[SeenVideo, float] | None:
     """The disguised video as it is seen, and how many seconds of it there are."""
     file, name = copy
-    [edit] = [edit for edit in EDITS if edit.name == name]
+    [edit] = [edit for edit in ALL_EDITS if edit.name == name]
     footage = Footage.of(file)
     try:
         return _here[0].look(edit.encoded(footage)), max(footage.seconds - edit.cut_s, 0.0)
@@ -40,5 +40,6 @@ def disguised(copy: tuple[Path, str]) -> tuple[SeenVideo, float] | None:
 
 
 def stranger_seen(seed: int) -> SeenVideo:
-    """A stranger as it is seen."""
-    return _here[0].look(EDITS[0].encoded(stranger(seed)))
+    """A stranger as it is seen, in one of the disguises that are asked for."""
+    asked = [edit for edit in EDITS if edit.asked]
+    return _here[0].look(asked[seed % len(asked)].encoded(stranger(seed)))

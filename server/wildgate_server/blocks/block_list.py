@@ -20,14 +20,14 @@ from time import time
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.blocks.block_log import BlockLog
-from wildgate_server.blocks.entries import completed_block, digest_key, in_force
-from wildgate_server.blocks.fingerprint import MIN_QUALITY
+from wildgate_server.blocks.entries import completed_block, digest_key, digest_keys, in_force_until, usable_hashes
 from wildgate_server.blocks.listed_hashes import COMPACT_FROM, GONE, ListedHashes, Near, copied
-from wildgate_server.blocks.near_hashes import Codes
+from wildgate_server.blocks.near_hashes import Codes, Numbers
 
 __all__ = ["BlockList"]
 
@@ -42,6 +42,7 @@ class BlockList:
 
     _places: array[int]  # on disk, by record; GONE where a later record replaced it
     _positions: array[int]
+    _until: array[int]  # milliseconds since 1970, by record: when it ends to be in force
     _full: ListedHashes
     _regions: ListedHashes
 
@@ -134,10 +135,15 @@ class BlockList:
         """The same for hashes of regions."""
         return self._regions.search(codes, distance)
 
+    def in_force(self, numbers: Numbers) -> npt.NDArray[np.bool_]:
+        """Which of the entries with these numbers stand and are in force."""
+        now_ms, places, until = int(self._clock() * 1e3), self._places, self._until
+        return np.array([places[at] != GONE and until[at] > now_ms for at in numbers.tolist()], np.bool_)
+
     def block(self, number: int) -> pb.Block | None:
         """The entry with this number, if it still stands and is in force."""
         record = self._record(number)
-        if record is None or not record.HasField("put") or not in_force(record.put, int(self._clock() * 1e3)):
+        if record is None or not record.HasField("put") or in_force_until(record.put) <= self._clock() * 1e3:
             return None
         return record.put
 
@@ -254,11 +260,14 @@ class BlockList:
     async def _tidy_up(self) -> None:
         while self._untidied:  # by what came meanwhile, too
             self._untidied = False
-            await self.tidy()
+            try:
+                await self.tidy()
+            except OSError as error:  # no room for a second file: the one that is there goes on
+                _log.warning("blocks_not_compacted", error=str(error), bytes=self.log_bytes)
 
     def _forget(self) -> None:
         self._state = object()
-        self._places, self._positions = array("q"), array("Q")
+        self._places, self._positions, self._until = array("q"), array("Q"), array("q")
         self._ids: dict[str, int] = {}
         self._digests: dict[bytes, tuple[int, ...]] = {}
         self._full, self._regions = ListedHashes(), ListedHashes()
@@ -287,16 +296,15 @@ class BlockList:
         first = len(self._places)
         self._in_file += len(records)
         self._standing += len(records)
+        self._until.extend(in_force_until(record.put) for record in records)
         self._places.extend(places)
         for number, record in enumerate(records, first):
             self._positions.append(record.position)
-            for digest in record.put.digests:
-                key = digest_key(digest)
+            for key in digest_keys(record.put):
                 self._digests[key] = (number, *self._digests.get(key, ()))
-            for at, frame in enumerate(record.put.fingerprint.frames):
-                if frame.quality >= MIN_QUALITY:
-                    full.append((number, at, frame.hashes[0]))
-                    regions += ((number, at, each) for each in frame.hashes[1:])
+            for at, (whole, *of_it) in usable_hashes(record.put):
+                full.append((number, at, whole))
+                regions += ((number, at, each) for each in of_it)
         self._full.add(full)
         self._regions.add(regions)
         # Only then are those that they replace taken out of force: an entry that is changed blocks all the while.
@@ -317,15 +325,13 @@ class BlockList:
             return
         self._places[number] = GONE
         self._standing -= 1
-        for frame in record.put.fingerprint.frames:
-            if frame.quality >= MIN_QUALITY:
-                self._full.retired += 1
-                self._regions.retired += len(frame.hashes) - 1
+        for _, hashes in usable_hashes(record.put):
+            self._full.retired += 1
+            self._regions.retired += len(hashes) - 1
         if record.HasField("put"):
             self._entries -= 1
             self._count_digests(record.put, -1)
-            for digest in record.put.digests:
-                key = digest_key(digest)
+            for key in digest_keys(record.put):
                 left = tuple(each for each in self._digests[key] if each != number)
                 if left:
                     self._digests[key] = left

@@ -148,8 +148,14 @@ class BlockLog:
 
         Records may be added meanwhile. Raises OSError.
         """
+        try:
+            return self._copied(self._started(bytes.fromhex(self.list_id), ".compact"), places, until)
+        except OSError:
+            self._file.with_suffix(".compact").unlink(missing_ok=True)  # its room is wanted for what is added
+            raise
+
+    def _copied(self, file: Path, places: Sequence[int], until: int) -> Compaction:
         copied, end = list[int](), _HEADER_BYTES
-        file = self._started(bytes.fromhex(self.list_id), ".compact")
         batch: list[bytes] = []
         size = 0
         with file.open("ab") as written:

@@ -55,7 +55,7 @@ class BlockService(BlockServiceServicer):
             raise InvalidRequest("this service decodes no videos: send the video to a gateway", field="content")
         block = await video_block(request, self._fingerprinted)
         added = await self._add([block])
-        added.frames = len(block.fingerprint.frames)
+        added.frames = _frames(block)
         return added
 
     async def Update(self, request: pb.UpdateBlockRequest, context: Context) -> pb.Block:
@@ -191,7 +191,7 @@ class ForwardingBlockService(BlockServiceServicer):
         """Adds an entry for a video that is fingerprinted here."""
         block = await video_block(request, self._fingerprinted)
         added: pb.AddBlocksResponse = await self._hand_on("Add", pb.AddBlocksRequest(blocks=[block]), context)
-        added.frames = len(block.fingerprint.frames)
+        added.frames = _frames(block)
         return added
 
     Add, Update, Remove, Get, List = map(_handed_on, ("Add", "Update", "Remove", "Get", "List"))
@@ -227,6 +227,11 @@ async def video_block(request: pb.AddVideoRequest, fingerprinted: FingerprintedV
     block.MergeFrom(await fingerprinted(content))
     block.digests.extend(await asyncio.to_thread(_digests, content))
     return block
+
+
+def _frames(block: pb.Block) -> int:
+    """How many there are, each with what is made of it."""
+    return len({(frame.track, frame.time_s) for frame in block.fingerprint.frames})
 
 
 def _digests(content: bytes) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.source.sources import Sources
 
-__all__ = ["ConfirmedEntries"]
+__all__ = ["ConfirmedEntries", "block_of"]
 
 _KEPT_FRAMES = 24
 _KEPT_SIDE_PX = 160
@@ -54,10 +54,11 @@ class ConfirmedEntries:
             software = any(self.needs_cpu_decoder(track) for track in video.tracks)
             decoder = CLIP_DECODER_SOFTWARE if software else CLIP_DECODER
             seen = await look_densely(video, self.triton, decoder, deadline)
-        return await asyncio.to_thread(_entry, seen)
+        return await asyncio.to_thread(block_of, seen)
 
 
-def _entry(seen: ConfirmedVideo) -> pb.Block:
+def block_of(seen: ConfirmedVideo) -> pb.Block:
+    """What an entry holds of a video that was looked at densely."""
     return pb.Block(
         fingerprint=fingerprint_message(seen.fingerprint),
         descriptors=seen.original.encode(),

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from wildgate_proto.v1 import blocks_pb2 as pb
-from wildgate_server.blocks.fingerprint import HASH_BYTES, FrameFingerprint, VideoFingerprint
+from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
 from wildgate_server.errors import InvalidRequest
 
-__all__ = ["checked_block", "completed_block", "digest_key", "fingerprint_message", "fingerprint_of", "in_force"]
+__all__ = [
+    "checked_block",
+    "completed_block",
+    "digest_key",
+    "digest_keys",
+    "fingerprint_message",
+    "fingerprint_of",
+    "in_force_until",
+    "usable_hashes",
+]
 
 _DIGEST = re.compile(r"(blake3|sha256|blake3-sampled):([0-9a-f]{64})")
 _DIGEST_FORM = "64 lower-case hexadecimal digits follow blake3:, sha256: or blake3-sampled:"
+_FOR_EVER = (1 << 63) - 1
 _KINDS = {"blake3": b"b", "sha256": b"s", "blake3-sampled": b"p"}
 _TEXTS = ("source", "reason", "label", "added_by")
 _MAX_ID = 128
@@ -79,9 +89,21 @@ def digest_key(digest: str) -> bytes:
     return _KINDS[kind] + bytes.fromhex(digits)
 
 
-def in_force(block: pb.Block, now_ms: int) -> bool:
-    """Whether the entry blocks anything now."""
-    return not block.disabled and not 0 < block.expires_ms <= now_ms
+def digest_keys(block: pb.Block) -> list[bytes]:
+    """What a kept entry's digests are looked up by; those of a kind that only later versions know are left out."""
+    return [digest_key(digest) for digest in dict.fromkeys(block.digests) if _DIGEST.fullmatch(digest)]
+
+
+def usable_hashes(block: pb.Block) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """The place of each frame that can match, and its hashes; those that only later versions know are left out."""
+    for at, frame in enumerate(block.fingerprint.frames):
+        if frame.quality >= MIN_QUALITY and {len(each) for each in frame.hashes} == {HASH_BYTES}:
+            yield at, frame.hashes
+
+
+def in_force_until(block: pb.Block) -> int:
+    """When an entry ends to block anything, in milliseconds since 1970; 0 of one that is disabled."""
+    return 0 if block.disabled else block.expires_ms or _FOR_EVER
 
 
 def fingerprint_of(message: pb.Fingerprint) -> VideoFingerprint:

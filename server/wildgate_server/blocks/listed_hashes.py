@@ -30,6 +30,12 @@ class Near:
     entries: Numbers
     frames: Numbers
 
+    def of(self, entries: Numbers) -> Near:
+        """Those of some entries alone."""
+        kept = np.isin(self.entries, entries)
+        found = Neighbours(self.found.queries[kept], self.found.numbers[kept], self.found.distances[kept])
+        return Near(found, self.entries[kept], self.frames[kept])
+
 
 class ListedHashes:
     """Hashes of one kind, and for each the number of its entry and its frame."""

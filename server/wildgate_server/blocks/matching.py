@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
 from wildgate_server.blocks.listed_hashes import Near
-from wildgate_server.blocks.near_hashes import Codes
-from wildgate_server.policy import BlockRules
+from wildgate_server.blocks.near_hashes import Codes, Numbers
 
 __all__ = ["MatchedFrame", "Resemblance", "resemblances"]
 
 _MOST_ENTRIES = 8  # that an answer tells of, those with the most frames
+_MOST_WEIGHED = 256  # of which these are chosen
 _LOOKUPS = 3  # of a video, where the list changes all the while
-_REGIONAL_FRAMES = 6  # of a video whose regions are asked about: each has some eighteen
+_REGIONAL_FRAMES = 6  # of a track whose regions are asked about: each has some eighteen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class MatchedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """An entry that a video resembles; `share` of the frames that can match do.
+    """An entry that a video resembles; `share` of the frames that were asked about do, in the track with the most.
 
     `enough`: by full pictures alone the video is the blocked one. `number` is the entry's in the list.
     """
@@ -63,12 +65,21 @@ def resemblances(blocks: BlockList, video: VideoFingerprint, rules: BlockRules) 
 def _resemblances(
     blocks: BlockList, able: Sequence[FrameFingerprint], rules: BlockRules
 ) -> tuple[list[Resemblance], bool]:
-    """As `resemblances`; and whether all that was found is in force."""
-    near = _nearest_full(blocks.near_full(_codes(frame.hashes[0] for frame in able), rules.distance))
-    for (entry, query), match in _nearest_regional(blocks, able, rules).items():
+    """As `resemblances`; and whether all that was found was in force."""
+    # Track by track: one more that shows something else takes nothing away from what this one shows.
+    tracks: defaultdict[int, list[int]] = defaultdict(list)
+    for place, frame in enumerate(able):
+        tracks[frame.track].append(place)
+    asked = {track: places[:: -(-len(places) // _REGIONAL_FRAMES)] for track, places in tracks.items()}
+    regions = [(place, code) for place in chain(*asked.values()) for code in able[place].hashes[1:]]
+    of_full = blocks.near_full(_codes(frame.hashes[0] for frame in able), rules.distance)
+    of_regions = blocks.near_regions(_codes(code for _, code in regions), rules.regional.distance)
+    found_often, all_stand = _found_often(blocks, np.concatenate([of_full.entries, of_regions.entries]))
+    near = _nearest_full(of_full.of(found_often))
+    regional = _nearest_regional(of_regions.of(found_often), [place for place, _ in regions], rules.regional.regions)
+    for (entry, query), match in regional.items():
         near[entry].setdefault(query, match)
     found: list[Resemblance] = []
-    all_stand = True
     for entry in sorted(near, key=lambda entry: (-len(near[entry]), entry)):
         if len(found) == _MOST_ENTRIES:
             break
@@ -81,10 +92,26 @@ def _resemblances(
             MatchedFrame(able[query].track, able[query].time_s, bits, originals[frame].time_s, regional)
             for query, (bits, frame, regional) in sorted(near[entry].items())
         )
-        full = sum(not frame.regional for frame in frames)
-        enough = full >= rules.frames and full / len(able) >= rules.share
-        found.append(Resemblance(entry, block, frames, len(frames) / len(able), enough))
+        full = {query for query, (_, _, regional) in near[entry].items() if not regional}
+        share, enough = 0.0, False
+        for track, places in tracks.items():
+            whole = _share(full, places)
+            share = max(share, whole, _share(near[entry], asked[track]))
+            enough |= len(full.intersection(places)) >= rules.frames and whole >= rules.share
+        found.append(Resemblance(entry, block, frames, share, enough))
     return found, all_stand
+
+
+def _found_often(blocks: BlockList, entries: Numbers) -> tuple[Numbers, bool]:
+    """Those in force that were found most often, for thousands may be near; and whether all are in force."""
+    numbers, times = np.unique(entries, return_counts=True)
+    stand = blocks.in_force(numbers)
+    order = np.argsort(-times[stand], kind="stable")
+    return numbers[stand][order[:_MOST_WEIGHED]], bool(stand.all())
+
+
+def _share(found: Collection[int], places: Sequence[int]) -> float:
+    return sum(place in found for place in places) / len(places)
 
 
 _Match = tuple[int, int, bool]  # bits that differ, frame of the entry, whether it is by regions
@@ -100,22 +127,19 @@ def _nearest_full(near: Near) -> defaultdict[int, dict[int, _Match]]:
     return nearest
 
 
-def _nearest_regional(
-    blocks: BlockList, able: Sequence[FrameFingerprint], rules: BlockRules
-) -> dict[tuple[int, int], _Match]:
-    """By entry and by the place of the frame asked about, where enough of its regions are near those of one frame."""
-    with_regions = [place for place, frame in enumerate(able) if len(frame.hashes) > 1]
-    chosen = with_regions[:: -(-len(with_regions) // _REGIONAL_FRAMES)] if with_regions else []
-    asked = [(place, code) for place in chosen for code in able[place].hashes[1:]]
-    near = blocks.near_regions(_codes(code for _, code in asked), rules.regional.distance)
+def _nearest_regional(near: Near, places: Sequence[int], least: int) -> dict[tuple[int, int], _Match]:
+    """By entry and by the place of the frame asked about, where enough of its regions are near those of one frame.
+
+    `places[query]` is the frame whose region a query is.
+    """
     regions: defaultdict[tuple[int, int, int], dict[int, int]] = defaultdict(dict)
     for query, bits, entry, frame in _rows(near):
-        by_region = regions[entry, asked[query][0], frame]
+        by_region = regions[entry, places[query], frame]
         by_region[query] = min(bits, by_region.get(query, bits))
     nearest: dict[tuple[int, int], _Match] = {}
     most: Counter[tuple[int, int]] = Counter()
     for (entry, place, frame), by_region in regions.items():
-        if len(by_region) >= max(rules.regional.regions, most[entry, place] + 1):
+        if len(by_region) >= max(least, most[entry, place] + 1):
             most[entry, place] = len(by_region)
             nearest[entry, place] = min(by_region.values()), frame, True
     return nearest

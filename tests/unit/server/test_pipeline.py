@@ -18,7 +18,7 @@ from blake3 import blake3
 from blocked_videos import block, disguise, scenery
 from event_loop import settled
 from releases_under_test import manifest, releases
-from scored_videos import FINGERPRINT, POLICY, judgement, sampled_video, scored_video
+from scored_videos import FINGERPRINT, LOOKED_AT_S, POLICY, judgement, sampled_video, scored_video
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_server.blocking import Blocking
@@ -696,13 +696,29 @@ class TestBlocks:
         assert kinds(await guarded.content()) == [("hash", "CANDIDATE", "REVIEW")]
         assert not guarded.scorer.shown, "there is nothing to compare with"
 
-    @pytest.mark.parametrize(("shown", "found"), [(1, [("b", "CONFIRMED", "BLOCK")]), (2, [])])
+    @pytest.mark.parametrize(
+        ("shown", "kept", "near", "found"),
+        [
+            (1, [1], 2, [("b", "CONFIRMED", "BLOCK")]),
+            (1, [1], 1, [("b", "CONFIRMED", "REVIEW")]),  # a still picture in less than half of a video
+            (1, [1, 3], 1, [("b", "CONFIRMED", "REVIEW")]),  # one picture of a video that has more
+            (2, [1], 2, []),
+        ],
+    )
     async def test_what_resembles_a_confirmed_video_is_compared_once(
-        self, guarded: Parts, blocks: BlockList, shown: int, found: list[tuple[str, str, str]]
+        self,
+        guarded: Parts,
+        blocks: BlockList,
+        shown: int,
+        kept: list[int],
+        near: int,
+        found: list[tuple[str, str, str]],
     ) -> None:
         guarded.scorer.picture = scenery(shown)
-        original = Original.of([OriginalFrame(0, 0.0, keypoints_of(scenery(1)))])
-        entry = block("b", disguise(FINGERPRINT, 5, RANDOM, of=slice(1)), descriptors=original.encode())
+        original = Original.of(OriginalFrame(0, float(at), keypoints_of(scenery(seed))) for at, seed in enumerate(kept))
+        entry = block("b", disguise(FINGERPRINT, 5, RANDOM, of=slice(near)), descriptors=original.encode())
+        for frame in entry.fingerprint.frames:
+            frame.hashes[0] = RANDOM.bytes(32)  # regions alone are near
         await guarded.content()
         await blocks.put([entry])
         with pytest.raises(VerdictNotCached):
@@ -710,7 +726,7 @@ class TestBlocks:
         again, later = await guarded.content(), await guarded.digest()
         assert (again.cached, kinds(again)) == (False, found)
         assert (later.cached, kinds(later)) == (True, found)
-        assert guarded.scorer.shown == [[(0, 0.0)]]
+        assert guarded.scorer.shown == [[(0, time_s) for time_s in LOOKED_AT_S[:near]]]
 
     async def test_descriptors_that_cannot_be_read_are_nothing_to_compare_with(
         self, guarded: Parts, blocks: BlockList

@@ -13,11 +13,11 @@ import pytest_asyncio
 from blocked_videos import block, video
 
 from wildgate_proto.v1 import blocks_pb2 as pb
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.block_log import BlockLogError
 from wildgate_server.blocks.fingerprint import VideoFingerprint
 from wildgate_server.blocks.matching import resemblances
-from wildgate_server.policy import BlockRules
 
 RULES = BlockRules()
 RANDOM = np.random.default_rng(0)
@@ -163,6 +163,32 @@ async def test_tidied_up_it_is_the_same_list_in_a_smaller_file(tmp_path: Path) -
     await blocks.close()
     again = await BlockList.load(tmp_path, Clock())
     assert (found(again), found(again, videos[0]), again.entries) == (["last"], ["0"], 201)
+    await again.close()
+
+
+async def test_where_there_is_no_room_to_tidy_up_the_file_stays_and_takes_more(tmp_path: Path) -> None:
+    blocks = await BlockList.load(tmp_path)
+    (tmp_path / "blocks.compact").mkdir()
+    for _ in range(3):
+        await blocks.put([block(str(at), digests=[BLAKE3]) for at in range(1000)])
+    await blocks.close()
+    again = await BlockList.load(tmp_path)
+    assert again.entries == 1000
+    await again.close()
+
+
+async def test_what_a_later_version_keeps_is_copied_and_what_is_known_of_it_blocks(tmp_path: Path) -> None:
+    later = block("later", ONE, ["md5:00", BLAKE3])
+    later.fingerprint.frames.add(quality=90, hashes=[b"of 8 bytes"])
+    later.fingerprint.frames.add(quality=90)
+    copy = await BlockList.load(tmp_path)
+    await copy.copy([pb.BlockRecord(position=1, put=later)])
+    await copy.close()
+    again = await BlockList.load(tmp_path)
+    assert found(again) == ["later"]
+    assert again.by_digest([BLAKE3])
+    await again.remove(["later"], "me")
+    assert (found(again), again.by_digest([BLAKE3])) == ([], None)
     await again.close()
 
 

@@ -123,6 +123,20 @@ def test_a_compaction_that_was_killed_changes_nothing(tmp_path: Path) -> None:
     assert positions(tmp_path) == [1, 2]
 
 
+def test_a_compaction_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = BlockLog(tmp_path)
+    places = log.append([record(1), record(2)])
+
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        log.begin_compaction(places, log.size_bytes)
+    assert not [*tmp_path.glob("*.compact")]
+    log.close()
+
+
 def test_becoming_another_list_keeps_the_old_one_beside(tmp_path: Path) -> None:
     written(tmp_path, [record(1)])
     log = BlockLog(tmp_path)

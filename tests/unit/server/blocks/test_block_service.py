@@ -181,6 +181,12 @@ async def test_imports_are_acknowledged_by_the_batch_and_exports_are_whole(clien
         _ = [added async for added in client.import_blocks([Block((BLAKE3,), id="fine"), Block()])]
 
 
+async def test_an_import_of_large_entries_comes_in_messages_that_are_taken(client: BlocksClient) -> None:
+    frames = tuple(FrameFingerprint(float(at), 20, (HASH,)) for at in range(1000))
+    added = [len(batch.ids) async for batch in client.import_blocks([Block(fingerprint=Fingerprint(frames))] * 99)]
+    assert sum(added) == 99
+
+
 async def test_a_service_that_decodes_nothing_says_so(blocks: BlockList) -> None:
     async with serving(BlockService(blocks)) as port, client_of(port) as client:
         with pytest.raises(InvalidRequest, match="decodes no videos"):

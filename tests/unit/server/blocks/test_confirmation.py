@@ -42,35 +42,49 @@ def disguised(shown: Picture) -> Picture:
     return framed
 
 
-def candidate(shown: Picture, original_s: float | None = None) -> CandidateFrame:
-    return CandidateFrame(0, 9.0, shown, original_s)
+def confirmed(candidates: list[Picture], known: Original, at_s: float, enough: int = 1) -> int:
+    return confirm([CandidateFrame(shown, at_s) for shown in candidates], known, 15, enough).frames
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_disguised_frame_is_confirmed(mirrored: bool) -> None:
-    shown = disguised(picture(3)[:, ::-1] if mirrored else picture(3))
-    found = confirm([candidate(picture(99)), candidate(shown)], original(1, 2, 3))
-    assert (found.confirmed, found.mirrored, found.time_s, found.original_s) == (True, mirrored, 9.0, 3.0)
+def test_disguised_frames_are_confirmed_as_many_as_are_asked_for(mirrored: bool) -> None:
+    shown = [disguised(picture(3)[:, ::-1] if mirrored else picture(3))] * 3
+    for enough in (1, 2, 4):
+        assert confirmed([picture(99), *shown], original(1, 2, 3), 2.0, enough) == min(enough, 3)
 
 
 def test_other_pictures_are_not_confirmed() -> None:
-    strangers = [candidate(picture(seed)) for seed in range(100, 120)]
-    assert not confirm(strangers, original(*range(10))).confirmed
+    assert not confirmed([picture(seed) for seed in range(100, 120)], original(*range(10)), 5.0)
+
+
+def templated(seed: int) -> Picture:
+    """A picture within another one that is the same for all of them."""
+    shown = picture(50).copy()
+    shown[40:140, 80:240] = picture(seed)[40:140, 80:240]
+    return shown
+
+
+def test_what_stands_still_in_the_original_is_no_proof_of_it() -> None:
+    known = Original.of(OriginalFrame(0, float(seed), keypoints_of(templated(seed))) for seed in range(5))
+    copies = confirm([CandidateFrame(templated(seed), float(seed)) for seed in (1, 2)], known, 15, 2)
+    others = confirm([CandidateFrame(templated(seed), 1.0) for seed in (30, 31)], known, 15, 2)
+    assert (copies.frames, copies.changing) == (2, 2)
+    assert (others.frames, others.changing) == (2, 0)
 
 
 def test_only_frames_near_where_the_index_points_at_are_compared() -> None:
     known = original(1, 2, 8)
-    assert confirm([candidate(picture(8), original_s=7.0)], known).confirmed
-    assert not confirm([candidate(picture(8), original_s=1.0)], known).confirmed
-    assert confirm([candidate(picture(8), original_s=500.0)], known).confirmed, "the nearest one is, however far"
+    assert confirmed([picture(8)], known, 7.0)
+    assert not confirmed([picture(8)], known, 1.0)
+    assert confirmed([picture(8)], known, 500.0), "the nearest one is, however far"
 
 
 @pytest.mark.parametrize(
     "shown", [np.zeros((180, 320, 3), np.uint8), picture(0)[:4], picture(0)[:, :1], np.zeros((0, 0, 3), np.uint8)]
 )
 def test_a_picture_with_nothing_in_it_confirms_nothing(shown: Picture) -> None:
-    assert not confirm([candidate(shown)], original(0)).confirmed
-    assert not confirm([candidate(picture(0))], Original.of([OriginalFrame(0, 0.0, keypoints_of(shown))])).confirmed
+    assert not confirmed([shown], original(0), 0.0)
+    assert not confirmed([picture(0)], Original.of([OriginalFrame(0, 0.0, keypoints_of(shown))]), 0.0)
 
 
 def test_an_original_comes_back_from_its_bytes() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest_asyncio
 from blocked_videos import block, disguise, disguised, together, video
 
+from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.fingerprint import FrameFingerprint, VideoFingerprint
 from wildgate_server.blocks.matching import MatchedFrame, Resemblance, resemblances
-from wildgate_server.policy import BlockRules
 
 RANDOM = np.random.default_rng(3)
 ORIGINAL = video(RANDOM, 10, regions=6)
@@ -53,6 +54,14 @@ async def test_one_frame_and_a_small_share_are_not_enough(blocks: BlockList) -> 
     match = only(blocks, within)
     assert (match.enough, match.share) == (False, 3 / 16)
     assert only(blocks, within, BlockRules(share=0.1)).enough
+
+
+async def test_further_tracks_take_nothing_away_from_the_one_that_matches(blocks: BlockList) -> None:
+    others = (replace(frame, track=track) for track in range(1, 8) for frame in video(RANDOM, 12, regions=6).frames)
+    shown = VideoFingerprint((*disguise(ORIGINAL, 10, RANDOM).frames, *others), 12.0)
+    assert (only(blocks, shown).enough, only(blocks, shown).share) == (True, 1.0)
+    captioned = tuple(replace(frame, hashes=(RANDOM.bytes(32), *frame.hashes[1:])) for frame in shown.frames)
+    assert (only(blocks, VideoFingerprint(captioned, 12.0))).share == 1.0
 
 
 async def test_distance_is_the_policy_s(blocks: BlockList) -> None:
@@ -111,6 +120,13 @@ async def test_of_many_entries_those_with_the_most_frames_are_told(blocks: Block
     assert len(matches) == 8
     assert matches[0].block.id == "original"
     assert [len(match.frames) for match in matches] == sorted((len(match.frames) for match in matches), reverse=True)
+
+
+async def test_an_entry_is_found_behind_any_number_that_are_out_of_force(blocks: BlockList) -> None:
+    out = [{"disabled": True}, {"expires_ms": 1}]
+    await blocks.put([block(f"out-{at}", ORIGINAL, **out[at % 2]) for at in range(600)])
+    await blocks.put([block("again", disguise(ORIGINAL, 5, RANDOM, of=slice(3)))])
+    assert {match.block.id for match in resemblances(blocks, ORIGINAL, RULES)} == {"original", "again"}
 
 
 async def test_a_list_of_one_hash_is_a_list(tmp_path: Path) -> None:
