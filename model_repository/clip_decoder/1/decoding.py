@@ -201,14 +201,23 @@ def _shown_frames(
             tells_types = tells_types or begun or frame.pict_type != PictureType.NONE
             if frame.pts not in wanted:
                 continue
-            if begun:
-                yield frame, Sound.DAMAGED if frame.is_corrupt else Sound.WHOLE
+            if begun and not frame.is_corrupt:
+                yield frame, Sound.WHOLE
+            elif begun:
+                if not _is_blank(frame):
+                    yield frame, Sound.DAMAGED
             elif codec.name in _MARK_MISSING_PICTURES and not frame.is_corrupt:
                 yield frame, Sound.WHOLE
             elif not tells_types:
                 unsure.append(frame)
     if not tells_types:
         yield from ((frame, Sound.WHOLE) for frame in unsure)
+
+
+def _is_blank(frame: av.VideoFrame) -> bool:
+    """Whether it is of one grey: of a damaged picture nothing was decoded then, as where it is encrypted."""
+    grey = frame.to_ndarray(format="gray")
+    return bool(grey.min() == grey.max())
 
 
 def _runs(packets: Sequence[av.Packet], wanted: set[int]) -> list[list[av.Packet]]:

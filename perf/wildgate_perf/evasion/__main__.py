@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ from rich.console import Console
 from rich.progress import track
 
 from wildgate_perf.evasion.adversary import played
-from wildgate_perf.evasion.attacks import ATTACKS, IN_PLAIN_SIGHT, ORDINARY, Attempt, attempts, harmless_twins
+from wildgate_perf.evasion.attacks import (
+    ATTACKS,
+    IN_PLAIN_SIGHT,
+    ORDINARY,
+    Attempt,
+    attempts,
+    harmless_twins,
+    resized,
+)
+from wildgate_perf.evasion.pictures import HEIGHT, WIDTH
 from wildgate_perf.evasion.rule import Rule
 from wildgate_perf.evasion.scoring import Answers, decode_cpu_s, score
 from wildgate_perf.evasion.table import AIMS, TWINS, figures_of, table_of
@@ -41,8 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; 1 where an aim is missed, with `--strict` alone."""
     options, console = _parser().parse_args(arguments), Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
-    chosen = tuple(attack for attack in ATTACKS if not options.only or attack.name in options.only)
-    tried = attempts((ORDINARY, IN_PLAIN_SIGHT, *chosen), one_each=options.quick)
+    tame, chosen = (
+        tuple(resized(attack, options.size, options.seeds) for attack in attacks)
+        for attacks in (
+            (ORDINARY, IN_PLAIN_SIGHT),
+            [attack for attack in ATTACKS if not options.only or attack.name in options.only],
+        )
+    )
+    if options.shown:
+        chosen = tuple(
+            replace(attack, shown_s=(options.shown,)) for attack in chosen if options.shown in attack.shown_s
+        )
+    tried = attempts((*tame, *chosen), one_each=options.quick)
     tried += [] if options.quick else harmless_twins(chosen)
     console.print(f"{len(tried)} videos; composing those that are not in {options.folder} yet")
     files = dict(zip(tried, played(tried, options.folder.resolve() / "videos", options.repository), strict=True))
@@ -51,19 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table_of(_offline(files, options.repository)))
         return 0
 
-    results = options.results or (options.folder if options.only or options.quick else RESULTS)
+    is_part = options.only or options.shown or options.quick
+    results = options.results or (options.folder if is_part else RESULTS)
+    width, height = options.size
+    name = "evasion" if options.size == (WIDTH, HEIGHT) else f"evasion-{width}x{height}"
     now = _served(files, options)
-    document = read(results / "evasion.json")
+    document = read(results / f"{name}.json")
     document["before" if options.before else "now"] = now
     was = document.get("before", {})
     figures: dict[str, Any] = figures_of(now["rows"])
     figures["cost"] = _costs(now["bench_cpu_ms"], was.get("bench_cpu_ms"))
-    write(results / "evasion.json", document)
+    write(results / f"{name}.json", document)
     table = table_of(now["rows"], [] if options.before else was.get("rows", []))
-    (results / "evasion.md").write_text(table, encoding="utf-8")
+    (results / f"{name}.md").write_text(table, encoding="utf-8")
     print(table)
     console.print(target_table(figures, AIMS))
-    console.print(f"wrote {results / 'evasion.json'} and evasion.md; {time.monotonic() - began:.0f} s in all")
+    console.print(f"wrote {results / name}.json and {name}.md; {time.monotonic() - began:.0f} s in all")
     missed = [aim.key for aim in AIMS if aim.met_by(figure_of(figures, aim.key)) is False]
     return _MISSED if options.strict and missed else 0
 
@@ -138,6 +161,11 @@ def _costs(ms: Mapping[str, Any], before_ms: Mapping[str, Any] | None) -> dict[s
     return costs
 
 
+def _size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m wildgate_perf.evasion",
@@ -147,6 +175,11 @@ def _parser() -> argparse.ArgumentParser:
     names = [attack.name for attack in ATTACKS]
     parser.add_argument("--only", action="append", choices=names, metavar="ATTACK", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="one video of each attack and length: checks the harness")
+    parser.add_argument("--shown", type=float, metavar="SECONDS", help="attacks that show contraband for so long alone")
+    parser.add_argument("--seeds", type=int, default=4, help="videos alike of each attack, length and encoder, at most")
+    parser.add_argument(
+        "--size", type=_size, default=(WIDTH, HEIGHT), metavar="WxH", help=f"of their pictures [{WIDTH}x{HEIGHT}]"
+    )
     parser.add_argument("--offline", action="store_true", help="the sampler alone: seconds, once videos are composed")
     parser.add_argument("--before", action="store_true", help="keeps the figures to stand beside later ones")
     parser.add_argument("--strict", action="store_true", help="exit 1 where an aim is missed")

@@ -19,7 +19,7 @@ from wildgate_perf.evasion.tampering import (
     without_clock,
 )
 
-__all__ = ["ATTACKS", "IN_PLAIN_SIGHT", "ORDINARY", "Attack", "Attempt", "attempts", "harmless_twins"]
+__all__ = ["ATTACKS", "IN_PLAIN_SIGHT", "ORDINARY", "Attack", "Attempt", "attempts", "harmless_twins", "resized"]
 
 _H26X = ("libx264", "libx265")
 _SOME = (*_H26X, "libvpx-vp9")
@@ -59,7 +59,8 @@ class Attempt:
     def name(self) -> str:
         """A file name, without its ending, that no other attempt has."""
         shown = "harmless" if self.harmless else f"{self.shown_s:g}s"
-        return f"{self.attack.name}-{shown}-{self.encoder}-{self.seed}"
+        width, height = self.attack.form.size
+        return f"{self.attack.name}-{width}x{height}-{shown}-{self.encoder}-{self.seed}"
 
     @property
     def frames_shown(self) -> int:
@@ -101,6 +102,11 @@ ATTACKS = (
     Attack("intra_refresh", "recovery points for keyframes", (2, 4), _H26X, make=refreshed),
     Attack("edit_list", "stored late, shown first", (1, 2, 4), _H26X, make=shown_first),
 )
+
+
+def resized(attack: Attack, size: tuple[int, int], most_seeds: int) -> Attack:
+    """The attack in pictures of another size, width and height, with at most so many seeds."""
+    return replace(attack, form=replace(attack.form, size=size), seeds=min(attack.seeds, most_seeds))
 
 
 def attempts(attacks: tuple[Attack, ...], *, one_each: bool = False) -> list[Attempt]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wildgate_perf.evasion.pictures import FPS, Picture, Scene
+from wildgate_perf.evasion.pictures import FPS, HEIGHT, WIDTH, Picture, Scene
 
 __all__ = ["Draft", "Form", "Shape", "Shot", "cross_faded", "cut", "decoyed", "faded", "flashed"]
 
@@ -15,17 +15,26 @@ SHOWN = 0.5
 
 @dataclass(frozen=True)
 class Form:
-    """What a video is like apart from its pictures. `cut_every_s`: how often the harmless part changes its scene."""
+    """What a video is like apart from what its pictures show.
+
+    `cut_every_s`: how often the harmless part changes its scene. `size` is width and height in pixels.
+    """
 
     seconds: float = 12.0
     fps: int = FPS
     keyframe_every_s: float = 2.0
     cut_every_s: float | None = None
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
     def frames(self) -> int:
         """How many frames it has."""
         return round(self.seconds * self.fps)
+
+    @property
+    def times_bytes(self) -> float:
+        """How many times as many bytes larger pictures take for the same quality, by rule of thumb."""
+        return float((self.size[0] * self.size[1] / (WIDTH * HEIGHT)) ** 0.75)
 
     @property
     def keyframe_interval(self) -> int:

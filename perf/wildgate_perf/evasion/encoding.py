@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import av
 from av import Packet
@@ -13,18 +13,18 @@ from av.container import Flags, OutputContainer
 from av.video.stream import VideoStream
 
 from wildgate_perf.evasion.drafts import Draft
-from wildgate_perf.evasion.pictures import HEIGHT, WIDTH
+from wildgate_perf.evasion.pictures import enlarged
 
 __all__ = ["ENCODERS", "PacketChange", "container_of", "encoded"]
 
 ENCODERS = ("libx264", "libx265", "libvpx", "libvpx-vp9", "mpeg4")
 
-_QUALITY: dict[str, dict[str, str]] = {
+_QUALITY: dict[str, dict[str, Any]] = {
     "libx264": {"preset": "superfast", "crf": "24"},
     "libx265": {"preset": "ultrafast", "crf": "26"},
-    "libvpx": {"deadline": "realtime", "cpu-used": "-8", "b": "400k", "auto-alt-ref": "0"},
-    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": "300k", "lag-in-frames": "0"},
-    "mpeg4": {"b": "600k", "sc_threshold": "1000000000"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "-8", "b": 400_000, "auto-alt-ref": "0"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": 300_000, "lag-in-frames": "0"},
+    "mpeg4": {"b": 600_000, "sc_threshold": "1000000000"},
 }
 _FIXED = "keyint={0}:min-keyint={0}:scenecut=0"
 _PARAMETERS = {
@@ -60,7 +60,7 @@ def encoded(
         streams = [_stream(file, draft, parameters) for draft in drafts]
         for place, number in enumerate(frames or range(drafts[0].form.frames)):
             for draft, stream in zip(drafts, streams, strict=True):
-                frame = av.VideoFrame.from_ndarray(draft.picture(number), "yuv420p")
+                frame = enlarged(draft.picture(number), draft.form.size, number)
                 frame.pts = place
                 _mux(file, stream.encode(frame), change)
         for stream in streams:
@@ -75,13 +75,17 @@ def _mux(file: OutputContainer, packets: Iterable[Packet[VideoStream]], change: 
 
 def _stream(file: OutputContainer, draft: Draft, parameters: str) -> VideoStream:
     every = draft.form.keyframe_interval
-    options = dict(_QUALITY[draft.encoder])
+    options: dict[str, str] = {
+        name: str(round(value * draft.form.times_bytes)) if name == "b" else value
+        for name, value in _QUALITY[draft.encoder].items()
+    }
     if draft.encoder in _PARAMETERS:
         name, fixed = _PARAMETERS[draft.encoder]
         options[name] = fixed.format(every) + (f":{parameters}" if parameters else "")
     else:
         options["g"] = options["keyint_min"] = str(every)
     stream = cast(VideoStream, file.add_stream(draft.encoder, rate=draft.form.fps, options=options))
-    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    stream.width, stream.height = draft.form.size
+    stream.pix_fmt = "yuv420p"
     stream.codec_context.thread_count = 1
     return stream

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FPS", "HEIGHT", "WIDTH", "Scene", "luma_of", "shows_contraband"]
+__all__ = ["FPS", "HEIGHT", "WIDTH", "Scene", "enlarged", "luma_of", "shows_contraband"]
 
 Picture = npt.NDArray[np.uint8]
 """FFmpeg's yuv420p as it lies in memory: [HEIGHT * 3 / 2, WIDTH]."""
@@ -26,6 +26,7 @@ _CONTRABAND = ("tusks_on_a_table.mp4",)
 _HARMLESS = ("fruit_and_horns.mp4", "ordinary_animals.mp4")
 _ALIKE = 6.0  # grey levels by which a coded picture's thumbnail may differ from what was coded, on average
 _VISIBLE = 0.5  # of opacity
+_NOISE = 3.0  # grey levels, as of a phone's sensor
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,20 @@ class Scene:
         return frames[min(there_and_back, 2 * len(frames) - 2 - there_and_back)]
 
 
+def enlarged(picture: Picture, size: tuple[int, int], number: int) -> av.VideoFrame:
+    """The picture as frame `number` of a video of `size`, width and height; with a sensor's noise where that is larger:
+    without, hardly anything were left to code."""
+    frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+    if size == (WIDTH, HEIGHT):
+        return frame
+    width, height = size
+    planes = frame.reformat(width, height).to_ndarray()
+    down, right = np.random.default_rng(number).integers(64, size=2)
+    noise = _noise(width + 64, height + 64)[down : down + height, right : right + width]
+    planes[:height] = (planes[:height] + noise).clip(0, 255)
+    return av.VideoFrame.from_ndarray(planes, "yuv420p")
+
+
 def luma_of(frame: av.VideoFrame) -> Picture:
     """A decoded frame's luma [HEIGHT, WIDTH], as coded: not stretched to a full range."""
     return frame.to_ndarray(format="yuv420p", width=WIDTH, height=HEIGHT)[:HEIGHT].astype(np.uint8, copy=False)
@@ -91,6 +106,11 @@ def _frames(sample: str, mirrored: bool) -> tuple[Picture, ...]:
     return tuple(
         av.VideoFrame.from_ndarray(picture, "rgb24").to_ndarray(format="yuv420p").astype(np.uint8) for picture in turned
     )
+
+
+@cache
+def _noise(width: int, height: int) -> npt.NDArray[np.int16]:
+    return np.random.default_rng(0).normal(0, _NOISE, (height, width)).astype(np.int16)
 
 
 @cache

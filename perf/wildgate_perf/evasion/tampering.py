@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 _FILLER = {"libx264": b"\0\0\0\1\x0c", "libx265": b"\0\0\0\1\x4c\x01"}  # NAL units 12 of H.264, 38 of HEVC
-_COSTLY_BYTES = 9000  # more than a keyframe takes here
+_COSTLY_BYTES = 9000  # more than a keyframe takes in the usual size
 
 
 def cheaply_coded(draft: Draft) -> bytes:
@@ -37,19 +37,21 @@ def cheaply_coded(draft: Draft) -> bytes:
 
 def with_costly_keyframes(draft: Draft) -> bytes:
     """Keyframes padded, so that next to them every other frame looks cheap."""
-    return encoded(draft, change=_padded(draft.encoder, keyframes=True))
+    return encoded(draft, change=_padded(draft, keyframes=True))
 
 
 def with_costly_rest(draft: Draft) -> bytes:
     """All other frames padded, so that each looks like a new picture."""
-    return encoded(draft, change=_padded(draft.encoder, keyframes=False))
+    return encoded(draft, change=_padded(draft, keyframes=False))
 
 
-def _padded(encoder: str, *, keyframes: bool) -> PacketChange:
+def _padded(draft: Draft, *, keyframes: bool) -> PacketChange:
+    filler = _FILLER[draft.encoder] + b"\xff" * round(_COSTLY_BYTES * draft.form.times_bytes) + b"\x80"
+
     def change(packet: Packet[VideoStream]) -> Packet[VideoStream]:
         if packet.is_keyframe != keyframes:
             return packet
-        padded: Packet[Any] = Packet(bytes(packet) + _FILLER[encoder] + b"\xff" * _COSTLY_BYTES + b"\x80")
+        padded: Packet[Any] = Packet(bytes(packet) + filler)
         padded.pts, padded.dts, padded.time_base = packet.pts, packet.dts, packet.time_base
         padded.duration, padded.stream, padded.is_keyframe = packet.duration, packet.stream, packet.is_keyframe
         return padded
