@@ -26,6 +26,7 @@ from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.follower import BlockState
 from wildgate_server.blocks.keypoints import keypoints_of
 from wildgate_server.blocks.original import Original, OriginalFrame
+from wildgate_server.budget import Budget
 from wildgate_server.caching.verdict_cache import MemoryStore, VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis
 from wildgate_server.errors import (
@@ -84,13 +85,15 @@ class FakeScorer:
     picture: np.ndarray = field(default_factory=lambda: scenery(1))
     pictures_error: WildgateError | None = None
     shown: list[list[tuple[int, float]]] = field(default_factory=list)
+    budgets: list[Budget | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scoring.set()
 
-    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK) -> SampledVideo:
+    async def sample(self, source: VideoSource, look: Look = PLAIN_LOOK, budget: Budget | None = None) -> SampledVideo:
         self.sampled.append(source)
         self.looks.append(look)
+        self.budgets.append(budget)
         if source.kind == "content":
             size = len(source.content)
             return sampled_video(
@@ -110,9 +113,16 @@ class FakeScorer:
         return dict.fromkeys(wanted, self.picture)
 
     async def score(
-        self, video: SampledVideo, *, deadline: float, resample: Resample, max_evidence_frames: int = 0
+        self,
+        video: SampledVideo,
+        *,
+        deadline: float,
+        resample: Resample,
+        max_evidence_frames: int = 0,
+        budget: Budget | None = None,
     ) -> ScoredVideo:
         self.scored.append(deadline)
+        self.budgets.append(budget)
         try:
             await self.scoring.wait()
         except asyncio.CancelledError:
@@ -608,13 +618,20 @@ class TestASecondLook:
         assert first.content_digest == second.content_digest != SAMPLED_DIGEST
         assert reads(first) == (300, 3)
 
+    async def test_whatever_is_done_for_a_video_has_one_budget(self, parts: Parts) -> None:
+        parts.scorer.near = self.NEAR
+        await parts.uri()
+        first, *others = parts.scorer.budgets
+        assert first is not None
+        assert [each is first for each in others] == [True, True], "scored, and sampled once more"
+
     async def test_a_file_that_was_changed_meanwhile_is_to_be_asked_for_again(self, parts: Parts) -> None:
         parts.scorer.near = self.NEAR
         sizes = iter([1000, 1001])
         sample = parts.scorer.sample
 
         class Changing:
-            async def sample(self, source: VideoSource, look: Look) -> SampledVideo:
+            async def sample(self, source: VideoSource, look: Look, budget: Budget) -> SampledVideo:
                 return replace(await sample(source, look), content_bytes=next(sizes))
 
         parts = Parts(parts.root, sampling=Changing())
