@@ -63,13 +63,13 @@ class Outcome:
         aim = "" if self.aim_s is None else f" ({self.aim_s:g})"
         return (
             f"| {self.fault} | {ends.total()} | {ends['verdict']} | {ends['retryable']} | {ends['lost']} "
-            f"| {ends['wrong']} | {self.healed_s:.1f}{aim} | {health} |"
+            f"| {ends['wrong']} | {self.healed_s:.1f}{aim} | {health} | {', '.join(self.misses) or 'nothing'} |"
         )
 
 
 HEAD = (
-    "| fault | sent | verdicts | retryable errors | lost | wrong | seconds to heal (aim) | NOT_SERVING, seconds |",
-    "|---|---|---|---|---|---|---|---|",
+    "| fault | sent | verdicts | retryable | lost | wrong | seconds to heal (aim) | NOT_SERVING, seconds | missed |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
 """Of the table that rows go into."""
 

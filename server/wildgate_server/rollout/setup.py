@@ -13,13 +13,15 @@ from wildgate_server.metrics import Metrics
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
-from wildgate_server.rollout.model_rollout import ModelRollout
+from wildgate_server.rollout.model_rollout import ModelRollout, NotLoaded
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import TritonClient
 from wildgate_server.triton.embedded import EmbeddedTriton
 from wildgate_server.triton.supervision import SupervisedTriton
 
 __all__ = ["TritonInUse", "triton_in_use"]
+
+_MAX_REVIVAL_S = 20.0  # longer than a start of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,18 @@ async def triton_in_use(
         return
     start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight, box=box)
     async with SupervisedTriton(settings, first, start) as embedded:
-        backend = ModelRollout(embedded.control, embedded.lay_out)
+        backend = ModelRollout(embedded.control, embedded.lay_out, max_revival_s=_MAX_REVIVAL_S)
 
         async def revive(model: str) -> None:
             if model not in client.dead:
                 return  # it came back with all the others
-            if await asyncio.to_thread(lambda: embedded.is_gutted):
-                embedded.kill()
-                await client.outage.over(settings.startup_timeout_s)
-            else:
+            try:
+                if await asyncio.to_thread(lambda: embedded.is_gutted):
+                    raise NotLoaded("several models have lost all processes")
                 await backend.revive(model, embedded.models)
+            except NotLoaded:  # Triton may wait for ever for a lock that the process held
+                embedded.kill()
+                raise
 
         healer = ModelHealer(revive, lambda model: client.healed(model))
         async with TritonClient(embedded.target, profile=settings.profile, on_dead=healer.dead) as client:

@@ -48,5 +48,5 @@ def test_a_row_counts_what_ended_after_the_fault_and_says_what_health_said() -> 
     health = [(-1.0, False), (0.0, True), (0.5, False), (1.5, False), (2.0, True)]
     found = callers((0.1, "retryable"), (2.0, "verdict"), (2.1, "verdict"), health=health)
     row = outcome_of(Fault("a fault", nothing, 3.0), found, STRUCK_S).row
-    assert row == "| a fault | 3 | 2 | 1 | 0 | 0 | 2.0 (3) | 0.5 to 1.5 |"
+    assert row == "| a fault | 3 | 2 | 1 | 0 | 0 | 2.0 (3) | 0.5 to 1.5 | nothing |"
     assert row.count("|") == HEAD[0].count("|")
