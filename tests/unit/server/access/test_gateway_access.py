@@ -120,7 +120,8 @@ _numbers = itertools.count()
 
 
 def held_by(*scopes: str, key: Any = KEY, kid: str = "first", **claims: Any) -> str:
-    return token(key, kid=kid, scope=" ".join(scopes), jti=f"t{next(_numbers)}", **claims)
+    usual = {"scope": " ".join(scopes), "jti": f"t{next(_numbers)}", "exp": int(time.time()) + 86400}
+    return token(key, kid=kid, **(usual | claims))
 
 
 _SCORING, _BLOCKS = "/wildgate.v1.ScoringService/", "/wildgate.v1.BlockService/"
@@ -150,7 +151,7 @@ CALLERS = {
     "expired": held_by("score", "administer", exp=int(time.time()) - 60),
     "for others": held_by("score", "administer", aud="other"),
     "unknown key": held_by("score", "administer", key=OTHER),
-    "stolen": token(KEY, kid="first", scope="score administer", jti="stolen"),
+    "stolen": held_by("score", "administer", jti="stolen"),
     "gone": held_by("score", "administer", sub="gone"),
     "revoked certificate": held_by("score", "administer"),
 }
