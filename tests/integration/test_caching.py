@@ -72,15 +72,6 @@ def looked_up(gateway: GatewayUnderTest, tier: str, outcome: str) -> float:
     return samples(gateway.metrics, "wildgate_cache_lookups_total").get((outcome, tier), 0)
 
 
-async def test_the_second_time_a_video_is_answered_at_once(keeping: GatewayUnderTest) -> None:
-    first = await keeping.client.score(video(1), video_id="a")
-    second = await keeping.client.score(video(1), video_id="b")
-    assert (first.cached, second.cached) == (False, True)
-    assert alike(first) == alike(second)
-    assert stages(second) == {"cache", "total"}
-    assert (await keeping.client.score_digest(first.content_digest)).cached
-
-
 async def test_a_digest_before_the_video_is_known_and_after(keeping: GatewayUnderTest) -> None:
     content = video(2)
     digest = content_digest(content)
@@ -123,15 +114,6 @@ async def test_a_file_is_decoded_once(keeping: GatewayUnderTest, allowed_root: P
     assert "infer" not in stages(second)
     file.write_bytes(video(5).data)
     assert not (await keeping.client.score(Uri(file.as_uri()))).cached, "another file now"
-
-
-async def test_evidence_is_made_anew(keeping: GatewayUnderTest) -> None:
-    with_frames = await keeping.client.score(video(6), max_evidence_frames=1)
-    again = await keeping.client.score(video(6), max_evidence_frames=1)
-    plain = await keeping.client.score(video(6))
-    assert [len(verdict.evidence) for verdict in (with_frames, again, plain)] == [1, 1, 0]
-    assert [verdict.cached for verdict in (with_frames, again, plain)] == [False, False, True]
-    assert alike(with_frames) == alike(plain)
 
 
 async def test_who_asks_at_the_same_time_shares_and_may_leave(keeping: GatewayUnderTest) -> None:
@@ -233,21 +215,6 @@ class TestRedis:
             assert (await here.client.score(video(11))).cached
             assert looked_up(there, "redis", "failed") == 1
 
-    async def test_gateways_that_look_in_another_way_share_nothing(
-        self, make_settings: MakeSettings, redis: RealRedis, secret: Path
-    ) -> None:
-        cache = {"max_entries": 0, "redis_url": redis.url, "secret_file": secret, "redis_timeout_ms": 5000}
-        denser = {"max_gap_s": 0.5, "workers": 1, "timeout_s": 60}
-        async with (
-            running(make_settings(cache=cache)) as here,
-            running(make_settings(cache=cache, sampling=denser)) as there,
-        ):
-            first = await here.client.score(video(13))
-            await until(lambda: keys_in(redis) == 1, "the verdict in Redis")
-            second = await there.client.score(video(13))
-            assert (first.coverage.max_gap_s, second.coverage.max_gap_s, second.cached) == (2.0, 0.5, False)
-            assert (await here.client.score(video(13))).cached, "Redis alone does as well"
-
     async def test_a_redis_that_hangs_costs_next_to_nothing(self, make_settings: MakeSettings, secret: Path) -> None:
         async with pretending(silence) as url:
             cache = {"max_entries": 0, "redis_url": url, "secret_file": secret, "redis_timeout_ms": 20}
@@ -256,12 +223,6 @@ class TestRedis:
                     assert (await gateway.client.score(video(number))).detections
                 assert looked_up(gateway, "redis", "skipped") >= 4
                 assert samples(gateway.metrics, "wildgate_cache_redis_left_alone") == {(): 1}
-
-    async def test_a_redis_that_is_away_does_not_keep_the_gateway_from_starting(
-        self, make_settings: MakeSettings, secret: Path
-    ) -> None:
-        async with running(make_settings(cache={"redis_url": "redis://127.0.0.1:1", "secret_file": secret})) as gateway:
-            assert (await gateway.client.score(video(22))).detections
 
 
 def keys_in(redis: RealRedis) -> int:

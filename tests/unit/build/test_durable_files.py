@@ -90,12 +90,6 @@ def test_an_input_is_not_written_over(tmp_path: Path, same: Callable[[Path], Pat
         check_writable(same(read), inputs=[other, read])
 
 
-def test_an_input_that_is_not_there_is_known_by_its_place(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is the file that is read"):
-        check_writable(tmp_path / "in.onnx", inputs=[tmp_path / "." / "in.onnx"])
-    check_writable(tmp_path / "out.onnx", inputs=[tmp_path / "in.onnx"])
-
-
 @pytest.mark.parametrize(
     ("place", "message"),
     [("none/x", "there is no folder"), ("folder", "is a folder"), ("file/x", "there is no folder")],

@@ -68,12 +68,6 @@ def test_frames_go_into_a_cast_only(tmp_path: Path, change: Callable[[ModelProto
         StandardFile.read(path)
 
 
-def test_the_cast_need_not_be_the_first_node_of_the_file(tmp_path: Path) -> None:
-    model = colour_detector()
-    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value_float=1.0))
-    assert StandardFile.read(write_detector(tmp_path / "model.onnx", model)).frames == FRAMES
-
-
 def of_unknown_type(model: ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = 99
 

@@ -79,31 +79,6 @@ def test_suppression_equals_greedy(suppression: onnxruntime.InferenceSession, se
     np.testing.assert_allclose(got[0], wanted, atol=1e-6)
 
 
-def test_nothing_above_the_least_score_gives_only_zeros(suppression: onnxruntime.InferenceSession) -> None:
-    boxes, scores = random_detections(0, 5)
-    (got,) = suppression.run(None, feed(boxes, np.minimum(scores, SHAPE.least_score)))
-    assert not got.any()
-
-
-def test_boxes_outside_the_frame_are_clipped(suppression: onnxruntime.InferenceSession) -> None:
-    boxes, scores = random_detections(1, 5)
-    (got,) = suppression.run(None, feed(boxes * 3 - 60, scores))
-    assert got[..., :4].min() >= 0
-    assert got[..., :4].max() <= 1
-
-
-def test_two_labels_at_one_place_do_not_suppress_each_other(
-    suppression: onnxruntime.InferenceSession,
-) -> None:
-    boxes = np.zeros((SHAPE.frames, SHAPE.places, 4), np.float32)
-    scores = np.zeros((SHAPE.frames, SHAPE.places, SHAPE.labels), np.float32)
-    boxes[:, :3] = (10, 10, 30, 30)
-    scores[:, 0, 1], scores[:, 1, 2], scores[:, 2, 1] = 0.9, 0.8, 0.7
-    (got,) = suppression.run(None, feed(boxes, scores))
-    np.testing.assert_allclose(got[0, 0, :3, 4], (0.9, 0.8, 0), atol=1e-6)
-    np.testing.assert_array_equal(got[0, 0, :2, 5], (1, 2))
-
-
 def tiny_core(shape: GraphShape, scores_name: str = "scores") -> onnx.ModelProto:
     """A network that looks at nothing: constant boxes and scores, plus the picture's mean of zero."""
     boxes = np.tile(np.array((8, 8, 40, 40), np.float32), (1, shape.places, 1))

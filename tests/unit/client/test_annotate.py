@@ -59,12 +59,6 @@ def test_second_guesses_far_below_the_labels_best_are_not_drawn():
     assert all(highest < 60 for _, highest in image.getextrema())
 
 
-def test_a_box_past_the_edges_is_drawn_at_them():
-    image = drawn(detections=(dataclasses.replace(TIGER_VERDICT.detections[0], box=Box(-0.5, -0.5, 1.5, 1.5)),))
-    assert is_red(image.getpixel((0, 120)))
-    assert is_red(image.getpixel((239, 120)))
-
-
 def test_frames_are_files_named_after_video_and_time(tmp_path: Path):
     annotator = Annotator(tmp_path / "new" / "directory")
     annotator.write(StreamResult("a/clip.mp4", verdict=tiger_with_evidence(0.5, 12.25)))

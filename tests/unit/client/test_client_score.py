@@ -173,13 +173,6 @@ async def test_overload_is_retried_when_the_server_asks(gateway: FakeGateway, ta
     assert len(gateway.requests) == 3
 
 
-async def test_a_bad_video_is_sent_once(gateway: FakeGateway, target: str):
-    async with ScoringClient(target) as client:
-        with pytest.raises(InvalidVideo):
-            await client.score(Content(b"garbage"))
-    assert len(gateway.requests) == 1
-
-
 async def test_grpc_s_own_size_refusal_is_not_taken_for_overload(gateway: FakeGateway, target: str):
     gateway.answers.append(Refusal("RESOURCE_EXHAUSTED", "CLIENT: Received message larger than max (9000 vs. 4000)"))
     async with ScoringClient(target) as client:
@@ -228,8 +221,3 @@ async def test_an_answer_without_a_verdict_is_an_error(gateway: FakeGateway, tar
 async def test_outside_its_block_the_client_says_so():
     with pytest.raises(RuntimeError, match="async with"):
         await ScoringClient("127.0.0.1:1").score(VIDEO)
-
-
-def test_impossible_options_are_refused():
-    with pytest.raises(ValueError, match="deadline_s: 0"):
-        ClientOptions(deadline_s=0)

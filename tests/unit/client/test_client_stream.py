@@ -70,16 +70,6 @@ async def test_an_unreadable_file_is_one_failed_item(gateway: FakeGateway, targe
     assert len(gateway.requests) == 3
 
 
-async def test_items_may_come_asynchronously(target: str):
-    async def coming() -> AsyncIterator[StreamItem]:
-        for item in items(3):
-            await asyncio.sleep(0)
-            yield item
-
-    async with ScoringClient(target) as client:
-        assert len(await all_of(client, coming())) == 3
-
-
 async def test_no_more_is_taken_than_may_be_in_flight(target: str):
     taken: deque[str] = deque()
 
@@ -162,13 +152,3 @@ async def test_a_stream_that_ends_early_is_an_error(gateway: FakeGateway, target
     async with ScoringClient(target) as client:
         with pytest.raises(UnexpectedAnswer, match="STREAM_CUT_SHORT"):
             await all_of(client, asked())
-
-
-async def test_without_items_there_are_no_results(target: str):
-    async with ScoringClient(target) as client:
-        assert await all_of(client, []) == {}
-
-
-def test_a_result_has_exactly_one_outcome():
-    with pytest.raises(ValueError, match="exactly one"):
-        StreamResult("v1")

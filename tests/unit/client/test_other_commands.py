@@ -66,9 +66,3 @@ def test_help_lists_what_is_installed_without_loading_it(installed: metadata.Ent
     assert result.exit_code == 0, "some of them cannot be loaded"
     assert "Run the server" in result.stdout
     assert "Brought by extras." in result.stdout
-
-
-def test_help_does_not_list_what_is_not_installed():
-    listed = run(metadata.EntryPoints(), "--help").stdout
-    assert "score" in listed
-    assert "serve" not in listed

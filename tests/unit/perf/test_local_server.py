@@ -36,14 +36,6 @@ def test_ready_then_stopped_cleanly(tmp_path: Path):
     assert "loading" in (tmp_path / "logs" / "server.log").read_text()
 
 
-def test_environment_and_directory_reach_the_server(tmp_path: Path):
-    program = "print(os.environ['COLOUR'], os.getcwd(), flush=True)\n" + READY + FOR_EVER
-    given = options(tmp_path, program, environment={"COLOUR": "teal"}, directory=tmp_path)
-    with LocalServer(given):
-        pass
-    assert f"teal {tmp_path}" in given.log_path.read_text()
-
-
 def test_a_server_that_ends_before_it_is_ready_names_its_log_and_quotes_it(tmp_path: Path):
     server = LocalServer(options(tmp_path, "sys.exit('no model repository')"))
     with pytest.raises(ServerStartFailed) as raised, server:
@@ -59,20 +51,6 @@ def test_a_server_that_is_never_ready_is_stopped(tmp_path: Path):
         pytest.fail("was ready")
     assert server.stop_report is not None
     assert not server.stop_report.killed
-
-
-def test_a_command_that_does_not_exist_says_so(tmp_path: Path):
-    missing = LocalServerOptions(log_path=tmp_path / "server.log", command=(str(tmp_path / "missing"),))
-    with pytest.raises(ServerStartFailed, match="could not be started"), LocalServer(missing):
-        pytest.fail("was ready")
-
-
-def test_a_bad_exit_status_is_not_clean(tmp_path: Path):
-    with LocalServer(options(tmp_path, READY + FOR_EVER, environment={"STATUS": "3"})) as server:
-        pass
-    assert server.stop_report is not None
-    assert not server.stop_report.clean
-    assert "exited with 3" in str(server.stop_report)
 
 
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from wildgate_perf.results import TARGETS, Target, figure_of, read, target_table, write
+from wildgate_perf.results import Target, read, write
 
 
 def test_a_target_is_met_from_its_own_side() -> None:
@@ -24,31 +22,6 @@ def test_a_target_is_met_from_its_own_side() -> None:
         "at most 2",
         "as low as it goes",
     ]
-
-
-def test_targets_have_different_keys() -> None:
-    keys = [target.key for target in TARGETS]
-    assert len(set(keys)) == len(keys)
-
-
-def test_dotted_keys_lead_into_objects() -> None:
-    figures = {"share": {"mp4": 0.05, "ts": None, "ogg": float("nan")}, "flat": 2}
-    assert figure_of(figures, "share.mp4") == 0.05
-    assert figure_of(figures, "flat") == 2
-    assert [figure_of(figures, key) for key in ("share.ts", "share.ogg", "share.webm", "no.way", "flat.deeper")] == [
-        None
-    ] * 5
-
-
-def test_the_table_says_met_missed_or_not_measured() -> None:
-    console = Console(width=100, file=io.StringIO())
-    targets = (Target("good", at_least=1), Target("bad", at_most=1), Target("away", at_least=1), Target("just.known"))
-    console.print(target_table({"good": 1.5, "bad": 1.5, "just": {"known": 0.25}}, targets))
-    rows = {line.split()[0]: line.split()[1:] for line in console.file.getvalue().splitlines() if line.split()}
-    assert rows["good"] == ["at", "least", "1", "1.5", "met"]
-    assert rows["bad"] == ["at", "most", "1", "1.5", "missed"]
-    assert rows["away"] == ["at", "least", "1", "-", "not", "measured"]
-    assert rows["just.known"] == ["as", "low", "as", "it", "goes", "0.25"]
 
 
 def test_results_are_written_whole_and_finite_and_read_again(tmp_path: Path) -> None:

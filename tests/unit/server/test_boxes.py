@@ -52,7 +52,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
 @contextmanager
 def worker(settings: BoxSettings, *, fetches: bool = False, task: SampleTask = try_all) -> Iterator[SamplingProcess]:
     box = worker_box(settings, fetches=fetches)
-    process = SamplingProcess(WorkerOrders(task, CONFIG, LIMITS, 1 << 30, box))
+    process = SamplingProcess(WorkerOrders(task, CONFIG, LIMITS, 1 << 30, box=box))
     try:
         yield process
     finally:

@@ -45,9 +45,3 @@ def test_a_gauge_is_read_when_it_is_scraped() -> None:
     assert value(metrics, "wildgate_rows_waiting") == 3
     depth[0] = 8
     assert b"wildgate_rows_waiting 8.0" in generate_latest(metrics.registry)
-
-
-def test_two_gateways_in_one_process_count_apart() -> None:
-    first, second = Metrics(), Metrics()
-    first.answered("ALLOW")
-    assert value(second, "wildgate_videos_total", outcome="allow") is None

@@ -115,12 +115,6 @@ async def test_a_video_is_scored_and_answered() -> None:
     assert before + 60 <= call.deadline <= monotonic() + 60
 
 
-async def test_a_uri_is_handed_on_as_it_was_given() -> None:
-    async with serving() as served:
-        await served.stub.Score(pb.ScoreRequest(uri="file:///a%20b.mp4"))
-        assert served.pipeline.calls[0].source == "file:///a%20b.mp4"
-
-
 async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() -> None:
     async with serving(max_in_flight=1) as served:
         known = pb.ScoreRequest(video_id="a", content_digest="blake3:known")
@@ -135,15 +129,6 @@ async def test_a_digest_alone_is_asked_for_and_holds_a_place_like_any_other() ->
         await held
         counted = served.counted()
     assert counted == {"review": 1, "block": 1, "overloaded": 1}, "what is not kept is no video that failed"
-
-
-async def test_digests_in_a_stream() -> None:
-    async with serving() as served:
-        asked = [pb.ScoreRequest(video_id=name, content_digest=f"blake3:{name}") for name in ("known", "other")]
-        answers = await streamed(served, *asked)
-        assert served.counted() == {"review": 1}
-    assert answers["known"].verdict.cached
-    assert reason(answers["other"].error) == "VERDICT_NOT_CACHED"
 
 
 async def test_an_answer_is_handed_over_before_it_goes_out_alone_and_in_a_stream() -> None:

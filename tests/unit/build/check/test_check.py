@@ -25,7 +25,7 @@ from wildgate_build.check.comparison import (
 )
 from wildgate_build.check.matching import Differences, MatchRule
 from wildgate_build.check.runners import Candidate, OnnxRunner, detect, open_candidate
-from wildgate_build.check.verdicts import judge, read_policy, require_rules, serving_thresholds
+from wildgate_build.check.verdicts import judge, read_policy
 from wildgate_build.errors import CannotRunError, ComparisonError
 from wildgate_build.frames.sampled import VideoFrames
 from wildgate_build.standard_file import StandardFile, file_digest
@@ -196,25 +196,11 @@ def test_an_engine_of_another_file_is_noted(tmp_path: Path, videos: Path) -> Non
     assert other.summary()["notes"] == other.notes
 
 
-def test_an_engine_of_another_size_is_named(tmp_path: Path, videos: Path) -> None:
-    model = write_detector(tmp_path / "model.onnx")
-    with pytest.raises(ComparisonError, match=r"S is 64 in .*model\.onnx and 96 in .*model\.rtx"):
-        compare_with_engine(model, write_engine(model, side=96), videos)
-
-
 def test_an_answer_without_a_label_is_named(tmp_path: Path, videos: Path) -> None:
     poor = write_detector(tmp_path / "poor.onnx", labels=LABELS[:1])
     code, output = run(poor, poor, videos)
     assert code == 2
     assert "poor.onnx: answered class 1, it has 1 labels (0 to 0)" in output
-
-
-def test_lines_are_not_folded(tmp_path: Path, videos: Path) -> None:
-    model = write_detector(tmp_path / "model.onnx")
-    repository = str(ROOT / "model_repository")
-    arguments = [str(model), str(model), "--videos", str(videos), "--repository", repository]
-    lines = CliRunner().invoke(app, arguments, env={"COLUMNS": "40"}).output.splitlines()
-    assert "only by the reference  0, 0 of them near the threshold" in lines
 
 
 def test_videos_that_show_nothing_leave_nothing_to_compare(tmp_path: Path) -> None:
@@ -230,14 +216,6 @@ def test_a_policy_without_a_rule_for_a_label_is_named(tmp_path: Path, videos: Pa
     code, output = run(model, model, videos)
     assert code == 2
     assert "has no rule for walrus_tusk; give one with --policy" in output
-
-
-def test_a_report_that_cannot_be_written_is_named_before_the_work(tmp_path: Path, videos: Path) -> None:
-    model = write_detector(tmp_path / "model.onnx")
-    code, output = run(model, model, videos, "--report", str(tmp_path / "nowhere" / "report.json"))
-    assert code == 2
-    assert "there is no folder" in output
-    assert "compared" not in output
 
 
 def test_windows_are_filled_and_cut_again(tmp_path: Path) -> None:
@@ -263,13 +241,6 @@ def test_a_file_that_onnx_runtime_refuses_is_named(tmp_path: Path) -> None:
         OnnxRunner(broken)
 
 
-def test_an_onnx_candidate_knows_its_labels(tmp_path: Path) -> None:
-    with open_candidate(write_detector(tmp_path / "model.onnx")) as candidate:
-        assert (candidate.frames, candidate.side, candidate.detections) == (FRAMES, SIDE, SHAPE.detections)
-        assert candidate.labels == LABELS
-        assert candidate.runner(np.zeros((2, FRAMES, SIDE, SIDE, 3), np.uint8)).shape == (2, FRAMES, 4, 6)
-
-
 def test_a_videos_verdict_is_the_policys() -> None:
     policy = read_policy(None)
     rows = np.zeros((2, 4, 6), np.float32)
@@ -279,19 +250,6 @@ def test_a_videos_verdict_is_the_policys() -> None:
     assert judgement.action is Action.BLOCK
     assert [label.label for label in judgement.labels] == ["rhino_horn"]
     assert judge(video, np.zeros_like(rows), LABELS, policy).action is Action.ALLOW
-
-
-def test_thresholds_are_the_policys_review_scores() -> None:
-    policy = read_policy(None)
-    review = policy.labels["rhino_horn"].review.score
-    assert serving_thresholds(policy, ("walrus_tusk", "rhino_horn"), otherwise=0.9) == (0.9, review)
-
-
-def test_a_policy_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ComparisonError, match=r"policy\.yaml: cannot be read"):
-        read_policy(tmp_path / "policy.yaml")
-    with pytest.raises(ComparisonError, match="no rule for walrus_tusk"):
-        require_rules(read_policy(None), ["walrus_tusk", "rhino_horn"])
 
 
 def test_each_figure_has_its_own_tolerance() -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine_detectors import F, K, S, write_means
 
 from wildgate_build.engine.builder import BuiltEngine, EnginePlan, build_engine
-from wildgate_build.errors import BuildFailedError, EngineError, NotStandardError
+from wildgate_build.errors import BuildFailedError, EngineError
 from wildgate_server.repository.machine import Machine
 
 pytestmark = pytest.mark.usefixtures("tensorrt_rtx")
@@ -103,11 +103,3 @@ def test_a_runtime_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(EngineError, match=r"TensorRT is not installed .* pip install 'wildgate\[gpu\]'"):
         build(detector, ada, target="tensorrt")
-
-
-def test_the_file_is_checked_before_the_runtime_is_loaded(
-    tmp_path: Path, bare: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(NotStandardError):
-        build(tmp_path / "missing.onnx", bare)

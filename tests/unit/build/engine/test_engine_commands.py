@@ -44,14 +44,6 @@ def test_the_engine_and_its_key_go_beside_the_detector(detector: Path, model_rep
     assert sorted(content(detector.parent)) == sorted(map(str, (detector, file, f"{file}.json")))
 
 
-def test_output_batch_and_architectures_can_be_said(detector: Path, tmp_path: Path) -> None:
-    target = tmp_path / "model.rtx"
-    result = run(detector, "--target", "rtx", "--output", target, "--max-batch", "2", "--architecture", "8.9,12.0")
-    assert result.exit_code == 0, result.output
-    key = EngineKey.read(target)
-    assert (key.max_batch, key.architectures) == (2, ("8.9", "12.0"))
-
-
 def test_a_published_versions_engine_goes_where_triton_looks_for_it(detector: Path, tmp_path: Path) -> None:
     repository = tmp_path / "models"
     home = repository / "wildlife_detector" / "3"

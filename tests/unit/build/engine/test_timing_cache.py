@@ -8,7 +8,7 @@ import pytest
 
 from wildgate_build.engine.tensorrt_api import TensorRt
 from wildgate_build.engine.timing_cache import attach_timing_cache, save_timing_cache
-from wildgate_build.errors import EngineError, OutputError
+from wildgate_build.errors import EngineError
 
 
 class Cache:
@@ -68,15 +68,3 @@ def test_a_cache_that_does_not_fit_is_refused_and_kept(tmp_path: Path, content: 
     with pytest.raises(EngineError, match=f"--timing-cache {file}: cannot be used .* made on another device"):
         build_once(file)
     assert file.read_bytes() == content
-
-
-def test_a_cache_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="cannot be read"):
-        attach_timing_cache(tmp_path, Config(), TENSORRT)
-
-
-def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
-    config = Config()
-    attach_timing_cache(tmp_path / "no" / "timings", config, TENSORRT)
-    with pytest.raises(OutputError, match="there is no folder"):
-        save_timing_cache(tmp_path / "no" / "timings", config)

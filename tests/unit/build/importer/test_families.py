@@ -15,9 +15,8 @@ from importing_bench import SHAPE, Bench
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from wildgate_build.importer.families.layout import Family, PictureFormat
+from wildgate_build.importer.families.layout import PictureFormat
 from wildgate_build.importer.pictures import picture_graph
-from wildgate_build.importer.recognition import FAMILIES
 from wildgate_build.standard_graph import GraphShape, Opset
 
 Decode = Callable[[dict[str, NDArray[np.float64]], int], plain.Decoded]
@@ -89,10 +88,6 @@ FAMILY = {"rtdetr": "detr", "joined_rtdetr": "detr", "yolo_end2end": "yolo-end2e
 def assert_the_same(got: NDArray[np.float32], wanted: NDArray[np.float64]) -> None:
     assert wanted[..., 4].any(), "the network sees nothing: the test would show nothing"
     np.testing.assert_allclose(got, wanted, atol=1e-3)
-
-
-def test_every_family_that_can_be_named_has_a_module() -> None:
-    assert set(FAMILIES) == set(Family) - {Family.AUTO, Family.STANDARD}
 
 
 @pytest.mark.parametrize(
@@ -209,13 +204,6 @@ def test_merged_labels_of_a_detr_have_the_best_score(bench: Bench, windows: Wind
     network, frames = networks.rtdetr(4, seed=4), windows(64)
     written = bench.imported(network, MAPPING)
     assert_the_same(detections(str(written.path), frames), by_hand("rtdetr", network, frames, SHAPE, [[1, 3], [2]]))
-
-
-def test_labels_are_dropped_without_merging(bench: Bench, windows: Windows) -> None:
-    network, frames = networks.yolov8(4, seed=4), windows(64)
-    written = bench.imported(network, "a = -\nb\nc = -\nd")
-    assert written.properties.labels == ("b", "d")
-    assert_the_same(detections(str(written.path), frames), by_hand("yolov8", network, frames, SHAPE, [[1], [3]]))
 
 
 def test_fewer_places_than_rows_leave_rows_empty(bench: Bench, windows: Windows) -> None:

@@ -34,24 +34,11 @@ def test_a_detector_is_imported(tmp_path: Path) -> None:
     assert "a, b" in said
 
 
-def test_families_are_spelt_as_their_documentation_spells_them(tmp_path: Path) -> None:
-    code, said = invoked(tmp_path, "--side", "64", "--frames", "1", "--detections", "8", "--family", "yolo-end2end")
-    assert code == 2
-    assert "yolo-end2end expects" in " ".join(said.split())
-
-
 def test_sizes_come_from_the_manifest(tmp_path: Path) -> None:
     code, _ = invoked(tmp_path, "--repository", str(MODEL_REPOSITORY), "--frames", "1")
     assert code == 0
     written = StandardFile.read(tmp_path / "out.onnx")
     assert (written.side, written.frames, written.detections) == (320, 1, 16)
-
-
-def test_a_missing_repository_is_named_with_what_to_say_instead(tmp_path: Path) -> None:
-    code, said = invoked(tmp_path, "--repository", str(tmp_path / "nowhere"))
-    assert code == 2
-    assert "nowhere/manifest.yaml: cannot be read" in " ".join(said.split())
-    assert "--side, --frames and --detections" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,6 @@ def test_putting_the_same_body_back_changes_nothing() -> None:
     np.testing.assert_array_equal(run(again, FRAMES=frames())[0], run(model, FRAMES=frames())[0])
 
 
-def test_nothing_of_the_old_body_is_left() -> None:
-    model = colour_detector()
-    body = NetworkBody.of(model)
-    again = body.replaced(body.extract(), "new_")
-    names = {tensor.name for tensor in again.graph.initializer}
-    assert {"new_net_see", "new_net_mix", "net_centres"} <= names
-    assert not {"net_see", "net_mix"} & names
-    assert len(again.graph.node) == len(model.graph.node)
-
-
 def test_a_constant_that_body_and_rest_share_may_change_in_the_body_alone() -> None:
     model = graph(
         """g (float[1,2,4,4] x) => (float[1,2,4,4] y)
@@ -151,12 +141,6 @@ def test_a_weight_behind_an_identity_is_a_weight() -> None:
     body = NetworkBody.of(model)
     assert (body.inputs, body.outputs) == (("x",), ("y",))
     np.testing.assert_array_equal(run(body.extract(), x=ones(1, 2, 4, 4))[0], 2 * ones(1, 2, 4, 4))
-
-
-def test_nodes_without_a_name_get_one_of_their_own() -> None:
-    nodes = [node.name for node in NetworkBody.of(colour_detector()).extract().graph.node]
-    assert all(nodes)
-    assert len(set(nodes)) == len(nodes)
 
 
 def test_a_graph_without_weights_is_refused() -> None:

@@ -75,12 +75,6 @@ def test_the_last_operators_stay_float(detector: StandardFile, frames: Calibrati
     assert len(converted.excluded) == 2
 
 
-def test_without_a_search_the_loss_is_what_it_is(spoilt: StandardFile, frames: CalibrationSplit) -> None:
-    converted = to_int8(spoilt, frames, PLAN, RULE)
-    assert converted.cost.differences.loss > 0.1
-    assert len(converted.excluded) == 2
-
-
 def test_a_search_finds_what_to_leave_out(spoilt: StandardFile, frames: CalibrationSplit) -> None:
     converted = to_int8(spoilt, frames, replace(PLAN, limits=SearchLimits(0.02, seconds=60)), RULE)
     assert converted.cost.differences.loss <= 0.02
@@ -121,11 +115,3 @@ def test_fp16_loses_next_to_nothing(detector: StandardFile, frames: CalibrationS
     assert cost.differences.loss == 0
     assert 0 < cost.differences.summary()["score_largest"] < 0.01
     assert 0 < cost.differences.summary()["box_largest"] < 1e-3
-
-
-def test_the_report_holds_all_figures(detector: StandardFile, frames: CalibrationSplit) -> None:
-    converted = to_half(detector, frames.held_out, (), RULE)
-    summary = converted.cost.summary()
-    assert summary["accuracy"]["frames"] == 32
-    assert summary["speed"]["ratio"] == summary["speed"]["fp32_ms"] / summary["speed"]["new_ms"]
-    assert summary["bytes"] == {"fp32": detector.path.stat().st_size, "new": converted.model.ByteSize()}

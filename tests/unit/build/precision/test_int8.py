@@ -116,28 +116,11 @@ def test_batch_normalisation_is_folded_into_its_convolution() -> None:
     }
 
 
-def test_quantising_before_calibrating_is_a_mistake() -> None:
-    quantiser = Quantiser(NetworkBody.of(colour_detector()).extract(), Dialect.CPU, Method.MINMAX)
-    with pytest.raises(RuntimeError, match="calibrate"):
-        quantiser.quantised()
-
-
 def test_an_opset_without_scales_for_channels_is_refused() -> None:
     body = NetworkBody.of(colour_detector()).extract()
     body.opset_import[0].version = 12
     with pytest.raises(PrecisionError, match="needs opset 13, this graph has 12"):
         Quantiser(body, Dialect.CPU, Method.MINMAX)
-
-
-def test_the_body_that_was_given_is_left_alone() -> None:
-    body = NetworkBody.of(colour_detector()).extract()
-    before = body.SerializeToString()
-    quantiser = Quantiser(body, Dialect.CPU, Method.MINMAX)
-    quantiser.calibrate([{"net_scaled": pictures()}])
-    prepared = quantiser.body.SerializeToString()
-    quantiser.quantised()
-    assert body.SerializeToString() == before
-    assert quantiser.body.SerializeToString() == prepared
 
 
 def test_boxes_and_suppression_stay_float() -> None:
@@ -151,15 +134,3 @@ def test_boxes_and_suppression_stay_float() -> None:
     kinds = {output.type.tensor_type.elem_type for output in model.graph.output}
     assert kinds == {TensorProto.FLOAT}
     assert model.graph.input[0].type.tensor_type.shape.dim[1].dim_param == "f"
-
-
-def test_the_last_operators_are_those_whose_results_leave_the_body() -> None:
-    quantiser = calibrated(Dialect.CPU)
-    made = {node.name: node.output[0] for node in quantiser.body.graph.node}
-    assert [made[name] for name in quantiser.last] == ["net_name_map", "net_size_map"]
-
-
-def test_what_only_follows_is_no_operator_of_its_own() -> None:
-    quantiser = calibrated(Dialect.CPU)
-    kinds = {node.name: node.op_type for node in quantiser.body.graph.node}
-    assert [kinds[name] for name in quantiser.operators] == ["Conv", "Conv", "Add", "Conv", "Conv"]

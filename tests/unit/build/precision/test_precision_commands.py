@@ -89,13 +89,6 @@ def test_the_runtime_is_told_in_the_report(detector: Path, videos: Path, output:
     assert figures["compared_on"] == "held-out frames of other videos"
 
 
-def test_frames_of_the_same_video_are_called_so(tmp_path: Path, detector: Path, output: Path) -> None:
-    video = write_video(tmp_path / "one.mp4", seconds=80)
-    code, said = run("quantise", detector, video, output, "--max-loss", "0.1")
-    assert code == 0, said
-    assert "20 held-out frames of the videos that calibrated" in said
-
-
 def test_bars_are_left_out_where_it_is_asked_for(detector: Path, videos: Path, output: Path) -> None:
     more = ("--max-loss", "0.1", "--leave-out-bars")
     assert run("quantise", detector, videos, output, *more)[0] == 0
@@ -104,12 +97,6 @@ def test_bars_are_left_out_where_it_is_asked_for(detector: Path, videos: Path, o
     code, said = run("quantise", detector, videos, output, *more, "--runtime", "tensorrt")
     assert code == 2
     assert "bars can be left out on CPUs alone" in said.replace("\n", " ")
-
-
-def test_lines_are_not_folded(detector: Path, videos: Path, output: Path) -> None:
-    said = run("quantise", detector, videos, output, "--max-loss", "0.1")[1].splitlines()
-    assert any("3 of 5 operators in INT8" in line for line in said)
-    assert any("times fp32's (" in line and line.endswith(" a window, one thread)") for line in said)
 
 
 def test_int8_without_int8_is_refused(detector: Path, videos: Path, output: Path) -> None:
@@ -132,18 +119,6 @@ def cut(folder: Path) -> Path:
     file = folder / "cut.onnx"
     file.write_bytes(write_detector(file).read_bytes()[:700])
     return file
-
-
-def done(folder: Path) -> Path:
-    return write_detector(folder / "done.onnx", precision="int8")
-
-
-def poor(folder: Path) -> Path:
-    return write_detector(folder / "poor.onnx", labels=("rhino_horn",))
-
-
-def short(folder: Path) -> Path:
-    return write_video(folder / "short.mp4", seconds=8)
 
 
 def not_a_video(folder: Path) -> Path:
@@ -214,21 +189,6 @@ def test_what_is_refused_is_named_and_what_lay_there_stays(
     assert code == 2
     assert message in said
     assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == {"model.onnx": b"the old one"}
-
-
-@BOTH
-def test_the_detector_is_not_written_over(command: str, detector: Path, videos: Path) -> None:
-    before = detector.read_bytes()
-    assert run(command, detector, videos, detector)[0] == 2
-    assert detector.read_bytes() == before
-
-
-@BOTH
-def test_help_says_what_is_not_written(command: str) -> None:
-    said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-    assert "no detector is written and the exit status is 1" in " ".join(said.split())
-    assert "Write no detector past this loss" in said
-    assert "write nothing" not in said
 
 
 def test_past_the_loss_only_the_report_is_written(tmp_path: Path, videos: Path, output: Path) -> None:

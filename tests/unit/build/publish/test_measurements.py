@@ -46,11 +46,6 @@ def test_a_bad_report_is_named(tmp_path: Path, content: object, message: str) ->
         read_measurements([first, bad], {})
 
 
-def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match=r"none\.json: cannot be read: No such file"):
-        read_measurements([tmp_path / "none.json"], {})
-
-
 OURS = {Path("cpu.onnx"): f"blake3:{1:064x}", Path("gpu.onnx"): f"blake3:{2:064x}"}
 
 

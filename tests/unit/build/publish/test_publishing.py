@@ -20,8 +20,7 @@ from publish_seam import (
     standard_file,
 )
 
-from wildgate_build.durable_files import DurableFiles
-from wildgate_build.errors import NotStandardError, OutputError, PublishError
+from wildgate_build.errors import OutputError, PublishError
 from wildgate_build.publish.publishing import publish
 from wildgate_build.publish.repository import Repository
 from wildgate_build.standard_file import StandardFile, file_digest
@@ -91,12 +90,6 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(
     assert contents(repository) == before
 
 
-def test_a_file_that_is_no_detector_is_refused(tmp_path: Path, detector: Path) -> None:
-    detector.write_bytes(detector.read_bytes()[:-200])
-    with pytest.raises(NotStandardError, match=r"mine\.onnx"):
-        StandardFile.read(detector)
-
-
 def test_a_file_that_changes_meanwhile_is_refused(repository: Repository, detector: Path, tmp_path: Path) -> None:
     read = publication(detector)
     standard_file(detector, name="another")
@@ -104,11 +97,6 @@ def test_a_file_that_changes_meanwhile_is_refused(repository: Repository, detect
     with pytest.raises(PublishError, match="changed while it was published"):
         publish(repository, read)
     assert contents(repository) == before
-
-
-def test_a_repository_that_is_none_is_named(tmp_path: Path, detector: Path) -> None:
-    with pytest.raises(PublishError, match=r"manifest\.yaml: cannot be read"):
-        publish_file(Repository(tmp_path), detector)
 
 
 def test_two_at_once_are_one_and_a_refusal(repository: Repository, detector: Path) -> None:
@@ -159,20 +147,6 @@ def test_a_directory_that_cannot_be_written_is_an_error(repository: Repository, 
 
     with pytest.raises(OutputError, match=r"wildlife_detector/\.unfinished-\w+: cannot be written: Permission denied"):
         publish_file(Repository(repository.path, ReadOnly(0, full_disk=True)), detector)
-
-
-def test_what_was_written_has_reached_the_disk_under_its_name(tmp_path: Path) -> None:
-    files = DurableFiles()
-    files.make_directory(tmp_path / "a" / "b")
-    files.write(tmp_path / "a" / "b" / "one", b"content")
-    files.copy(tmp_path / "a" / "b" / "one", tmp_path / "two")
-    files.replace(tmp_path / "a" / "b", tmp_path / "c")
-    files.replace(tmp_path / "two", tmp_path / "c" / "one")
-    files.sync(tmp_path)
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "c").iterdir()] == [("one", b"content")]
-    for path in (tmp_path / "a", tmp_path / "c", tmp_path / "c"):
-        files.remove(path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_engines_may_have_a_file_of_their_own(repository: Repository, detector: Path, tmp_path: Path) -> None:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from wildgate_perf.bench.bytes_read import _with_served
 from wildgate_perf.bench.offered_load import goodput_over_peak, point_as_json, tail_over_unloaded
-from wildgate_perf.bench.phase import Observed, PhaseFailed, all_answered, cpu_ms, observed, rounds_as_json
+from wildgate_perf.bench.phase import Observed, PhaseFailed, all_answered, cpu_ms, rounds_as_json
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
-from wildgate_perf.range_server import RangeServer
 from wildgate_perf.results import TARGETS, read, write
 
 
@@ -57,23 +55,6 @@ def test_refusals_below_the_peak_miss_the_target_of_the_tail(tmp_path: Path) -> 
     assert read(tmp_path / "x.json")["figure"] is None
 
 
-def test_the_larger_count_of_bytes_counts() -> None:
-    told = {"fraction": 0.1, "read_bytes": 10, "file_bytes": 100}
-    more = {"fraction": 0.25, "served_bytes": 25, "served_requests": 3}
-    assert _with_served(told, RangeServer("", 3, 25)) == told | more
-    assert _with_served(told, RangeServer("", 3, 5))["fraction"] == 0.1
-
-
-def test_a_verdict_after_the_deadline_is_not_good() -> None:
-    outcomes = (Outcome(0, 0.01, 1), Outcome(0.5, 0.5, 10.6), Outcome(1, 1, 1.1, "RESOURCE_EXHAUSTED"))
-    found = point_as_json(measured(*outcomes, seconds=20, cpu_s=0.4))
-    assert found["good_per_s"] == 1 / 20
-    assert found["failures"] == {"RESOURCE_EXHAUSTED": 1}
-    assert found["requests"] == 3
-    assert found["sent_late_p99_ms"] == 10
-    assert found["load_generator_core_share"] == 0.02
-
-
 def test_a_failed_request_fails_the_phase_by_name() -> None:
     answer = Outcome(0, 0, 0.5)
     assert all_answered(measured(answer)).answers == [answer]
@@ -81,11 +62,3 @@ def test_a_failed_request_fails_the_phase_by_name() -> None:
         all_answered(measured(answer, Outcome(0, 0, 1, "A: no"), Outcome(0, 0, 1, "B")))
     with pytest.raises(PhaseFailed, match="no answer came within 3 s"):
         all_answered(measured(seconds=3))
-
-
-def test_what_is_ours_is_not_counted_as_the_others() -> None:
-    times = iter((CpuTimes({}), CpuTimes({"gateway": 1e9})))
-    seen = observed(lambda: next(times), lambda: measured(Outcome(0, 0, 0.5)))
-    assert seen.used.total_s == 1e9
-    assert seen.others["others"] == 0
-    assert seen.others["steal"] >= 0

@@ -114,14 +114,6 @@ def test_missed_targets_count_where_asked(ran: Ran) -> None:
     assert ran("--strict", content_over_offline=content, latency_over_load=Findings(good)) == 0
 
 
-def test_a_phase_that_does_not_exist_is_refused(ran: Ran, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--only", "everything"], ["--everything"]):
-        with pytest.raises(SystemExit) as ended:
-            ran(*arguments)
-        assert ended.value.code == 2
-    assert "cached_over_first" in capsys.readouterr().err
-
-
 def test_every_target_has_a_phase_that_measures_it() -> None:
     keys = [key for _, figures in PHASES.values() for key in figures]
     assert {target.key.partition(".")[0] for target in TARGETS} == set(keys)

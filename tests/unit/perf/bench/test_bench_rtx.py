@@ -33,11 +33,6 @@ def test_the_share_of_the_ceiling() -> None:
     assert result["failures"] == {"late": 2}
 
 
-def test_runs_without_an_answer_say_so() -> None:
-    result = result_of(measured(0, 1, "gone", "gone"), measured(0, 1))
-    assert (result["videos_per_s"], result["nvdec_share"], result["failures"]) == (0, None, {"gone": 2})
-
-
 @pytest.mark.skipif(probe_machine().gpu is not None, reason="this machine has a GPU")
 def test_without_a_gpu_it_ends_at_once_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--profile", "rtx", "--folder", str(tmp_path / "out")]) == 2

@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 
-from wildgate_perf import videos
 from wildgate_perf.videos import CONTAINERS, Composition, compose, containers
 
 TINY = Composition(seed=1, bit_rate=200_000, width=96, height=64, fps=10, seconds=3)
@@ -54,20 +53,6 @@ def test_seeds_make_different_pictures_and_the_same_seed_the_same(tmp_path: Path
     assert np.abs(first[5].astype(int) - first[0]).mean() > 2  # they move
 
 
-def test_compositions_have_names_of_their_own() -> None:
-    changes = [
-        {},
-        {"seed": 2},
-        {"bit_rate": 300_000},
-        {"width": 98},
-        {"height": 66},
-        {"seconds": 4.0},
-        {"encoder": "libvpx-vp9"},
-    ]
-    names = [replace(TINY, **change).name for change in changes]
-    assert len(set(names)) == len(names)
-
-
 @pytest.fixture
 def tiny_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """All kinds of container, of a video that was composed tiny under the bench video's name."""
@@ -94,16 +79,3 @@ def test_containers_are_what_they_are_called(tiny_kinds: dict[str, Path]) -> Non
     assert b"moof" not in content["mp4_index_last"]
     assert content["webm"][:4] == bytes.fromhex("1a45dfa3")
     assert {content["ts"][place] for place in (0, 188, 376)} == {0x47}
-
-
-def test_what_is_there_is_kept(tiny_kinds: dict[str, Path], tmp_path: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    assert containers(tmp_path) == tiny_kinds
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
-
-
-def test_a_video_that_cannot_be_composed_leaves_nothing(tmp_path: Path) -> None:
-    broken = Composition(3, 1, encoder="no-such-encoder")
-    with pytest.raises(av.codec.codec.UnknownCodecError):
-        videos.composed(tmp_path, [broken])
-    assert list(tmp_path.iterdir()) == []

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from checkout import ROOT
 
 from wildgate_perf.capacity.check import Pair, check_points, mean_error
 from wildgate_perf.capacity.command import capacity_command
@@ -80,14 +76,6 @@ def test_overload_is_answered_at_the_peak_and_has_no_latency(profile: Profile) -
     assert row.p99_ms == Pair(None, 9000)
 
 
-def test_errors_are_of_predicted_over_measured() -> None:
-    assert Pair(110, 100).error == pytest.approx(0.1)
-    assert Pair(None, 100).error is None
-    assert Pair(1, 0).error is None
-    assert mean_error([Pair(110, 100), Pair(70, 100), Pair(None, 1)]) == pytest.approx(0.2)
-    assert mean_error([Pair(None, 1)]) is None
-
-
 def test_a_profile_without_loads_cannot_be_checked(profile: Profile) -> None:
     with pytest.raises(CapacityError, match="has no points"):
         check_points(profile.model_copy(update={"points": ()}))
@@ -105,15 +93,6 @@ def test_the_command_plans(profile_file: str, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr()
     assert "16 (15 to carry the peak, 1 spare)" in told.out  # 200/s at 1/20 node-seconds, 70 % busy
     assert "cost" not in told.out
-
-
-def test_the_command_tells_programs_the_same(profile_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--profile", profile_file, "--videos-per-day", "8.64e6", "--json", "--digest-first"]
-    assert capacity_command([*arguments, "--node-price-per-hour", "1"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["nodes"] == 16
-    assert told["cost_per_million"] == pytest.approx(16 * 24 / 8.64)
-    assert (told["demand"]["target_utilisation"], told["demand"]["digest_first"]) == (0.7, True)
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -140,9 +119,3 @@ def test_what_cannot_be_planned_is_said(
 ) -> None:
     assert capacity_command(["--profile", profile_file, *arguments]) == 2
     assert words in capsys.readouterr().err
-
-
-def test_wildgate_finds_the_command_by_its_entry_point() -> None:
-    project = tomllib.loads((ROOT / "perf/pyproject.toml").read_text())["project"]
-    [reference] = project["entry-points"]["wildgate.commands"].values()
-    assert EntryPoint("capacity", reference, "wildgate.commands").load() is capacity_command

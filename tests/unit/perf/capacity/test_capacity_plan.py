@@ -94,11 +94,6 @@ def test_a_fleet_of_known_size() -> None:
     assert plan.p99_ms_without_spare == pytest.approx(250)
 
 
-def test_one_video_a_day_still_takes_a_node_and_its_spare() -> None:
-    plan = plan_fleet(profile(), demand(videos_per_day=1))
-    assert (plan.carrying_nodes, plan.nodes, plan.cost_per_million) == (1, 2, None)
-
-
 def test_content_is_sent_whole_but_not_where_its_digest_is_known() -> None:
     sent = plan_fleet(profile(), demand(uri_share=0.0, cached_share=0.25))
     asked_first = plan_fleet(profile(), demand(uri_share=0.0, cached_share=0.25, digest_first=True))
@@ -134,23 +129,12 @@ def test_a_curve_never_falls() -> None:
     assert [curve.percentile_ms(0.99, load) for load in (0.2, 0.4, 0.6)] == [300, 300, 400]
 
 
-def test_points_of_one_load_count_as_their_mean() -> None:
-    points = [LoadPoint.model_validate(point(0.5, 100, tail)) for tail in (200, 300)]
-    assert LatencyCurve.of(points, 20).percentile_ms(0.99, 0.5) == 250
-
-
 def test_without_measured_loads_latency_is_unknown() -> None:
     bare = profile(points=[point(0.9, 200, 650, "poisson"), point(3.0, 4000, 9000)])
     plan = plan_fleet(bare, demand())
     assert (plan.p50_ms_at_peak, plan.p99_ms_at_peak) == (None, None)
     with pytest.raises(CapacityError, match="p99_ms: the profile has no points"):
         plan_fleet(bare, demand(p99_ms=500))
-
-
-@pytest.mark.parametrize(("p99_ms", "target", "allowed"), [(250, 0.9, 0.5), (1e6, 0.7, 0.7)])
-def test_the_utilisation_that_keeps_an_objective_is_the_edge(p99_ms: float, target: float, allowed: float) -> None:
-    plan = plan_fleet(profile(), demand(target_utilisation=target, p99_ms=p99_ms))
-    assert plan.allowed_utilisation == pytest.approx(allowed)
 
 
 def bench_results(**details: Any) -> dict[str, Any]:
@@ -207,11 +191,6 @@ def test_a_profile_may_be_written_by_hand(tmp_path: Path) -> None:
     file.write_text("{cores: 4, peak_per_s: {}, video_bytes: 1}")
     with pytest.raises(CapacityError, match="peak_per_s has neither uri nor content"):
         read_profile(file)
-
-
-def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CapacityError, match=r"none\.json: there are no results; `make bench` writes them"):
-        read_profile(tmp_path / "none.json")
 
 
 def test_a_demand_is_its_file_with_options_over_it(tmp_path: Path) -> None:

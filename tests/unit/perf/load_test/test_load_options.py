@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import pytest
 
-from wildgate_perf.load_test.__main__ import locust_command, peak_of_steps, shapes_to_run, summary_file
+from wildgate_perf.load_test.__main__ import locust_command, shapes_to_run
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
 
 
@@ -47,11 +46,6 @@ def test_the_form_offers_what_is_not_about_this_machines_files() -> None:
 def test_bad_values_are_refused_by_name(values: dict[str, object], words: str) -> None:
     with pytest.raises(OptionsInvalid, match=words):
         LoadOptions.of(values)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1:8100", "dns:///server:8100", "unix:/run/wildgate.sock"])
-def test_a_target_is_what_grpc_takes(host: str) -> None:
-    assert target_of(host) == target_of(f"grpc://{host}") == host
 
 
 @pytest.mark.parametrize(
@@ -118,17 +112,3 @@ def test_step_goes_first_and_only_where_it_is_needed(run: argparse.Namespace) ->
     assert shapes_to_run(run, ["--rate-per-user=2"]) == ["soak"]
     run.peak = 20.0
     assert shapes_to_run(run, []) == ["soak"]
-
-
-@pytest.mark.parametrize(
-    ("content", "peak"),
-    [
-        (None, None),
-        (json.dumps({"phases": {"4 users": {"answered_per_s": 10.0}, "8 users": {"answered_per_s": 9.0}}}), 10.0),
-        (json.dumps({"phases": {"4 users": {"answered_per_s": 0.0}}}), None),
-    ],
-)
-def test_the_peak_is_that_of_the_best_step(run: argparse.Namespace, content: str | None, peak: float | None) -> None:
-    if content is not None:
-        summary_file(run, "step").write_text(content)
-    assert peak_of_steps(run) == peak

@@ -11,7 +11,7 @@ import av
 import pytest
 
 from wildgate_perf.load_test.options import LoadOptions
-from wildgate_perf.load_test.videos import FreshFile, NoVideos, Video, VideoSource, load_videos, relabelled
+from wildgate_perf.load_test.videos import FreshFile, Video, VideoSource, relabelled
 
 MARK = bytes(range(16))
 
@@ -42,11 +42,6 @@ def test_a_relabelled_file_is_another_with_the_same_pictures(tmp_path: Path, nam
     assert packets(other) == packets(video.content)
 
 
-def test_what_is_no_container_cannot_be_relabelled() -> None:
-    with pytest.raises(NoVideos, match=r"a\.mp4: neither MP4"):
-        relabelled(Video("a.mp4", b"no video at all"), MARK)
-
-
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
 def test_a_fresh_file_has_another_length_each_time(tmp_path: Path, name: str) -> None:
     video, chance = Video(name, composed(tmp_path, name).read_bytes()), random.Random(3)
@@ -60,23 +55,6 @@ def test_a_fresh_file_has_another_length_each_time(tmp_path: Path, name: str) ->
     file.remove()
     file.remove()
     assert not file.path.exists()
-
-
-def test_videos_are_read_by_name_and_others_left_alone(tmp_path: Path) -> None:
-    composed(tmp_path, "b.mp4")
-    composed(tmp_path, "a.mp4")
-    (tmp_path / "readme.txt").write_text("no video")
-    assert [video.name for video in load_videos(tmp_path)] == ["a.mp4", "b.mp4"]
-
-
-def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoVideos, match="no file there ends in"):
-        load_videos(tmp_path)
-    with pytest.raises(NoVideos, match="No such file"):
-        load_videos(tmp_path / "nowhere")
-    (tmp_path / "a.mp4").write_bytes(b"x" * 100)
-    with pytest.raises(NoVideos, match=r"a\.mp4: neither"):
-        load_videos(tmp_path)
 
 
 def source(repeated_share: float, salt: bytes = MARK, catalogue: int = 5, zipf_exponent: float = 0.5) -> VideoSource:

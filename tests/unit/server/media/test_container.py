@@ -114,21 +114,6 @@ def test_a_codec_that_mp4_does_not_take_goes_into_another_format() -> None:
         assert sum(1 for _ in container.decode(video=0)) == 1
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_rotation_is_that_of_the_display_matrix(h264: bytes, rotation: int) -> None:
-    content = mp4_boxes.turned(h264, rotation)
-    with av.open(io.BytesIO(content)) as container:
-        assert next(container.decode(video=0)).rotation % 360 == rotation, "as FFmpeg reads the matrix"
-    with open_video(io.BytesIO(content), LIMITS) as [video]:
-        assert video.clip([0]).display.rotation == rotation
-        assert video.clip([10]).display.rotation == rotation
-
-
-def test_a_degenerate_display_matrix_turns_nothing(h264: bytes) -> None:
-    with open_video(io.BytesIO(mp4_boxes.flattened(h264)), LIMITS) as [video]:
-        assert video.clip([0]).display.rotation == 0
-
-
 def test_what_an_edit_list_cuts_away_is_not_displayed(h264: bytes) -> None:
     cut = mp4_boxes.starting_at(h264, mp4_boxes.start_of(h264) + 4 * 1024)  # 4 frames later
     with open_video(io.BytesIO(cut), LIMITS) as [video]:

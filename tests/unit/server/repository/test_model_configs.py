@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
@@ -17,7 +16,6 @@ from wildgate_server.repository.model_configs import (
     ensemble,
     ensembles,
     main,
-    models_to_load,
     render_configs,
     write_configs,
 )
@@ -51,55 +49,12 @@ def parameters(found: ModelConfig) -> dict[str, str]:
     return {name: value.string_value for name, value in found.parameters.items()}
 
 
-def test_ensembles_come_last() -> None:
-    members = {"clip_decoder": (1,), "clip_decoder_software": (1,), "wildlife_detector": (3, 5)}
-    members |= {"frame_fingerprint": (1,), "video_scorer": (3,), "video_scorer_software": (3,)}
-    members |= {"video_scorer_canary": (5,), "video_scorer_software_canary": (5,)}
-    assert [*models_to_load(ON_TRIAL).items()] == [*members.items()]
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     for name in ("manifest.yaml", "rollout.yaml"):
         shutil.copy(MODEL_REPOSITORY / name, tmp_path)
     write_configs(load_manifest(tmp_path), load_rollout(tmp_path), tmp_path)
     return tmp_path
-
-
-def test_rendering_is_stable_and_tells_who_writes_the_file() -> None:
-    assert render_configs(manifest(), ON_TRIAL) == render_configs(manifest(), ON_TRIAL)
-    for path, text in render_configs(manifest(), ON_TRIAL).items():
-        if path.suffix == ".pbtxt":
-            assert text.startswith("# Rendered from manifest.yaml and rollout.yaml by `make configs`")
-
-
-@pytest.mark.parametrize("profile", ["cpu", "gpu", "rtx"])
-def test_shapes_come_from_the_manifest(profile: str) -> None:
-    changes = {"frames_per_window": 4, "frame_side_px": 96, "detections_per_frame": 5}
-    detector, scorer = config("wildlife_detector", profile, **changes), config("video_scorer", profile, **changes)
-    for name in ("clip_decoder", "clip_decoder_software"):
-        decoder = config(name, profile, **changes)
-        assert [list(tensor.dims) for tensor in decoder.input] == [[-1], [4], [4]]
-        assert list(decoder.output[0].dims) == list(detector.input[0].dims) == [4, 96, 96, 3]
-        assert [list(tensor.dims) for tensor in decoder.output[1:]] == [[4], [4, 2], [2]]
-    assert list(detector.output[0].dims) == list(scorer.output[0].dims) == [4, 5, 6]
-    told, fingerprints = list(decoder.output[1:]), config("frame_fingerprint", profile, **changes)
-    assert list(scorer.output[1:4]) == told, "what the decoder tells about its frames is passed on"
-    assert list(scorer.output[4:]) == list(fingerprints.output)
-    assert [list(tensor.dims) for tensor in fingerprints.input] == [[4, 96, 96, 3], [4, 2]]
-    assert [list(tensor.dims) for tensor in fingerprints.output] == [[4, 27, 32], [4, 27]]
-
-
-@pytest.mark.parametrize("profile", ["gpu", "rtx"])
-@pytest.mark.parametrize("model", ["clip_decoder", "wildlife_detector", "frame_fingerprint"])
-def test_a_profile_changes_who_runs_a_model_and_not_what_it_takes(model: str, profile: str) -> None:
-    usual, other = config(model), config(model, profile)
-    assert other.name == usual.name
-    assert list(other.input) == list(usual.input)
-    assert list(other.output) == list(usual.output)
-    assert other.max_batch_size == usual.max_batch_size
-    assert other.dynamic_batching == usual.dynamic_batching
-    assert other.version_policy == usual.version_policy
 
 
 def test_the_ensemble_wires_every_tensor_of_its_members() -> None:
@@ -145,64 +100,6 @@ TOLD = {"letterbox_value": "7", "max_frame_pixels": "99", "window_processor_s": 
 PATIENT = TOLD | {"window_processor_s": "10.0", "nice": "5"}
 ON_HOST, ON_GPU = {"FORCE_CPU_ONLY_INPUT_TENSORS": "yes"}, {"FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
 RTX_DECODER = TOLD | {"device": "gpu", "num_threads": "8"} | ON_HOST
-
-
-@pytest.mark.parametrize(
-    ("model", "profile", "runs_by", "kind", "told"),
-    [
-        ("clip_decoder", "cpu", ("python", "", ""), KIND_CPU, TOLD),
-        ("clip_decoder", "gpu", ("dali", "", ""), KIND_GPU, {"num_threads": "8"}),
-        ("clip_decoder", "rtx", ("python", "", "rtx_model.py"), KIND_GPU, RTX_DECODER),
-        ("clip_decoder_software", "cpu", ("python", "", ""), KIND_CPU, PATIENT),
-        ("clip_decoder_software", "gpu", ("python", "", ""), KIND_CPU, PATIENT),
-        ("clip_decoder_software", "rtx", ("python", "", ""), KIND_CPU, PATIENT),
-        ("wildlife_detector", "cpu", ("python", "", ""), KIND_CPU, {}),
-        ("wildlife_detector", "gpu", ("", "tensorrt_plan", "model.plan"), KIND_GPU, {}),
-        ("wildlife_detector", "rtx", ("python", "", "rtx_model.py"), KIND_GPU, ON_GPU),
-        ("frame_fingerprint", "cpu", ("python", "", ""), KIND_CPU, {}),
-        ("frame_fingerprint", "gpu", ("", "onnxruntime_onnx", "gpu.onnx"), KIND_GPU, {}),
-        ("frame_fingerprint", "rtx", ("python", "", ""), KIND_CPU, {}),
-    ],
-)
-def test_who_runs_a_model_where_and_what_it_is_told(
-    model: str, profile: str, runs_by: tuple[str, ...], kind: int, told: dict[str, str]
-) -> None:
-    serving = manifest().serving
-    found = config(model, profile, letterbox_value=7, max_frame_pixels=99)
-    assert (found.backend, found.platform, found.default_model_filename) == runs_by
-    assert found.max_batch_size == serving.max_batch_size
-    assert found.dynamic_batching.max_queue_delay_microseconds == serving.max_queue_delay_us
-    [group] = found.instance_group
-    assert group.kind == kind
-    assert kind == KIND_GPU or group.count == serving.instances
-    assert parameters(found) == told
-
-
-def test_the_number_of_cores_changes_nothing_on_a_gpu() -> None:
-    more = {str(path): text for path, text in render_configs(manifest().with_instances(64), SERVING).items()}
-    usual = {str(path): text for path, text in render_configs(manifest(), SERVING).items()}
-    assert {path for path in more if more[path] != usual[path]} == {
-        "clip_decoder/config.pbtxt",
-        "clip_decoder_software/config.pbtxt",
-        "frame_fingerprint/config.pbtxt",
-        "wildlife_detector/config.pbtxt",
-    }
-
-
-@pytest.mark.parametrize("profile", ["cpu", "gpu", "rtx"])
-def test_clips_of_any_length_share_a_batch(profile: str) -> None:
-    ragged = {tensor.name: tensor.allow_ragged_batch for tensor in config("clip_decoder", profile).input}
-    assert ragged == {"CLIP": True, "FRAME_INDEX": False, "DISPLAY": False}
-
-
-def test_the_dali_pipeline_is_told_its_sizes() -> None:
-    changed = manifest(frame_side_px=96, letterbox_value=7)
-    text = render_configs(changed, SERVING)[Path("clip_decoder", "frames.json")]
-    assert json.loads(text) == {
-        "frame_side_px": 96,
-        "letterbox_value": 7,
-        "max_batch_size": changed.serving.max_batch_size,
-    }
 
 
 def test_the_committed_configs_agree_with_the_manifest() -> None:

@@ -38,7 +38,7 @@ class FakeTriton:
             raise self.error
         self.answered_s, self.failures = self.clock(), 0
         detected, sound = np.full((1, 8, 16, 6), self.detected, np.float32), np.full((1, 8), self.sound, np.uint8)
-        return DetectionBatch(detected, sound, *(np.zeros(1, np.int32),) * 3, version=1)
+        return DetectionBatch(detected, sound, *(np.zeros(1, np.int32),) * 4, version=1)
 
 
 class Felt:

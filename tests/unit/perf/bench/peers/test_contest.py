@@ -15,15 +15,13 @@ import pytest
 from checkout import SUPPORT
 
 from wildgate_perf.bench.peers.contenders import Contender, Material, Started, _http
-from wildgate_perf.bench.peers.http_peer import HttpPeer, running
-from wildgate_perf.bench.peers.peer_setup import PeerSetup
+from wildgate_perf.bench.peers.http_peer import HttpPeer
 from wildgate_perf.bench.peers.phase import Contest, run_contest, server_cpu_ms, versions
 from wildgate_perf.bench.peers.scorer import Answer
 from wildgate_perf.bench.phase import Bench, Observed, PhaseFailed, Way
 from wildgate_perf.bench.plan import QUICK
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
-from wildgate_perf.server_parts import free_port
 
 ANSWER: Answer = {"times_s": [0.0], "detections": [[0, 0.1, 0.1, 0.9, 0.9, 0.8, 3]]}
 
@@ -92,14 +90,6 @@ def test_a_peer_that_answers_wrongly_or_ends_fails_the_contest(
         contested(material, **environment)
 
 
-def test_a_peer_that_never_answers_fails_in_time(material: Material, tmp_path: Path) -> None:
-    [video] = material.videos
-    setup = PeerSetup(material.graph, 114, free_port(), tmp_path, 1)
-    never = running(fake(FAKE_PEER_FAILS="1"), setup, (video,), video, ready_s=0.5)
-    with pytest.raises(PhaseFailed, match=r"no answer within 0\.5 s"), never:
-        pass
-
-
 def turns(notes: list[str], fails: str = "") -> Callable[[str], Contender]:
     """Contenders that take notes of their turns."""
 
@@ -130,25 +120,8 @@ def test_turns_are_taken_in_rounds_that_begin_with_others(material: Material) ->
     assert notes == [*"abc", *"bca", *"cab"]
 
 
-def test_one_that_fails_ends_the_contest(material: Material) -> None:
-    notes: list[str] = []
-    contender = turns(notes, fails="b")
-    with pytest.raises(PhaseFailed, match="b: it broke"):
-        run_contest({name: contender(name) for name in "abc"}, material)
-    assert notes == ["a", "b"]
-
-
 def test_one_that_is_not_installed_is_named_with_what_installs_it() -> None:
     contender = turns([])("a")
     assert versions(contender).keys() == {"numpy"}
     with pytest.raises(PhaseFailed, match="no-such-distribution is not installed: make bench-peers installs it"):
         versions(replace(contender, packages=("numpy", "no-such-distribution")))
-
-
-def test_a_setup_reaches_a_peers_processes_whole(tmp_path: Path) -> None:
-    setup = PeerSetup(tmp_path / "model.onnx", 114, 4321, tmp_path, workers=3)
-    environment = setup.environment()
-    assert PeerSetup.from_environment(environment) == setup
-    assert environment["OMP_NUM_THREADS"] == "1"
-    with pytest.raises(SystemExit, match="not by hand"):
-        PeerSetup.from_environment({})

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
-
 import pytest
 
-from wildgate_perf.bench.peers.contenders import PEERS, Contender
-from wildgate_perf.bench.peers.phase import Contest, ratios, summary
+from wildgate_perf.bench.peers.phase import Contest, ratios
 from wildgate_perf.bench.phase import Observed
 from wildgate_perf.cpu_time import CpuTimes
 from wildgate_perf.loops import Measured, Outcome
@@ -46,19 +42,3 @@ def test_ratios_are_medians_of_rounds(contest: Contest) -> None:
         "uri_over_common_script": 30.0,
         "processor_time_of_best_peer_over_wildgate": 2.0,
     }
-
-
-def test_the_fastest_comes_first(contest: Contest) -> None:
-    start: Any = nullcontext
-    contenders = {name: Contender(name.capitalize(), (), 0.1, start) for name in contest.rounds}
-    lines = summary(contenders, contest)
-    assert [line.partition(":")[0] for line in lines] == [
-        *("Wildgate_uri", "Wildgate", "Fast", "Slow", "Common_script")
-    ]
-    assert lines[2] == (
-        "Fast: 20.00 videos/s, p99 20 ms, 5 ms of processor a video, scores off by 0.010 (up to 0.1 allowed)"
-    )
-
-
-def test_the_peers_are_the_ones_that_the_docs_name() -> None:
-    assert list(PEERS) == ["bentoml", "mosec", "triton"]
