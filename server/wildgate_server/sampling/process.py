@@ -260,7 +260,7 @@ class SamplingProcess:
     def _too_large(self) -> VideoTooCostly:
         _log.warning("sampling_out_of_memory")
         return VideoTooCostly(
-            f"reading the video took more than the {self._orders.max_memory >> 20} MiB of memory that a worker has",
+            f"reading the video took more memory than the {self._orders.max_memory >> 20} MiB of a worker",
             field="source",
         )
 
