@@ -90,7 +90,6 @@ class Gateway:
         self._settings = settings.backend
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._endpoint = settings.endpoint
-        self._triton = triton.client
         self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
         self._admission = Admission(settings.admission)
         self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
@@ -211,8 +210,7 @@ class Gateway:
         return ensembles(self.router.releases.without_canary().rollout)
 
     async def _ready(self) -> bool:
-        word = await asyncio.gather(*map(self._triton.ready, self._asked))
-        return all(word) and self.pulse.beats and self.router.healthy
+        return self.router.healthy and self.pulse.beats
 
     def _check_releases(self, releases: Releases) -> None:
         check_releases(releases, self._settings, self._scorer.policy, self._policy_file)

@@ -98,9 +98,11 @@ def _write(output: Path, outcomes: Sequence[Outcome], notes: Sequence[str]) -> N
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in before if line.startswith("| ")}
     rows |= {outcome.fault: outcome.row for outcome in outcomes}
     known = [rows[fault.name] for _, faults in STAGES for fault in faults if fault.name in rows]
-    facts = ", ".join(f"{name} {value}" for name, value in machine_facts().items())
-    about = f"{_CLIENTS} clients ask all the while; {facts}, load average {os.getloadavg()[1]:.0f}."
-    output.write_text("\n".join([*HEAD, *known, "", *notes, about, ""]), encoding="utf-8")
+    said = notes or [line for line in before if line.startswith("The ")]
+    facts = machine_facts()
+    about = f"{_CLIENTS} clients ask all the while; {facts['cpu']}, {facts['cores']} cores"
+    about += f", load average {os.getloadavg()[1]:.0f} (of others, too: heal times grow with it)."
+    output.write_text("\n".join([*HEAD, *known, "", *said, "", about, ""]), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

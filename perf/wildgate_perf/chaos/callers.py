@@ -18,7 +18,7 @@ from wildgate_client import ClientOptions, RetryPolicy, ScoringClient, ScoringEr
 __all__ = ["Answer", "Callers", "calling"]
 
 End = Literal["verdict", "retryable", "lost", "wrong"]
-_DEADLINE_S = 30.0
+_DEADLINE_S = 60.0  # what the client has by default
 _PATIENCE_S = 10.0  # beyond the deadline: a request that has not ended by then never will
 _PAUSE_S = 0.05  # after an error, whatever it asks for: the sooner healing shows
 _HEALTH_EVERY_S, _HEALTH_TIMEOUT_S = 0.05, 0.5

@@ -149,10 +149,12 @@ async def _kill_triton(fleet: Fleet) -> None:
     await asyncio.to_thread(first.kill)
     await asyncio.sleep(_AWAY_S)
     await asyncio.to_thread(first.start)
-    before = second.scored
     await asyncio.sleep(_AWAY_S)
-    share = first.scored / max(1, first.scored + second.scored - before)
-    fleet.notes.append(f"The Triton that came back had {share:.0%} of the work of the {_AWAY_S:g} s after that.")
+    before = first.scored, second.scored
+    await asyncio.sleep(2 * _AWAY_S)
+    own, others = first.scored - before[0], second.scored - before[1]
+    share = own / max(1, own + others)
+    fleet.notes.append(f"The Triton that came back had {share:.0%} of the work from {_AWAY_S:g} s after that on.")
 
 
 FAULTS = (

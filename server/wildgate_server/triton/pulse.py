@@ -25,6 +25,7 @@ _PERIOD_S = 0.5
 _QUIET_S = 1.0  # without an answer
 _PROBE_S = 8.0  # slow is not broken: it waits behind callers' videos, and a model that has stopped fails at once
 _MOST_FAILURES = 3  # in a row: a single one may be the video's own fault
+_WORD_S = 2.0  # of several Tritons behind one target, another may say it
 _SILENT_S, _STUCK_S = 20.0, 60.0  # without a word; with words, but without an answer to what was asked
 
 _log = structlog.get_logger(__name__)
@@ -56,12 +57,13 @@ class Pulse:
     @property
     def beats(self) -> bool:
         """Whether a video would be scored, as far as the last second shows."""
-        return self._beats and not self._triton.outage and self._triton.failures < _MOST_FAILURES
+        speaks = self._clock() - self._spoke_s < _WORD_S
+        return self._beats and speaks and not self._triton.outage and self._triton.failures < _MOST_FAILURES
 
     async def run(self) -> None:
         """Feels it twice a second; runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="listen")
+            group.create_task(self.listen(), name="listen")
             while True:
                 await self.feel()
                 await asyncio.sleep(_PERIOD_S)
@@ -89,8 +91,8 @@ class Pulse:
             return False
         return all(np.isfinite(answer.detections).all() and answer.sound.all() for answer in answers)
 
-    async def _listen(self) -> None:
-        """Has a Triton ended that hangs."""
+    async def listen(self) -> None:
+        """Hears whether Triton says anything at all, and has one ended that hangs; runs until it is cancelled."""
         while True:
             now, triton = self._clock(), self._triton
             if triton.outage or await triton.live():

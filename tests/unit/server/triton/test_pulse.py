@@ -54,6 +54,9 @@ class Felt:
 
     async def beats(self, after_s: float = 0.0) -> bool:
         self.clock.now += after_s
+        listening = asyncio.create_task(self.pulse.listen())
+        await settled()
+        listening.cancel()
         await self.pulse.feel()
         return self.pulse.beats
 
@@ -93,6 +96,13 @@ async def test_questions_that_fail_one_after_the_other_and_an_outage_stop_it_at_
     assert not await felt.beats()
     felt.triton.outage.end("tritonserver")
     assert await felt.beats()
+
+
+async def test_one_that_says_nothing_does_not_beat_whatever_it_answered_before(felt: Felt) -> None:
+    assert await felt.beats()
+    felt.triton.alive = False
+    felt.triton.answered_s = felt.clock() + 2
+    assert not await felt.beats(after_s=2.0)
 
 
 @pytest.mark.parametrize(("alive", "asked", "after_s"), [(False, 0, 21), (True, 1, 61)])
