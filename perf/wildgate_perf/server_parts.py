@@ -28,9 +28,14 @@ from wildgate_server.blocks.matching import resemblances
 from wildgate_server.blocks.near_hashes import Codes, NearHashes
 from wildgate_server.blocks.original import Original
 from wildgate_server.cores import available_cores
+from wildgate_server.enforcement.case_request import check_subject
+from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
+from wildgate_server.enforcement.handoff import CaseHandoff
+from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.errors import RowRefused
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
+from wildgate_server.metrics import Metrics
 from wildgate_server.policy import BlockRules, Judgement, Sighting, View, load_policy
 from wildgate_server.repository.manifest import load_manifest
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Scrutiny
@@ -47,6 +52,7 @@ from wildgate_server.sampling.offline import (
 )
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.stages import Stage
 from wildgate_server.triton.backend_settings import BackendSettings
@@ -88,6 +94,8 @@ __all__ = [
     "View",
     "WildgateError",
     "available_cores",
+    "case_handoff_to",
+    "check_subject",
     "confirm",
     "find_triton_runtime",
     "free_address",
@@ -140,3 +148,12 @@ async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], A
         yield lambda video: pool.sample(VideoFile(video))
     finally:
         await asyncio.to_thread(pool.close)
+
+
+@asynccontextmanager
+async def case_handoff_to(target: str, spool: Path) -> AsyncIterator[CaseHandoff]:
+    """A gateway's hand-over of cases with default settings."""
+    settings = EnforcementSettings(target=target, spool_directory=spool)
+    async with case_handoff(settings, SamplingSecret.of(None, shared=False), Metrics()) as handoff:
+        assert handoff is not None  # it has a target
+        yield handoff
