@@ -31,6 +31,10 @@ from wildgate_server.blocks.matching import resemblances
 from wildgate_server.blocks.near_hashes import Codes, NearHashes
 from wildgate_server.budget import Budget, BudgetSettings
 from wildgate_server.cores import available_cores
+from wildgate_server.enforcement.case_request import check_subject
+from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
+from wildgate_server.enforcement.handoff import CaseHandoff
+from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.errors import RowRefused, VideoTooCostly
 from wildgate_server.inference.detections import Detection, read_detections
 from wildgate_server.media.letterbox import Letterbox
@@ -53,6 +57,7 @@ from wildgate_server.sampling.offline import (
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.sampler import sample_video
 from wildgate_server.sampling.sampling_settings import SamplingSettings
+from wildgate_server.sampling.secret import SamplingSecret
 from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.source_settings import SourceSettings
@@ -110,6 +115,8 @@ __all__ = [
     "WildgateError",
     "available_cores",
     "block_of",
+    "case_handoff_to",
+    "check_subject",
     "content_digest",
     "find_triton_runtime",
     "free_address",
@@ -165,3 +172,12 @@ async def sampling_workers(repository: Path) -> AsyncIterator[Callable[[Path], A
         yield lambda video: pool.sample(VideoFile(video))
     finally:
         await asyncio.to_thread(pool.close)
+
+
+@asynccontextmanager
+async def case_handoff_to(target: str, spool: Path) -> AsyncIterator[CaseHandoff]:
+    """A gateway's hand-over of cases with default settings."""
+    settings = EnforcementSettings(target=target, spool_directory=spool)
+    async with case_handoff(settings, SamplingSecret.of(None, shared=False), Metrics()) as handoff:
+        assert handoff is not None  # it has a target
+        yield handoff
