@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml con
 		--editable ./client --editable . --editable ./perf --editable '.[dev]'
 	@touch $@
 
-demo: setup ## Starts real servers, scores the sample clips, confirms a case, blocks its copy, writes out/demo/
+demo: setup ## Starts real servers, scores the sample clips, confirms a case, blocks its copy, screens queries, writes out/demo/
 	$(BIN)/python demo/run_demo.py
 
 story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, with kill -9 of each process at every step (3 minutes)

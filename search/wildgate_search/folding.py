@@ -145,6 +145,7 @@ class Folding:
 
     def __init__(self, steps: Collection[Step] = ALL_STEPS) -> None:
         self.steps = frozenset(steps)
+        self._undoubles, self._lowers = Step.DOUBLED in steps, Step.CASE in steps
         self._form: Literal["NFKD", "NFD"] = "NFKD" if Step.WIDTH in steps else "NFD"
         self._letters = _Letters(self.steps)
         self._ascii = bytes(ord(self._letters[code]) for code in range(128)) + bytes(range(128, 256))
@@ -158,7 +159,7 @@ class Folding:
     def fold(self, text: str) -> str:
         """The folded text."""
         mapped = self._mapped(text)
-        if Step.DOUBLED not in self.steps:
+        if not self._undoubles:
             return mapped.replace(_DROPPED, "")
         letters = []
         last = _DROPPED
@@ -176,7 +177,7 @@ class Folding:
                 if piece == _DROPPED:
                     if ord(each) in _MARKS and found.ends:
                         found.ends[-1] = at + 1  # it belongs to the letter before
-                elif found.letters and piece == found.letters[-1] and Step.DOUBLED in self.steps:
+                elif found.letters and piece == found.letters[-1] and self._undoubles:
                     found.ends[-1], found.last_starts[-1] = at + 1, at
                 else:
                     found.add(piece, at, at + 1)
@@ -185,10 +186,10 @@ class Folding:
     def _mapped(self, text: str) -> str:
         """Letter by letter, with spaces for what is to be dropped."""
         if text.isascii():
-            cased = text.lower() if Step.CASE in self.steps else text
+            cased = text.lower() if self._lowers else text
             return cased.encode().translate(self._ascii).decode()
         form = unicodedata.normalize(self._form, text)
-        return (form.casefold() if Step.CASE in self.steps else form).translate(self._letters)
+        return (form.casefold() if self._lowers else form).translate(self._letters)
 
     def spell(self, folded: str) -> str:
         """A folded text with each Chinese character as the syllable that it is read as."""

@@ -92,11 +92,12 @@ def compiled(lexicon: Lexicon, folding: Folding, day: dt.date) -> tuple[Patterns
 
 
 def spelled(lexicon: Lexicon, folding: Folding, day: dt.date) -> Patterns:
-    """The patterns of Chinese evidence by its sound, where it is long enough to mean something."""
+    """The patterns, by their sound, of the Chinese terms that rules count by it, where they are long enough."""
+    counted = {name for rule in lexicon.rules if rule.sounds for name in (*rule.all, *rule.any)}
     patterns: dict[str, list[Term]] = {}
     for entry in lexicon.entries:
         for term in _terms(lexicon, entry) if entry.holds_on(day) else ():
-            if term.language == "zh" and term.role == "evidence" and len(term.text) >= _LEAST_SYLLABLES:
+            if term.language == "zh" and entry.class_name in counted and len(term.text) >= _LEAST_SYLLABLES:
                 spelling = folding.spelling(term.text)
                 if len(spelling) >= _LEAST_SPELLED:
                     patterns.setdefault(spelling, []).append(term)

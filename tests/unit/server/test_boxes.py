@@ -168,6 +168,6 @@ async def test_a_worker_is_replaced_after_its_videos() -> None:
 async def test_without_a_box_each_attempt_succeeds() -> None:
     process = SamplingProcess(WorkerOrders(try_all, CONFIG, LIMITS, 1 << 30))
     try:
-        assert await what_works(process) == set(ATTEMPTS)
+        assert await what_works(process) == set(ATTEMPTS) - {"namespace"}, "which no process of several threads gets"
     finally:
         await asyncio.to_thread(process.close)
