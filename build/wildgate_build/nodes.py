@@ -20,7 +20,7 @@ class Nodes:
 
     def __init__(self, around: Nodes | None = None, prefix: str = "") -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self._prefix = around._prefix if around else prefix
+        self._prefix: str = around._prefix if around else prefix
         self.constants: list[TensorProto] = around.constants if around else []
         self._names: list[str] = around._names if around else []
 
