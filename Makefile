@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 MEDIA ?= media
 # What the reference detector's classifier and first layers lose in INT8 is more than all the rest.
 FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[01]/*
+PUBLISH := wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
@@ -104,7 +105,7 @@ screening: setup ## Screens labelled queries and held-out disguises, measures sp
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate
 
-detector: setup ## Trains the reference detector, or DATA=coco.json or a folder, then quantises and publishes it (2 hours)
+detector: setup ## Trains the reference detector, quantises and publishes it (2 hours); or DATA=coco.json or a folder, and says how to publish
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
 	$(BIN)/python -m wildgate_detector train $(DATA:%=--data %) --output out/train/detector.onnx
 	rm -rf out/train/clips && $(BIN)/python -m wildgate_detector film out/train/clips $(DATA:%=--data %)
@@ -113,7 +114,7 @@ detector: setup ## Trains the reference detector, or DATA=coco.json or a folder,
 		--output out/train/detector-int8.onnx --report out/train/int8.json --max-loss 0.25 --search-minutes 0
 	$(BIN)/wildgate-build half out/train/detector.onnx --videos out/train/clips --output out/train/detector-fp16.onnx
 	$(if $(DATA),$(BIN)/python -m wildgate_detector judge $(DATA) --model out/train/detector-int8.onnx)
-	$(BIN)/wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
+	$(if $(DATA),@echo "complete out/train/policy-labels.yaml and put it into a policy; then: $(PUBLISH) --policy POLICY.yaml",$(BIN)/$(PUBLISH))
 
 samples: setup ## Composes the sample clips anew
 	$(BIN)/python -m wildgate_detector samples
