@@ -219,7 +219,10 @@ def test_the_dali_backend_finds_one_pipeline_with_the_tensors_of_its_config(modu
     for tensor in config.input:
         assert tensor.name.encode() in serialized
     assert [(kind, ndim) for kind, ndim in zip(pipeline.output_dtype(), pipeline.output_ndim(), strict=True)] == [
-        (getattr(types, DataType.Name(tensor.data_type).removeprefix("TYPE_")), len(tensor.dims))
+        (
+            getattr(types, DataType.Name(tensor.data_type).removeprefix("TYPE_").replace("FP32", "FLOAT")),
+            len(tensor.dims),
+        )
         for tensor in config.output
     ]
     assert graph.max_batch_size == config.max_batch_size
