@@ -137,7 +137,7 @@ def test_closing_a_gap_takes_the_fewest_frames_and_the_fewest_packets(seed: int)
 def test_dense_keyframes_serve_alone() -> None:
     samples = regular(count=450, frame_s=1 / 30, keyframe_every=15)
     plan = plan_of(samples, config(2.0))
-    assert [round(pick.time_s, 6) for pick in plan.picks] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert [round(pick.time_s, 6) for pick in plan.picks] == [*range(15)], "every second, for it is cheap"
     assert all(pick.sample == pick.keyframe for pick in plan.picks)
 
 
