@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from checkout import MODEL_REPOSITORY
 
 from wildgate_server.triton.backend_settings import BackendSettings
@@ -23,6 +24,13 @@ def pytest_configure() -> None:
     usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
     if usable and shutil.disk_usage(MEMORY).free > 4 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(autouse=True)
+def _logs_all_again() -> Iterator[None]:
+    """Commands choose for their process what is logged, and where; the next test expects that all is."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", autouse=True)

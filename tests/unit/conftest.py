@@ -3,15 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import structlog
 from fake_gateway import FakeGateway, serving_aio, serving_sync
-
-
-@pytest.fixture(autouse=True)
-def _logs_all_again() -> Iterator[None]:
-    """Commands choose for their process what is logged; the next test expects that all is."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class ClipDecoder:
         self._decode: Callable[..., Any] = module.decode_window
         self._refused: type[Exception] = module.ClipRefusedError
         self._scaler: Any = module.FrameScaler(side, manifest.letterbox_value)
-        self._max_pixels = manifest.max_frame_pixels
+        self._limits: Any = module.Limits(manifest.max_frame_pixels)
 
     def frames(self, window: ClipWindow, display: Display) -> dict[float, Frame]:
         """The looked-at frames of a window that are sound, uint8 [side, side, 3], by their times in seconds.
@@ -50,7 +50,7 @@ class ClipDecoder:
         """
         places = window.frame_index[: len(window.times_s)]
         try:
-            decoded = self._decode(window.clip, places, display.row, self._scaler, self._max_pixels)
+            decoded = self._decode(window.clip, places, display.row, self._scaler, self._limits)
         except self._refused as refusal:
             raise FramesError(str(refusal)) from refusal
         shown = zip(window.times_s, decoded.frames, decoded.sound, strict=True)
