@@ -104,7 +104,12 @@ def test_the_committed_repository_loads_in_a_stock_tritonserver(own_models: Path
             "from model clip_decoder while [-1,8,320,320,3] is inferred from model wildlife_detector",
         ),
         (
-            *("video_scorer", "TYPE_FP32", "TYPE_FP16", "video_scorer"),
+            *(
+                "video_scorer",
+                '"DETECTIONS"\n    data_type: TYPE_FP32',
+                '"DETECTIONS"\n    data_type: TYPE_FP16',
+                "video_scorer",
+            ),
             "in ensemble video_scorer, ensemble tensor DETECTIONS: inconsistent data type: TYPE_FP16 is inferred "
             "from model video_scorer while TYPE_FP32 is inferred from model wildlife_detector",
         ),

@@ -183,9 +183,9 @@ async def test_a_deadline_that_has_passed_begins_nothing() -> None:
 async def test_who_keeps_giving_up_calls_is_refused_unread_and_alone() -> None:
     async with front(max_in_flight=200, connection_share=1) as served, served.connection() as attacker:
         stub = ScoringServiceStub(attacker)
-        for _ in range(6):
-            given_up = [stub.Score(pb.ScoreRequest(content=b"hold")) for _ in range(10)]
-            await served.pipeline.until(10)
+        for _ in range(2):
+            given_up = [stub.Score(pb.ScoreRequest(content=b"hold")) for _ in range(49)]
+            await served.pipeline.until(49)
             for call in given_up:
                 call.cancel()
             await served.pipeline.until(0)

@@ -264,7 +264,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
         ({"review": {"score": 0.5, "seconds": -1}}, r"labels\.horn\.review\.seconds: .* \(is -1\)"),
         ({"review": {"score": 0.5, "seconds": float("nan")}}, r"labels\.horn\.review\.seconds: .* \(is nan\)"),
         ({"review": {"score": 0.5}}, r"labels\.horn\.review: .*give either seconds or probability"),
-        ({"review": {"score": 0.5, "frames": 2}}, r"labels\.horn\.review: .*give seconds.* \(is .*frames.*2"),
+        ({"review": {"score": 0.5, "frames": 2}}, r"labels\.horn\.review: .*give seconds"),
         ({"review": {"score": "high", "seconds": 1}}, r"labels\.horn\.review\.score: .* \(is 'high'\)"),
         ({"block": {"score": 0.3, "seconds": 1}}, r"block\.score 0\.3 is below review\.score 0\.4"),
         ({"group": "plant"}, r"labels\.horn\.group: .* \(is 'plant'\)"),
