@@ -97,6 +97,7 @@ class ClientOptions:
             # without data that grpc sends by default.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.use_local_subchannel_pool", 1),  # a new client does not begin with the failures of another
             ("grpc.lb_policy_name", "round_robin"),  # all servers behind a dns:/// name take part
             # With the default of 1 s, all retries of a call would fall within one reconnect pause.
             ("grpc.initial_reconnect_backoff_ms", 200),

@@ -140,8 +140,8 @@ async def test_the_repository_is_not_written_and_instances_fit_the_machine(own_m
     before = contents(own_models)
     async with EmbeddedTriton(settings_of(own_models, tmp_path)) as triton:
         log = triton.log_file.read_text()
-    assert log.count("successfully loaded") == 4
-    assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder") == len(os.sched_getaffinity(0))
+    assert log.count("successfully loaded") == 6
+    assert log.count("TRITONBACKEND_ModelInstanceInitialize: clip_decoder_0") == len(os.sched_getaffinity(0))
     assert contents(own_models) == before
 
 
@@ -194,7 +194,7 @@ async def start_gateway(settings: BackendSettings) -> asyncio.subprocess.Process
 async def test_a_killed_gateway_leaves_no_orphans(settings: BackendSettings) -> None:
     gateway = await start_gateway(settings)
     prefix = f"wildgate-{gateway.pid}-"
-    for kind, count in (("triton_guard", 1), ("tritonserver", 1), ("triton_python_backend_stub", 3)):
+    for kind, count in (("triton_guard", 1), ("tritonserver", 1), ("triton_python_backend_stub", 4)):
         assert len(of_kind(kind, prefix)) == count
     assert shared_memory_of(prefix)
     gateway.send_signal(signal.SIGKILL)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from checkout import ROOT
 from clips import ClipSpec, make_clip
-from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_in_flight
+from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until, until_in_flight, videos_in_flight
 from patch_detector import POLICY
 from triton_requests import shared_memory_of
 
@@ -221,7 +221,7 @@ async def test_an_embedded_triton_that_ends_is_replaced_and_what_was_asked_is_an
         before = [await serving.client.score(good) for good in GOOD]
         old = serving.processes("python_backend_stub")
         running = [asyncio.create_task(serving.client.score(good)) for good in GOOD * 3]
-        await until_in_flight(serving.metrics, len(running))
+        await until(lambda: videos_in_flight(serving.metrics) > 0, "videos in flight")
         [killed] = [pid for pid in serving.processes(victim) if "guard" in victim or not serving.is_guard(pid)]
         os.kill(killed, signal.SIGKILL)
         for number, verdict in enumerate(await asyncio.gather(*running)):
