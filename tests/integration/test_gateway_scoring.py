@@ -27,7 +27,7 @@ SERVICE = "wildgate.v1.ScoringService"
 # Scaling blurs the patch's edge by a pixel or two of 320.
 EDGE = 0.02
 # 27 steps of grey in 28 frames, from dark to bright.
-BRIGHTENING = ClipSpec(seconds=2.8, keyframe_interval=13, first_frame=0)
+BRIGHTENING = ClipSpec(fps=5, seconds=5.6, keyframe_interval=7, first_frame=0)
 
 
 async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnderTest) -> None:
