@@ -123,6 +123,8 @@ class Screener:
             if better and (met is None or better.rule.grave > met.rule.grave):
                 met = better
                 found += heard
+        if met is None and not explain:
+            return self._nothing
         found.sort(key=lambda each: (each.start, each.end))
         matches = [_match(each) for each in found]
         return self._answer(met, matches, locale, self._notes(matches, met) if explain else ())
@@ -142,7 +144,7 @@ class Screener:
 
     def _answer(self, met: _Weight | None, matches: list[Match], locale: str, notes: tuple[str, ...]) -> Answer:
         if met is None:
-            return Answer(Action.NONE, self.version, matches=tuple(matches) if notes else (), notes=notes)
+            return Answer(Action.NONE, self.version, matches=tuple(matches), notes=notes)
         named = dict.fromkeys(each.group for each in matches if each.group and not each.excused_by)
         groups = [self.lexicon.groups[name] for name in named]
         message_id = groups[0].message if groups else next(iter(self.lexicon.messages), "")
