@@ -83,10 +83,6 @@ class Screener:
             return self._weigh(query, locale, explain)
         return self._nothing
 
-    def screen_all(self, queries: Iterable[str], locale: str = "en") -> list[Answer]:
-        """The same for each of several."""
-        return [self.screen(query, locale) for query in queries]
-
     def _holds_something(self, query: str, folded: str) -> bool:
         """Whether there is more than common words in it, as it is written or as it sounds."""
         if query.isascii():
