@@ -5,6 +5,7 @@ Letters are decomposed (NFKD), folded in case, and rid of what separates or deco
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Collection
 from enum import StrEnum
@@ -30,7 +31,8 @@ _LEET = {
 } | dict.fromkeys("!|", "i")
 _LATIN = {"đ": "d", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "ß": "ss"}
 _MARKS = range(0x300, 0x370)
-_SELECTORS = range(0xFE00, 0xFE10)
+_THAI = range(0xE00, 0xE80)  # of all marks, only theirs make words
+_INVISIBLE = (0x115F, 0x1160)  # Hangul fillers, letters by category
 _HAN = range(0x3400, 0xA000)
 _KNOWN = 0x20000  # characters beyond are rare enough to be looked up one by one
 
@@ -69,12 +71,12 @@ class _Letters(dict[int, str]):
     def __missing__(self, code: int) -> str:
         letter = chr(code)
         kind = unicodedata.category(letter)
-        if kind[0] in "LN" or (kind[0] == "M" and kind != "Me" and code not in _MARKS and code not in _SELECTORS):
+        if (kind[0] in "LN" and code not in _INVISIBLE) or (kind[0] == "M" and code in _THAI):
             return letter
         if code in _MARKS:
             return _DROPPED
-        decorates = Step.EMOJI if kind in ("So", "Sk", "Me", "Mn") else Step.PUNCTUATION
-        step = Step.SPACING if kind[0] in "ZC" else decorates
+        decorates = Step.EMOJI if kind[0] == "M" or kind in ("So", "Sk") else Step.PUNCTUATION
+        step = Step.SPACING if kind[0] in "ZCL" else decorates
         return _DROPPED if step in self._steps else letter.replace(" ", "_")
 
 
@@ -85,10 +87,11 @@ class Aligned:
     last, as in "buys snakes".
     """
 
-    __slots__ = ("ends", "first_ends", "last_starts", "letters", "query", "starts")
+    __slots__ = ("_edges", "ends", "first_ends", "last_starts", "letters", "query", "starts")
 
     def __init__(self, query: str) -> None:
         self.query = query
+        self._edges = _edges(query)
         self.letters: list[str] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -110,11 +113,11 @@ class Aligned:
 
     def opens(self, at: int) -> bool:
         """Whether a word may begin with the letter `at`."""
-        return self._apart(self.starts[at]) or self._apart(self.last_starts[at])
+        return self._edges[self.starts[at]] or self._edges[self.last_starts[at]]
 
     def closes(self, at: int) -> bool:
         """Whether a word may end before the letter `at`."""
-        return self._apart(self.ends[at - 1]) or self._apart(self.first_ends[at - 1])
+        return self._edges[self.ends[at - 1]] or self._edges[self.first_ends[at - 1]]
 
     def single(self, at: int) -> bool:
         """Whether the letter `at` is written once."""
@@ -123,14 +126,11 @@ class Aligned:
     def place(self, start: int, end: int) -> tuple[int, int]:
         """Where in the query the letters from `start` to before `end` stand."""
         first, last = self.starts[start], self.ends[end - 1]
-        if not self._apart(first) and self._apart(self.last_starts[start]):
+        if not self._edges[first] and self._edges[self.last_starts[start]]:
             first = self.last_starts[start]
-        if not self._apart(last) and self._apart(self.first_ends[end - 1]):
+        if not self._edges[last] and self._edges[self.first_ends[end - 1]]:
             last = self.first_ends[end - 1]
         return first, last
-
-    def _apart(self, at: int) -> bool:
-        return at in (0, len(self.query)) or not _joined(self.query[at - 1], self.query[at])
 
     def apart(self, first: int, last: int) -> bool:
         """Whether nothing that is written touches the characters from `first` to before `last` of the query."""
@@ -216,9 +216,11 @@ def has_marks(text: str) -> bool:
     return not text.isascii() and any(ord(each) in _MARKS for each in unicodedata.normalize("NFD", text))
 
 
-def _joined(left: str, right: str) -> bool:
-    kind = _kind(left)
-    return kind != " " and kind == _kind(right)
+def _edges(query: str) -> list[bool]:
+    """Before which characters, and at the end, a word may end and another begin."""
+    kinds = [_kind(each) for each in query]
+    inner = [left == " " or left != right for left, right in itertools.pairwise(kinds)]
+    return [True, *inner, True] if query else [True]
 
 
 @lru_cache(maxsize=1 << 14)
@@ -227,5 +229,5 @@ def _kind(letter: str) -> str:
     if letter.isdigit():
         return "0"
     if letter.isalpha():
-        return " " if ord(letter) in _HAN or 0xE00 <= ord(letter) < 0xF00 or ord(letter) > 0x1FFFF else "a"
+        return " " if ord(letter) in _HAN or ord(letter) in _THAI or ord(letter) > 0x1FFFF else "a"
     return "a" if ord(letter) in _MARKS else " "

@@ -220,12 +220,15 @@ def load_lexicon(directory: Path = SHIPPED_LEXICON) -> Lexicon:
             text = file.read_text(encoding="utf-8")
             node = yaml.compose(text, yaml.CSafeLoader)
             content = yaml.load(text, yaml.CSafeLoader)
-        except (OSError, ValueError) as error:
+            twice = [f"{file.name}:{line}: {key} is there twice" for key, line in _twice(node)]
+        except (OSError, ValueError, TypeError, RecursionError) as error:  # also a key that is a list, and [[[[...
             raise LexiconError([f"{file.name}: cannot be read: {error}"]) from error
         except yaml.YAMLError as error:
             raise LexiconError([f"{file.name}: is not YAML: {error}"]) from error
         if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
             raise LexiconError([f"{file.name}:1: is not a mapping"])
+        if twice:
+            raise LexiconError(twice)
         digest.update(text.encode())
         _merge(document, content, node, file.name, places)
     try:
@@ -261,9 +264,23 @@ def _merge(
                 places[key, name] = f"{file}:{name_node.start_mark.line + 1}"
             there.update(value)
         elif there != type(value)() and there is not value:
-            raise LexiconError([f"{line}: {key} is there twice"])
+            raise LexiconError([f"{line}: {key} is there twice, or of another kind"])
         else:
             document[key] = value
+
+
+def _twice(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
+    """Keys of one mapping that YAML would let replace one another, with their lines."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set[str]()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.value, key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from _twice(each)
 
 
 def _placed(error: ValidationError, places: Mapping[tuple[str | int, ...], str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from pypinyin import lazy_pinyin
 
 from wildgate_search.tables import DIRECTORY, TABLES, rendered
 
+_SHAPED = re.compile(
+    "(?:LATIN LETTER SMALL CAPITAL|NEGATIVE (?:SQUARED|CIRCLED) LATIN CAPITAL LETTER|REGIONAL INDICATOR SYMBOL LETTER)"
+    " ([A-Z])"
+)  # of flags, ᴀ, 🅐, 🅰: neither compatibility forms nor among the confusables
 _HAN = [chr(code) for code in range(0x4E00, 0xA000)]
 
 
@@ -32,6 +37,10 @@ def _look_alikes() -> Iterator[tuple[str, str]]:
                     if len(alike) == 1 and not alike.isascii() and alike not in seen:
                         seen.add(alike)
                         yield alike, letter
+    for character in map(chr, range(0x250, 0x1F200)):
+        shaped = _SHAPED.fullmatch(unicodedata.name(character, ""))
+        if shaped and character not in seen:
+            yield character, shaped[1].lower()
 
 
 def _syllables() -> Iterator[tuple[str, str]]:

@@ -32,6 +32,11 @@ class Term:
     bit: int
     accents: str
 
+    @property
+    def genus(self) -> bool:
+        """A scientific name of one word: short, and no letters that two words may not have too ("amazon a")."""
+        return self.language == "la" and " " not in self.text
+
 
 class Patterns:
     """Patterns, the terms that each stands for, and the automaton that finds them all."""

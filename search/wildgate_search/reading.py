@@ -37,7 +37,11 @@ def written_terms(patterns: Patterns, aligned: Aligned) -> list[Found]:
         first, last = aligned.place(start, end)
         written = aligned.query[first:last]
         for term in patterns.terms[number]:
-            if (not term.entry.apart or aligned.apart(first, last)) and _accents_fit(written, term, end - start):
+            if (
+                (not term.entry.apart or aligned.apart(first, last))
+                and (not term.genus or written.isalnum())
+                and _accents_fit(written, term, end - start)
+            ):
                 found.append(Found(term, first, last))
     return _in_company(aligned.query, found)
 
@@ -117,4 +121,4 @@ def _takes(cover: Found, found: Found) -> bool:
 
 
 def _inside(found: Found, other: Found) -> bool:
-    return other.start <= found.start and found.end <= other.end and other.end - other.start > found.end - found.start
+    return other.start <= found.start and found.end <= other.end

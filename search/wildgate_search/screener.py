@@ -83,10 +83,6 @@ class Screener:
             return self._weigh(query, locale, explain)
         return self._nothing
 
-    def screen_all(self, queries: Iterable[str], locale: str = "en") -> list[Answer]:
-        """The same for each of several."""
-        return [self.screen(query, locale) for query in queries]
-
     def _holds_something(self, query: str, folded: str) -> bool:
         """Whether there is more than common words in it, as it is written or as it sounds."""
         if query.isascii():
@@ -123,6 +119,8 @@ class Screener:
             if better and (met is None or better.rule.grave > met.rule.grave):
                 met = better
                 found += heard
+        if met is None and not explain:
+            return self._nothing
         found.sort(key=lambda each: (each.start, each.end))
         matches = [_match(each) for each in found]
         return self._answer(met, matches, locale, self._notes(matches, met) if explain else ())
@@ -142,7 +140,7 @@ class Screener:
 
     def _answer(self, met: _Weight | None, matches: list[Match], locale: str, notes: tuple[str, ...]) -> Answer:
         if met is None:
-            return Answer(Action.NONE, self.version, matches=tuple(matches) if notes else (), notes=notes)
+            return Answer(Action.NONE, self.version, matches=tuple(matches), notes=notes)
         named = dict.fromkeys(each.group for each in matches if each.group and not each.excused_by)
         groups = [self.lexicon.groups[name] for name in named]
         message_id = groups[0].message if groups else next(iter(self.lexicon.messages), "")

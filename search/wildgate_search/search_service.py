@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -20,7 +22,7 @@ __all__ = ["SEARCH_SERVICE", "SearchService"]
 
 SEARCH_SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 _ACTIONS = {action: f"SEARCH_ACTION_{action.name}" for action in Action}
-_AT_ONCE = 128  # other calls are answered between as many queries of a batch
+_AT_ONCE_S = 0.002  # after which other calls are answered before a batch goes on
 
 
 class SearchService(SearchServiceServicer):
@@ -51,9 +53,11 @@ class SearchService(SearchServiceServicer):
         screener = self._live.screener
         screen, locale = screener.screen, request.locale
         response = pb.ScreenBatchResponse(lexicon_version=screener.version)
+        until = time.monotonic() + _AT_ONCE_S
         for index, query in enumerate(queries):
-            if index % _AT_ONCE == _AT_ONCE - 1:
+            if time.monotonic() > until:
                 await asyncio.sleep(0)
+                until = time.monotonic() + _AT_ONCE_S
             if len(query) > self._longest:
                 error = status_of(self._too_long(query, f"queries[{index}]"))
                 response.results.add(index=index, error=error)
@@ -81,10 +85,18 @@ def _message(answer: Answer) -> pb.ScreenResponse:
         reason=answer.reason,
         message_id=answer.message_id,
         message=answer.message,
-        matches=[_term(match) for match in answer.matches],
+        matches=[_term(match) for match in _once(answer.matches)],
         demote=answer.demote,
         notes=answer.notes,
     )
+
+
+def _once(matches: Iterable[Match]) -> Iterable[Match]:
+    """Each term where it first stands: a query that repeats one is no reason for an answer of any length."""
+    found: dict[tuple[str, str, str, bool], Match] = {}
+    for each in matches:
+        found.setdefault((each.term, each.class_name, each.excused_by, each.sounds), each)
+    return found.values()
 
 
 def _term(match: Match) -> pb.TermMatch:

@@ -54,6 +54,7 @@ def test_one_query(stub: SearchServiceStub) -> None:
     nothing = stub.Screen(pb.ScreenRequest(query="ivory soap"))
     assert nothing == pb.ScreenResponse(action=pb.SEARCH_ACTION_NONE, lexicon_version=answer.lexicon_version)
     assert stub.Screen(pb.ScreenRequest(query="ivory soap", explain=True)).notes
+    assert len(stub.Screen(pb.ScreenRequest(query="buy rhino horn " * 60)).matches) == 4
 
 
 def test_a_batch_names_only_what_calls_for_something(stub: SearchServiceStub) -> None:

@@ -61,6 +61,8 @@ def change(directory: Path, old: str, new: str) -> None:
         ("buy ivory, action: RESTRICT", "buy ivory, action: NONE", "all.yaml:15: 'buy ivory' is RESTRICT"),
         ("reason: both}", "reason: both, colour: red}", "all.yaml:13: rules.0.colour: Extra inputs"),
         ("rules:", "rules: [", "all.yaml: is not YAML"),
+        ("[ivory]", "[" * 3000 + "]" * 3000, "all.yaml: cannot be read"),
+        ("en: [ivory]", "en: [ivory], en: [tusk]", "all.yaml:10: en is there twice"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(directory: Path, old: str, new: str, said: str) -> None:
@@ -114,6 +116,11 @@ def test_the_shipped_lexicon_is_as_large_as_it_says_and_names_its_sources(tmp_pa
     assert {language for language, _ in terms} >= set(LANGUAGES)
     codes = [entry for entry in lexicon.entries if entry.class_name in ("code", "hint")]
     assert all(entry.since and entry.until for entry in codes)
+    bred, barred = (
+        {term.lower() for entry in evidence if entry.class_name in names for _, term in entry.terms()}
+        for names in (("regulated",), ("taxon", "animal"))
+    )
+    assert bred & barred == set()
     copy = tmp_path / "copy"
     shutil.copytree(SHIPPED_LEXICON, copy)
     assert load_lexicon(copy).full_version == lexicon.full_version
