@@ -8,6 +8,7 @@ product may still run as TF32, which both runtimes allow by default).
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -67,6 +68,9 @@ def build_engine(plan: EnginePlan, machine: Machine | None = None) -> BuiltEngin
     if plan.target == "tensorrt" and machine.gpu is None:
         raise EngineError("TensorRT times kernels on the GPU when it builds, and this machine has no NVIDIA GPU")
     started = perf_counter()
+    # A builder is made, and goes, under one lock of TensorRT's. It logs while it is made, and Python, which then runs,
+    # may find an older one to be garbage: that would wait for ever.
+    gc.collect()
     builder = tensorrt.api.Builder(tensorrt.logger)
     network = _parse(builder, tensorrt, standard)
     check_contract(network, standard)
