@@ -56,11 +56,11 @@ async def test_a_video_that_takes_too_long_is_refused_and_holds_up_nobody(
     make_settings: MakeSettings, endless: Content
 ) -> None:
     async with running(
-        make_settings(source={"fetch_timeout_s": 0.2}, sampling={"workers": 2, "timeout_s": 0.4})
+        make_settings(source={"fetch_timeout_s": 0.2}, sampling={"workers": 2, "timeout_s": 2.0})
     ) as gateway:
         hanging = asyncio.create_task(gateway.client.score(endless))
         await scores(gateway)
-        with pytest.raises(InvalidVideo, match=r"took longer than 0\.4 s") as refused:
+        with pytest.raises(InvalidVideo, match="took longer than 2 s") as refused:
             await hanging
         assert refused.value.reason == "VIDEO_TOO_COSTLY"
         await scores(gateway)
@@ -68,9 +68,9 @@ async def test_a_video_that_takes_too_long_is_refused_and_holds_up_nobody(
 
 async def test_a_video_that_costs_too_much_is_refused_and_not_asked_for_again(make_settings: MakeSettings) -> None:
     """Each of its windows takes most of a processor second."""
-    async with running(make_settings(budget={"processor_s": 0.3})) as gateway:
-        with pytest.raises(InvalidVideo, match=r"budget\.processor_s is 0\.3") as refused:
-            await gateway.client.score(Content(large_pictures(seconds=16)))
+    async with running(make_settings(budget={"processor_s": 0.6})) as gateway:
+        with pytest.raises(InvalidVideo, match=r"budget\.processor_s is 0\.6") as refused:
+            await gateway.client.score(Content(large_pictures(seconds=32)))
         assert refused.value.reason == "VIDEO_TOO_COSTLY"
         await scores(gateway)
 
