@@ -17,6 +17,7 @@ _HEADER = struct.Struct(">I4s")
 _COUNT_AT = {b"stsz": 8, b"stz2": 8, b"trun": 4, b"elst": 4}
 _RUNS = frozenset({b"stts", b"ctts"})
 _CONTAINERS = frozenset({b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex"})
+_LEAST_EDIT_BYTES = 12
 # FFmpeg reads plain sound, whose samples last a tick each, by chunks of about as many.
 _PLAIN_SOUND_AT_ONCE = 1024
 
@@ -33,7 +34,9 @@ def _of_track(track: memoryview) -> int:
         if kind == b"hdlr":
             is_sound = bytes(content[8:12]) == b"soun"
         elif kind == b"elst":
-            edits = max(edits, _number(content, _COUNT_AT[kind]))
+            edits = max(edits, min(_number(content, _COUNT_AT[kind]), len(content) // _LEAST_EDIT_BYTES))
+        elif kind == b"stsz" and not _number(content, 4):  # a size each: a table that is not there is a broken one
+            sizes += min(_number(content, _COUNT_AT[kind]), len(content) // 4)
         elif kind in _COUNT_AT:
             sizes += _number(content, _COUNT_AT[kind])
         elif kind in _RUNS:
