@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
 
 import grpc
 import structlog
@@ -32,6 +30,7 @@ from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.access.tokens import Caller, TokenCheck, token_check
 from wildgate_server.errors import SettingsConflict
 from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.owned_task import own_task
 from wildgate_server.policy import load_policy
 from wildgate_server.readiness import Readiness
 from wildgate_server.transport import Channel, check_reach, listen
@@ -79,8 +78,8 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         address = listen(server, settings.listen, settings.tls)
         stack.push_async_callback(_sign_the_end, signer)
         for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
-            _own(stack, name, readiness.depend_on(watch, name))
-        _own(stack, "readiness", readiness.watch())
+            own_task(stack, name, readiness.depend_on(watch, name))
+        own_task(stack, "readiness", readiness.watch())
         await readiness.update()
         await server.start()
         stack.push_async_callback(server.stop, _DRAIN_S)
@@ -153,14 +152,3 @@ async def _sign_the_end(signer: HeadSigner) -> None:
 async def _answers(database: Database) -> bool:
     async with database.reading() as session:
         return bool(await session.scalar(text("SELECT 1")))
-
-
-def _own(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)

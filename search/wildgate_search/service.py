@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import grpc
 import structlog
@@ -24,6 +23,7 @@ from wildgate_search.settings import ScreeningSettings
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor, Need
 from wildgate_server.access.tokens import token_check
 from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.owned_task import own_task
 from wildgate_server.readiness import Readiness
 from wildgate_server.transport import listen
 
@@ -44,7 +44,7 @@ CALLS = {
 @asynccontextmanager
 async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncIterator[str]:
     """The service while the context lasts: the address at which it answers. Raises StartError, SettingsConflict."""
-    check = token_check(settings.access)
+    check = token_check(settings.access, settings.listen)
     counts = PrivateCounts(settings.counts) if settings.counts_file else None
     server = grpc.aio.server(
         interceptors=[
@@ -64,9 +64,9 @@ async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncItera
     reflection.enable_server_reflection([SEARCH_SERVICE, reflection.SERVICE_NAME], server)
     async with AsyncExitStack() as stack:
         address = listen(server, settings.listen, settings.tls)
-        _own(stack, "lexicon", readiness.depend_on(lambda: live.watch(settings.look_again_s), "lexicon"))
+        own_task(stack, "lexicon", readiness.depend_on(lambda: live.watch(settings.look_again_s), "lexicon"))
         if counts and settings.counts_file:
-            _own(stack, "counts", _release(counts, settings.counts_file, settings.counts.window_s))
+            own_task(stack, "counts", _release(counts, settings.counts_file, settings.counts.window_s))
         await readiness.update()
         await server.start()
         stack.push_async_callback(server.stop, _DRAIN_S)
@@ -89,14 +89,3 @@ async def _release(counts: PrivateCounts, file: Path, window_s: float) -> None:
                 stream.write("".join(lines))
         except OSError as error:
             _log.error("counts_not_written", file=str(file), error=error.strerror)
-
-
-def _own(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)

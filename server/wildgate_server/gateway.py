@@ -32,6 +32,7 @@ from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.metrics import Metrics
+from wildgate_server.owned_task import own_task
 from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
 from wildgate_server.readiness import Readiness
@@ -259,8 +260,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(asyncio.to_thread, sampling.close)
         dense_sampling = _sampling_pool(settings, manifest, dense=True)
         stack.push_async_callback(asyncio.to_thread, dense_sampling.close)
-        warming_up = asyncio.create_task(sampling.warm_up(), name="warm-up")
-        stack.push_async_callback(_cancelled, warming_up)
+        warming_up = own_task(stack, "warm-up", sampling.warm_up())
         triton = await stack.enter_async_context(
             triton_in_use(
                 settings.backend,
@@ -296,8 +296,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         if settings.endpoint.metrics:
             stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
         if blocks and blocks.follower:
-            following = asyncio.create_task(gateway.readiness.depend_on(blocks.follower.run, "blocks"), name="blocks")
-            stack.push_async_callback(_cancelled, following)
+            own_task(stack, "blocks", gateway.readiness.depend_on(blocks.follower.run, "blocks"))
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.blocks.wait_s):
                     await blocks.follower.caught_up.wait()
@@ -315,8 +314,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
             service = embedded_enforcement(settings.enforcement, gateway.address, blocks=blocks is not None)
             watches["enforcement"] = (await stack.enter_async_context(service)).run
         for name, watch in watches.items():
-            watched = asyncio.create_task(gateway.readiness.depend_on(watch, name), name=name)
-            stack.push_async_callback(_cancelled, watched)
+            own_task(stack, name, gateway.readiness.depend_on(watch, name))
         yield gateway
 
 
@@ -351,8 +349,3 @@ def _sampling_pool(settings: ServerSettings, manifest: ModelManifest, *, dense: 
         return SamplingPool(settings.sampling, config, limits, boxes=settings.box)
     few = settings.sampling.model_copy(update={"workers": 1, "fetch_workers": 1})
     return SamplingPool(few, dense_config(config), limits, boxes=settings.box)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

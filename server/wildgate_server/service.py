@@ -98,8 +98,8 @@ class ScoringService:
         self._failing.check(connection)
         with (
             self._accounted(connection),
-            self._tenants.video(caller := present_caller()) as weigh,
-            self._admission.admit(connection=connection, share=self._share(caller)) as place,
+            self._admission.admit(connection=connection, share=self._share(caller := present_caller())) as place,
+            self._tenants.video(caller) as weigh,  # last: who finds no place has had nothing of its share
         ):
             request = await self._arrived(requests)
             weigh(request.size)

@@ -22,7 +22,7 @@ class BlocksSettings(ConfigSection):
     token_file: Path | None = None
     """A file with the bearer token for that service; read at each call, so that it can be replaced."""
     tls: ClientTls = IN_THE_CLEAR
-    """How it is reached."""
+    """TLS to the block service; in the clear without `ca`."""
     wait_s: float = Field(10.0, ge=0)
     """How long the start waits for an external service; past that, the gateway starts with the copy that it has."""
     stale_after_s: float = Field(5.0, gt=0)

@@ -6,7 +6,6 @@ It is a process of its own all the same: what it does with its database takes no
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -22,11 +21,16 @@ __all__ = ["EmbeddedEnforcement", "embedded_enforcement"]
 
 _log = structlog.get_logger()
 
-_COMMAND = (sys.executable, "-m", "wildgate_client.cli", "enforce")
 _PREFIX = "WILDGATE_ENFORCE__"
 _START_S, _STOP_S, _PAUSE_S = 60.0, 20.0, 1.0
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+# It does not outlive the gateway, however that ends, and stops as it should: signed to the end. It sees to that itself:
+# what is done between fork and exec stops the gateway's event loop for as long, and may hang where there are threads.
+_PROGRAM = (
+    f"import ctypes; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGTERM)}); "
+    "from wildgate_client.cli import main; main()"
+)
+_COMMAND = (sys.executable, "-c", _PROGRAM, "enforce")
 
 
 class EmbeddedEnforcement:
@@ -44,8 +48,6 @@ class EmbeddedEnforcement:
             *self._command,
             stdout=asyncio.subprocess.PIPE,
             env=self._environment,
-            # It does not outlive the gateway, however that ends, and stops as it should: signed to the end.
-            preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
         )
         assert self._process.stdout
         try:
@@ -65,7 +67,7 @@ class EmbeddedEnforcement:
             await asyncio.sleep(_PAUSE_S)
             try:
                 await self.start()
-            except StartError as error:
+            except (StartError, OSError) as error:
                 _log.error("enforcement_not_started", error=str(error))
                 await self.stop()
 

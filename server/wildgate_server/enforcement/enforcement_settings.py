@@ -18,8 +18,8 @@ class EnforcementSettings(ConfigSection):
     target: str | None = None
     """gRPC target of the enforcement service."""
     directory: Path | None = None
-    """Instead of a target: where a service of this gateway's own keeps cases, which starts and stops with it. It takes
-    its settings from the environment (WILDGATE_ENFORCE__ACCESS__KEYS=keys.pem)."""
+    """Instead of a target: where a service of this gateway's own keeps cases, which starts and stops with it (for
+    short: --enforcement DIR). It takes its settings from the environment (WILDGATE_ENFORCE__ACCESS__KEYS=keys.pem)."""
     listen: HostPort = "127.0.0.1:8102"
     """gRPC address of the gateway's own service."""
     spool_directory: Path | None = None
@@ -28,7 +28,7 @@ class EnforcementSettings(ConfigSection):
     token_file: Path | None = None
     """A file with the bearer token for the service; read at each call, so that it can be replaced."""
     tls: ClientTls = IN_THE_CLEAR
-    """How it is reached."""
+    """TLS to the enforcement service; in the clear without `ca`."""
     budget_ms: float = Field(50.0, gt=0)
     """How long an answer waits for the service before its case is kept on disk."""
     spool_max_cases: int = Field(100_000, ge=1)

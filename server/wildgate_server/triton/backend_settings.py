@@ -19,7 +19,7 @@ class BackendSettings(ConfigSection):
     target: str | None = None
     """gRPC target of an external Triton (`host:port`, `dns:///...`); without one an embedded Triton is started."""
     tls: ClientTls = IN_THE_CLEAR
-    """How it is reached."""
+    """TLS to an external Triton; in the clear without `ca`."""
     model_repository: Path = Path("model_repository")
     """Directory that Triton loads, with `manifest.yaml` in it."""
     profile: Profile = CPU_PROFILE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -78,3 +79,7 @@ class ModelControl:
             return await call
         except InferenceServerException as error:
             raise ModelControlError(error.message()) from error
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            raise ModelControlError("the server has gone") from None  # `moved` has left it

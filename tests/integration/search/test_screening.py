@@ -135,3 +135,5 @@ def test_a_bad_lexicon_or_port_is_said_at_the_start(tmp_path: Path, capsys: pyte
     assert "there is no YAML file" in capsys.readouterr().err
     assert screening_command(["--listen", "127.0.0.1:1", "--processes", "0"]) == 2
     assert "processes" in capsys.readouterr().err
+    assert screening_command(["--listen", "0.0.0.0:0", "--tls.off", "true"]) == 1
+    assert "name access.keys" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 import grpc
@@ -18,6 +19,7 @@ from structlog.testing import capture_logs
 
 from wildgate_proto.v1 import scoring_pb2 as pb
 from wildgate_proto.v1.scoring_pb2_grpc import ScoringServiceStub
+from wildgate_server.access.tenants import Tenants
 from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.enforcement.handoff import HandedOver, Handoff
 from wildgate_server.errors import InternalError
@@ -57,10 +59,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(cases: FakeCases | None = None, **admission_settings: float) -> AsyncIterator[Served]:
+async def serving(
+    cases: FakeCases | None = None, tenants: Tenants | None = None, **admission_settings: float
+) -> AsyncIterator[Served]:
     settings = AdmissionSettings(**admission_settings)
     pipeline, admission, metrics = FakePipeline(), Admission(settings), Metrics()
-    service = ScoringService(pipeline, admission, metrics, settings, cases)
+    service = ScoringService(pipeline, admission, metrics, settings, cases, tenants)
     server = grpc.aio.server(interceptors=[ErrorInterceptor(SERVICE_NAME)])
     service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -368,3 +372,18 @@ async def test_each_video_of_a_stream_has_its_own_time() -> None:
         await call.done_writing()
         first, second = (call.deadline for call in served.pipeline.calls)
     assert first <= between + 40 <= second
+
+
+async def test_what_finds_no_place_is_not_taken_from_the_tenant_s_share(tmp_path: Path) -> None:
+    (tmp_path / "tenants.yaml").write_text("default: {requests_per_s: 1, burst_s: 2}")
+    tenants = Tenants(tmp_path / "tenants.yaml", clock=lambda: 0.0)
+    async with serving(tenants=tenants, max_in_flight=1) as served:
+        holding = asyncio.ensure_future(served.stub.Score(video(b"hold")))
+        await served.pipeline.until(1)
+        for _ in range(5):
+            assert reason(await refusal(served.stub.Score(video(b"fine")))) == "OVERLOADED"
+        served.pipeline.held.set()
+        await holding
+        for _ in range(2):
+            await served.stub.Score(video(b"fine"))
+        assert reason(await refusal(served.stub.Score(video(b"fine")))) == "QUOTA_EXCEEDED"
