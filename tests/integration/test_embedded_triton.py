@@ -243,6 +243,22 @@ async def test_a_start_that_fails_quotes_the_log(own_models: Path, tmp_path: Pat
     assert processes_with(own_servers()) == before
 
 
+async def test_a_start_that_loses_a_lock_is_tried_again(own_models: Path, tmp_path: Path) -> None:
+    code = own_models / "clip_decoder" / "1" / "model.py"
+    failed = tmp_path / "failed"
+    once = f"""
+import pathlib
+if not pathlib.Path({str(failed)!r}).exists():
+    pathlib.Path({str(failed)!r}).touch()
+    raise RuntimeError("boost::interprocess::lock_exception")
+"""
+    code.write_text(
+        code.read_text().replace("from __future__ import annotations\n", f"from __future__ import annotations\n{once}")
+    )
+    async with EmbeddedTriton(settings_of(own_models, tmp_path)):
+        assert failed.exists()
+
+
 async def test_a_start_that_takes_too_long_is_given_up(own_models: Path, tmp_path: Path) -> None:
     (own_models / "clip_decoder" / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
     before = processes_with(own_servers())

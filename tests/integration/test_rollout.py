@@ -250,7 +250,7 @@ async def until_ready(target: str) -> None:
 
 async def test_an_external_triton_is_waited_for(repository: Repository, policy_file: Path, tmp_path: Path) -> None:
     def loaded(target: str) -> Rollout:
-        return load_models(repository.path, target, settle_s=1.0)
+        return load_models(repository.path, target, settle_s=4.0)
 
     with external_triton(repository.path, tmp_path) as target:
         await until_ready(target)
