@@ -189,8 +189,8 @@ def _layer(actor: Actor, props: PropRoom, rng: np.random.Generator) -> Layer:
 
 
 def expected_action(labels: Sequence[str]) -> str:
-    """A product blocks; a live animal alone is reviewed; nothing is allowed."""
-    if any(label in PRODUCTS for label in labels):
+    """A product blocks, but for a horn, which looks too much like other things; a live animal alone is reviewed."""
+    if any(label in PRODUCTS and label != "rhino_horn" for label in labels):
         return "BLOCK"
     return "REVIEW" if labels else "ALLOW"
 

@@ -97,8 +97,8 @@ def test_a_shot_of_one_second_counts_wherever_the_first_look_falls_in_it(starts_
     sighting_s = 10.0
     times_s = [sighting_s + offset_s for offset_s in (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)]
     shows = [sighting_s - starts_s <= time_s < sighting_s - starts_s + 1.0 for time_s in times_s]
-    horns = [Sighting("rhino_horn", 0.9, time_s) for time_s, here in zip(times_s, shows, strict=True) if here]
-    assert shipped.judge(horns, view(*times_s, shown_s=1 / 30)).action is Action.BLOCK
+    tusks = [Sighting("elephant_tusk", 0.9, time_s) for time_s, here in zip(times_s, shows, strict=True) if here]
+    assert shipped.judge(tusks, view(*times_s, shown_s=1 / 30)).action is Action.BLOCK
 
 
 def test_a_slide_counts_for_as_long_as_it_stands() -> None:
@@ -242,7 +242,7 @@ def test_the_shipped_policy() -> None:
     for label, each in shipped.labels.items():
         alive = each.group is LabelGroup.LIVE_ANIMAL
         assert label.startswith("live_") == alive
-        assert (each.block is None) == alive
+        assert (each.block is None) == (alive or label == "rhino_horn")
 
 
 def loaded(tmp_path: Path, content: object) -> Policy:
