@@ -75,9 +75,7 @@ def sample_or_misbehave(
                     os.truncate(source.path, 0)
             return nothing_sampled()
         case b"balloon":
-            hoard = []
-            while True:
-                hoard.append(bytearray(1 << 28))
+            return bytearray(1 << 36)  # at once: filling memory takes processor time, of which there is a limit too
         case b"grow":
             grown = bytearray()
             while True:

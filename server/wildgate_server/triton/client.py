@@ -63,7 +63,7 @@ _LOST = re.compile(r"StatusCode\.(UNAVAILABLE|CANCELLED)|shared memory")
 # called after its model: `clip_decoder_0_0`.
 _STUB_DIED = re.compile(r"Stub process '(\w+?)(?:_\d+_\d+)?' is not healthy")
 _READY_TIMEOUT_S = 1.0
-_CLOSING_S = 2.0  # for what was asked and is not waited for any more
+_CLOSING_S = 10.0  # for what was asked and is not waited for any more: an external Triton serves others too
 _MOST_ASKED = 256  # at once: those that a Triton that hangs never answers take memory
 _ASKS = 3  # of what is not asked for in batches
 _PAUSE_S = 0.2  # until an end of the server is known as such
