@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	&& echo $$python && break; done || echo python3)
 BIN := $(VENV)/bin
 MEDIA ?= media
+TESTS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 # What the reference detector's classifier and first layers lose in INT8 is more than all the rest.
 FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[01]/*
 PUBLISH := wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
@@ -36,8 +37,8 @@ story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, wi
 serve: setup ## Runs the server in the foreground with an embedded Triton
 	$(BIN)/wildgate serve --block-list out/blocks
 
-test: setup ## Runs all tests, on as many cores as there are, up to four
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+test: setup ## Runs all tests, on as many cores as there are, up to four (TESTS=other options and paths for pytest)
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: setup ## Checks style, layers and types
 	$(BIN)/ruff check
