@@ -31,6 +31,7 @@ from wildgate_server.errors import SettingsConflict
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.limit import GradientLimit
 from wildgate_server.metrics import Metrics
 from wildgate_server.owned_task import own_task
 from wildgate_server.pipeline import ScoringPipeline
@@ -50,6 +51,7 @@ from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.transport import ServerTls, check_reach, listen
 from wildgate_server.triton.pulse import Pulse
+from wildgate_server.turns import Turns
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
 __all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
@@ -92,7 +94,8 @@ class Gateway:
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._endpoint = settings.endpoint
         self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
-        self._admission = Admission(settings.admission)
+        limit = GradientLimit(_least_under_way(settings), settings.admission.max_in_flight)
+        self._admission, self._turns = Admission(settings.admission, limit), Turns(limit)
         self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
         self.follower = RolloutFollower(
             settings.backend.model_repository, manifest, self.router, triton.backend, self._check_releases
@@ -152,6 +155,7 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            turns=self._turns,
             budget=settings.budget.for_profile(settings.backend.profile),
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
@@ -219,6 +223,9 @@ class Gateway:
     def _add_gauges(self) -> None:
         gauge, router, follower = self.metrics.gauge, self.router, self.follower
         gauge("wildgate_videos_in_flight", "Videos that hold a place.", lambda: self._admission.in_flight)
+        gauge("wildgate_videos_under_way", "Videos that are looked at.", lambda: self._turns.under_way)
+        gauge("wildgate_videos_under_way_limit", "How many may be, at present.", lambda: self._turns.limit)
+        gauge("wildgate_videos_waiting", "Videos that wait for their turn.", lambda: self._turns.waiting)
         gauge("wildgate_rows_waiting", "Clip windows that wait for a batch.", lambda: router.depth)
         gauge("wildgate_flights", "Scorings under way that equal videos may share.", lambda: self.pipeline.flights)
         gauge(
@@ -316,6 +323,12 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         for name, watch in watches.items():
             own_task(stack, name, gateway.readiness.depend_on(watch, name))
         yield gateway
+
+
+def _least_under_way(settings: ServerSettings) -> int:
+    """How many videos have to be under way for Triton to have work: a few, where batches are no faster by the row."""
+    batch = settings.batch
+    return batch.max_in_flight * (1 if settings.backend.profile == CPU_PROFILE else batch.max_rows // 2 or 1)
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

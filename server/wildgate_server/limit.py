@@ -1,0 +1,85 @@
+"""How much may be under way at once: as much as takes hardly longer than little does.
+
+More than a machine can do at once only makes all of it slower, and keeps who comes next, however urgent, waiting behind
+what has begun. What it can do is not known beforehand: it depends on cores, GPU, batches and the videos themselves. So
+the limit follows the gradient of the time that work takes, as that of Envoy's adaptive concurrency filter does
+(https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import sqrt
+from statistics import median
+from time import monotonic
+
+__all__ = ["GradientLimit"]
+
+_SLACK = 1.25  # how much longer work may take than little work does
+_STEEPEST = 0.5  # the limit is halved at most, at a time
+_CALM_SAMPLES, _PROBE_SAMPLES = 15, 5
+_PROBED_EVERY_S = 60.0
+
+
+class GradientLimit:
+    """A limit from `least` to `most`, by what `sample` is told; `clock` returns monotonic seconds.
+
+    After as many samples as the limit is, it becomes limit * calm / usual + sqrt(limit): `usual` is how long work takes
+    now, `calm` how long it took when `least` were under way at most. The root lets it grow, which it does only while
+    work waits. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
+    """
+
+    def __init__(self, least: int, most: int, clock: Callable[[], float] = monotonic) -> None:
+        self._least = min(least, most)
+        self._most = most
+        self._clock = clock
+        self._limit = float(self._least)
+        self._usual_s = 0.0
+        self._calm: deque[float] = deque(maxlen=_CALM_SAMPLES)
+        self._calm_at = clock()
+        self._probe = 0  # samples that it still waits for
+        self._samples = 0
+        self._was_full = False
+
+    @property
+    def limit(self) -> int:
+        """How much may be under way."""
+        return self._least if self._probe else int(self._limit)
+
+    @property
+    def pace_s(self) -> float:
+        """Seconds from one end of work to the next where all that may be is under way; 0 while that is not known."""
+        return self._usual_s / self._limit
+
+    @property
+    def calm_s(self) -> float:
+        """Seconds that work takes when little is under way; 0 while that is not known."""
+        return median(self._calm) if self._calm else 0.0
+
+    def ends_in_s(self, ahead: int) -> float:
+        """Seconds until the end of work that begins after `ahead` others; 0 where it may begin at once."""
+        waiting = ahead - self.limit + 1
+        return waiting * self.pace_s + self._usual_s if waiting > 0 else 0.0
+
+    def sample(self, took_s: float, at_once: int, *, full: bool) -> None:
+        """Counts work that was done, with so much under way as it began; `full`: other work waits."""
+        self._usual_s += (took_s - self._usual_s) * (2 / (self._limit + 1) if self._usual_s else 1.0)
+        now = self._clock()
+        if at_once <= self._least:
+            self._calm.append(took_s)
+            self._calm_at = now
+            self._probe = max(self._probe - 1, 0)
+        elif now - self._calm_at > _PROBED_EVERY_S:
+            self._probe, self._calm_at = _PROBE_SAMPLES, now
+        self._samples += 1
+        self._was_full |= full
+        if self._samples >= self._limit and not self._probe:
+            self._step()
+
+    def _step(self) -> None:
+        gradient = min(max(_SLACK * self.calm_s / self._usual_s, _STEEPEST), 1.0) if self._usual_s else 1.0
+        wanted = self._limit * gradient + sqrt(self._limit)
+        if self._was_full or wanted < self._limit:
+            self._limit = min(max(wanted, self._least), self._most)
+        self._samples, self._was_full = 0, False
