@@ -177,6 +177,7 @@ class Gateway:
             max_connections=settings.endpoint.max_connections,
             max_connection_age_s=settings.endpoint.max_connection_age_s,
             max_video_bytes=settings.source.max_bytes,
+            metrics=metrics,
         )
         self._add_gauges()
 
