@@ -19,7 +19,7 @@ from wildgate_perf.bench.picture import STYLE
 from wildgate_perf.chaos.callers import Callers, calling
 from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import RESULTS
-from wildgate_perf.server_process import COMMAND, ServerProcess, serving
+from wildgate_perf.server_process import COMMAND, ServerProcess, running
 from wildgate_perf.soak.holdings import Growth, Moment, growths, moment
 
 __all__ = ["LEAKY", "Soaked", "soak"]
@@ -78,14 +78,12 @@ async def soak(
     """Asks for so many minutes, with one burst of large requests; `folder` is for logs and temporary files."""
     files = folder / "tmp"
     files.mkdir()
-    running = serving(
-        log_folder=folder, command=command, environment={"TMPDIR": str(files)}, cache__max_entries=_CACHED
-    )
-    server = await asyncio.to_thread(running.__enter__)
+    server_running = running({"cache__max_entries": _CACHED}, folder, command, {"TMPDIR": str(files)})
+    server = await asyncio.to_thread(server_running.__enter__)
     try:
         return await _soaked(server, minutes * 60, files, say)
     finally:
-        await asyncio.to_thread(running.__exit__, None, None, None)
+        await asyncio.to_thread(server_running.__exit__, None, None, None)
 
 
 async def _soaked(server: ServerProcess, seconds: float, files: Path, say: Callable[[str], None]) -> Soaked:
