@@ -23,6 +23,7 @@ from wildgate_server.box_settings import triton_box
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
+from wildgate_server.cores import available_cores
 from wildgate_server.endpoint import grpc_server, health_server, metrics_server
 from wildgate_server.enforcement.embedded import embedded_enforcement
 from wildgate_server.enforcement.handoff import CaseHandoff
@@ -327,9 +328,10 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
 
 
 def _least_under_way(settings: ServerSettings) -> int:
-    """How many videos have to be under way for Triton to have work: a few, where batches are no faster by the row."""
-    batch = settings.batch
-    return batch.max_in_flight * (1 if settings.backend.profile == CPU_PROFILE else batch.max_rows // 2 or 1)
+    """How many videos have to be under way for Triton to have work: on CPUs, batches are no faster by the row."""
+    if settings.backend.profile == CPU_PROFILE:
+        return settings.backend.instances or available_cores()
+    return settings.batch.max_in_flight * max(settings.batch.max_rows // 2, 1)
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

@@ -17,6 +17,7 @@ from time import monotonic
 __all__ = ["GradientLimit"]
 
 _SLACK = 1.25  # how much longer work may take than little work does
+_ROOM = 0.5  # Envoy's is 1: with that, two cores had five videos at once, and a longer tail
 _STEEPEST = 0.5  # the limit is halved at most, at a time
 _CALM_SAMPLES, _PROBE_SAMPLES = 15, 5
 _PROBED_EVERY_S = 60.0
@@ -25,8 +26,8 @@ _PROBED_EVERY_S = 60.0
 class GradientLimit:
     """A limit from `least` to `most`, by what `sample` is told; `clock` returns monotonic seconds.
 
-    After as many samples as the limit is, it becomes limit * calm / usual + sqrt(limit): `usual` is how long work takes
-    now, `calm` how long it took when `least` were under way at most. The root lets it grow, which it does only while
+    After as many samples as the limit is, it becomes limit * calm / usual, and a little more (by its root): `usual` is how long work takes
+    now, `calm` how long it took when `least` were under way at most. The little lets it grow, which it does only while
     work waits. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
     """
 
@@ -79,7 +80,7 @@ class GradientLimit:
 
     def _step(self) -> None:
         gradient = min(max(_SLACK * self.calm_s / self._usual_s, _STEEPEST), 1.0) if self._usual_s else 1.0
-        wanted = self._limit * gradient + sqrt(self._limit)
+        wanted = self._limit * gradient + _ROOM * sqrt(self._limit)
         if self._was_full or wanted < self._limit:
             self._limit = min(max(wanted, self._least), self._most)
         self._samples, self._was_full = 0, False
