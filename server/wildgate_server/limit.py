@@ -19,14 +19,14 @@ __all__ = ["GradientLimit"]
 _SLACK = 1.25  # how much longer work may take than little work does
 _ROOM = 0.5  # Envoy's is 1: with that, two cores had five videos at once, and a longer tail
 _STEEPEST = 0.5  # the limit is halved at most, at a time
-_CALM_SAMPLES, _PROBE_SAMPLES = 15, 5
+_FEWEST_SAMPLES, _CALM_SAMPLES, _PROBE_SAMPLES = 8, 15, 5
 _PROBED_EVERY_S = 60.0
 
 
 class GradientLimit:
     """A limit from `least` to `most`, by what `sample` is told; `clock` returns monotonic seconds.
 
-    After as many samples as the limit is, it becomes limit * calm / usual, and a little more (by its root): `usual` is how long work takes
+    Every few samples it becomes limit * calm / usual, and a little more (by its root): `usual` is how long work takes
     now, `calm` how long it took when `least` were under way at most. The little lets it grow, which it does only while
     work waits. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
     """
@@ -51,7 +51,12 @@ class GradientLimit:
     @property
     def pace_s(self) -> float:
         """Seconds from one end of work to the next where all that may be is under way; 0 while that is not known."""
-        return self._usual_s / self._limit
+        return self._usual_s / self.limit
+
+    @property
+    def _several(self) -> float:
+        """Samples after which a change shows."""
+        return max(self._limit, _FEWEST_SAMPLES)
 
     @property
     def calm_s(self) -> float:
@@ -65,7 +70,7 @@ class GradientLimit:
 
     def sample(self, took_s: float, at_once: int, *, full: bool) -> None:
         """Counts work that was done, with so much under way as it began; `full`: other work waits."""
-        self._usual_s += (took_s - self._usual_s) * (2 / (self._limit + 1) if self._usual_s else 1.0)
+        self._usual_s += (took_s - self._usual_s) * (2 / (self._several + 1) if self._usual_s else 1.0)
         now = self._clock()
         if at_once <= self._least:
             self._calm.append(took_s)
@@ -75,7 +80,7 @@ class GradientLimit:
             self._probe, self._calm_at = _PROBE_SAMPLES, now
         self._samples += 1
         self._was_full |= full
-        if self._samples >= self._limit and not self._probe:
+        if self._samples >= self._several and not self._probe:
             self._step()
 
     def _step(self) -> None:

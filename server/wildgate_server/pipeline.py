@@ -319,7 +319,8 @@ class ScoringPipeline:
             parts.append(video.content_digest)
             return replace(video, content_digest=digest)  # which decides whether it is on trial
 
-        async with self.turns.turn(sampled.standing, deadline) as turn:
+        in_turn = not self.scorer.goes_aside(sampled.video, sampled.budget)
+        async with self.turns.turn(sampled.standing, deadline, needed=in_turn) as turn:
             scored = await self.scorer.score(
                 sampled.video,
                 deadline=deadline,

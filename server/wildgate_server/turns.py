@@ -63,8 +63,14 @@ class Turns:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def turn(self, standing: Standing, deadline: float) -> AsyncIterator[Turn]:
-        """A turn, waited for. Raises DeadlineExceeded where work that begins now cannot end before `deadline`."""
+    async def turn(self, standing: Standing, deadline: float, *, needed: bool = True) -> AsyncIterator[Turn]:
+        """A turn, waited for. Raises DeadlineExceeded where work that begins now cannot end before `deadline`.
+
+        Where none is `needed`, since the work holds up nobody who has one, there is none, and nothing to wait for.
+        """
+        if not needed:
+            yield Turn(self, standing, 0.0, held=False)
+            return
         came_s = self._clock()
         await self._take(standing)
         began_s, at_once = self._clock(), self.under_way
@@ -123,6 +129,9 @@ class Turn:
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
         """Lets others have the turn while something else is waited for, then goes on before all that have not begun."""
+        if not self.held:
+            yield
+            return
         turns = self._turns
         left_s, self.held = turns._clock(), False
         turns._leave(self._standing)

@@ -114,6 +114,9 @@ class FakeScorer:
             raise self.pictures_error
         return dict.fromkeys(wanted, self.picture)
 
+    def goes_aside(self, video: SampledVideo, budget: Budget) -> bool:
+        return False
+
     async def score(
         self,
         video: SampledVideo,

@@ -109,6 +109,15 @@ async def test_what_fails_aside_holds_no_turn_and_gives_none_back_twice() -> Non
     assert work.turns.under_way == 0
 
 
+async def test_what_needs_no_turn_waits_for_none_and_holds_up_nobody() -> None:
+    work = Work()
+    await work.come("first")
+    async with work.turns.turn(BACKFILL, inf, needed=False) as turn, turn.aside():
+        assert (work.turns.under_way, work.turns.waiting) == (1, 0)
+    await work.end("first")
+    assert work.turns.under_way == 0
+
+
 async def test_what_cannot_be_done_in_time_is_not_begun() -> None:
     work = Work()
     await work.come("slow")
