@@ -24,6 +24,7 @@ from wildgate_server.turns import Standing
 __all__ = ["Admission", "AdmissionSettings", "Place"]
 
 
+_MARGIN = 1.2  # of what an answer is expected to take: else half of those at the edge would wait in vain
 _AWAY_S = 0.5  # by then a draining server has said good-bye to its connections
 
 
@@ -141,7 +142,7 @@ class Admission:
         if not self._fits(size, holders, standing.share):
             raise self._overloaded("no place is free")
         ahead = sum(count for share, count in self._by_share.items() if share >= standing.share)
-        if (takes_s := self._limit.ends_in_s(ahead)) > within_s:
+        if (takes_s := _MARGIN * self._limit.ends_in_s(ahead)) > within_s:
             raise self._overloaded(f"a verdict would take {takes_s:.1f} s, and there are {within_s:.1f}")
         with self._place(size, holders, standing.share) as place:
             yield place

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import sqrt
-from statistics import median
 from time import monotonic
 
 __all__ = ["GradientLimit"]
@@ -26,9 +25,9 @@ _PROBED_EVERY_S = 60.0
 class GradientLimit:
     """A limit from `least` to `most`, by what `sample` is told; `clock` returns monotonic seconds.
 
-    Every few samples it becomes limit * calm / usual, and a little more (by its root): `usual` is how long work takes
-    now, `calm` how long it took when `least` were under way at most. The little lets it grow, which it does only while
-    work waits. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
+    Every few samples of work that was done while other work waited, it becomes limit * calm / full, and a little more
+    (by its root), to grow: `full` is how long such work takes, `calm` how long it took when `least` were under way at
+    most. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
     """
 
     def __init__(self, least: int, most: int, clock: Callable[[], float] = monotonic) -> None:
@@ -36,22 +35,20 @@ class GradientLimit:
         self._most = most
         self._clock = clock
         self._limit = float(self._least)
-        self._usual_s = 0.0
+        self.usual_s = 0.0
+        """Seconds that work takes now; 0 while that is not known."""
+        self.pace_s = 0.0
+        """Seconds from one end of work to the next where all that may be is under way; 0 while that is not known."""
         self._calm: deque[float] = deque(maxlen=_CALM_SAMPLES)
         self._calm_at = clock()
         self._probe = 0  # samples that it still waits for
         self._samples = 0
-        self._was_full = False
+        self._full_s = 0.0  # as `usual_s`, while work waits
 
     @property
     def limit(self) -> int:
         """How much may be under way."""
         return self._least if self._probe else int(self._limit)
-
-    @property
-    def pace_s(self) -> float:
-        """Seconds from one end of work to the next where all that may be is under way; 0 while that is not known."""
-        return self._usual_s / self.limit
 
     @property
     def _several(self) -> float:
@@ -61,16 +58,19 @@ class GradientLimit:
     @property
     def calm_s(self) -> float:
         """Seconds that work takes when little is under way; 0 while that is not known."""
-        return median(self._calm) if self._calm else 0.0
+        # Not the median: of what counts as little, other work may have come and gone meanwhile.
+        return sorted(self._calm)[len(self._calm) // 4] if self._calm else 0.0
 
     def ends_in_s(self, ahead: int) -> float:
         """Seconds until the end of work that begins after `ahead` others; 0 where it may begin at once."""
         waiting = ahead - self.limit + 1
-        return waiting * self.pace_s + self._usual_s if waiting > 0 else 0.0
+        return waiting * self.pace_s + self.usual_s if waiting > 0 else 0.0
 
     def sample(self, took_s: float, at_once: int, *, full: bool) -> None:
-        """Counts work that was done, with so much under way as it began; `full`: other work waits."""
-        self._usual_s += (took_s - self._usual_s) * (2 / (self._several + 1) if self._usual_s else 1.0)
+        """Counts work that was done, with so much under way as it began or ended; `full`: other work waits."""
+        weight = 2 / (self._several + 1) if self.usual_s else 1.0
+        self.usual_s += (took_s - self.usual_s) * weight
+        self.pace_s += (took_s / (at_once if full else max(at_once, self.limit)) - self.pace_s) * weight
         now = self._clock()
         if at_once <= self._least:
             self._calm.append(took_s)
@@ -78,14 +78,14 @@ class GradientLimit:
             self._probe = max(self._probe - 1, 0)
         elif now - self._calm_at > _PROBED_EVERY_S:
             self._probe, self._calm_at = _PROBE_SAMPLES, now
-        self._samples += 1
-        self._was_full |= full
+        if full:
+            self._full_s += (took_s - self._full_s) * (weight if self._full_s else 1.0)
+            self._samples += 1
         if self._samples >= self._several and not self._probe:
             self._step()
 
     def _step(self) -> None:
-        gradient = min(max(_SLACK * self.calm_s / self._usual_s, _STEEPEST), 1.0) if self._usual_s else 1.0
+        gradient = min(max(_SLACK * self.calm_s / self._full_s, _STEEPEST), 1.0) if self._full_s else 1.0
         wanted = self._limit * gradient + _ROOM * sqrt(self._limit)
-        if self._was_full or wanted < self._limit:
-            self._limit = min(max(wanted, self._least), self._most)
-        self._samples, self._was_full = 0, False
+        self._limit = min(max(wanted, self._least), self._most)
+        self._samples = 0

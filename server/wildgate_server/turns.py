@@ -76,11 +76,11 @@ class Turns:
         began_s, at_once = self._clock(), self.under_way
         turn = Turn(self, standing, (began_s - came_s) * 1e3)
         try:
-            if deadline - began_s < self._limit.calm_s / 2:
+            if deadline - began_s < self._limit.usual_s:
                 raise DeadlineExceeded("the deadline is too near for the video to be scored before it")
             yield turn
             took_s = self._clock() - began_s - turn.aside_s  # of work that fails it says nothing
-            self._limit.sample(took_s, at_once, full=bool(self._waiting))
+            self._limit.sample(took_s, max(at_once, self.under_way), full=bool(self._waiting))
         finally:
             if turn.held:
                 self._leave(standing)

@@ -91,7 +91,7 @@ async def test_a_turn_stands_aside_and_goes_on_before_those_that_have_not_begun(
         asyncio.get_running_loop().call_soon(work._ends["second"].set)
     assert work.begun == ["first", "second"]
     await work.end("first")
-    assert work.limit.calm_s == 2.5, "the second one took 5 s, the first none"
+    assert work.limit.usual_s < 5.0, "the first one took no time: it stood aside"
     await work.end("third")
     assert work.turns.under_way == 0
 
