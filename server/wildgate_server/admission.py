@@ -135,15 +135,15 @@ class Admission:
         """A place for a video of `size` bytes, if no more than its class may fill is taken.
 
         Raises Overloaded or ShuttingDown at once when there is none, or where a verdict would take longer than
-        `within_s`, as far as that can be told.
+        `within_s`, as far as that can be told, or the line has stood for too long.
         """
         self._refuse_if_closed()
         holders = _holders(connection, standing)
         if not self._fits(size, holders, standing.share):
             raise self._overloaded("no place is free")
         ahead = sum(count for share, count in self._by_share.items() if share >= standing.share)
-        if (takes_s := _MARGIN * self._limit.ends_in_s(ahead)) > within_s:
-            raise self._overloaded(f"a verdict would take {takes_s:.1f} s, and there are {within_s:.1f}")
+        if (takes_s := _MARGIN * self._limit.ends_in_s(ahead)) > (most_s := min(within_s, self._limit.patience_s)):
+            raise self._overloaded(f"a verdict would take {takes_s:.1f} s, which is more than {most_s:.1f}")
         with self._place(size, holders, standing.share) as place:
             yield place
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import sqrt
+from math import inf, sqrt
 from time import monotonic
 
 __all__ = ["GradientLimit"]
@@ -20,6 +20,8 @@ _ROOM = 0.5  # Envoy's is 1: with that, two cores had five videos at once, and a
 _STEEPEST = 0.5  # the limit is halved at most, at a time
 _FEWEST_SAMPLES, _CALM_SAMPLES, _PROBE_SAMPLES = 8, 15, 5
 _PROBED_EVERY_S = 60.0
+_BURST_S = 10.0  # a line that has not been empty for longer stands
+_STANDING_S, _STANDING_WORK = 2.0, 4.0  # and is kept as short as this, or as so much work takes
 
 
 class GradientLimit:
@@ -44,6 +46,7 @@ class GradientLimit:
         self._probe = 0  # samples that it still waits for
         self._samples = 0
         self._full_s = 0.0  # as `usual_s`, while work waits
+        self._full_since: float | None = None
 
     @property
     def limit(self) -> int:
@@ -60,6 +63,16 @@ class GradientLimit:
         """Seconds that work takes when little is under way; 0 while that is not known."""
         # Not the median: of what counts as little, other work may have come and gone meanwhile.
         return sorted(self._calm)[len(self._calm) // 4] if self._calm else 0.0
+
+    @property
+    def patience_s(self) -> float:
+        """How many seconds waiting and work may take: few, where work has waited for longer than a burst lasts.
+
+        A line that never ends serves nobody sooner, and makes all wait who come to its end.
+        """
+        if self._full_since is None or self._clock() - self._full_since < _BURST_S:
+            return inf
+        return max(_STANDING_S, _STANDING_WORK * self.usual_s)
 
     def ends_in_s(self, ahead: int) -> float:
         """Seconds until the end of work that begins after `ahead` others; 0 where it may begin at once."""
@@ -78,7 +91,10 @@ class GradientLimit:
             self._probe = max(self._probe - 1, 0)
         elif now - self._calm_at > _PROBED_EVERY_S:
             self._probe, self._calm_at = _PROBE_SAMPLES, now
-        if full:
+        if not full:
+            self._full_since = None
+        else:
+            self._full_since = self._full_since or now
             self._full_s += (took_s - self._full_s) * (weight if self._full_s else 1.0)
             self._samples += 1
         if self._samples >= self._several and not self._probe:

@@ -223,7 +223,7 @@ def test_who_cannot_be_answered_in_time_is_refused_at_once_unless_it_goes_before
         for _ in range(8):
             held.enter_context(admission.admit(standing=low))
         with (
-            pytest.raises(Overloaded, match=r"would take 5\.4 s, and there are 5\.0"),
+            pytest.raises(Overloaded, match=r"would take 5\.4 s, which is more than 5\.0"),
             admission.admit(standing=low, within_s=5.0),
         ):
             pass

@@ -98,3 +98,15 @@ def test_when_work_will_end() -> None:
     assert limit.ends_in_s(3) == 0.0, "it begins at once: how long it takes shows"
     assert limit.ends_in_s(4) == pytest.approx(0.5 + 2.0)
     assert limit.ends_in_s(13) == pytest.approx(10 * 0.5 + 2.0)
+
+
+def test_a_line_that_stands_is_kept_short_and_a_burst_is_not() -> None:
+    now_s = [0.0]
+    limit = GradientLimit(4, 64, lambda: now_s[0])
+    assert limit.patience_s == float("inf")
+    for at_s in range(1000, 1012):
+        now_s[0] = float(at_s)
+        limit.sample(0.3, 4, full=True)
+        assert limit.patience_s == (float("inf") if at_s < 1010 else 2.0)
+    limit.sample(0.3, 4, full=False)
+    assert limit.patience_s == float("inf")
