@@ -41,6 +41,8 @@ class GradientLimit:
         """Seconds that work takes now; 0 while that is not known."""
         self.pace_s = 0.0
         """Seconds from one end of work to the next where all that may be is under way; 0 while that is not known."""
+        self.apart = 0
+        """What is done apart from this work, and holds none of it up."""
         self._calm: deque[float] = deque(maxlen=_CALM_SAMPLES)
         self._calm_at = clock()
         self._probe = 0  # samples that it still waits for
@@ -76,7 +78,7 @@ class GradientLimit:
 
     def ends_in_s(self, ahead: int) -> float:
         """Seconds until the end of work that begins after `ahead` others; 0 where it may begin at once."""
-        waiting = ahead - self.limit + 1
+        waiting = ahead - self.apart - self.limit + 1
         return waiting * self.pace_s + self.usual_s if waiting > 0 else 0.0
 
     def sample(self, took_s: float, at_once: int, *, full: bool) -> None:

@@ -69,7 +69,11 @@ class Turns:
         Where none is `needed`, since the work holds up nobody who has one, there is none, and nothing to wait for.
         """
         if not needed:
-            yield Turn(self, standing, 0.0, held=False)
+            self._limit.apart += 1
+            try:
+                yield Turn(self, standing, 0.0, held=False)
+            finally:
+                self._limit.apart -= 1
             return
         came_s = self._clock()
         await self._take(standing)

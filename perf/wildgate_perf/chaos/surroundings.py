@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,8 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
     """Runs all of it as long as the context lasts; the disk is mounted, which takes root."""
     redis_at, blocks_at, cases_at = free_address(), free_address(), free_address()
     keys, token = _key_and_token(folder)
+    secret = folder / "cache.secret"
+    secret.write_text(secrets.token_hex(32))
     redis_command = ("redis-server", "--port", redis_at.rpartition(":")[2], "--save", "", "--dir", str(folder))
     redis = Neighbour(folder / "redis.log", redis_command, redis_at)
     listed = ("--directory", str(folder / "blocks"), "--listen", blocks_at)
@@ -71,6 +74,7 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
         gateway = serving(
             log_folder=folder,
             cache__redis_url=f"redis://{redis_at}/0",
+            cache__secret_file=secret,
             cache__max_entries=0,
             cache__ttl_s=0.001,  # it is asked, and never answers in place of Triton
             blocks__target=blocks_at,

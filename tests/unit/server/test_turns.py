@@ -113,9 +113,9 @@ async def test_what_needs_no_turn_waits_for_none_and_holds_up_nobody() -> None:
     work = Work()
     await work.come("first")
     async with work.turns.turn(BACKFILL, inf, needed=False) as turn, turn.aside():
-        assert (work.turns.under_way, work.turns.waiting) == (1, 0)
+        assert (work.turns.under_way, work.turns.waiting, work.limit.apart) == (1, 0, 1)
     await work.end("first")
-    assert work.turns.under_way == 0
+    assert (work.turns.under_way, work.limit.apart) == (0, 0)
 
 
 async def test_what_cannot_be_done_in_time_is_not_begun() -> None:
