@@ -90,10 +90,10 @@ blocks: setup ## Measures a list of a million blocks: searches, memory, adding, 
 cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide, and prices handing over (5 minutes), writes perf/results/ (CASES=options)
 	$(BIN)/python -m wildgate_perf.cases $(CASES)
 
-chaos: setup ## Breaks one thing after the other under load, counts what is lost (10 minutes, needs root and haproxy); writes perf/results/ (CHAOS=options)
+chaos: setup ## Breaks one thing after the other under load, counts what is lost (14 minutes, needs root and haproxy); writes perf/results/ (CHAOS=options)
 	$(BIN)/python -m wildgate_perf.chaos $(CHAOS)
 
-overload: setup ## Offers 3 and 40 times the peak, and 70 % in bursts: goodput, refusals, tail (8 minutes), writes perf/results/ (OVERLOAD=options)
+overload: setup ## Offers 3 and 40 times the peak, and 70 % of it: goodput, refusals, memory, tail (8 minutes), writes perf/results/ (OVERLOAD=options)
 	$(BIN)/python -m wildgate_perf.chaos.overload $(OVERLOAD)
 
 soak: setup ## Asks a gateway for 30 minutes, says what it holds over time and what it keeps of a burst, writes perf/results/ (SOAK=options)

@@ -16,7 +16,7 @@ from time import monotonic
 __all__ = ["GradientLimit"]
 
 _SLACK = 1.25  # how much longer work may take than little work does
-_ROOM = 0.5  # Envoy's is 1: with that, two cores had five videos at once, and a longer tail
+_ROOM = 0.25  # Envoy's is 1: of two cores, each would have two or three videos at once, and callers a longer tail
 _STEEPEST = 0.5  # the limit is halved at most, at a time
 _FEWEST_SAMPLES, _CALM_SAMPLES, _PROBE_SAMPLES = 8, 15, 5
 _PROBED_EVERY_S = 60.0
@@ -27,9 +27,9 @@ _STANDING_S, _STANDING_WORK = 2.0, 4.0  # and is kept as short as this, or as so
 class GradientLimit:
     """A limit from `least` to `most`, by what `sample` is told; `clock` returns monotonic seconds.
 
-    Every few samples of work that was done while other work waited, it becomes limit * calm / full, and a little more
-    (by its root), to grow: `full` is how long such work takes, `calm` how long it took when `least` were under way at
-    most. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
+    Every few samples of work that was done while other work waited, it becomes limit * calm / full with some slack, and
+    a little more to grow (by its root): `full` is how long such work takes, `calm` how long it took when `least` were
+    under way at most. Where so little was under way for a minute never, it goes down to `least` for a moment, to see.
     """
 
     def __init__(self, least: int, most: int, clock: Callable[[], float] = monotonic) -> None:
