@@ -156,9 +156,11 @@ class ScoringPipeline:
         looked_up = monotonic()
         timings = {Stage.CACHE: (looked_up - started) * 1e3}
         work = partial(self._sample_and_score, source, scrutiny, standing)
-        flight = self._flights.run(self._key(self._in_flight_as(digest), scrutiny), work, deadline)
+        key = self._key(self._in_flight_as(digest), scrutiny)
+        flight = self._flights.run(key, work, deadline)
         del source, work  # the flight's now: a request that joins another's holds that one's copy, not a second one
-        answer, shared = await flight
+        with self.turns.apart(when=key in self._flights):
+            answer, shared = await flight
         if shared:
             answer = self._shared(answer, looked_up)
         return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
@@ -189,7 +191,9 @@ class ScoringPipeline:
         # Whether a video is on trial is known once it is sampled, so one begun under another rollout is not joined.
         subject = f"{self.scorer.releases.rollout!r} {source.key}"
         work = partial(self._sample_then_look_up, source, scrutiny, standing)
-        answer, shared = await self._flights.run(self._key(subject, scrutiny), work, deadline)
+        key = self._key(subject, scrutiny)
+        with self.turns.apart(when=key in self._flights):
+            answer, shared = await self._flights.run(key, work, deadline)
         return _finished(self._shared(answer, started) if shared else answer, started)
 
     async def score_digest(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -69,11 +69,8 @@ class Turns:
         Where none is `needed`, since the work holds up nobody who has one, there is none, and nothing to wait for.
         """
         if not needed:
-            self._limit.apart += 1
-            try:
+            with self.apart():
                 yield Turn(self, standing, 0.0, held=False)
-            finally:
-                self._limit.apart -= 1
             return
         came_s = self._clock()
         await self._take(standing)
@@ -88,6 +85,15 @@ class Turns:
         finally:
             if turn.held:
                 self._leave(standing)
+
+    @contextmanager
+    def apart(self, *, when: bool = True) -> Iterator[None]:
+        """For what holds a place at the door and will take no turn, such as who waits for an equal video's verdict."""
+        self._limit.apart += when
+        try:
+            yield
+        finally:
+            self._limit.apart -= when
 
     async def _take(self, standing: Standing, *, resumes: bool = False) -> None:
         waiting = _Waiting(standing, asyncio.get_running_loop().create_future(), resumes)
