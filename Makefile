@@ -13,7 +13,7 @@ PUBLISH := wildgate-build publish out/train/detector-int8.onnx --for-engines out
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos screening evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos overload soak screening evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -91,8 +91,14 @@ blocks: setup ## Measures a list of a million blocks: searches, memory, adding, 
 cases: setup ## Opens cases at a rate on SQLite and PostgreSQL while eight people decide, and prices handing over (5 minutes), writes perf/results/ (CASES=options)
 	$(BIN)/python -m wildgate_perf.cases $(CASES)
 
-chaos: setup ## Breaks one thing after the other under load, counts what is lost (10 minutes, needs root and haproxy); writes perf/results/ (CHAOS=options)
+chaos: setup ## Breaks one thing after the other under load, counts what is lost (14 minutes, needs root and haproxy); writes perf/results/ (CHAOS=options)
 	$(BIN)/python -m wildgate_perf.chaos $(CHAOS)
+
+overload: setup ## Offers 3 and 40 times the peak, and 70 % of it: goodput, refusals, memory, tail (8 minutes), writes perf/results/ (OVERLOAD=options)
+	$(BIN)/python -m wildgate_perf.chaos.overload $(OVERLOAD)
+
+soak: setup ## Asks a gateway for 30 minutes, says what it holds over time and what it keeps of a burst, writes perf/results/ (SOAK=options)
+	$(BIN)/python -m wildgate_perf.soak $(SOAK)
 
 attacks: setup ## Attacks a server in thirteen ways, says what good callers notice of it (9 minutes), writes perf/results/ (ATTACKS=options)
 	$(BIN)/python -m wildgate_perf.attacks $(ATTACKS)

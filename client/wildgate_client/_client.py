@@ -19,6 +19,7 @@ from wildgate_client._stream import StreamResult, run_stream
 from wildgate_client._verdict import Scrutiny, Verdict
 from wildgate_client._wire import digest_request, score_request, verdict_from
 from wildgate_client.errors import InvalidRequest, SourceUnreadable, UnexpectedAnswer, VerdictNotCached
+from wildgate_client.token_file import TokenUnreadable, bearer
 from wildgate_proto.v1 import scoring_pb2, scoring_pb2_grpc
 
 __all__ = ["ClientOptions", "ScoringClient", "tls_credentials"]
@@ -69,17 +70,10 @@ class ClientOptions:
 
     def call_metadata(self) -> tuple[tuple[str, str], ...]:
         """What is sent with a call. Raises SourceUnreadable where the token's file cannot be read."""
-        if self.token_file is None:
-            return self.metadata
         try:
-            [token] = self.token_file.read_text("ascii").split()
-        except (OSError, ValueError) as error:
-            raise SourceUnreadable(
-                f"{self.token_file}: {getattr(error, 'strerror', 'there must be one token in it')}",
-                code=None,
-                reason="SOURCE_UNREADABLE",
-            ) from error
-        return (*self.metadata, ("authorization", f"Bearer {token}"))
+            return (*self.metadata, *bearer(self.token_file))
+        except TokenUnreadable as error:
+            raise SourceUnreadable(str(error), code=None, reason="SOURCE_UNREADABLE") from error
 
     def channel(self, target: str) -> grpc.aio.Channel:
         """A channel with these options."""

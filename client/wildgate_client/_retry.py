@@ -3,13 +3,13 @@
 Exponential backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
 2015): the pause is drawn uniformly between zero and a ceiling that grows with every failure. A server that says
 when to come back (`RetryInfo`) is never asked earlier; jitter is added to that, so that its callers do not all
-return at once.
+return at once. One that is full, and says when it will have room, spreads its callers itself: it is asked again then,
+as often as the deadline allows, and such refusals are no failures.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import grpc
 
-from wildgate_client.errors import DeadlineExceeded, ScoringError
+from wildgate_client.errors import DeadlineExceeded, Overloaded, ScoringError
 
 __all__ = ["Clock", "RetryPolicy", "with_retry"]
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and after what pauses, a retryable failure is retried; `attempts=1`: never."""
+    """How often, and after what pauses, a retryable failure is retried; `attempts=1`: never, whatever it is."""
 
     attempts: int = 4
     initial_backoff_s: float = 0.2
@@ -68,7 +68,8 @@ async def with_retry(
     more than `DeadlineExceeded`. Anything but a retryable `ScoringError` passes through, including cancellation.
     """
     ends_s = clock.now_s() + deadline_s
-    for failures in itertools.count(1):
+    failures = 0
+    while True:
         left_s = ends_s - clock.now_s()
         if left_s <= 0:
             raise DeadlineExceeded(
@@ -79,10 +80,11 @@ async def with_retry(
         try:
             return await attempt(left_s)
         except ScoringError as error:
-            if not error.retryable or failures >= policy.attempts:
+            if not isinstance(error, Overloaded) or error.retry_after_s is None:
+                failures += 1
+            if not error.retryable or failures >= policy.attempts or policy.attempts == 1:
                 raise
-            pause_s = (error.retry_after_s or 0.0) + clock.uniform(0.0, policy.backoff_ceiling_s(failures))
+            pause_s = (error.retry_after_s or 0.0) + clock.uniform(0.0, policy.backoff_ceiling_s(max(failures, 1)))
             if clock.now_s() + pause_s >= ends_s:
                 raise
         await clock.sleep(pause_s)
-    raise AssertionError("unreachable: count() has no end")

@@ -18,7 +18,7 @@ _KINDS = (
     ("tritonserver", re.compile(r"tritonserver\b")),
     ("resource tracker", re.compile(r"multiprocessing\.resource_tracker")),
     ("sampling workers", re.compile(r"wildgate_server\.sampling\.worker")),
-    ("gateway", re.compile(r"wildgate.*\bserve\b|-m wildgate_server\b")),
+    ("gateway", re.compile(r"wildgate.*\bserve\b|-m wildgate_server\b|wildgate_perf\.soak\.leaky\b")),
 )
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ MODEL_REPOSITORY = _ROOT / "model_repository"
 """The repository that is served unless the settings name another."""
 
 _MARK = "WILDGATE_MARK"
-_COMMAND = (sys.executable, "-m", "wildgate_server")
+COMMAND: Sequence[str] = (sys.executable, "-m", "wildgate_server")
+"""What is run unless another command is given."""
 
 
 class ServerStoppedBadly(Exception):
@@ -56,17 +57,28 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
 
     Raises wildgate_perf.local_server.ServerStartFailed, which quotes the log, and ServerStoppedBadly.
     """
-    folder = log_folder or Path(tempfile.mkdtemp(prefix="wildgate-perf-"))
+    with running(settings, log_folder or Path(tempfile.mkdtemp(prefix="wildgate-perf-"))) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    settings: Mapping[str, object],
+    log_folder: Path,
+    command: Sequence[str] = COMMAND,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[ServerProcess]:
+    """As `serving`, by another command, or with more in its environment."""
     mark = uuid.uuid4().hex
     given = {
         "backend__model_repository": MODEL_REPOSITORY,
-        "backend__log_dir": folder / "triton",
+        "backend__log_dir": log_folder / "triton",
         "endpoint__address": "127.0.0.1:0",
         "endpoint__metrics": free_address(),
         **settings,
     }
-    log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
-    with LocalServer(LocalServerOptions(log_path=log, command=_COMMAND, environment=environment)) as server:
+    log, whole = log_folder / "server.log", {**(environment or {}), **settings_environment(given), _MARK: mark}
+    with LocalServer(LocalServerOptions(log_path=log, command=command, environment=whole)) as server:
         yield ServerProcess(server.target, mark)
     if server.stop_report and not server.stop_report.clean:
         raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UNBOXED", "Box", "environment", "held", "landlock_abi"]
+__all__ = ["UNBOXED", "Box", "die_with_parent", "environment", "held", "landlock_abi"]
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000  # linux/sched.h
 _INSTRUCTION_BYTES = 8
 # linux/landlock.h; the numbers of the system calls are the same on all machines
@@ -83,6 +84,11 @@ UNBOXED = Box()
 
 class _Program(ctypes.Structure):
     _fields_ = (("instructions", ctypes.c_ushort), ("first", ctypes.c_void_p))
+
+
+def die_with_parent(number: int) -> None:
+    """Has this process get the signal when the one that started it ends, however that ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def landlock_abi() -> int:

@@ -83,12 +83,13 @@ def grpc_server(
     blocks: BlockServiceServicer | None = None,
     limits: AdmissionSettings,
     max_video_bytes: int,
+    metrics: Metrics | None = None,
     max_connections: int = _MAX_CONNECTIONS,
     max_connection_age_s: float | None = None,
 ) -> grpc.aio.Server:
     """The server with all its services, not listening yet; those of scoring and of the list of blocks if given.
 
-    With `access`, calls need a token.
+    With `access`, calls need a token. `metrics` are told how long refusals take.
     """
     largest = max_video_bytes + _BESIDES_BYTES
     calls = CallInterceptor(
@@ -101,7 +102,9 @@ def grpc_server(
     server = grpc.aio.server(
         interceptors=[
             *([access] if access else []),
-            ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME),
+            ErrorInterceptor(
+                SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME, refused=(metrics or Metrics()).refused
+            ),
             calls,
         ],
         options=[

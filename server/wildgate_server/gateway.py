@@ -23,6 +23,7 @@ from wildgate_server.box_settings import triton_box
 from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
+from wildgate_server.cores import available_cores
 from wildgate_server.endpoint import grpc_server, health_server, metrics_server
 from wildgate_server.enforcement.embedded import embedded_enforcement
 from wildgate_server.enforcement.handoff import CaseHandoff
@@ -31,6 +32,7 @@ from wildgate_server.errors import SettingsConflict
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
 from wildgate_server.inference.release_router import ReleaseRouter
+from wildgate_server.limit import GradientLimit
 from wildgate_server.metrics import Metrics
 from wildgate_server.owned_task import own_task
 from wildgate_server.pipeline import ScoringPipeline
@@ -50,6 +52,7 @@ from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.transport import ServerTls, check_reach, listen
 from wildgate_server.triton.pulse import Pulse
+from wildgate_server.turns import Turns
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
 __all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
@@ -92,7 +95,8 @@ class Gateway:
         self._policy_file = settings.policy or SHIPPED_POLICY
         self._endpoint = settings.endpoint
         self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
-        self._admission = Admission(settings.admission)
+        limit = GradientLimit(_least_under_way(settings), settings.admission.max_in_flight)
+        self._admission, self._turns = Admission(settings.admission, limit), Turns(limit)
         self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
         self.follower = RolloutFollower(
             settings.backend.model_repository, manifest, self.router, triton.backend, self._check_releases
@@ -152,6 +156,7 @@ class Gateway:
             scorer=self._scorer,
             encode=partial(encoded_verdict, max_gap_s=settings.sampling.max_gap_s),
             metrics=metrics,
+            turns=self._turns,
             budget=settings.budget.for_profile(settings.backend.profile),
             blocking=self.blocking,
             case_pictures=settings.enforcement.evidence_frames if cases else 0,
@@ -173,6 +178,7 @@ class Gateway:
             max_connections=settings.endpoint.max_connections,
             max_connection_age_s=settings.endpoint.max_connection_age_s,
             max_video_bytes=settings.source.max_bytes,
+            metrics=metrics,
         )
         self._add_gauges()
 
@@ -219,6 +225,9 @@ class Gateway:
     def _add_gauges(self) -> None:
         gauge, router, follower = self.metrics.gauge, self.router, self.follower
         gauge("wildgate_videos_in_flight", "Videos that hold a place.", lambda: self._admission.in_flight)
+        gauge("wildgate_videos_under_way", "Videos that are looked at.", lambda: self._turns.under_way)
+        gauge("wildgate_videos_under_way_limit", "How many may be, at present.", lambda: self._turns.limit)
+        gauge("wildgate_videos_waiting", "Videos that wait for their turn.", lambda: self._turns.waiting)
         gauge("wildgate_rows_waiting", "Clip windows that wait for a batch.", lambda: router.depth)
         gauge("wildgate_flights", "Scorings under way that equal videos may share.", lambda: self.pipeline.flights)
         gauge(
@@ -316,6 +325,13 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         for name, watch in watches.items():
             own_task(stack, name, gateway.readiness.depend_on(watch, name))
         yield gateway
+
+
+def _least_under_way(settings: ServerSettings) -> int:
+    """How many videos have to be under way for Triton to have work: on CPUs, batches are no faster by the row."""
+    if settings.backend.profile == CPU_PROFILE:
+        return settings.backend.instances or available_cores()
+    return settings.batch.max_in_flight * max(settings.batch.max_rows // 2, 1)
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

@@ -13,7 +13,7 @@ import structlog
 from grpc_status import rpc_status
 
 from wildgate_server.arrivals import Arrivals
-from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, WildgateError
+from wildgate_server.errors import DeadlineExceeded, InternalError, InvalidRequest, Overloaded, WildgateError
 from wildgate_server.pace import Pace
 from wildgate_server.wire import status_of
 
@@ -41,16 +41,19 @@ def expected(error: Exception) -> WildgateError:
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns what a handler of one of `services` raises into status and details; others pass unchanged.
 
-    Handlers of streams write their answers themselves.
+    Handlers of streams write their answers themselves. `refused` is told how many seconds each call took to be refused
+    for want of room, from its first interceptor until its status was sent.
     """
 
-    def __init__(self, *services: str) -> None:
+    def __init__(self, *services: str, refused: Callable[[float], None] = lambda seconds: None) -> None:
         self._prefixes = tuple(f"/{service}/" for service in services)
+        self._refused = refused
 
     async def intercept_service(
         self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> _Handler | None:
         """Wraps the method's handler."""
+        came_s = monotonic()
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(self._prefixes):
             return handler
@@ -59,23 +62,26 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(_guarded(handler.stream_stream), **coding)
+            return grpc.stream_stream_rpc_method_handler(self._guarded(handler.stream_stream, came_s), **coding)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_guarded(handler.unary_stream), **coding)
-        return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary), **coding)
+            return grpc.unary_stream_rpc_method_handler(self._guarded(handler.unary_stream, came_s), **coding)
+        return grpc.unary_unary_rpc_method_handler(self._guarded(handler.unary_unary, came_s), **coding)
 
+    def _guarded(self, handle: Any, came_s: float) -> Any:
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                return await handle(request, context)
+            except grpc.aio.AbortError:
+                raise  # an abort of the handler's own is a status already
+            except Exception as error:
+                status = rpc_status.to_status(status_of(expected(error)))
+                try:
+                    return await context.abort(status.code, status.details, status.trailing_metadata)
+                finally:
+                    if isinstance(error, Overloaded):
+                        self._refused(monotonic() - came_s)
 
-def _guarded(handle: Any) -> Any:
-    async def guarded(request: Any, context: Context) -> Any:
-        try:
-            return await handle(request, context)
-        except grpc.aio.AbortError:
-            raise  # an abort of the handler's own is a status already
-        except Exception as error:
-            status = rpc_status.to_status(status_of(expected(error)))
-            return await context.abort(status.code, status.details, status.trailing_metadata)
-
-    return guarded
+        return guarded
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):

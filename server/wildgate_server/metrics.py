@@ -30,6 +30,13 @@ class Metrics:
         for stage in Stage:
             self._stages.labels(stage)
 
+        self._refusals = Histogram(
+            "wildgate_refusal_seconds",
+            "Time a call took to be refused for want of room, its message unread.",
+            buckets=_STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+
         kind = ["kind"]
         self._read_bytes = self._counter("wildgate_source_read_bytes", "Bytes read of videos that were sampled.", kind)
         self._file_bytes = self._counter("wildgate_source_file_bytes", "Bytes that these videos' files have.", kind)
@@ -90,6 +97,10 @@ class Metrics:
         self._videos.labels(outcome.lower()).inc()
         for stage, duration_ms in (timings or {}).items():
             self._stages.labels(stage).observe(duration_ms / 1e3)
+
+    def refused(self, seconds: float) -> None:
+        """Counts one call that was refused for want of room."""
+        self._refusals.observe(seconds)
 
     def sampled(self, kind: str, *, file_bytes: int, read_bytes: int, read_requests: int) -> None:
         """Counts how much of one video was read to sample it; `kind` is content, file, http, s3 or gs."""

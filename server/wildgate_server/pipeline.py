@@ -6,6 +6,7 @@
     refuse     `blocking`     an exact copy of a blocked video, before anything else is done
     look up    `caching/`     an equal video is answered from the cache, or joins the scoring that is under way
     sample     `sampling/`    in a worker process: index, keyframes, their packets copied into small clips
+    take turns `turns`        as many videos are looked at at once as the machine does well, the most urgent first
     look       `inference/`   the clips go to Triton in batches, detections come back; in doubt, once more
     judge      `policy`       detections become a verdict
     recognise  `blocking`     its fingerprint, new or kept with a verdict, is looked for on the list of blocks
@@ -45,8 +46,11 @@ from wildgate_server.source.content import checked_digest
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
+from wildgate_server.turns import Standing, Turn, Turns
 
 __all__ = ["Answer", "ReadCost", "ScoringPipeline"]
+
+_ORDINARY = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ class ScoringPipeline:
 
     Without a cache every video is scored by itself. `encode` makes a scored video the verdict that is cached and
     answered. `secret` makes the seeds by which frames are drawn at random, in a `random_share` of the videos.
-    `budget` is what each may cost. `blocking` asks the list of blocks, if there is one. `case_pictures` are made for
-    the case of a REVIEW or BLOCK.
+    `turns` say whose turn it is to be looked at, `budget` what a video may cost. `blocking` asks the list of blocks, if
+    there is one. `case_pictures` are made for the case of a REVIEW or BLOCK.
     """
 
     sources: Sources
@@ -103,6 +107,7 @@ class ScoringPipeline:
     scorer: Scorer
     encode: Callable[[ScoredVideo], bytes]
     metrics: Metrics
+    turns: Turns
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     blocking: Blocking | None = None
     case_pictures: int = 0
@@ -125,6 +130,7 @@ class ScoringPipeline:
         content: bytes,
         *,
         deadline: float,
+        standing: Standing = _ORDINARY,
         max_evidence_frames: int = 0,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
         explain: bool = False,
@@ -140,17 +146,21 @@ class ScoringPipeline:
             return _finished(replace(blocked, timings={Stage.BLOCKS: _ms_since(started)}, read=read), started)
         del content
         if self.cache is None or max_evidence_frames or explain:
-            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            answer = await self._sample_and_score(
+                source, scrutiny, standing, deadline, max_evidence_frames, explain=explain
+            )
             return _finished(answer, started)
 
         if known := await self._look_up(digest, scrutiny):
             return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=read), started)
         looked_up = monotonic()
         timings = {Stage.CACHE: (looked_up - started) * 1e3}
-        work = partial(self._sample_and_score, source, scrutiny)
-        flight = self._flights.run(self._key(self._in_flight_as(digest), scrutiny), work, deadline)
+        work = partial(self._sample_and_score, source, scrutiny, standing)
+        key = self._key(self._in_flight_as(digest), scrutiny)
+        flight = self._flights.run(key, work, deadline)
         del source, work  # the flight's now: a request that joins another's holds that one's copy, not a second one
-        answer, shared = await flight
+        with self.turns.apart(when=key in self._flights):
+            answer, shared = await flight
         if shared:
             answer = self._shared(answer, looked_up)
         return _finished(replace(answer, timings={**answer.timings, **timings}, read=read), started)
@@ -160,6 +170,7 @@ class ScoringPipeline:
         uri: str,
         *,
         deadline: float,
+        standing: Standing = _ORDINARY,
         max_evidence_frames: int = 0,
         scrutiny: Scrutiny = Scrutiny.NORMAL,
         explain: bool = False,
@@ -172,13 +183,17 @@ class ScoringPipeline:
         started = monotonic()
         source = self.sources.of_uri(uri)
         if self.cache is None or max_evidence_frames or explain:
-            answer = await self._sample_and_score(source, scrutiny, deadline, max_evidence_frames, explain=explain)
+            answer = await self._sample_and_score(
+                source, scrutiny, standing, deadline, max_evidence_frames, explain=explain
+            )
             return _finished(answer, started)
 
         # Whether a video is on trial is known once it is sampled, so one begun under another rollout is not joined.
         subject = f"{self.scorer.releases.rollout!r} {source.key}"
-        work = partial(self._sample_then_look_up, source, scrutiny)
-        answer, shared = await self._flights.run(self._key(subject, scrutiny), work, deadline)
+        work = partial(self._sample_then_look_up, source, scrutiny, standing)
+        key = self._key(subject, scrutiny)
+        with self.turns.apart(when=key in self._flights):
+            answer, shared = await self._flights.run(key, work, deadline)
         return _finished(self._shared(answer, started) if shared else answer, started)
 
     async def score_digest(
@@ -199,9 +214,11 @@ class ScoringPipeline:
             raise VerdictNotCached("no verdict on this content is cached", field="content_digest")
         return _finished(replace(known, timings={Stage.CACHE: _ms_since(started)}, read=ReadCost(0)), started)
 
-    async def _sample_then_look_up(self, source: VideoSource, scrutiny: Scrutiny, deadline: float) -> Answer:
+    async def _sample_then_look_up(
+        self, source: VideoSource, scrutiny: Scrutiny, standing: Standing, deadline: float
+    ) -> Answer:
         """Identifies the file at a URI by sampling it; from there on its way is that of content."""
-        sampled = await self._sample(source, scrutiny)
+        sampled = await self._sample(source, scrutiny, standing)
         looking = monotonic()
         digest = sampled.video.content_digest
         if blocked := await self._exact(digest):
@@ -220,12 +237,13 @@ class ScoringPipeline:
         self,
         source: VideoSource,
         scrutiny: Scrutiny,
+        standing: Standing,
         deadline: float,
         max_evidence_frames: int = 0,
         *,
         explain: bool = False,
     ) -> Answer:
-        sampled = await self._sample(source, scrutiny)
+        sampled = await self._sample(source, scrutiny, standing)
         answer = None if source.content_digest else await self._exact(sampled.video.content_digest)
         answer = answer or await self._score(sampled, deadline, max_evidence_frames, explain=explain)
         read = None if source.content_digest else sampled.read
@@ -250,13 +268,13 @@ class ScoringPipeline:
         blocked = await self.blocking.exact(digest, content) if self.blocking else None
         return Answer(blocked[0], {}, blocks=blocked[1]) if blocked else None
 
-    async def _sample(self, source: VideoSource, scrutiny: Scrutiny) -> _Sampled:
+    async def _sample(self, source: VideoSource, scrutiny: Scrutiny, standing: Standing) -> _Sampled:
         """The video, sampled as closely as is asked and, where it is drawn, with frames that nobody can predict.
 
         A file at a URI has no digest, and so no seed, until it is sampled: for a closer look it is sampled a second
         time, and both samples identify it.
         """
-        sampled = _Sampled(source, scrutiny, Budget(self.budget))
+        sampled = _Sampled(source, scrutiny, standing, Budget(self.budget))
         look = self._look(source.content_digest, scrutiny) if source.content_digest else PLAIN_LOOK
         sampled.take(look, *await self._sample_as(sampled, look))
         first = sampled.video.content_digest
@@ -297,20 +315,23 @@ class ScoringPipeline:
         digest = sampled.video.content_digest
         parts = [digest]
 
-        async def resample(sound: Places | None, near: Places) -> SampledVideo:
-            video, _ = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
+        async def resample(turn: Turn, sound: Places | None, near: Places) -> SampledVideo:
+            async with turn.aside():  # a host that does not answer holds up nobody else
+                video, _ = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
             if video.content_bytes != sampled.video.content_bytes:
                 raise FetchFailed("the file changed while it was looked at", field="source", retry_after_s=1.0)
             parts.append(video.content_digest)
             return replace(video, content_digest=digest)  # which decides whether it is on trial
 
-        scored = await self.scorer.score(
-            sampled.video,
-            deadline=deadline,
-            resample=resample,
-            max_evidence_frames=max_evidence_frames,
-            budget=sampled.budget,
-        )
+        in_turn = not self.scorer.goes_aside(sampled.video, sampled.budget)
+        async with self.turns.turn(sampled.standing, deadline, needed=in_turn) as turn:
+            scored = await self.scorer.score(
+                sampled.video,
+                deadline=deadline,
+                resample=partial(resample, turn),
+                max_evidence_frames=max_evidence_frames,
+                budget=sampled.budget,
+            )
         is_whole = sampled.source.content_digest is not None
         if scored.looked_again and not is_whole:
             scored = replace(scored, video=replace(scored.video, content_digest=_joined_digest(parts)))
@@ -318,7 +339,7 @@ class ScoringPipeline:
         if self.cache and (is_whole or not scored.looked_again):
             subject = f"{digest} {sampled.scrutiny.name}"
             await self.cache.keep(self.basis.key(subject, scored.release, scored.policy), verdict)
-        blocks, timings = None, scored.timings
+        blocks, timings = None, {**scored.timings, Stage.QUEUE: scored.timings.get(Stage.QUEUE, 0.0) + turn.waited_ms}
         if self.blocking:
             asking = monotonic()
             pictures = partial(self.scorer.pictures, scored, deadline=deadline)
@@ -364,6 +385,7 @@ class _Sampled:
 
     source: VideoSource
     scrutiny: Scrutiny
+    standing: Standing
     budget: Budget
     look: Look = PLAIN_LOOK
     video: SampledVideo = field(init=False, repr=False)

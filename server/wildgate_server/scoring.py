@@ -141,6 +141,10 @@ class Scorer:
             fingerprint=observation.fingerprint,
         )
 
+    def goes_aside(self, video: SampledVideo, budget: Budget) -> bool:
+        """Whether a video goes to the decoder that gives way to all other work: it takes long, or needs that one."""
+        return any(self.needs_cpu_decoder(track) for track in video.tracks) or not budget.is_usual(video.pixels)
+
     async def pictures(
         self, scored: ScoredVideo, wanted: Collection[tuple[int, float]], deadline: float
     ) -> dict[tuple[int, float], Picture]:
@@ -205,7 +209,7 @@ class Scorer:
         self, video: SampledVideo, releases: Releases, deadline: float, budget: Budget
     ) -> list[Observation]:
         """What the verdict comes from and, if a version is tried on the video, what that is compared with."""
-        software = any(self.needs_cpu_decoder(track) for track in video.tracks) or not budget.is_usual(video.pixels)
+        software = self.goes_aside(video, budget)
         canary = releases.rollout.canary
         serving = self.observer.observe(video, deadline, budget, software=software)
         if not canary or not on_trial(video.content_digest, canary.share):

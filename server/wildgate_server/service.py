@@ -37,6 +37,7 @@ from wildgate_server.pace import Pace
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
+from wildgate_server.turns import Standing
 from wildgate_server.wire import status_of, verdict_for_case, verdict_of
 
 __all__ = ["SERVICE_NAME", "ScoringService"]
@@ -94,18 +95,19 @@ class ScoringService:
 
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
-        connection, settings = context.peer(), self._settings
+        connection, settings, standing = context.peer(), self._settings, self._standing(caller := present_caller())
         self._failing.check(connection)
+        within_s = self._within_s(context)
         with (
             self._accounted(connection),
-            self._admission.admit(connection=connection, share=self._share(caller := present_caller())) as place,
+            self._admission.admit(connection=connection, standing=standing, within_s=within_s) as place,
             self._tenants.video(caller) as weigh,  # last: who finds no place has had nothing of its share
         ):
             request = await self._arrived(requests)
             weigh(request.size)
             self._admission.weigh(place, request.size)
             with self._named(request):
-                verdict = await self._verdict(request, self._deadline(context))
+                verdict = await self._verdict(request, monotonic() + self._within_s(context), standing)
             answer = pb.ScoreResponse(video_id=request.message.video_id, verdict=verdict)
             await written(context, answer, settings.answer_timeout_s)
 
@@ -116,7 +118,7 @@ class ScoringService:
         stream that has to give way answers what it has read before it ends, and one whose videos are refused again and
         again is read at the pace of these.
         """
-        connection, settings, caller = context.peer(), self._settings, present_caller()
+        connection, settings, standing = context.peer(), self._settings, self._standing(present_caller())
         turns = asyncio.Semaphore(settings.stream_concurrency)
         writing = asyncio.Lock()
         gave_way: Overloaded | None = None
@@ -124,7 +126,7 @@ class ScoringService:
         async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
-                    response = await self._item(request, self._deadline(context), connection)
+                    response = await self._item(request, monotonic() + self._within_s(context), connection, standing)
                     async with writing:
                         await written(context, response, settings.answer_timeout_s)
                 if response.error.code == QuotaExceeded.status:
@@ -141,7 +143,7 @@ class ScoringService:
                     try:
                         async for request in requests:
                             held = AsyncExitStack()
-                            place = self._admission.admit_when_free(request.size, connection, self._share(caller))
+                            place = self._admission.admit_when_free(request.size, connection, standing)
                             await held.enter_async_context(place)
                             videos.create_task(answer(request, held), name="stream video")
                             await turns.acquire()
@@ -152,8 +154,8 @@ class ScoringService:
             if gave_way:
                 raise gave_way
 
-    def _share(self, caller: Caller | None) -> float:
-        return self._shares[self._tenants.priority(caller)]
+    def _standing(self, caller: Caller | None) -> Standing:
+        return Standing(caller.tenant if caller else "", self._shares[self._tenants.priority(caller)])
 
     async def _arrived(self, requests: AsyncIterator[Received]) -> Received:
         try:
@@ -165,17 +167,19 @@ class ScoringService:
         except StopAsyncIteration:
             raise InvalidRequest("no message came, or one that is too large") from None
 
-    async def _item(self, request: Received, deadline: float, connection: str) -> pb.ScoreStreamResponse:
+    async def _item(
+        self, request: Received, deadline: float, connection: str, standing: Standing
+    ) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
             with self._accounted(connection), self._named(request), self._tenants.video(present_caller(), request.size):
-                verdict = await self._verdict(request, deadline)
+                verdict = await self._verdict(request, deadline, standing)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
         return pb.ScoreStreamResponse(video_id=video_id, verdict=verdict)
 
-    async def _verdict(self, request: Received, deadline: float) -> pb.Verdict:
-        scoring = self._scoring(request, deadline)
+    async def _verdict(self, request: Received, deadline: float, standing: Standing) -> pb.Verdict:
+        scoring = self._scoring(request, deadline, standing)
         try:
             async with asyncio.timeout(deadline - monotonic()):
                 answer = await scoring
@@ -190,7 +194,7 @@ class ScoringService:
         self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
         return verdict
 
-    def _scoring(self, request: Received, deadline: float) -> Coroutine[Any, Any, Answer]:
+    def _scoring(self, request: Received, deadline: float, standing: Standing) -> Coroutine[Any, Any, Answer]:
         message = request.message
         if request.fault is not None:
             raise request.fault
@@ -213,12 +217,22 @@ class ScoringService:
                 require_scope("score", "scoring")
                 content = request.take_content()
                 return pipeline.score_content(
-                    content, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
+                    content,
+                    deadline=deadline,
+                    standing=standing,
+                    max_evidence_frames=evidence,
+                    scrutiny=scrutiny,
+                    explain=explain,
                 )
             case "uri":
                 require_scope("score", "scoring")
                 return pipeline.score_uri(
-                    message.uri, deadline=deadline, max_evidence_frames=evidence, scrutiny=scrutiny, explain=explain
+                    message.uri,
+                    deadline=deadline,
+                    standing=standing,
+                    max_evidence_frames=evidence,
+                    scrutiny=scrutiny,
+                    explain=explain,
                 )
             case "content_digest":
                 require_scope("read_digests", "asking by digest")
@@ -226,11 +240,11 @@ class ScoringService:
             case _:
                 raise InvalidRequest("one of content, uri and content_digest is required", field="source")
 
-    def _deadline(self, context: Context) -> float:
-        """The caller's deadline or the server's own cap, whichever is earlier, in monotonic seconds."""
+    def _within_s(self, context: Context) -> float:
+        """Seconds that are left: the caller's or the server's own cap on them, whichever are fewer."""
         remaining_s = context.time_remaining()
         cap_s = self._settings.max_deadline_s
-        return monotonic() + (cap_s if remaining_s is None else min(remaining_s, cap_s))
+        return cap_s if remaining_s is None else min(remaining_s, cap_s)
 
     @contextmanager
     def _named(self, request: Received) -> Iterator[None]:

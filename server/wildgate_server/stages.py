@@ -24,7 +24,7 @@ class Stage(StrEnum):
     HANDOVER = "handover"
     """Waiting for a sampling worker, and moving the video there and the clips back."""
     QUEUE = "queue"
-    """Waiting for a batch; the longest of the windows."""
+    """Waiting for a turn to be looked at, and for a batch; the longest of the windows."""
     INFER = "infer"
     """Triton: decoding and detecting; the longest of the windows."""
     SECOND_LOOK = "second_look"

@@ -1,4 +1,4 @@
-"""How this server and those it calls are reached: TLS, with certificates that may be renewed, and tokens."""
+"""How this server and those it calls are reached: TLS, with certificates that may be renewed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ __all__ = [
     "ClientTls",
     "Connected",
     "ServerTls",
-    "TokenUnreadable",
-    "bearer",
     "check_reach",
     "is_loopback",
     "listen",
@@ -40,10 +38,6 @@ class Closable(Protocol):
 
     async def close(self) -> None:
         """Leaves it."""
-
-
-class TokenUnreadable(Exception):
-    """The file with a token cannot be used; says why, without what it holds."""
 
 
 class ServerTls(ConfigSection):
@@ -135,18 +129,6 @@ def is_loopback(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def bearer(token_file: Path | None) -> tuple[tuple[str, str], ...]:
-    """Metadata with the token that is in the file now; none without a file. Raises TokenUnreadable."""
-    if token_file is None:
-        return ()
-    try:
-        [token] = token_file.read_text("ascii").split()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "there must be one token in it"
-        raise TokenUnreadable(f"{token_file}: {why}") from None
-    return (("authorization", f"Bearer {token}"),)
 
 
 class Connected(Generic[T]):

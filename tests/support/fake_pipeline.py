@@ -11,6 +11,7 @@ from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.pipeline import Answer
 from wildgate_server.sampling.look import Scrutiny
 from wildgate_server.stages import Stage
+from wildgate_server.turns import Standing
 
 PATIENCE_S = 30.0
 
@@ -24,6 +25,7 @@ class Call:
     max_evidence_frames: int
     scrutiny: Scrutiny = Scrutiny.NORMAL
     explain: bool = False
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 # M. Okabe, K. Ito, "Color Universal Design": told apart with any kind of colour vision. Points differ in marks too.
 _BLUE, _RED, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-_STYLE: Any = {
+STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -24,6 +24,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",  # words stay words: they can be searched, and any font will do
     "svg.hashsalt": "wildgate",  # the same figures give the same file
 }
+"""Of all pictures."""
 
 
 def draw_load(details: Mapping[str, Any], folder: Path) -> bool:
@@ -33,7 +34,7 @@ def draw_load(details: Mapping[str, Any], folder: Path) -> bool:
         return False
     points, peak = found["points"], found["peaks_per_s"]["median"]
     offered = [point["offered_per_s"] for point in points]
-    with pyplot.rc_context(_STYLE):  # the style must hold while drawing and while saving
+    with pyplot.rc_context(STYLE):  # the style must hold while drawing and while saving
         figure = Figure(figsize=(10, 4), layout="constrained")
         latency, goodput = figure.subplots(1, 2)
         for share, colour, mark in (("p50_ms", _BLUE, "o"), ("p99_ms", _RED, "s")):

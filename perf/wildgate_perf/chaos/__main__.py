@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from wildgate_client import Content, Source
-from wildgate_perf.chaos import fleet, processes, surroundings
+from wildgate_perf.chaos import fleet, overload, processes, secured, surroundings
 from wildgate_perf.chaos.callers import calling
 from wildgate_perf.chaos.fault import HEAD, Fault, Outcome, outcome_of
 from wildgate_perf.machine_facts import machine_facts
@@ -43,6 +43,7 @@ STAGES: tuple[tuple[Any, tuple[Fault, ...]], ...] = (
     (_gateway, processes.FAULTS),
     (fleet.fleet, fleet.FAULTS),
     (surroundings.surroundings, surroundings.FAULTS),
+    (secured.secured, secured.FAULTS),
 )
 """What faults are played on, each in a folder of its own."""
 
@@ -53,13 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only = options.only
     outcomes: list[Outcome] = []
     notes: list[str] = []
+    missed = False
     for stage, faults in STAGES:
         chosen = [fault for fault in faults if not only or any(part in fault.name for part in only)]
         if chosen:
             with tempfile.TemporaryDirectory(prefix="wildgate-chaos-", ignore_cleanup_errors=True) as folder:
                 asyncio.run(_played(stage(Path(folder)), chosen, options.seconds, console, outcomes, notes))
             _write(options.output, outcomes, notes)
-    return int(options.strict and any(outcome.misses for outcome in outcomes))
+    if not only or "overload" in only:
+        loads = tuple(load for load in overload.LOADS if load.aim and not load.callers)
+        rows, _ = overload.measure(options.overload_seconds, loads, say=console.print, tail=False)
+        overload.report(rows, None, RESULTS / "overload.md")
+        missed |= any(row.misses for row in rows)
+    missed |= any(outcome.misses for outcome in outcomes)
+    return int(options.strict and missed)
 
 
 async def _played(
@@ -80,7 +88,8 @@ async def _played(
 async def play(fault: Fault, struck: Any, seconds: float) -> Outcome:
     """What comes of a fault of what was `struck`, whose callers go on for some seconds after it."""
     videos: list[Source] = [Content(each.read_bytes()) for each in sorted(_SAMPLES.glob("*.mp4"))[:_VIDEOS]]
-    async with calling(struck.target, videos, _CLIENTS) as callers:
+    credentials = getattr(struck, "credentials", None)
+    async with calling(struck.target, videos, _CLIENTS, credentials) as callers:
         await asyncio.sleep(_BEFORE_S)
         began_s = time.monotonic()
         await fault.strike(struck)
@@ -107,8 +116,11 @@ def _write(output: Path, outcomes: Sequence[Outcome], notes: Sequence[str]) -> N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m wildgate_perf.chaos", description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="only the faults whose names hold one of these")
-    parser.add_argument("--seconds", type=float, default=8.0, help="how long callers go on after each fault (8)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="TEXT", help="only the faults whose names hold one of these, or overload"
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long callers go on after each fault (6)")
+    parser.add_argument("--overload-seconds", type=float, default=60.0, help="how long each overload lasts (60)")
     parser.add_argument("--output", type=Path, default=RESULTS / "chaos.md", help="where the table is written")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a promise was not kept")
     return parser

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
@@ -68,9 +68,9 @@ class Callers:
             return "wrong", f"{seen} instead of {self.expected[number]}"
         return "verdict", ""
 
-    async def listen(self, target: str) -> None:
+    async def listen(self, target: str, options: ClientOptions) -> None:
         """Asks for health again and again, over a new connection where one is lost; runs until it is cancelled."""
-        async with grpc.aio.insecure_channel(target, [("grpc.max_reconnect_backoff_ms", 100)]) as channel:
+        async with options.channel(target) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             while True:
                 try:
@@ -83,22 +83,25 @@ class Callers:
 
 
 @asynccontextmanager
-async def calling(target: str, sources: Sequence[Source], clients: int) -> AsyncIterator[Callers]:
-    """So many clients ask until the context ends; all requests end within it.
+async def calling(
+    target: str, sources: Sequence[Source], clients: int, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Callers]:
+    """So many clients ask until the context ends, by TLS where there are `credentials`; all requests end within it.
 
     Every source is asked about once before, which says what its verdict is.
     """
     callers, numbers, ended = Callers(), count(), asyncio.Event()
+    options, at_first = replace(_OPTIONS, credentials=credentials), replace(_FIRST, credentials=credentials)
 
     async def client() -> None:
-        async with ScoringClient(target, _OPTIONS) as one:
+        async with ScoringClient(target, options) as one:
             while not ended.is_set():
                 number = next(numbers) % len(sources)
                 await callers.ask(one, number, sources[number])
 
-    async with ScoringClient(target, _FIRST) as first:
+    async with ScoringClient(target, at_first) as first:
         callers.expected = [_seen(await first.score(source)) for source in sources]
-    listening = asyncio.create_task(callers.listen(target))
+    listening = asyncio.create_task(callers.listen(target, options))
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(client())

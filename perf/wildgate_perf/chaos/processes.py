@@ -12,13 +12,22 @@ import grpc
 import psutil
 
 from wildgate_perf.attacks.attack import Target, connection, score, video
+from wildgate_perf.attacks.costly_files import large_pictures, tiny_packets
 from wildgate_perf.chaos.fault import Fault
 from wildgate_perf.server_process import ServerProcess
+from wildgate_proto.v1 import scoring_pb2 as pb
 
 __all__ = ["FAULTS"]
 
 _STOPPED_S = 10.0
 _LEAVERS = 60
+_BOMB_S = 60.0
+_TYPED = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 _MODELS = ("clip_decoder", "wildlife_detector", "frame_fingerprint")
 
@@ -67,6 +76,25 @@ async def _left(server: ServerProcess) -> None:
     await asyncio.gather(*(leave(0.01 * number) for number in range(_LEAVERS)))
 
 
+def _asked(video: Callable[[], bytes], at_once: int) -> Callable[[ServerProcess], Awaitable[None]]:
+    """So many ask about one video at once, each over a connection of its own. Raises RuntimeError for a surprise."""
+
+    async def strike(server: ServerProcess) -> None:
+        request = pb.ScoreRequest(content=await asyncio.to_thread(video)).SerializeToString()
+
+        async def ask() -> None:
+            async with connection(Target(server.target, _SAMPLES)) as own:
+                try:
+                    await score(own)(request, timeout=_BOMB_S)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() not in _TYPED:
+                        raise RuntimeError(f"a costly video ended in {error.code()}: {error.details()}") from error
+
+        await asyncio.gather(*(ask() for _ in range(at_once)))
+
+    return strike
+
+
 FAULTS = (
     Fault("kill -9 of tritonserver", _killed("bin/tritonserver"), 8.0),
     Fault("kill -9 of its guard", _killed("triton_guard.py"), 8.0),
@@ -77,5 +105,7 @@ FAULTS = (
     Fault("SIGSTOP of a stub for ever", _killed("/models/wildlife_detector/", number=signal.SIGSTOP, most=1), 3.0),
     Fault("SIGSTOP of a worker for ever", _killed("sampling.worker", number=signal.SIGSTOP, most=1), 1.0),
     Fault("60 clients that leave", _left, 1.0),
+    Fault("packets that fill a worker's memory, 4 videos at once", _asked(tiny_packets, 4), None),
+    Fault("128 pictures of 9.4 megapixels in decoders, 4 videos at once", _asked(large_pictures, 4), None),
 )
 """In this order, on one gateway with an embedded Triton."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from wildgate_client import ScoringClient, ScoringError, Uri
+from wildgate_client import InternalError, ScoringClient, ScoringError, UnexpectedAnswer, Uri
 from wildgate_perf.chaos.fault import Fault
 from wildgate_perf.chaos.neighbour import Neighbour
 from wildgate_perf.server_parts import free_address
@@ -26,8 +28,8 @@ __all__ = ["FAULTS", "Surroundings", "surroundings"]
 
 _AWAY_S = 4.0
 _DISK_MB = 4
-_HEAD = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 65536\r\nContent-Range: bytes 0-65535/1000000\r\n\r\n"
-_STALLED = 16  # requests at a time for what the origin does not send
+_ASKED = 16  # times at once, for what a bad origin has
+_SAMPLE = Path(__file__).resolve().parents[3] / "samples" / "horn_in_portrait.mp4"
 _CLI = (sys.executable, "-m", "wildgate_client.cli")
 _ISSUER = "https://chaos.example"
 
@@ -54,6 +56,8 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
     """Runs all of it as long as the context lasts; the disk is mounted, which takes root."""
     redis_at, blocks_at, cases_at = free_address(), free_address(), free_address()
     keys, token = _key_and_token(folder)
+    secret = folder / "cache.secret"
+    secret.write_text(secrets.token_hex(32))
     redis_command = ("redis-server", "--port", redis_at.rpartition(":")[2], "--save", "", "--dir", str(folder))
     redis = Neighbour(folder / "redis.log", redis_command, redis_at)
     listed = ("--directory", str(folder / "blocks"), "--listen", blocks_at)
@@ -65,11 +69,12 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
         for neighbour in (redis, blocks, cases):
             running.callback(neighbour.kill)
             await asyncio.to_thread(neighbour.start)
-        silent = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
-        host, port = silent.sockets[0].getsockname()[:2]
+        origin = await asyncio.start_server(_bad_origin, "127.0.0.1", 0)
+        host, port = origin.sockets[0].getsockname()[:2]
         gateway = serving(
             log_folder=folder,
             cache__redis_url=f"redis://{redis_at}/0",
+            cache__secret_file=secret,
             cache__max_entries=0,
             cache__ttl_s=0.001,  # it is asked, and never answers in place of Triton
             blocks__target=blocks_at,
@@ -81,19 +86,22 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
         )
         server = await asyncio.to_thread(gateway.__enter__)
         try:
-            yield Surroundings(server, redis, blocks, cases, disk, f"http://{host}:{port}/video.mp4")
+            yield Surroundings(server, redis, blocks, cases, disk, f"http://{host}:{port}")
         finally:
-            silent.close()
+            origin.close()
             await asyncio.to_thread(gateway.__exit__, None, None, None)
 
 
-async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers with a head, and a first byte, and no more."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(
-        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 65536\r\nContent-Range: bytes 0-65535/1000000\r\n\r\n0"
-    )
-    await reader.read()
+async def _bad_origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begins to send a video, and then as the path says: stalls, truncates, or lies about its size and place."""
+    path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+    video = _SAMPLE.read_bytes()
+    begins, size = (random.randrange(9999), random.randrange(1 << 30)) if path == b"/lies" else (0, len(video))
+    head = f"Content-Length: {len(video)}\r\nContent-Range: bytes {begins}-{begins + len(video) - 1}/{size}"
+    writer.write(b"HTTP/1.1 206 Partial Content\r\n" + head.encode() + b"\r\n\r\n")
+    writer.write(video if path == b"/lies" else video[: len(video) // 2])
+    if path == b"/stalls":
+        await reader.read()
     writer.close()
 
 
@@ -153,13 +161,23 @@ def _resize(process: int, size: str) -> None:
     subprocess.run([*enter, "mount", "-o", f"remount,size={size}", "/dev/shm"], check=True)
 
 
-async def _stalling_origin(around: Surroundings) -> None:
-    async def ask() -> None:
-        async with ScoringClient(around.target) as client:
-            with suppress(ScoringError):
-                await client.score(Uri(around.origin), deadline_s=_AWAY_S)
+def _origin(path: str) -> Callable[[Surroundings], Awaitable[None]]:
+    """Raises RuntimeError where what such an origin has is scored, or comes as a surprise."""
 
-    await asyncio.gather(*(ask() for _ in range(_STALLED)))
+    async def strike(around: Surroundings) -> None:
+        async def ask() -> None:
+            async with ScoringClient(around.target) as client:
+                try:
+                    verdict = await client.score(Uri(around.origin + path), deadline_s=_AWAY_S)
+                except ScoringError as error:
+                    if isinstance(error, InternalError | UnexpectedAnswer):
+                        raise RuntimeError(f"{path}: {error}") from error
+                else:
+                    raise RuntimeError(f"{path}: {verdict.action}")
+
+        await asyncio.gather(*(ask() for _ in range(_ASKED)))
+
+    return strike
 
 
 FAULTS = (
@@ -168,6 +186,8 @@ FAULTS = (
     Fault("case service away for 4 s", _away(lambda around: around.cases)),
     Fault("disk of cases and list full for 4 s", _full_disk),
     Fault("/dev/shm full for 4 s", _full_shared_memory),
-    Fault("an origin that stalls, asked 16 times at once", _stalling_origin),
+    Fault("an origin that stalls, asked 16 times at once", _origin("/stalls")),
+    Fault("an origin that truncates, asked 16 times at once", _origin("/truncates")),
+    Fault("an origin that lies about sizes and places, asked 16 times at once", _origin("/lies")),
 )
 """Played on Surroundings."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from blake3 import blake3
 
+from wildgate_client.token_file import TokenUnreadable, bearer
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, BlockServiceStub
 from wildgate_server.blocks.block_list import BlockList
@@ -19,7 +20,7 @@ from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.entries import checked_block
 from wildgate_server.blocks.follower import MESSAGE_OPTIONS
 from wildgate_server.errors import BlockNotFound, BlocksUnavailable, InvalidRequest
-from wildgate_server.transport import Channel, TokenUnreadable, bearer
+from wildgate_server.transport import Channel
 
 __all__ = ["BLOCK_SERVICE", "BlockService", "FingerprintedVideo", "ForwardingBlockService"]
 

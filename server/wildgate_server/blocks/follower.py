@@ -12,12 +12,13 @@ from time import monotonic
 import grpc
 import structlog
 
+from wildgate_client.token_file import TokenUnreadable, bearer
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceStub
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.errors import StartError
-from wildgate_server.transport import Channel, TokenUnreadable, bearer
+from wildgate_server.transport import Channel
 
 __all__ = ["MESSAGE_OPTIONS", "BlockFollower", "BlockState"]
 

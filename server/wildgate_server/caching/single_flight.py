@@ -36,6 +36,10 @@ class SingleFlight(Generic[Result]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def __contains__(self, key: str) -> bool:
+        """Whether equal work is under way."""
+        return key in self._flights
+
     async def run(self, key: str, work: Work[Result], deadline: float) -> tuple[Result, bool]:
         """The result of `work(deadline)`, and whether it is the result of another caller's equal work.
 

@@ -8,8 +8,9 @@ from typing import Final, Self
 
 import grpc
 
+from wildgate_client.token_file import TokenUnreadable, bearer
 from wildgate_proto.v1 import cases_pb2 as pb
-from wildgate_server.transport import IN_THE_CLEAR, Channel, ClientTls, TokenUnreadable, bearer
+from wildgate_server.transport import IN_THE_CLEAR, Channel, ClientTls
 
 __all__ = ["CaseClient", "NotOpened"]
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 import structlog
 
@@ -22,12 +23,12 @@ __all__ = ["EmbeddedEnforcement", "embedded_enforcement"]
 _log = structlog.get_logger()
 
 _PREFIX = "WILDGATE_ENFORCE__"
-_START_S, _STOP_S, _PAUSE_S = 60.0, 20.0, 1.0
-_PR_SET_PDEATHSIG = 1
+_START_S, _STOP_S = 60.0, 20.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S, _STEADY_S = 1.0, 30.0, 60.0  # who ran for longer did not fail at its start
 # It does not outlive the gateway, however that ends, and stops as it should: signed to the end. It sees to that itself:
 # what is done between fork and exec stops the gateway's event loop for as long, and may hang where there are threads.
 _PROGRAM = (
-    f"import ctypes; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGTERM)}); "
+    f"from wildgate_server.box import die_with_parent; die_with_parent({int(signal.SIGTERM)}); "
     "from wildgate_client.cli import main; main()"
 )
 _COMMAND = (sys.executable, "-c", _PROGRAM, "enforce")
@@ -60,11 +61,20 @@ class EmbeddedEnforcement:
         raise StartError(f"the enforcement service ended with status {status} while it started; it said why above")
 
     async def run(self) -> None:
-        """Starts it again whenever it ends; cases are kept on disk meanwhile. Runs until it is cancelled."""
+        """Starts it again whenever it ends, less and less soon; cases are kept on disk meanwhile.
+
+        Runs until it is cancelled.
+        """
+        pause_s = _FIRST_PAUSE_S
         while True:
             assert self._process
-            _log.error("enforcement_ended", status=await self._process.wait())
-            await asyncio.sleep(_PAUSE_S)
+            since_s = monotonic()
+            status = await self._process.wait()
+            if monotonic() - since_s > _STEADY_S:
+                pause_s = _FIRST_PAUSE_S
+            _log.error("enforcement_ended", status=status, next_try_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _MAX_PAUSE_S)
             try:
                 await self.start()
             except (StartError, OSError) as error:

@@ -68,12 +68,13 @@ async def triton_in_use(
         async def revive(model: str) -> None:
             if model not in client.dead:
                 return  # it came back with all the others
+            models = embedded.models
             try:
-                if await asyncio.to_thread(lambda: embedded.is_gutted):
+                if await embedded.is_gutted():
                     raise NotLoaded("several models have lost all processes")
-                await backend.revive(model, embedded.models)
+                await backend.revive(model, models)
             except NotLoaded:  # Triton may wait for ever for a lock that the process held
-                embedded.kill()
+                embedded.kill(models)
                 raise
 
         healer = ModelHealer(revive, lambda model: client.healed(model))

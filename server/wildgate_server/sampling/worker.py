@@ -7,7 +7,6 @@ it is ready. From then on each is a source, a `Look` and the processor seconds t
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import resource
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wildgate_server.box import UNBOXED, Box
+from wildgate_server.box import UNBOXED, Box, die_with_parent
 from wildgate_server.media.sampled_video import SampledVideo, VideoLimits
 from wildgate_server.sampling.look import Look
 from wildgate_server.sampling.plan import SamplingConfig
@@ -29,7 +28,6 @@ from wildgate_server.sampling.reply import READY, error_reply, sampled_reply
 
 __all__ = ["TOO_LONG", "TOO_MUCH_MEMORY", "SampleTask", "WorkerOrders", "serve"]
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 TOO_LONG = signal.SIGPROF
 """What ends a worker whose video takes more processor time, of all threads, than it may; wherever FFmpeg is."""
@@ -63,14 +61,14 @@ def serve(channel: int) -> None:
     """Serves the gateway at the other end of the socket with this descriptor until that is closed."""
     for ending in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group; the gateway ends its workers itself
         signal.signal(ending, signal.SIG_IGN)
-    _die_with_gateway()
+    die_with_parent(signal.SIGKILL)  # a killed gateway leaves no worker behind
     with suppress(OSError):  # where the kernel runs short of memory, it is to take a worker, not the gateway
         Path("/proc/self/oom_score_adj").write_text("1000")
     with socket.socket(fileno=channel) as gateway, gateway.makefile("rb") as messages:
         try:
             orders: WorkerOrders = pickle.load(messages)
             orders.box.enter()
-            _die_with_gateway()  # a change of user makes that forgotten
+            die_with_parent(signal.SIGKILL)  # a change of user makes that forgotten
             resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_FOR_ONE_RESIDENT * orders.max_memory,) * 2)
             at_work = threading.Event()
             threading.Thread(target=_watch_memory, args=(orders.max_memory, at_work), daemon=True).start()
@@ -86,11 +84,6 @@ def serve(channel: int) -> None:
                 gateway.sendall(answer)
         except (EOFError, ConnectionError):
             return
-
-
-def _die_with_gateway() -> None:
-    """A killed gateway leaves no worker behind."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _fall_silent() -> None:

@@ -93,8 +93,9 @@ class EmbeddedTriton:
         self._ending = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        manifest = load_manifest(self._settings.model_repository)  # first: a directory without it is no repository
-        runtime = find_triton_runtime()
+        # First: a directory without it is no repository.
+        manifest = await asyncio.to_thread(load_manifest, self._settings.model_repository)
+        runtime = await asyncio.to_thread(find_triton_runtime)
         try:
             async with asyncio.timeout(self._settings.startup_timeout_s), AsyncExitStack() as ending:
                 for attempt in range(1, _STARTS + 1):
@@ -114,7 +115,8 @@ class EmbeddedTriton:
                         self._check_shared_memory(manifest)
                         self._ending = ending.pop_all()
                         return self
-                    reason = next((reason for text, reason in _PASSING.items() if text in self._read_log()), None)
+                    log = await asyncio.to_thread(self._read_log)
+                    reason = next((reason for text, reason in _PASSING.items() if text in log), None)
                     if reason is None or attempt == _STARTS:
                         ended = f"Triton ended with status {guard.returncode} while it started"
                         tries = "" if reason is None else f", at each of {_STARTS} tries ({reason})"
@@ -150,9 +152,8 @@ class EmbeddedTriton:
         """Waits until the server ends, by itself or with the context; returns its status (128 + n for signal n)."""
         return await self._guard.wait()
 
-    @property
     def peopled(self) -> set[str]:
-        """The models that have processes."""
+        """The models that have processes. Looks at all processes; raises FileNotFoundError when the server has gone."""
         lines = triton_guard.processes_of(self.models.parent).values()
         return {
             model.name for model in self.models.iterdir() if any(os.fsencode(f"{model}/") in line for line in lines)
@@ -180,21 +181,13 @@ class EmbeddedTriton:
     async def _spawn(self, runtime: TritonRuntime) -> tuple[Launch, asyncio.subprocess.Process]:
         """Starts a server on fresh ports, behind its guard."""
         server_id = f"wildgate-{os.getpid()}-{secrets.token_hex(4)}"
-        rollout = self._rollout or load_rollout(self._settings.model_repository)
         scratch = Path(tempfile.mkdtemp(prefix=f"{server_id}-"))
-        launch = Launch(scratch, server_id, self._choose_address(), rollout, self._rows_in_flight)
         try:
-            if len(os.fsencode(launch.socket)) > _LONGEST_SOCKET:
-                raise TritonStartError(f"{scratch}: too long a path for a socket; name a shorter directory by TMPDIR")
-            lay_out_models(launch.models, self._settings, rollout)
-            runtime.assemble_backends(launch.backends)
-            (scratch / triton_guard.BOX_FILE).write_bytes(pickle.dumps(self._box))
-            if self._box.user:
-                os.chown(scratch, *self._box.user)
-            command = server_command(launch, self._settings, runtime)
-            self._log_dir.mkdir(parents=True, exist_ok=True)
-            if self.log_file.exists():
-                self.log_file.replace(self.log_file.with_suffix(".log.1"))
+            rollout = self._rollout
+            if rollout is None:
+                rollout = await asyncio.to_thread(load_rollout, self._settings.model_repository)
+            launch = Launch(scratch, server_id, self._choose_address(), rollout, self._rows_in_flight)
+            command = await asyncio.to_thread(self._prepare, launch, runtime)
             with self.log_file.open("wb") as log:
                 guard = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-I", "-S", triton_guard.__file__, server_id, str(launch.scratch), *command),
@@ -205,9 +198,24 @@ class EmbeddedTriton:
                     start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then drains.
                 )
         except BaseException:
-            triton_guard.clean_up(server_id, launch.scratch)
+            await asyncio.to_thread(triton_guard.clean_up, server_id, scratch)
             raise
         return launch, guard
+
+    def _prepare(self, launch: Launch, runtime: TritonRuntime) -> list[str]:
+        """Writes what a server needs, and moves the last one's log aside; returns its command."""
+        scratch = launch.scratch
+        if len(os.fsencode(launch.socket)) > _LONGEST_SOCKET:
+            raise TritonStartError(f"{scratch}: too long a path for a socket; name a shorter directory by TMPDIR")
+        lay_out_models(launch.models, self._settings, launch.rollout)
+        runtime.assemble_backends(launch.backends)
+        (scratch / triton_guard.BOX_FILE).write_bytes(pickle.dumps(self._box))
+        if self._box.user:
+            os.chown(scratch, *self._box.user)
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        if self.log_file.exists():
+            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        return server_command(launch, self._settings, runtime)
 
     def _read_log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""

@@ -83,14 +83,18 @@ class SupervisedTriton:
         """As `EmbeddedTriton.lay_out`."""
         self._embedded.lay_out(rollout)
 
-    @property
-    def is_gutted(self) -> bool:
+    async def is_gutted(self) -> bool:
         """Whether several models have lost all their processes: one start takes less than to load each of them."""
-        return len(self._peopled - self._embedded.peopled) > 1
+        embedded, before = self._embedded, self._peopled  # of one and the same: it may be replaced meanwhile
+        try:
+            return len(before - await asyncio.to_thread(embedded.peopled)) > 1
+        except FileNotFoundError:  # it has gone, with its copy of the models
+            return False
 
-    def kill(self) -> None:
-        """Ends a server that hangs; `run` replaces it."""
-        self._embedded.kill()
+    def kill(self, models: Path | None = None) -> None:
+        """Ends a server that hangs, if those are still its models; `run` replaces it."""
+        if models in (None, self.models):
+            self._embedded.kill()
 
     @property
     def free_shared_memory(self) -> int:
@@ -135,6 +139,6 @@ class SupervisedTriton:
 
     async def _replace(self, rollout: Rollout) -> None:
         await self._running.aclose()  # nothing of the one before stays
-        self._embedded = await self._running.enter_async_context(self._start(self._settings, rollout))
+        embedded = await self._running.enter_async_context(self._start(self._settings, rollout))
+        self._embedded, self._peopled = embedded, await asyncio.to_thread(embedded.peopled)
         self._since_s = self._clock()
-        self._peopled = self._embedded.peopled

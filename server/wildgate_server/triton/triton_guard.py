@@ -32,14 +32,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from wildgate_server.box import Box
+from wildgate_server.box import Box, die_with_parent
 
 __all__ = ["BOX_FILE", "clean_up", "main", "own_shared_memory"]
 
 BOX_FILE = "box"
 """Name of the file in the scratch directory that the server's box lies in, pickled."""
 
-_PR_SET_PDEATHSIG = 1
 _SHARED_MEMORY = Path("/dev/shm")
 _CLOSING_PERIOD_S = 0.05
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000  # linux/sched.h
@@ -59,7 +58,7 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=partial(_enter, box, libc),
+        preexec_fn=partial(_enter, box),
     )
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if stop_asked.is_set():
@@ -71,10 +70,9 @@ def main(shm_prefix: str, scratch: Path, command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _enter(box: Box, libc: ctypes.CDLL) -> None:
+def _enter(box: Box) -> None:
     box.enter()
-    # Should this guard itself be killed, the server goes too, and its stubs follow it.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)  # should this guard itself be killed, the server goes too, and its stubs follow it
 
 
 def own_shared_memory(libc: ctypes.CDLL, owner: tuple[int, int] | None = None) -> bool:

@@ -73,6 +73,22 @@ async def test_attempts_are_bounded_and_the_last_error_is_raised():
     assert (len(attempts.left_s), len(attempts.pauses)) == (4, 3)
 
 
+async def test_who_is_told_when_there_is_room_comes_back_then_as_often_as_the_deadline_allows():
+    attempts = Attempts([overloaded(2.0)] * 6 + [unavailable()], jitter=0.5)
+    assert await attempts.run(deadline_s=60.0) == "answer"
+    assert attempts.pauses == [2.5] * 6 + [0.5]
+    attempts = Attempts([overloaded(2.0)] * 6)
+    with pytest.raises(Overloaded):
+        await attempts.run(deadline_s=10.0)
+    assert len(attempts.pauses) == 3
+
+
+async def test_one_attempt_is_one_attempt():
+    attempts = Attempts([overloaded(2.0)])
+    with pytest.raises(Overloaded):
+        await with_retry(attempts.attempt, policy=RetryPolicy(attempts=1), deadline_s=60.0, clock=Clock())
+
+
 async def test_one_deadline_covers_all_attempts():
     attempts = Attempts([unavailable()] * 3, work_s=2.0)
     await attempts.run(deadline_s=30.0)

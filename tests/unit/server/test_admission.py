@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 from event_loop import settled
 
 from wildgate_server.admission import Admission, AdmissionSettings
 from wildgate_server.errors import Overloaded, ShuttingDown
+from wildgate_server.limit import GradientLimit
+from wildgate_server.turns import Standing
 
 MB = 1 << 20
 
@@ -182,8 +185,8 @@ async def test_drained_when_the_last_has_left() -> None:
 
 async def test_who_may_fill_less_finds_no_place_sooner_and_waits_behind() -> None:
     admission = door(max_in_flight=4)
-    with admission.admit(share=0.5), admission.admit(share=0.5):
-        with pytest.raises(Overloaded), admission.admit(share=0.5):
+    with admission.admit(standing=Standing(share=0.5)), admission.admit(standing=Standing(share=0.5)):
+        with pytest.raises(Overloaded), admission.admit(standing=Standing(share=0.5)):
             pass
         held = [admission.admit(), admission.admit()]
         for place in held:
@@ -191,7 +194,7 @@ async def test_who_may_fill_less_finds_no_place_sooner_and_waits_behind() -> Non
         order = []
 
         async def wait(share: float) -> None:
-            async with admission.admit_when_free(0, share=share):
+            async with admission.admit_when_free(0, standing=Standing(share=share)):
                 order.append(share)
 
         waiting = [asyncio.create_task(wait(share)) for share in (0.5, 0.9, 1.0)]
@@ -205,3 +208,56 @@ async def test_who_may_fill_less_finds_no_place_sooner_and_waits_behind() -> Non
         assert order == [1.0, 0.9]  # two of four are taken, which is all that the last may fill
     await asyncio.gather(*waiting)
     assert order == [1.0, 0.9, 0.5]
+
+
+def known_pace(*, took_s: float, limit: int = 2) -> GradientLimit:
+    known = GradientLimit(limit, limit, lambda: 0.0)
+    known.sample(took_s, 1, full=False)
+    return known
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once_unless_it_goes_before_others() -> None:
+    admission = Admission(AdmissionSettings(), known_pace(took_s=1.0))
+    low, high = Standing(share=0.5), Standing(share=1.0)
+    with ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(admission.admit(standing=low))
+        with (
+            pytest.raises(Overloaded, match=r"would take 5\.4 s, which is more than 5\.0"),
+            admission.admit(standing=low, within_s=5.0),
+        ):
+            pass
+        with admission.admit(standing=low, within_s=6.0), admission.admit(standing=high, within_s=0.5):
+            pass
+
+
+def test_those_who_are_refused_come_back_one_after_the_other() -> None:
+    settings = AdmissionSettings(max_in_flight=1, retry_after_ms=500, max_retry_after_s=3.0)
+    admission = Admission(settings, known_pace(took_s=1.0), lambda: 100.0)
+    told = []
+    with admission.admit():
+        for _ in range(20):
+            with pytest.raises(Overloaded) as refusal, admission.admit():
+                pass
+            told.append(refusal.value.retry_after_s)
+    assert told[:6] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+    assert all(0.5 <= each <= 3.0 for each in told)
+
+
+@pytest.mark.parametrize("by_tenant", [False, True])
+def test_many_who_want_all_leave_something_free(by_tenant: bool) -> None:
+    admission = Admission(AdmissionSettings(max_in_flight=64))
+    counts = []
+    with ExitStack() as held:
+        for name in ("a", "b", "c"):
+            count = 0
+            try:
+                while True:
+                    standing = Standing(tenant=name) if by_tenant else Standing()
+                    connection = str(count) if by_tenant else name
+                    held.enter_context(admission.admit(connection=connection, standing=standing))
+                    count += 1
+            except Overloaded:
+                counts.append(count)
+        assert counts == [48, 12, 3]
+        held.enter_context(admission.admit(connection="d", standing=Standing(tenant="d")))

@@ -38,6 +38,7 @@ class Front:
     address: str
     pipeline: FakePipeline
     admission: Admission
+    metrics: Metrics
 
     def connection(self, *options: tuple[str, int]) -> grpc.aio.Channel:
         """A connection of its own."""
@@ -54,7 +55,8 @@ async def front(
 ) -> AsyncIterator[Front]:
     settings = AdmissionSettings(**{"max_arriving_mb": 1, "stream_concurrency": ANSWERS_AT_ONCE, **limits})
     pipeline, admission, readiness = FakePipeline(), Admission(settings), Readiness((SERVICE_NAME,), ready)
-    service = ScoringService(pipeline, admission, Metrics(), settings)
+    metrics = Metrics()
+    service = ScoringService(pipeline, admission, metrics, settings)
     server = grpc_server(
         service,
         readiness,
@@ -62,11 +64,12 @@ async def front(
         max_video_bytes=4 * MB,
         max_connections=max_connections,
         max_connection_age_s=max_connection_age_s,
+        metrics=metrics,
     )
     await readiness.update()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    yield Front(f"127.0.0.1:{port}", pipeline, admission)
+    yield Front(f"127.0.0.1:{port}", pipeline, admission, metrics)
     await server.stop(None)
 
 
@@ -118,6 +121,7 @@ async def test_a_full_server_refuses_a_video_before_it_has_come() -> None:
         await served.pipeline.until(1)
         unsent = channel.stream_stream(SCORE)()  # no message, and still it is answered
         assert await refusal(unsent) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert served.metrics.registry.get_sample_value("wildgate_refusal_seconds_count") == 1
         served.pipeline.held.set()
         await held
 

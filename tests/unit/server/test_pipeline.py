@@ -40,6 +40,7 @@ from wildgate_server.errors import (
     WildgateError,
 )
 from wildgate_server.inference.evidence import EvidenceFrame
+from wildgate_server.limit import GradientLimit
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.pipeline import Answer, ScoringPipeline
@@ -54,6 +55,7 @@ from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage
+from wildgate_server.turns import Turns
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint, verdict_of
 
 PATIENCE_S = 30.0
@@ -111,6 +113,9 @@ class FakeScorer:
         if self.pictures_error:
             raise self.pictures_error
         return dict.fromkeys(wanted, self.picture)
+
+    def goes_aside(self, video: SampledVideo, budget: Budget) -> bool:
+        return False
 
     async def score(
         self,
@@ -177,6 +182,7 @@ class Parts:
             scorer=self.scorer,
             encode=partial(encoded_verdict, max_gap_s=2.5),
             metrics=self.metrics,
+            turns=Turns(GradientLimit(4, 64)),
             blocking=self.asking(blocks) if blocks else None,
         )
 
@@ -246,7 +252,7 @@ def bare(verdict: pb.Verdict) -> pb.Verdict:
 
 
 BY = pytest.mark.parametrize("by", ["content", "uri"])
-SCORED = {"cache", "read", "sample", "handover", "infer", "total"}
+SCORED = {"cache", "read", "sample", "handover", "queue", "infer", "total"}
 
 
 class TestContent:

@@ -9,8 +9,9 @@ import grpc
 import pytest
 from certificates import Authority, Pair
 
+from wildgate_client.token_file import TokenUnreadable, bearer
 from wildgate_server.errors import StartError
-from wildgate_server.transport import Channel, ClientTls, ServerTls, TokenUnreadable, bearer, is_loopback, listen
+from wildgate_server.transport import Channel, ClientTls, ServerTls, is_loopback, listen
 
 
 class WhoCalls(grpc.GenericRpcHandler):

@@ -17,7 +17,7 @@ async def test_a_start_that_the_machine_refuses_is_tried_again(tmp_path: Path, m
     program.write_text("#!/bin/sh\necho ready\n")
     program.chmod(0o700)
     monkeypatch.setattr(embedded, "_COMMAND", (str(program),))
-    monkeypatch.setattr(embedded, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(embedded, "_FIRST_PAUSE_S", 0.01)
     service = EmbeddedEnforcement(EnforcementSettings(directory=tmp_path), "127.0.0.1:1", blocks=False)
     await service.start()
     program.rename(tmp_path / "away")

@@ -41,7 +41,7 @@ class Servers:
         endpoints = SimpleNamespace(grpc=f"unix:/nowhere/{len(self.started)}")
         log_file = Path("/nowhere/log")
         models = {"decoder", "detector", "fingerprint"}
-        self.last = SimpleNamespace(endpoints=endpoints, log_file=log_file, wait=self._ended, peopled=models)
+        self.last = SimpleNamespace(endpoints=endpoints, log_file=log_file, wait=self._ended, peopled=lambda: models)
         yield self.last
         self.running -= 1
 
@@ -125,7 +125,13 @@ async def test_it_is_given_up_where_that_is_configured(supervised: Supervised) -
 async def test_it_is_gutted_once_several_models_have_no_processes(supervised: Supervised) -> None:
     servers = supervised.servers
     async with SupervisedTriton(BackendSettings(), FIRST, servers, supervised.clock) as triton:  # type: ignore[arg-type]
-        servers.last.peopled = {"detector", "fingerprint"}
-        assert not triton.is_gutted
-        servers.last.peopled = {"detector"}
-        assert triton.is_gutted
+        servers.last.peopled = lambda: {"detector", "fingerprint"}
+        assert not await triton.is_gutted()
+        servers.last.peopled = lambda: {"detector"}
+        assert await triton.is_gutted()
+
+        def gone() -> set[str]:
+            raise FileNotFoundError("models")
+
+        servers.last.peopled = gone
+        assert not await triton.is_gutted()

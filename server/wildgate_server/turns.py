@@ -1,0 +1,153 @@
+"""Whose turn it is: videos are looked at in an order, and as many at once as the machine does well.
+
+Who waits here has its message received and is sampled, which costs little. What comes next costs most of a video's
+time, so the order is decided here: the higher class first, within it the tenant that has least under way, of one
+tenant's who came first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+from wildgate_server.errors import DeadlineExceeded
+from wildgate_server.limit import GradientLimit
+
+__all__ = ["Standing", "Turn", "Turns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whom a video is for: a tenant, "" where it has none, and its class.
+
+    `share` is what its class may fill of the whole; the more, the higher the class.
+    """
+
+    tenant: str = ""
+    share: float = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    standing: Standing
+    come: asyncio.Future[None]
+    resumes: bool = False
+
+
+class Turns:
+    """Turns for work, as many at once as `limit` says, which learns from them; `clock` returns monotonic seconds."""
+
+    def __init__(self, limit: GradientLimit, clock: Callable[[], float] = monotonic) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._under_way: Counter[str] = Counter()  # by tenant
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def under_way(self) -> int:
+        """Turns that are taken."""
+        return self._under_way.total()
+
+    @property
+    def limit(self) -> int:
+        """How many may be taken at present."""
+        return self._limit.limit
+
+    @property
+    def waiting(self) -> int:
+        """Videos that wait for one."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def turn(self, standing: Standing, deadline: float, *, needed: bool = True) -> AsyncIterator[Turn]:
+        """A turn, waited for. Raises DeadlineExceeded where work that begins now cannot end before `deadline`.
+
+        Where none is `needed`, since the work holds up nobody who has one, there is none, and nothing to wait for.
+        """
+        if not needed:
+            with self.apart():
+                yield Turn(self, standing, 0.0, held=False)
+            return
+        came_s = self._clock()
+        await self._take(standing)
+        began_s, at_once = self._clock(), self.under_way
+        turn = Turn(self, standing, (began_s - came_s) * 1e3)
+        try:
+            if deadline - began_s < self._limit.usual_s:
+                raise DeadlineExceeded("the deadline is too near for the video to be scored before it")
+            yield turn
+            took_s = self._clock() - began_s - turn.aside_s  # of work that fails it says nothing
+            self._limit.sample(took_s, max(at_once, self.under_way), full=bool(self._waiting))
+        finally:
+            if turn.held:
+                self._leave(standing)
+
+    @contextmanager
+    def apart(self, *, when: bool = True) -> Iterator[None]:
+        """For what holds a place at the door and will take no turn, such as who waits for an equal video's verdict."""
+        self._limit.apart += when
+        try:
+            yield
+        finally:
+            self._limit.apart -= when
+
+    async def _take(self, standing: Standing, *, resumes: bool = False) -> None:
+        waiting = _Waiting(standing, asyncio.get_running_loop().create_future(), resumes)
+        self._waiting.append(waiting)
+        self._call_next()
+        try:
+            await waiting.come
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            elif not waiting.come.cancelled():  # it was called just as its caller left
+                self._leave(standing)
+            raise
+
+    def _leave(self, standing: Standing) -> None:
+        self._under_way[standing.tenant] -= 1
+        if not self._under_way[standing.tenant]:
+            del self._under_way[standing.tenant]
+        self._call_next()
+
+    def _call_next(self) -> None:
+        while self._waiting and self.under_way < self._limit.limit:
+            following = min(self._waiting, key=self._rank)  # of equals, the first
+            self._waiting.remove(following)
+            if not following.come.cancelled():
+                self._under_way[following.standing.tenant] += 1
+                following.come.set_result(None)
+
+    def _rank(self, waiting: _Waiting) -> tuple[bool, float, int]:
+        return not waiting.resumes, -waiting.standing.share, self._under_way[waiting.standing.tenant]
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """A turn that was waited for `waited_ms`; seconds that it was `aside` do not count as work."""
+
+    _turns: Turns
+    _standing: Standing
+    waited_ms: float
+    aside_s: float = 0.0
+    held: bool = True
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Lets others have the turn while something else is waited for, then goes on before all that have not begun."""
+        if not self.held:
+            yield
+            return
+        turns = self._turns
+        left_s, self.held = turns._clock(), False
+        turns._leave(self._standing)
+        try:
+            yield
+            await turns._take(self._standing, resumes=True)
+            self.held = True
+        finally:
+            self.aside_s += turns._clock() - left_s
