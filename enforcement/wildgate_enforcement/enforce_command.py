@@ -29,7 +29,7 @@ def enforce_command(args: list[str]) -> int:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate enforce: {message}", file=sys.stderr)
         return _USAGE
-    configure_log(settings.log_level)
+    configure_log(settings.log_level, settings.log_format)
     try:
         asyncio.run(_serve(settings))
     except (PolicyError, SettingsConflict) as error:

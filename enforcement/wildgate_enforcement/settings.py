@@ -13,6 +13,7 @@ from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
+from wildgate_server.log import LogFormat, LogLevel
 from wildgate_server.policy import SHIPPED_POLICY
 from wildgate_server.transport import ClientTls, ServerTls
 
@@ -39,6 +40,8 @@ class EnforcementSettings(BaseSettings):
     """URL of a PostgreSQL database, "postgresql+asyncpg://user@host/name"; without one, SQLite in `directory`."""
     listen: HostPort = "127.0.0.1:8102"
     """gRPC address; port 0 takes a free one."""
+    metrics: HostPort | None = None
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default."""
     gateway: str | None = None
     """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
     blocks: str | None = None
@@ -69,8 +72,10 @@ class EnforcementSettings(BaseSettings):
     """Largest request, evidence frames included."""
     max_in_flight: int = Field(200, gt=0)
     """Most calls at a time; more are refused."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: LogLevel = "info"
     """Least severe log line that is written."""
+    log_format: LogFormat = "logfmt"
+    """How log lines are written: `json` for what collects them."""
 
     @property
     def database_url(self) -> str:

@@ -43,7 +43,7 @@ def screening_command(args: list[str]) -> int:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate screening: {message}", file=sys.stderr)
         return _USAGE
-    configure_log(settings.log_level)
+    configure_log(settings.log_level, settings.log_format)
     try:
         live = LiveScreener(settings.lexicon)
     except LexiconError as error:
@@ -94,7 +94,7 @@ class _Family:
             signal.signal(number, self._stop)
         with _reserved(self._settings.listen) as address:
             self._settings = self._settings.model_copy(update={"listen": address})
-            children = [self._child() for _ in range(self._settings.processes)]
+            children = [self._child(number) for number in range(self._settings.processes)]
             waited = 0
             while waited < len(children) and not self._stopping:
                 if self._ready.acquire(timeout=0.1):
@@ -110,17 +110,22 @@ class _Family:
                 if ended and not self._stopping:
                     _log.error("process_ended", exit_codes=[child.exitcode for child in ended])
                     time.sleep(_AGAIN_S)
-                    children = [child for child in children if child not in ended] + [self._child() for _ in ended]
+                    again = [self._child(int(child.name)) for child in ended]
+                    children = [child for child in children if child not in ended] + again
             return self._end(children)
 
-    def _child(self) -> ForkProcess:
-        child = self._context.Process(target=self._work)
+    def _child(self, number: int) -> ForkProcess:
+        child = self._context.Process(target=self._work, args=(number,), name=str(number))
         child.start()
         return child
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
+        settings = self._settings
+        if settings.metrics:
+            host, _, port = settings.metrics.rpartition(":")
+            settings = settings.model_copy(update={"metrics": f"{host}:{int(port) + number}"})
         try:
-            asyncio.run(_serve(self._settings, self._live, self._ready))
+            asyncio.run(_serve(settings, self._live, self._ready))
         except StartError as error:
             print(f"wildgate screening: cannot start: {error}", file=sys.stderr)
             sys.exit(1)

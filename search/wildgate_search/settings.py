@@ -11,6 +11,7 @@ from wildgate_search.counts import CountSettings
 from wildgate_search.lexicon import SHIPPED_LEXICON
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.config_section import HostPort
+from wildgate_server.log import LogFormat, LogLevel
 from wildgate_server.transport import ServerTls
 
 __all__ = ["ScreeningSettings"]
@@ -32,6 +33,8 @@ class ScreeningSettings(BaseSettings):
 
     listen: HostPort = "127.0.0.1:8103"
     """gRPC address; port 0 takes a free one."""
+    metrics: HostPort | None = None
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default, of process k at PORT + k."""
     lexicon: Path = SHIPPED_LEXICON
     """Directory of the lexicon's YAML files; they are followed while it runs."""
     processes: int = Field(1, ge=1, le=256)
@@ -52,5 +55,7 @@ class ScreeningSettings(BaseSettings):
     """Most queries in a batch."""
     max_in_flight: int = Field(1000, ge=1)
     """Most calls of a process at a time; more are refused."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: LogLevel = "info"
     """Least severe log line that is written."""
+    log_format: LogFormat = "logfmt"
+    """How log lines are written: `json` for what collects them."""

@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor
@@ -19,12 +19,13 @@ from wildgate_server.blocks.block_service import BLOCK_SERVICE, BlockService
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.setup import known_blocks
 from wildgate_server.config_section import HostPort
-from wildgate_server.endpoint import grpc_server, metrics_server
+from wildgate_server.endpoint import grpc_server
 from wildgate_server.errors import SettingsConflict, StartError
-from wildgate_server.log import configure_log
-from wildgate_server.metrics import Metrics
+from wildgate_server.log import LogFormat, LogLevel, configure_log
+from wildgate_server.monitoring import monitoring
 from wildgate_server.readiness import Readiness
 from wildgate_server.repository.yaml_document import faults
+from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.transport import ServerTls, listen
 
 __all__ = ["BlockServiceSettings", "blocks_serve_command"]
@@ -55,9 +56,11 @@ class BlockServiceSettings(BaseSettings):
     tls: ServerTls = ServerTls()
     access: AccessSettings = AccessSettings()
     metrics: HostPort | None = None
-    """Where Prometheus metrics are served over HTTP; nowhere by default."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default."""
+    log_level: LogLevel = "info"
     """Least severe log line that is written."""
+    log_format: LogFormat = "logfmt"
+    """How log lines are written: `json` for what collects them."""
 
 
 def blocks_serve_command(args: list[str]) -> int:
@@ -68,7 +71,7 @@ def blocks_serve_command(args: list[str]) -> int:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate blocks serve: {message}", file=sys.stderr)
         return _USAGE
-    configure_log(settings.log_level)
+    configure_log(settings.log_level, settings.log_format)
     try:
         asyncio.run(_serve(settings))
     except SettingsConflict as error:
@@ -84,7 +87,7 @@ async def _serve(settings: BlockServiceSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    metrics = Metrics()
+    metrics = ServerMetrics()
     async with AsyncExitStack() as stack:
         known = await stack.enter_async_context(known_blocks(BlocksSettings(directory=settings.directory), metrics))
         assert known is not None  # it has a directory
@@ -93,13 +96,13 @@ async def _serve(settings: BlockServiceSettings) -> None:
         server = grpc_server(
             None,
             readiness,
+            metrics=metrics,
             access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=BlockService(known.list),
             limits=AdmissionSettings(),
             max_video_bytes=_MAX_REQUEST_BYTES,
         )
-        if settings.metrics:
-            stack.enter_context(metrics_server(settings.metrics, metrics))
+        await stack.enter_async_context(monitoring(settings.metrics, metrics, lambda: readiness.serving))
         address = listen(server, settings.listen, settings.tls)
         await readiness.update()
         await server.start()

@@ -10,7 +10,7 @@ import os
 import re
 from argparse import ArgumentParser, HelpFormatter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import ValidationInfo, field_validator
 from pydantic_settings import (
@@ -28,11 +28,14 @@ from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.box_settings import BoxSettings
 from wildgate_server.budget import BudgetSettings
 from wildgate_server.caching.verdict_cache import CacheSettings
+from wildgate_server.drift import DriftSettings
 from wildgate_server.endpoint import EndpointSettings
 from wildgate_server.enforcement.enforcement_settings import EnforcementSettings
 from wildgate_server.inference.batcher import BatchSettings
+from wildgate_server.log import LogFormat, LogLevel
 from wildgate_server.sampling.sampling_settings import SamplingSettings
 from wildgate_server.source.source_settings import SourceSettings
+from wildgate_server.tracing import TracingSettings
 from wildgate_server.transport import ServerTls
 from wildgate_server.triton.backend_settings import BackendSettings
 
@@ -109,10 +112,14 @@ class ServerSettings(BaseSettings):
     backend: BackendSettings = BackendSettings()
     blocks: BlocksSettings = BlocksSettings()
     enforcement: EnforcementSettings = EnforcementSettings()
+    tracing: TracingSettings = TracingSettings()
+    drift: DriftSettings = DriftSettings()
     policy: Path | None = None
     """Policy file; the shipped one by default."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe log line that is written."""
+    log_level: LogLevel = "info"
+    """Least severe log line that is written; SIGHUP has it read again."""
+    log_format: LogFormat = "logfmt"
+    """How log lines are written: `json` for what collects them."""
 
     @field_validator("sampling")
     @classmethod

@@ -54,8 +54,9 @@ class Served:
         return ScoringServiceStub(self.channel)
 
     def counted(self) -> Counter[str]:
-        samples = next(iter(self.metrics.registry.collect())).samples
-        return Counter({each.labels["outcome"]: int(each.value) for each in samples if each.name.endswith("_total")})
+        samples = (sample for family in self.metrics.registry.collect() for sample in family.samples)
+        videos = (each for each in samples if each.name == "wildgate_videos_total")
+        return Counter({each.labels["outcome"]: int(each.value) for each in videos})
 
 
 @asynccontextmanager
@@ -246,7 +247,7 @@ async def test_errors_and_surprises_of_scoring() -> None:
         with capture_logs() as log:
             error = await refusal(served.stub.Score(video(b"bug")))
         assert (error.code, error.message) == (code_pb2.INTERNAL, InternalError().message)
-        assert [line["event"] for line in log] == ["surprise"]
+        assert [line["event"] for line in log] == ["video_failed", "surprise"]
         assert served.counted() == {"not_a_video": 1, "internal": 1}
         assert served.admission.in_flight == 0
 
