@@ -39,7 +39,7 @@ class TracingSettings(ConfigSection):
     """Share of requests that is traced; where the caller has decided (`traceparent`), that counts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Handed:
     """A request's trace where its work goes to another task, and when that was, in nanoseconds since 1970."""
 

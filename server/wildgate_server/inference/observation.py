@@ -257,7 +257,8 @@ class _Inquiry:
             return [(SeenWindow(window, (None,) * len(window.times_s), ()), None) for window in windows]
 
     async def _ask(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
-        rows = [ClipRow(window.clip, window.frame_index, self.track.display, handed()) for window in windows]
+        trace = handed()
+        rows = [ClipRow(window.clip, window.frame_index, self.track.display, trace) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
         results = await self.router.submit(name, rows, self.deadline)
         self.budget.spend(sum(float(row.cost[0]) for row in results), sum(float(row.cost[1]) for row in results))
