@@ -39,7 +39,7 @@ from wildgate_server.readiness import Readiness
 from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.transport import Channel, check_reach, listen
 
-__all__ = ["enforcement_server", "running"]
+__all__ = ["check_settings", "enforcement_server", "running"]
 
 _log = structlog.get_logger()
 
@@ -52,10 +52,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
 
     Raises StartError, and PolicyError for the file of labels.
     """
-    if (check := token_check(settings.access)) is None:
-        raise SettingsConflict("access.keys is not set: cases are not for everybody")
-    check_reach(settings.listen, settings.tls)
-    labels = load_policy(settings.labels).labels
+    check, labels = check_settings(settings)
     try:
         settings.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,6 +97,14 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         stack.push_async_callback(server.stop, _DRAIN_S)
         stack.push_async_callback(readiness.drain)
         yield address
+
+
+def check_settings(settings: EnforcementSettings) -> tuple[TokenCheck, Collection[str]]:
+    """Keys and labels that the settings name, with nothing started. Raises StartError and PolicyError."""
+    if (check := token_check(settings.access)) is None:
+        raise SettingsConflict("access.keys is not set: cases are not for everybody")
+    check_reach(settings.listen, settings.tls)
+    return check, load_policy(settings.labels).labels
 
 
 def enforcement_server(

@@ -23,6 +23,7 @@ from wildgate_search.errors import LexiconError, StartError
 from wildgate_search.live import LiveScreener
 from wildgate_search.service import running
 from wildgate_search.settings import ScreeningSettings
+from wildgate_server.access.tokens import token_check
 from wildgate_server.log import configure_log
 from wildgate_server.repository.yaml_document import faults
 
@@ -38,7 +39,7 @@ _ENDING_S = 10.0
 def screening_command(args: list[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status: 0 stopped, 1 could not start, 2 bad configuration."""
     try:
-        settings = ScreeningSettings(_cli_parse_args=args)
+        settings = ScreeningSettings.of_command_line(args)
     except (ValidationError, SettingsError) as error:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate screening: {message}", file=sys.stderr)
@@ -50,6 +51,10 @@ def screening_command(args: list[str]) -> int:
         print(f"wildgate screening: the lexicon is refused:\n{error}", file=sys.stderr)
         return _USAGE
     try:
+        if settings.check:
+            token_check(settings.access, settings.listen)
+            print("wildgate screening: the configuration is good")
+            return 0
         if settings.processes > 1:
             return _Family(settings, live).run()
         asyncio.run(_serve(settings, live, None))

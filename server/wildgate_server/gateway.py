@@ -57,7 +57,7 @@ from wildgate_server.transport import ServerTls, check_reach, listen
 from wildgate_server.triton.pulse import Pulse
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "check_settings", "run_gateway"]
 
 LIVE_HEALTH = "wildgate.live"
 """What the health service calls the gateway itself: SERVING whatever is the matter with Triton."""
@@ -240,9 +240,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     Raises SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit, TritonStartError and StartError, each naming
     what is wrong.
     """
-    check_reach(settings.endpoint.address, settings.tls)
-    check = token_check(settings.access, settings.endpoint.address)
-    manifest, releases = _checked_models(settings)
+    check, manifest, releases = check_settings(settings)
     metrics = Metrics(Drift(settings.drift))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(tracing(settings.tracing, "wildgate-gateway"))
@@ -314,6 +312,12 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         for name, watch in watches.items():
             own_task(stack, name, gateway.readiness.depend_on(watch, name))
         yield gateway
+
+
+def check_settings(settings: ServerSettings) -> tuple[TokenCheck | None, ModelManifest, Releases]:
+    """Keys, manifest and releases that the settings name, with nothing started. Raises as `run_gateway` does."""
+    check_reach(settings.endpoint.address, settings.tls)
+    return token_check(settings.access, settings.endpoint.address), *_checked_models(settings)
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

@@ -38,6 +38,8 @@ class Readiness:
         self._serving: bool | None = None
         self._lost = False
         self._draining = False
+        self.served = asyncio.Event()
+        """Set once the server was SERVING for the first time."""
 
     @property
     def serving(self) -> bool:
@@ -82,4 +84,6 @@ class Readiness:
         for service in self._services:
             await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
         self._serving = serving
+        if serving:
+            self.served.set()
         _log.info("readiness", serving=serving)
