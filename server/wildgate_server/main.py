@@ -68,7 +68,7 @@ def _read_level_again(args: list[str]) -> None:
         _log.error("settings_refused", error=_words(error))
         return
     set_level(level)
-    _log.info("log_level", level=level)
+    _log.info("log_level", least=level)
 
 
 async def _serve(settings: ServerSettings, args: list[str]) -> int:
