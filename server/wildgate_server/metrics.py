@@ -34,9 +34,8 @@ class Metrics(ServerMetrics):
             "Videos answered, by action or error reason, and class of tenant.",
             ["outcome", "priority"],
         )
-        self._stages = self._times("wildgate_stage_seconds", "Time an answered video spent in a stage.", ["stage"])
-        for stage in Stage:
-            self._stages.labels(stage)
+        stages = self._times("wildgate_stage_seconds", "Time an answered video spent in a stage.", ["stage"])
+        self._stages = {stage: stages.labels(stage) for stage in Stage}
         self._labels = self._counter(
             "wildgate_verdict_labels", "Labels in verdicts, by the action each called for.", ["label", "action"]
         )
@@ -129,7 +128,7 @@ class Metrics(ServerMetrics):
         """
         self._videos.labels(outcome.lower(), priority).inc()
         for stage, duration_ms in (timings or {}).items():
-            self._stages.labels(stage).observe(duration_ms / 1e3)
+            self._stages[stage].observe(duration_ms / 1e3)
 
     def judged(self, labels: Iterable[tuple[str, str]], *, gap_s: float, looked_at: int, unsound: int) -> None:
         """Counts what an answered video's verdict says: labels with their actions, and what it rests on."""

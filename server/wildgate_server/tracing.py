@@ -5,6 +5,7 @@ Off, which is the default, a span costs a comparison. OpenTelemetry is imported 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -27,8 +28,6 @@ _HEADERS = frozenset({"traceparent", "tracestate"})
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 _OFF: AbstractContextManager[None] = nullcontext()
 
-_tracer: Tracer | None = None
-
 
 class TracingSettings(ConfigSection):
     """Where spans go, and of which requests."""
@@ -47,6 +46,24 @@ class Handed:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Tracing:
+    """What is needed of OpenTelemetry, imported once: its modules `trace` and `context`, tracer and propagator."""
+
+    trace: Any
+    context: Any
+    tracer: Tracer
+    propagator: Any
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the present request is traced."""
+        return bool(self.trace.get_current_span().is_recording())
+
+
+_on: _Tracing | None = None
+
+
 @asynccontextmanager
 async def tracing(settings: TracingSettings, service: str) -> AsyncIterator[None]:
     """Has spans of this process sent as those of `service` while the context lasts.
@@ -54,16 +71,18 @@ async def tracing(settings: TracingSettings, service: str) -> AsyncIterator[None
     They are sent in batches by a thread; where the collector is away they are dropped. Raises StartError where
     OpenTelemetry is not installed.
     """
-    global _tracer
+    global _on
     if settings.endpoint is None:
         yield
         return
     try:
+        from opentelemetry import context, trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
     except ModuleNotFoundError as missing:
         raise StartError(f"tracing.endpoint: needs {missing.name}; pip install 'wildgate[tracing]'") from None
     provider = TracerProvider(
@@ -72,39 +91,33 @@ async def tracing(settings: TracingSettings, service: str) -> AsyncIterator[None
         shutdown_on_exit=False,
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.endpoint)))
-    _tracer = provider.get_tracer("wildgate")
+    _on = _Tracing(trace, context, provider.get_tracer("wildgate"), TraceContextTextMapPropagator())
     try:
         yield
     finally:
-        _tracer = None
-        provider.shutdown()
+        _on = None
+        await asyncio.to_thread(provider.shutdown)
 
 
 def serving(call: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> AbstractContextManager[Any]:
     """The span of one request: a child of the caller's, whose context (W3C) is in the call's metadata."""
-    if _tracer is None:
+    if _on is None:
         return _OFF
-    from opentelemetry.trace import SpanKind
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
     carrier = {key: value for key, value in metadata or () if key in _HEADERS and isinstance(value, str)}
-    return _tracer.start_as_current_span(
-        call, TraceContextTextMapPropagator().extract(carrier), SpanKind.SERVER, {"rpc.system": "grpc"}
-    )
+    kind, about = _on.trace.SpanKind.SERVER, {"rpc.system": "grpc"}
+    return _on.tracer.start_as_current_span(call, _on.propagator.extract(carrier), kind, about)
 
 
 def span(name: str, **attributes: str | int | float) -> AbstractContextManager[Any]:
     """A step of the request that is being served."""
-    return _OFF if _tracer is None else _tracer.start_as_current_span(name, attributes=attributes)
+    if _on is None or not _on.is_recording:
+        return _OFF
+    return _on.tracer.start_as_current_span(name, attributes=attributes)
 
 
 def handed() -> Handed | None:
     """The present request's trace, for work that another task does for it; None where it is not traced."""
-    if _tracer is None:
-        return None
-    from opentelemetry import context, trace
-
-    return Handed(context.get_current(), time_ns()) if trace.get_current_span().is_recording() else None
+    return Handed(_on.context.get_current(), time_ns()) if _on and _on.is_recording else None
 
 
 def spans_of_batch(
@@ -114,39 +127,30 @@ def spans_of_batch(
 
     It belongs to the first that is traced, and is linked with the others.
     """
-    traced = list(dict.fromkeys(request for request in requests if request)) if _tracer else []
-    if _tracer is None or not traced:
+    traced = [*dict.fromkeys(request for request in requests if request)]
+    if _on is None or not traced:
         return _OFF
-    from opentelemetry import trace
-
     for request in traced:
-        _tracer.start_span("queue", request.context, start_time=request.at_ns).end()
+        _on.tracer.start_span("queue", request.context, start_time=request.at_ns).end()
+    trace = _on.trace
     links = [trace.Link(trace.get_current_span(request.context).get_span_context()) for request in traced[1:]]
-    return _tracer.start_as_current_span(
-        name, traced[0].context, trace.SpanKind.CLIENT, {**attributes, "wildgate.traced": len(traced)}, links
-    )
+    about = {**attributes, "wildgate.traced": len(traced)}
+    return _on.tracer.start_as_current_span(name, traced[0].context, trace.SpanKind.CLIENT, about, links)
 
 
 def headers() -> dict[str, str] | None:
     """What tells another server of the present span (W3C); None where there is none."""
-    if _tracer is None:
-        return None
-    from opentelemetry import trace
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    if not trace.get_current_span().is_recording():
+    if _on is None or not _on.is_recording:
         return None
     carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
+    _on.propagator.inject(carrier)
     return carrier
 
 
 def trace_id(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
     """The trace that a request belongs to, by its own span or its caller's word: 32 hexadecimal digits, or none."""
-    if _tracer is not None:
-        from opentelemetry import trace
-
-        return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+    if _on is not None:
+        return f"{_on.trace.get_current_span().get_span_context().trace_id:032x}"
     for key, value in metadata or ():
         if key == "traceparent" and isinstance(value, str) and (parent := _TRACEPARENT.fullmatch(value)):
             return parent[1]
