@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time
 
 import structlog
@@ -21,10 +21,17 @@ _log = structlog.get_logger()
 
 
 class Figures:
-    """Counts anew every `period_s`: to count all cases takes a database a moment."""
+    """Counts anew every `period_s`: to count all cases takes a moment. `clock` returns seconds since 1970."""
 
-    def __init__(self, database: Database, metrics: ServerMetrics, period_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        metrics: ServerMetrics,
+        period_s: float = 60.0,
+        clock: Callable[[], float] = time,
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._period_s = period_s
         self._cases: Mapping[str, int] = {}
         self._outbox: Mapping[str, int] = {}
@@ -34,7 +41,7 @@ class Figures:
         metrics.gauge(
             "wildgate_enforcement_oldest_open_case_seconds",
             "For how long the oldest case that waits for people has waited.",
-            lambda: _since_s(self._opened_ms),
+            lambda: self._since_s(self._opened_ms),
         )
         about = "Consequences that are still to be told."
         metrics.gauge("wildgate_enforcement_outbox_waiting", about, lambda: self._outbox.get("waiting", 0))
@@ -43,7 +50,7 @@ class Figures:
         metrics.gauge(
             "wildgate_enforcement_outbox_oldest_seconds",
             "For how long the one that is due longest has waited for its next attempt.",
-            lambda: _since_s(self._due_ms),
+            lambda: self._since_s(self._due_ms),
         )
 
     async def run(self) -> None:
@@ -75,6 +82,5 @@ class Figures:
     def _by_state(self) -> dict[tuple[str, ...], float]:
         return {(state.value,): self._cases.get(state, 0) for state in State}
 
-
-def _since_s(moment_ms: int | None) -> float:
-    return 0.0 if moment_ms is None else max(time() - moment_ms / 1e3, 0.0)
+    def _since_s(self, moment_ms: int | None) -> float:
+        return 0.0 if moment_ms is None else max(self._clock() - moment_ms / 1e3, 0.0)
