@@ -32,10 +32,14 @@ class ServerStoppedBadly(Exception):
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A running server, by its gRPC target; `mark` is in the environment of all its processes."""
+    """A running server, by its gRPC target; `mark` is in the environment of all its processes.
+
+    `metrics` is HOST:PORT of its metrics.
+    """
 
     target: str
     mark: str
+    metrics: str
 
     def processes(self) -> list[psutil.Process]:
         """Those that live."""
@@ -65,9 +69,10 @@ def serving(*, log_folder: Path | None = None, **settings: object) -> Iterator[S
         "endpoint__metrics": free_address(),
         **settings,
     }
+    metrics = str(given["endpoint__metrics"])
     log, environment = folder / "server.log", settings_environment(given) | {_MARK: mark}
     with LocalServer(LocalServerOptions(log_path=log, command=_COMMAND, environment=environment)) as server:
-        yield ServerProcess(server.target, mark)
+        yield ServerProcess(server.target, mark, metrics)
     if server.stop_report and not server.stop_report.clean:
         raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")
 
