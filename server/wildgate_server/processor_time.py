@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import defaultdict
 
 import psutil
@@ -26,12 +27,17 @@ class ProcessorTimes:
 
     def __init__(self) -> None:
         self._own = psutil.Process()
+        self._reading = threading.Lock()  # scrapes may come at once
         self._used: dict[tuple[int, float], float] = {}
         self._kinds: dict[tuple[int, float], str] = {}
         self._totals: defaultdict[str, float] = defaultdict(float)
 
     def read(self) -> Readings:
         """Processor seconds by kind of process, since the first reading or the start of what has started since."""
+        with self._reading:
+            return self._read()
+
+    def _read(self) -> Readings:
         used: dict[tuple[int, float], float] = {}
         for process in (self._own, *self._own.children(recursive=True)):
             try:
