@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 
 from wildgate_server.allocator import keep_freed_memory
 from wildgate_server.errors import SettingsConflict, StartError
-from wildgate_server.gateway import check_settings, run_gateway
+from wildgate_server.gateway import Gateway, check_settings, run_gateway
 from wildgate_server.log import configure_log, set_level
 from wildgate_server.policy import PolicyError
 from wildgate_server.repository.engine_key import EngineDoesNotFit
@@ -26,6 +26,7 @@ __all__ = ["serve_command"]
 _log = structlog.get_logger()
 
 _USAGE = 2
+_SOON_S = 3.0  # what takes no longer need not be told
 
 
 def serve_command(args: list[str]) -> int:
@@ -71,6 +72,16 @@ def _read_level_again(args: list[str]) -> None:
     _log.info("log_level", least=level)
 
 
+async def _tell_when_ready(gateway: Gateway) -> None:
+    try:
+        async with asyncio.timeout(_SOON_S):
+            await gateway.readiness.served.wait()
+    except TimeoutError:
+        print(f"wildgate listens on {gateway.address}, and waits for Triton", flush=True)
+        await gateway.readiness.served.wait()
+    print(f"wildgate is ready on {gateway.address}", flush=True)
+
+
 async def _serve(settings: ServerSettings, args: list[str]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -95,17 +106,11 @@ async def _serve(settings: ServerSettings, args: list[str]) -> int:
                 gateway.reload()
 
             loop.add_signal_handler(signal.SIGHUP, reload)
-            if not gateway.readiness.serving:
-                print(f"wildgate listens on {gateway.address}, and waits for Triton", flush=True)
-            waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.backend_ended)]
-            ready = asyncio.create_task(gateway.readiness.served.wait())
-            await asyncio.wait([*waits, ready], return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
-                print(f"wildgate is ready on {gateway.address}", flush=True)
-            ready.cancel()
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
+            ends = [asyncio.create_task(event.wait()) for event in (stop, gateway.backend_ended)]
+            telling = asyncio.create_task(_tell_when_ready(gateway))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*ends, telling):
+                task.cancel()
             await gateway.drain()
             return 0 if stop.is_set() else 1
     except asyncio.CancelledError:
