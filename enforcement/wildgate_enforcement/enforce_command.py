@@ -41,7 +41,7 @@ def enforce_command(args: list[str]) -> int:
         return _USAGE
     except StartError as error:
         print(f"wildgate enforce: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
     return 0
 
 

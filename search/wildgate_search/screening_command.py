@@ -60,7 +60,7 @@ def screening_command(args: list[str]) -> int:
         asyncio.run(_serve(settings, live, None))
     except StartError as error:
         print(f"wildgate screening: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
     return 0
 
 

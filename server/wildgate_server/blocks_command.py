@@ -72,7 +72,7 @@ def blocks_serve_command(args: list[str]) -> int:
         return _USAGE
     except StartError as error:
         print(f"wildgate blocks serve: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
     return 0
 
 

@@ -317,6 +317,8 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
 def check_settings(settings: ServerSettings) -> tuple[TokenCheck | None, ModelManifest, Releases]:
     """Keys, manifest and releases that the settings name, with nothing started. Raises as `run_gateway` does."""
     check_reach(settings.endpoint.address, settings.tls)
+    Tenants(settings.access.tenants)
+    SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
     return token_check(settings.access, settings.endpoint.address), *_checked_models(settings)
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from wildgate_server.allocator import keep_freed_memory
+from wildgate_server.drift import Drift
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.gateway import Gateway, check_settings, run_gateway
 from wildgate_server.log import configure_log, set_level
@@ -47,6 +48,7 @@ def serve_command(args: list[str]) -> int:
     try:
         if settings.check:
             check_settings(settings)
+            Drift(settings.drift)
             print("wildgate serve: the configuration is good")
             return 0
         return asyncio.run(_serve(settings, args))
@@ -55,7 +57,7 @@ def serve_command(args: list[str]) -> int:
         return _USAGE
     except StartError as error:
         print(f"wildgate serve: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
 
 
 def _words(error: ValidationError | SettingsError) -> str:

@@ -153,6 +153,9 @@ def test_variables_of_kubernetes_and_of_other_programs_are_left_alone(
         ([], 0, "the configuration is good"),
         (["--listen", "0.0.0.0:8100"], 2, "is not loopback"),
         (["--policy", "/nowhere/policy.yaml"], 2, "/nowhere/policy.yaml"),
+        (["--drift.reference", "/nowhere/drift.yaml"], 2, "/nowhere/drift.yaml"),
+        (["--sampling.secret-file", "/nowhere/secret"], 2, "sampling.secret_file: /nowhere/secret"),
+        (["--tls.cert", "/nowhere/cert.pem", "--tls.key", "/nowhere/key.pem"], 2, "/nowhere/cert.pem"),
     ],
 )
 def test_a_configuration_is_checked_without_being_used(
