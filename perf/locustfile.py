@@ -6,7 +6,9 @@ Its options beside locust's own are at the end of `locust -f perf/locustfile.py 
     locust -f perf/locustfile.py --host 127.0.0.1:8100 --headless --users 4 --run-time 30s ContentUser StreamUser
     locust -f perf/locustfile.py --host 127.0.0.1:8100 --headless --users 4 --run-time 30s --tags repeated
 
-Rows of type `stage` are the server's own times, from its answers; `sent late` tells how late paced users were.
+Rows of type `stage` are the server's own times, from its answers; `sent late` tells how late paced users were. With
+`--server-metrics HOST:PORT` (the gateway's `--metrics`) there are rows of type `triton queue`, `triton compute` (by
+model, milliseconds) and `core %` (by process, of one core), too.
 """
 
 # ruff: noqa: E402

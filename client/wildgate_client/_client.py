@@ -16,6 +16,7 @@ from wildgate_client._retry import Clock, RetryPolicy, with_retry
 from wildgate_client._source import Content, PlatformContext, Source, StreamItem, check_size, read_source
 from wildgate_client._status import error_from_rpc
 from wildgate_client._stream import StreamResult, run_stream
+from wildgate_client._trace_context import trace_context
 from wildgate_client._verdict import Scrutiny, Verdict
 from wildgate_client._wire import digest_request, score_request, verdict_from
 from wildgate_client.errors import InvalidRequest, SourceUnreadable, UnexpectedAnswer, VerdictNotCached
@@ -50,9 +51,10 @@ class ClientOptions:
     """How the client talks to its server.
 
     `deadline_s` applies where a call gives none. `credentials` turn TLS on (see `tls_credentials`). `metadata` is sent
-    with every call (tracing), and so is the token in `token_file`, read anew for each call: without `credentials` in
-    the clear. Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight` bounds the
-    unanswered videos of one stream, and so the memory it takes.
+    with every call (such as `x-request-id`, which the server's log then has), and so is the token in `token_file`, read
+    anew for each call: without `credentials` in the clear. The caller's span goes along where it uses OpenTelemetry.
+    Videos over `max_content_bytes` are refused before they are sent. `stream_in_flight` bounds the unanswered videos of
+    one stream, and so the memory it takes.
     """
 
     deadline_s: float = 60.0
@@ -70,8 +72,9 @@ class ClientOptions:
 
     def call_metadata(self) -> tuple[tuple[str, str], ...]:
         """What is sent with a call. Raises SourceUnreadable where the token's file cannot be read."""
+        metadata = (*self.metadata, *trace_context())
         try:
-            return (*self.metadata, *bearer(self.token_file))
+            return (*metadata, *bearer(self.token_file))
         except TokenUnreadable as error:
             raise SourceUnreadable(str(error), code=None, reason="SOURCE_UNREADABLE") from error
 

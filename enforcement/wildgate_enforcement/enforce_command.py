@@ -9,7 +9,7 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from wildgate_enforcement.service import running
+from wildgate_enforcement.service import check_settings, running
 from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.log import configure_log
@@ -24,20 +24,24 @@ _USAGE = 2
 def enforce_command(args: list[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status: 0 stopped, 1 could not start, 2 bad configuration."""
     try:
-        settings = EnforcementSettings(_cli_parse_args=args)
+        settings = EnforcementSettings.of_command_line(args)
     except (ValidationError, SettingsError) as error:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate enforce: {message}", file=sys.stderr)
         return _USAGE
-    configure_log(settings.log_level)
+    configure_log(settings.log_level, settings.log_format)
     try:
+        if settings.check:
+            check_settings(settings)
+            print("wildgate enforce: the configuration is good")
+            return 0
         asyncio.run(_serve(settings))
     except (PolicyError, SettingsConflict) as error:
         print(f"wildgate enforce: {error}", file=sys.stderr)
         return _USAGE
     except StartError as error:
         print(f"wildgate enforce: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
     return 0
 
 

@@ -14,6 +14,7 @@ from wildgate_client import ClientOptions
 from wildgate_enforcement.case_service import CaseService
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StartError, StorageUnavailable
+from wildgate_enforcement.figures import Figures
 from wildgate_enforcement.head_signing import HeadSigner, signing_key
 from wildgate_enforcement.outbox import Outbox, Send
 from wildgate_enforcement.platform_notices import platform_senders
@@ -28,14 +29,17 @@ from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_proto.v1.cases_pb2_grpc import add_CaseServiceServicer_to_server, add_ReportServiceServicer_to_server
 from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.access.tokens import Caller, TokenCheck, token_check
+from wildgate_server.call_metrics import CallMetrics
 from wildgate_server.errors import SettingsConflict
 from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.monitoring import monitoring
 from wildgate_server.owned_task import own_task
 from wildgate_server.policy import load_policy
 from wildgate_server.readiness import Readiness
+from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.transport import Channel, check_reach, listen
 
-__all__ = ["enforcement_server", "running"]
+__all__ = ["check_settings", "enforcement_server", "running"]
 
 _log = structlog.get_logger()
 
@@ -48,10 +52,7 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
 
     Raises StartError, and PolicyError for the file of labels.
     """
-    if (check := token_check(settings.access)) is None:
-        raise SettingsConflict("access.keys is not set: cases are not for everybody")
-    check_reach(settings.listen, settings.tls)
-    labels = load_policy(settings.labels).labels
+    check, labels = check_settings(settings)
     try:
         settings.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,6 +65,8 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         signer = HeadSigner(database, key, settings.sign_every_s)
         outbox = Outbox(database, await _senders(settings, database, stack), settings.delivery)
         retention = Retention(database, settings.evidence_days)
+        metrics = ServerMetrics()
+        figures = Figures(database, metrics)
         server = enforcement_server(
             database,
             settings.policy,
@@ -72,12 +75,21 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
             recipients=settings.referral.recipients,
             max_in_flight=settings.max_in_flight,
             max_bytes=settings.max_bytes,
+            metrics=metrics,
         )
         readiness = Readiness((CASE_SERVICE, REPORT_SERVICE), lambda: _answers(database))
         health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
+        monitored = monitoring(settings.metrics, metrics, lambda: readiness.serving)
+        await stack.enter_async_context(monitored)
         address = listen(server, settings.listen, settings.tls)
         stack.push_async_callback(_sign_the_end, signer)
-        for name, watch in (("outbox", outbox.run), ("head_signer", signer.run), ("retention", retention.run)):
+        watches = {
+            "outbox": outbox.run,
+            "head_signer": signer.run,
+            "retention": retention.run,
+            "figures": figures.run,
+        }
+        for name, watch in watches.items():
             own_task(stack, name, readiness.depend_on(watch, name))
         own_task(stack, "readiness", readiness.watch())
         await readiness.update()
@@ -85,6 +97,14 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         stack.push_async_callback(server.stop, _DRAIN_S)
         stack.push_async_callback(readiness.drain)
         yield address
+
+
+def check_settings(settings: EnforcementSettings) -> tuple[TokenCheck, Collection[str]]:
+    """Keys and labels that the settings name, with nothing started. Raises StartError and PolicyError."""
+    if (check := token_check(settings.access)) is None:
+        raise SettingsConflict("access.keys is not set: cases are not for everybody")
+    check_reach(settings.listen, settings.tls)
+    return check, load_policy(settings.labels).labels
 
 
 def enforcement_server(
@@ -97,6 +117,7 @@ def enforcement_server(
     draw: Callable[[], float] | None = None,
     max_in_flight: int = 200,
     max_bytes: int = 32 << 20,
+    metrics: ServerMetrics | None = None,
 ) -> grpc.aio.Server:
     """The server with both services, not listening yet. `draw` gives numbers from 0 to 1, random ones by default."""
 
@@ -109,6 +130,7 @@ def enforcement_server(
 
     server = grpc.aio.server(
         interceptors=[
+            CallMetrics(metrics or ServerMetrics()),
             AccessInterceptor(check, CALLS, denied),
             ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE),
             FieldCheck(),

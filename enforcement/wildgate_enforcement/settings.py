@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from wildgate_enforcement.outbox import DeliverySettings
 from wildgate_enforcement.platform_notices import PlatformSettings
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
+from wildgate_server.command_line import CommandSettings
 from wildgate_server.config_section import HostPort
 from wildgate_server.policy import SHIPPED_POLICY
 from wildgate_server.transport import ClientTls, ServerTls
@@ -19,19 +20,10 @@ from wildgate_server.transport import ClientTls, ServerTls
 __all__ = ["EnforcementSettings"]
 
 
-class EnforcementSettings(BaseSettings):
+class EnforcementSettings(CommandSettings):
     """Reports, cases and decisions, and what follows from them."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="WILDGATE_ENFORCE__",
-        env_nested_delimiter="__",
-        cli_prog_name="wildgate enforce",
-        cli_kebab_case=True,
-        cli_hide_none_type=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="WILDGATE_ENFORCE__", cli_prog_name="wildgate enforce")
 
     directory: Path
     """Where the signing key is kept, and the database where it is SQLite."""
@@ -39,6 +31,8 @@ class EnforcementSettings(BaseSettings):
     """URL of a PostgreSQL database, "postgresql+asyncpg://user@host/name"; without one, SQLite in `directory`."""
     listen: HostPort = "127.0.0.1:8102"
     """gRPC address; port 0 takes a free one."""
+    metrics: HostPort | None = None
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default."""
     gateway: str | None = None
     """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
     blocks: str | None = None
@@ -69,8 +63,6 @@ class EnforcementSettings(BaseSettings):
     """Largest request, evidence frames included."""
     max_in_flight: int = Field(200, gt=0)
     """Most calls at a time; more are refused."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
-    """Least severe log line that is written."""
 
     @property
     def database_url(self) -> str:

@@ -62,6 +62,8 @@ from wildgate_server.source.content import Content, content_digest
 from wildgate_server.source.local_file import VideoFile
 from wildgate_server.source.source_settings import SourceSettings
 from wildgate_server.stages import Stage
+from wildgate_server.tracing import TracingSettings, span, tracing
+from wildgate_server.tracing import serving as serving_span
 from wildgate_server.triton.backend_settings import BackendSettings
 from wildgate_server.triton.client import ClipRow
 from wildgate_server.triton.embedded import EmbeddedTriton, TritonStartError
@@ -107,6 +109,7 @@ __all__ = [
     "Sighting",
     "SourceSettings",
     "Stage",
+    "TracingSettings",
     "TritonStartError",
     "VideoFingerprint",
     "VideoLimits",
@@ -131,6 +134,9 @@ __all__ = [
     "resemblances",
     "sample_video",
     "sampling_workers",
+    "serving_span",
+    "span",
+    "tracing",
     "with_usual_looks",
     "without_repeats",
 ]

@@ -33,10 +33,14 @@ class ServerStoppedBadly(Exception):
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A running server, by its gRPC target; `mark` is in the environment of all its processes."""
+    """A running server, by its gRPC target; `mark` is in the environment of all its processes.
+
+    `metrics` is HOST:PORT of its metrics.
+    """
 
     target: str
     mark: str
+    metrics: str
 
     def processes(self) -> list[psutil.Process]:
         """Those that live."""
@@ -77,9 +81,10 @@ def running(
         "endpoint__metrics": free_address(),
         **settings,
     }
+    metrics = str(given["endpoint__metrics"])
     log, whole = log_folder / "server.log", {**(environment or {}), **settings_environment(given), _MARK: mark}
     with LocalServer(LocalServerOptions(log_path=log, command=command, environment=whole)) as server:
-        yield ServerProcess(server.target, mark)
+        yield ServerProcess(server.target, mark, metrics)
     if server.stop_report and not server.stop_report.clean:
         raise ServerStoppedBadly(f"{server.stop_report}; its log: {log}")
 

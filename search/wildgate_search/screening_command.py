@@ -23,6 +23,7 @@ from wildgate_search.errors import LexiconError, StartError
 from wildgate_search.live import LiveScreener
 from wildgate_search.service import running
 from wildgate_search.settings import ScreeningSettings
+from wildgate_server.access.tokens import token_check
 from wildgate_server.log import configure_log
 from wildgate_server.repository.yaml_document import faults
 
@@ -38,24 +39,28 @@ _ENDING_S = 10.0
 def screening_command(args: list[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status: 0 stopped, 1 could not start, 2 bad configuration."""
     try:
-        settings = ScreeningSettings(_cli_parse_args=args)
+        settings = ScreeningSettings.of_command_line(args)
     except (ValidationError, SettingsError) as error:
         message = str(error) if isinstance(error, SettingsError) else "; ".join(faults(error))
         print(f"wildgate screening: {message}", file=sys.stderr)
         return _USAGE
-    configure_log(settings.log_level)
+    configure_log(settings.log_level, settings.log_format)
     try:
         live = LiveScreener(settings.lexicon)
     except LexiconError as error:
         print(f"wildgate screening: the lexicon is refused:\n{error}", file=sys.stderr)
         return _USAGE
     try:
+        if settings.check:
+            token_check(settings.access, settings.listen)
+            print("wildgate screening: the configuration is good")
+            return 0
         if settings.processes > 1:
             return _Family(settings, live).run()
         asyncio.run(_serve(settings, live, None))
     except StartError as error:
         print(f"wildgate screening: cannot start: {error}", file=sys.stderr)
-        return 1
+        return _USAGE if settings.check else 1
     return 0
 
 
@@ -94,7 +99,7 @@ class _Family:
             signal.signal(number, self._stop)
         with _reserved(self._settings.listen) as address:
             self._settings = self._settings.model_copy(update={"listen": address})
-            children = [self._child() for _ in range(self._settings.processes)]
+            children = [self._child(number) for number in range(self._settings.processes)]
             waited = 0
             while waited < len(children) and not self._stopping:
                 if self._ready.acquire(timeout=0.1):
@@ -110,17 +115,22 @@ class _Family:
                 if ended and not self._stopping:
                     _log.error("process_ended", exit_codes=[child.exitcode for child in ended])
                     time.sleep(_AGAIN_S)
-                    children = [child for child in children if child not in ended] + [self._child() for _ in ended]
+                    again = [self._child(int(child.name)) for child in ended]
+                    children = [child for child in children if child not in ended] + again
             return self._end(children)
 
-    def _child(self) -> ForkProcess:
-        child = self._context.Process(target=self._work)
+    def _child(self, number: int) -> ForkProcess:
+        child = self._context.Process(target=self._work, args=(number,), name=str(number))
         child.start()
         return child
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
+        settings = self._settings
+        if settings.metrics:
+            host, _, port = settings.metrics.rpartition(":")
+            settings = settings.model_copy(update={"metrics": f"{host}:{int(port) + number}"})
         try:
-            asyncio.run(_serve(self._settings, self._live, self._ready))
+            asyncio.run(_serve(settings, self._live, self._ready))
         except StartError as error:
             print(f"wildgate screening: cannot start: {error}", file=sys.stderr)
             sys.exit(1)

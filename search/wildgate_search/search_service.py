@@ -22,25 +22,27 @@ __all__ = ["SEARCH_SERVICE", "SearchService"]
 
 SEARCH_SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 _ACTIONS = {action: f"SEARCH_ACTION_{action.name}" for action in Action}
+_COUNTED: dict[Action, tuple[str, ...]] = {action: (action.name.lower(),) for action in Action}
+_TOO_LONG = ("too_long",)
 _AT_ONCE_S = 0.002  # after which other calls are answered before a batch goes on
 
 
 class SearchService(SearchServiceServicer):
-    """Answers by the lexicon in use. `counts` is told of every answer."""
+    """Answers by the lexicon in use. `counts` is told of every answer; `answered` is how many there were, by action."""
 
     def __init__(self, live: LiveScreener, settings: ScreeningSettings, counts: PrivateCounts | None = None) -> None:
         self._live = live
         self._longest = settings.max_query_chars
         self._largest = settings.max_batch
         self._counts = counts
+        self.answered: dict[tuple[str, ...], float] = dict.fromkeys((*_COUNTED.values(), _TOO_LONG), 0)
 
     async def Screen(self, request: pb.ScreenRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.ScreenResponse:
         """Screens one query. Raises InvalidRequest."""
         if len(request.query) > self._longest:
             raise self._too_long(request.query, "query")
         answer = self._live.screener.screen(request.query, request.locale, explain=request.explain)
-        if self._counts:
-            self._counts.add(answer)
+        self._count(answer)
         return _message(answer)
 
     async def ScreenBatch(
@@ -61,13 +63,18 @@ class SearchService(SearchServiceServicer):
             if len(query) > self._longest:
                 error = status_of(self._too_long(query, f"queries[{index}]"))
                 response.results.add(index=index, error=error)
+                self.answered[_TOO_LONG] += 1
                 continue
             answer = screen(query, locale)
+            self._count(answer)
             if answer.action is not Action.NONE:
                 response.results.add(index=index, answer=_message(answer))
-                if self._counts:
-                    self._counts.add(answer)
         return response
+
+    def _count(self, answer: Answer) -> None:
+        self.answered[_COUNTED[answer.action]] += 1
+        if self._counts and answer.action is not Action.NONE:
+            self._counts.add(answer)
 
     def _too_long(self, query: str, field: str) -> InvalidRequest:
         return InvalidRequest(f"{field} has {len(query)} characters, more than {self._longest}", field=field)

@@ -22,9 +22,12 @@ from wildgate_search.search_service import SEARCH_SERVICE, SearchService
 from wildgate_search.settings import ScreeningSettings
 from wildgate_server.access.access_interceptor import GATEWAY_CALLS, AccessInterceptor, Need
 from wildgate_server.access.tokens import token_check
+from wildgate_server.call_metrics import CallMetrics
 from wildgate_server.interceptor import ErrorInterceptor
+from wildgate_server.monitoring import monitoring
 from wildgate_server.owned_task import own_task
 from wildgate_server.readiness import Readiness
+from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.transport import listen
 
 __all__ = ["CALLS", "running"]
@@ -46,8 +49,19 @@ async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncItera
     """The service while the context lasts: the address at which it answers. Raises StartError, SettingsConflict."""
     check = token_check(settings.access, settings.listen)
     counts = PrivateCounts(settings.counts) if settings.counts_file else None
+    metrics = ServerMetrics()
+    metrics.gauges(
+        "wildgate_screening_lexicon_info",
+        "The lexicon in force.",
+        ["lexicon_version"],
+        lambda: {(live.screener.version,): 1},
+    )
+    service = SearchService(live, settings, counts)
+    about = "Queries answered, by action."
+    metrics.counters("wildgate_screening_queries", about, ["action"], lambda: service.answered)
     server = grpc.aio.server(
         interceptors=[
+            CallMetrics(metrics),
             *([AccessInterceptor(check, CALLS)] if check else []),
             ErrorInterceptor(SEARCH_SERVICE, reflection.SERVICE_NAME),
         ],
@@ -58,12 +72,13 @@ async def running(settings: ScreeningSettings, live: LiveScreener) -> AsyncItera
             ("grpc.so_reuseport", int(settings.processes > 1)),
         ],
     )
-    add_SearchServiceServicer_to_server(SearchService(live, settings, counts), server)  # type: ignore[no-untyped-call]
+    add_SearchServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     readiness = Readiness((SEARCH_SERVICE,), _ready)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
     reflection.enable_server_reflection([SEARCH_SERVICE, reflection.SERVICE_NAME], server)
     async with AsyncExitStack() as stack:
         address = listen(server, settings.listen, settings.tls)
+        await stack.enter_async_context(monitoring(settings.metrics, metrics, lambda: readiness.serving))
         own_task(stack, "lexicon", readiness.depend_on(lambda: live.watch(settings.look_again_s), "lexicon"))
         if counts and settings.counts_file:
             own_task(stack, "counts", _release(counts, settings.counts_file, settings.counts.window_s))

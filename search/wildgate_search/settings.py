@@ -5,33 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from wildgate_search.counts import CountSettings
 from wildgate_search.lexicon import SHIPPED_LEXICON
 from wildgate_server.access.access_settings import AccessSettings
+from wildgate_server.command_line import CommandSettings
 from wildgate_server.config_section import HostPort
 from wildgate_server.transport import ServerTls
 
 __all__ = ["ScreeningSettings"]
 
 
-class ScreeningSettings(BaseSettings):
+class ScreeningSettings(CommandSettings):
     """Screens search queries for other services."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="WILDGATE_SCREENING__",
-        env_nested_delimiter="__",
-        cli_prog_name="wildgate screening",
-        cli_kebab_case=True,
-        cli_hide_none_type=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="WILDGATE_SCREENING__", cli_prog_name="wildgate screening")
 
     listen: HostPort = "127.0.0.1:8103"
     """gRPC address; port 0 takes a free one."""
+    metrics: HostPort | None = None
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default, of process k at PORT + k."""
     lexicon: Path = SHIPPED_LEXICON
     """Directory of the lexicon's YAML files; they are followed while it runs."""
     processes: int = Field(1, ge=1, le=256)
@@ -52,5 +46,3 @@ class ScreeningSettings(BaseSettings):
     """Most queries in a batch."""
     max_in_flight: int = Field(1000, ge=1)
     """Most calls of a process at a time; more are refused."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
-    """Least severe log line that is written."""

@@ -128,6 +128,16 @@ class Admission:
         """Videos that hold a place."""
         return self._whole.videos
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of their requests."""
+        return self._whole.bytes
+
+    @property
+    def waiting(self) -> int:
+        """Videos of streams that wait for a place."""
+        return len(self._waiting)
+
     @contextmanager
     def admit(
         self, size: int = 0, connection: str = "", standing: Standing = _OWN, within_s: float = inf

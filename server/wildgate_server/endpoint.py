@@ -1,21 +1,13 @@
-"""Where the gateway is reached: the gRPC server with health and reflection, and the metrics over HTTP."""
+"""Where the gateway is reached: the gRPC server with health and reflection."""
 
 from __future__ import annotations
 
 import resource
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import make_wsgi_app
 from pydantic import Field
 
 from wildgate_proto.v1.blocks_pb2_grpc import BlockServiceServicer, add_BlockServiceServicer_to_server
@@ -23,14 +15,14 @@ from wildgate_server.access.access_interceptor import AccessInterceptor
 from wildgate_server.admission import AdmissionSettings
 from wildgate_server.arrivals import Arrivals
 from wildgate_server.blocks.block_service import BLOCK_SERVICE
+from wildgate_server.call_metrics import CallMetrics
 from wildgate_server.config_section import ConfigSection, HostPort
-from wildgate_server.errors import StartError
 from wildgate_server.interceptor import CallInterceptor, ErrorInterceptor
-from wildgate_server.metrics import Metrics
 from wildgate_server.readiness import Readiness
+from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.service import SERVICE_NAME, ScoringService
 
-__all__ = ["EndpointSettings", "connections_within", "grpc_server", "health_server", "metrics_server"]
+__all__ = ["EndpointSettings", "connections_within", "grpc_server", "health_server"]
 
 _log = structlog.get_logger()
 
@@ -38,7 +30,6 @@ _BESIDES_BYTES = 64 << 10  # besides the video; one that is larger by less is re
 _FEWEST_ARRIVALS = 4
 _HEALTH_ARRIVALS = 8
 _MAX_CONNECTIONS = 4096
-_SCRAPES_AT_ONCE = 8
 _OTHER_DESCRIPTORS = 512  # workers, Triton, files, the cache
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _OPTIONS = [
@@ -61,7 +52,7 @@ class EndpointSettings(ConfigSection):
     address: HostPort = "127.0.0.1:8100"
     """gRPC address; port 0 takes a free one."""
     metrics: HostPort | None = None
-    """Where Prometheus metrics are served over HTTP; nowhere by default."""
+    """Where metrics, liveness and readiness are served over HTTP; nowhere by default."""
     health: HostPort | None = None
     """Where health is answered as well, and nothing else: for probes, with connections of its own."""
     max_connections: int = Field(_MAX_CONNECTIONS, ge=1)
@@ -79,17 +70,17 @@ def grpc_server(
     service: ScoringService | None,
     readiness: Readiness,
     *,
+    metrics: ServerMetrics,
     access: AccessInterceptor | None = None,
     blocks: BlockServiceServicer | None = None,
     limits: AdmissionSettings,
     max_video_bytes: int,
-    metrics: Metrics | None = None,
     max_connections: int = _MAX_CONNECTIONS,
     max_connection_age_s: float | None = None,
 ) -> grpc.aio.Server:
     """The server with all its services, not listening yet; those of scoring and of the list of blocks if given.
 
-    With `access`, calls need a token. `metrics` are told how long refusals take.
+    With `access`, calls need a token.
     """
     largest = max_video_bytes + _BESIDES_BYTES
     calls = CallInterceptor(
@@ -101,10 +92,9 @@ def grpc_server(
     )
     server = grpc.aio.server(
         interceptors=[
+            CallMetrics(metrics),
             *([access] if access else []),
-            ErrorInterceptor(
-                SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME, refused=(metrics or Metrics()).refused
-            ),
+            ErrorInterceptor(SERVICE_NAME, BLOCK_SERVICE, _HEALTH, reflection.SERVICE_NAME, refused=metrics.refused),
             calls,
         ],
         options=[
@@ -147,57 +137,3 @@ def connections_within(wanted: int) -> int:
     if soft < needed:
         _log.warning("connections_bounded_by_descriptors", wanted=wanted, limit=soft)
     return max(1, min(wanted, soft - _OTHER_DESCRIPTORS))
-
-
-class _MetricsHandler(WSGIRequestHandler):
-    timeout = 5.0  # without a byte
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Each scrape would be a line."""
-
-
-class _MetricsServer(ThreadingMixIn, WSGIServer):
-    """Answers few at once, and closes what is more."""
-
-    daemon_threads = True
-
-    def __init__(self, host: str, port: int) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._free = threading.BoundedSemaphore(_SCRAPES_AT_ONCE)
-        super().__init__((host, port), _MetricsHandler)
-
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer would ask the DNS for this host's name
-        self.server_name, self.server_port = "localhost", self.server_address[1]
-        self.setup_environ()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-
-@contextmanager
-def metrics_server(address: str, metrics: Metrics) -> Iterator[None]:
-    """Serves the metrics as long as the context lasts. Raises StartError."""
-    host, _, port = address.rpartition(":")
-    try:
-        http = _MetricsServer(host.strip("[]"), int(port))
-    except OSError as error:
-        raise StartError(f"cannot serve metrics at {address}: {error}") from error
-    http.set_app(make_wsgi_app(metrics.registry))
-    thread = threading.Thread(target=http.serve_forever, name="metrics", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()

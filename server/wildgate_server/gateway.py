@@ -24,16 +24,20 @@ from wildgate_server.caching.setup import verdict_cache
 from wildgate_server.caching.verdict_cache import VerdictCache
 from wildgate_server.caching.verdict_key import VerdictBasis, decoder_digests
 from wildgate_server.cores import available_cores
-from wildgate_server.endpoint import grpc_server, health_server, metrics_server
+from wildgate_server.drift import Drift
+from wildgate_server.endpoint import grpc_server, health_server
 from wildgate_server.enforcement.embedded import embedded_enforcement
 from wildgate_server.enforcement.handoff import CaseHandoff
 from wildgate_server.enforcement.setup import case_handoff
 from wildgate_server.errors import SettingsConflict
+from wildgate_server.gauges import tell_gauges
 from wildgate_server.inference.decoder_routing import needs_cpu_decoder
 from wildgate_server.inference.observation import Observer
+from wildgate_server.inference.questions import Questions
 from wildgate_server.inference.release_router import ReleaseRouter
 from wildgate_server.limit import GradientLimit
 from wildgate_server.metrics import Metrics
+from wildgate_server.monitoring import monitoring
 from wildgate_server.owned_task import own_task
 from wildgate_server.pipeline import ScoringPipeline
 from wildgate_server.policy import SHIPPED_POLICY, PolicyError, load_policy
@@ -42,7 +46,7 @@ from wildgate_server.repository.manifest import ModelManifest, load_manifest
 from wildgate_server.repository.model_configs import CPU_PROFILE, ensembles
 from wildgate_server.repository.releases import Releases
 from wildgate_server.rollout.release_checks import check_labels, check_releases, load_serving_release
-from wildgate_server.rollout.rollout_follower import RolloutFollower, RolloutState
+from wildgate_server.rollout.rollout_follower import RolloutFollower
 from wildgate_server.rollout.setup import TritonInUse, triton_in_use
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.secret import SamplingSecret
@@ -50,12 +54,13 @@ from wildgate_server.scoring import Scorer
 from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
+from wildgate_server.tracing import tracing
 from wildgate_server.transport import ServerTls, check_reach, listen
 from wildgate_server.triton.pulse import Pulse
 from wildgate_server.turns import Turns
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
 
-__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "run_gateway"]
+__all__ = ["BLOCKS_HEALTH", "ENFORCEMENT_HEALTH", "LIVE_HEALTH", "Gateway", "check_settings", "run_gateway"]
 
 LIVE_HEALTH = "wildgate.live"
 """What the health service calls the gateway itself: SERVING whatever is the matter with Triton."""
@@ -97,7 +102,7 @@ class Gateway:
         self.pulse = Pulse(triton.client, manifest, lambda: self._asked, triton.hangs)
         limit = GradientLimit(_least_under_way(settings), settings.admission.max_in_flight)
         self._admission, self._turns = Admission(settings.admission, limit), Turns(limit)
-        self.router = ReleaseRouter(settings.batch, triton.client.detect, releases)
+        self.router = ReleaseRouter(settings.batch, Questions(triton.client, metrics).detect, releases)
         self.follower = RolloutFollower(
             settings.backend.model_repository, manifest, self.router, triton.backend, self._check_releases
         )
@@ -172,15 +177,26 @@ class Gateway:
                 self.pipeline, self._admission, metrics, settings.admission, cases, Tenants(settings.access.tenants)
             ),
             self.readiness,
+            metrics=metrics,
             access=AccessInterceptor(check, GATEWAY_CALLS) if check else None,
             blocks=self.block_service,
             limits=settings.admission,
             max_connections=settings.endpoint.max_connections,
             max_connection_age_s=settings.endpoint.max_connection_age_s,
             max_video_bytes=settings.source.max_bytes,
-            metrics=metrics,
         )
-        self._add_gauges()
+        tell_gauges(
+            metrics,
+            settings,
+            admission=self._admission,
+            turns=self._turns,
+            sampling=sampling,
+            triton=triton,
+            router=self.router,
+            follower=self.follower,
+            pulse=self.pulse,
+            pipeline=self.pipeline,
+        )
 
     def reload(self) -> None:
         """Reads the policy file and the rollout again; a bad one is logged, and the one in force stays."""
@@ -222,33 +238,6 @@ class Gateway:
     def _check_releases(self, releases: Releases) -> None:
         check_releases(releases, self._settings, self._scorer.policy, self._policy_file)
 
-    def _add_gauges(self) -> None:
-        gauge, router, follower = self.metrics.gauge, self.router, self.follower
-        gauge("wildgate_videos_in_flight", "Videos that hold a place.", lambda: self._admission.in_flight)
-        gauge("wildgate_videos_under_way", "Videos that are looked at.", lambda: self._turns.under_way)
-        gauge("wildgate_videos_under_way_limit", "How many may be, at present.", lambda: self._turns.limit)
-        gauge("wildgate_videos_waiting", "Videos that wait for their turn.", lambda: self._turns.waiting)
-        gauge("wildgate_rows_waiting", "Clip windows that wait for a batch.", lambda: router.depth)
-        gauge("wildgate_flights", "Scorings under way that equal videos may share.", lambda: self.pipeline.flights)
-        gauge(
-            "wildgate_rollout_serving", "The detector's version that serves.", lambda: router.releases.rollout.serving
-        )
-        gauge(
-            "wildgate_rollout_canary",
-            "The detector's version on trial; 0 when there is none.",
-            lambda: canary.version if (canary := router.releases.rollout.canary) else 0,
-        )
-        gauge(
-            "wildgate_rollout_refused",
-            "1 while rollout.yaml asks for what cannot be brought into force.",
-            lambda: follower.state is RolloutState.REFUSED,
-        )
-        gauge(
-            "wildgate_rollout_waiting",
-            "1 while rollout.yaml asks for what the external Triton has not loaded yet.",
-            lambda: follower.state is RolloutState.WAITING,
-        )
-
 
 @asynccontextmanager
 async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
@@ -257,11 +246,10 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     Raises SettingsConflict, ManifestError, PolicyError, EngineDoesNotFit, TritonStartError and StartError, each naming
     what is wrong.
     """
-    check_reach(settings.endpoint.address, settings.tls)
-    check = token_check(settings.access, settings.endpoint.address)
-    manifest, releases = _checked_models(settings)
-    metrics = Metrics()
+    check, manifest, releases = check_settings(settings)
+    metrics = Metrics(Drift(settings.drift))
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tracing(settings.tracing, "wildgate-gateway"))
         cache = await stack.enter_async_context(
             verdict_cache(settings.cache, metrics, lookups=settings.admission.max_in_flight)
         )
@@ -277,7 +265,11 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
                 lambda: gateway.router.releases.rollout,
                 metrics,
                 rows_in_flight=settings.batch.max_rows * settings.batch.max_in_flight,
-                box=triton_box(settings.box, connects=settings.backend.profile != CPU_PROFILE),
+                box=triton_box(
+                    settings.box,
+                    connects=settings.backend.profile != CPU_PROFILE or settings.tracing.endpoint is not None,
+                ),
+                spans_to=settings.tracing.endpoint,
             )
         )
         blocks = await stack.enter_async_context(known_blocks(settings.blocks, metrics))
@@ -302,8 +294,9 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
         if isinstance(gateway.block_service, ForwardingBlockService):
             stack.push_async_callback(gateway.block_service.close)
         await warming_up
-        if settings.endpoint.metrics:
-            stack.enter_context(metrics_server(settings.endpoint.metrics, gateway.metrics))
+        pages = {"/drift": metrics.drift.page, **({"/metrics/triton": triton.told} if triton.told else {})}
+        monitored = monitoring(settings.endpoint.metrics, metrics, lambda: gateway.readiness.serving, pages)
+        await stack.enter_async_context(monitored)
         if blocks and blocks.follower:
             own_task(stack, "blocks", gateway.readiness.depend_on(blocks.follower.run, "blocks"))
             with suppress(TimeoutError):
@@ -332,6 +325,14 @@ def _least_under_way(settings: ServerSettings) -> int:
     if settings.backend.profile == CPU_PROFILE:
         return settings.backend.instances or available_cores()
     return settings.batch.max_in_flight * max(settings.batch.max_rows // 2, 1)
+
+
+def check_settings(settings: ServerSettings) -> tuple[TokenCheck | None, ModelManifest, Releases]:
+    """Keys, manifest and releases that the settings name, with nothing started. Raises as `run_gateway` does."""
+    check_reach(settings.endpoint.address, settings.tls)
+    Tenants(settings.access.tenants)
+    SamplingSecret.of(settings.sampling.secret_file, shared=settings.cache.redis_url is not None)
+    return token_check(settings.access, settings.endpoint.address), *_checked_models(settings)
 
 
 def _checked_models(settings: ServerSettings) -> tuple[ModelManifest, Releases]:

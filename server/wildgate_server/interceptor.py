@@ -70,7 +70,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guarded(self, handle: Any, came_s: float) -> Any:
         async def guarded(request: Any, context: Context) -> Any:
             try:
-                return await handle(request, context)
+                answers = handle(request, context)
+                if not inspect.isasyncgen(answers):
+                    return await answers
+                async for answer in answers:  # as reflection does
+                    await context.write(answer)
+                return None
             except grpc.aio.AbortError:
                 raise  # an abort of the handler's own is a status already
             except Exception as error:

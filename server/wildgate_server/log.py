@@ -10,11 +10,15 @@ import logging
 import sys
 from collections.abc import Callable
 from time import monotonic
+from typing import Literal
 
 import structlog
-from structlog.typing import EventDict
+from structlog.typing import EventDict, Processor
 
-__all__ = ["LineLimit", "TracebackLimit", "bounded", "configure_log"]
+__all__ = ["LineLimit", "LogFormat", "LogLevel", "TracebackLimit", "bounded", "configure_log", "set_level"]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["logfmt", "json"]
 
 _MOST_TRACEBACKS = 5  # of one kind of event, in
 _MOST_LINES = 120  # of one kind of event, in
@@ -23,10 +27,20 @@ _LONGEST_VALUE = 500
 _LONGEST_TRACEBACK = 20_000
 
 
-def configure_log(level: str) -> None:
+_RENDERERS: dict[LogFormat, Processor] = {
+    "logfmt": structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+    "json": structlog.processors.JSONRenderer(ensure_ascii=False),
+}
+_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
+_least = logging.INFO
+
+
+def configure_log(level: LogLevel, form: LogFormat = "logfmt") -> None:
     """Has events of this level and above written; of what libraries log (asyncio, grpc), warnings and errors."""
+    set_level(level)
     structlog.configure(
         processors=[
+            _severe_enough,
             LineLimit(),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
@@ -34,13 +48,26 @@ def configure_log(level: str) -> None:
             TracebackLimit(),
             structlog.processors.format_exc_info,
             bounded,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+            _RENDERERS[form],
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()])
+
+
+def set_level(level: LogLevel) -> None:
+    """Has events of this level and above written from now on."""
+    global _least
+    _least = _LEVELS[level]
+
+
+def _severe_enough(logger: object, method: str, event: EventDict) -> EventDict:
+    """A processor that drops what is less severe than the level: loggers that are in use keep what they began with."""
+    if _LEVELS.get(method, logging.ERROR) < _least:  # "exception" is one, too
+        raise structlog.DropEvent
+    return event
 
 
 class _Libraries(logging.Handler):

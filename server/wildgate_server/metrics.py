@@ -1,40 +1,69 @@
-"""What Prometheus is told; names of stages and outcomes are those of the answers."""
+"""What the gateway tells Prometheus; names of stages and outcomes are those of the answers.
+
+docs/metrics.md lists all that servers tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Gauge, Histogram
 
+from wildgate_server.drift import Drift
+from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.stages import Stage, Timings
 
 __all__ = ["Metrics"]
 
 _SCORE_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
-_STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_TOP_SCORE_BUCKETS = tuple(step / 20 for step in range(1, 21))
+_GAP_BUCKETS_S = (0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 60, 300)
+_BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 
 
-class Metrics:
-    """Counters and gauges of one gateway, in a registry of its own."""
+class Metrics(ServerMetrics):
+    """Counters and gauges of one gateway, in a registry of its own; `drift` is told of newly scored videos."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._videos = self._counter("wildgate_videos", "Videos answered, by action or by error reason.", ["outcome"])
-        self._stages = Histogram(
-            "wildgate_stage_seconds",
-            "Time an answered video spent in a stage.",
-            ["stage"],
-            buckets=_STAGE_BUCKETS_S,
+    def __init__(self, drift: Drift | None = None) -> None:
+        super().__init__()
+        self.drift = drift or Drift()
+        self.drift.tell(self)
+        self._videos = self._counter(
+            "wildgate_videos",
+            "Videos answered, by action or error reason, and class of tenant.",
+            ["outcome", "priority"],
+        )
+        stages = self._times("wildgate_stage_seconds", "Time an answered video spent in a stage.", ["stage"])
+        self._stages = {stage: stages.labels(stage) for stage in Stage}
+        self._labels = self._counter(
+            "wildgate_verdict_labels", "Labels in verdicts, by the action each called for.", ["label", "action"]
+        )
+        self._gaps = Histogram(
+            "wildgate_longest_gap_seconds",
+            "The longest stretch of an answered video that was not looked at.",
+            buckets=_GAP_BUCKETS_S,
             registry=self.registry,
         )
-        for stage in Stage:
-            self._stages.labels(stage)
-
-        self._refusals = Histogram(
-            "wildgate_refusal_seconds",
-            "Time a call took to be refused for want of room, its message unread.",
-            buckets=_STAGE_BUCKETS_S,
+        self._frames = self._counter("wildgate_frames", "Frames of answered videos (looked_at, unsound).", ["kind"])
+        self._top_scores = Histogram(
+            "wildgate_top_score",
+            "The best score of any label in a newly scored video.",
+            buckets=_TOP_SCORE_BUCKETS,
             registry=self.registry,
+        )
+        self._batch_rows = Histogram(
+            "wildgate_batch_rows",
+            "Clip windows in a question to Triton, by ensemble.",
+            ["model"],
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._batches = Gauge(
+            "wildgate_batches_in_flight", "Questions that Triton has not answered.", registry=self.registry
+        )
+        self._triton_failures = self._counter(
+            "wildgate_triton_failures", "Questions that failed for Triton's sake, by why.", ["model", "reason"]
         )
 
         kind = ["kind"]
@@ -92,15 +121,38 @@ class Metrics:
             ["version", "reason"],
         )
 
-    def answered(self, outcome: str, timings: Timings | None = None) -> None:
-        """Counts one video; `outcome` is the action's name or the error's reason, `timings` milliseconds by stage."""
-        self._videos.labels(outcome.lower()).inc()
-        for stage, duration_ms in (timings or {}).items():
-            self._stages.labels(stage).observe(duration_ms / 1e3)
+    def answered(self, outcome: str, timings: Timings | None = None, *, priority: str = "high") -> None:
+        """Counts one video of a tenant of this class.
 
-    def refused(self, seconds: float) -> None:
-        """Counts one call that was refused for want of room."""
-        self._refusals.observe(seconds)
+        `outcome` is the action's name or the error's reason, `timings` are milliseconds by stage.
+        """
+        self._videos.labels(outcome.lower(), priority).inc()
+        for stage, duration_ms in (timings or {}).items():
+            self._stages[stage].observe(duration_ms / 1e3)
+
+    def judged(self, labels: Iterable[tuple[str, str]], *, gap_s: float, looked_at: int, unsound: int) -> None:
+        """Counts what an answered video's verdict says: labels with their actions, and what it rests on."""
+        for label, action in labels:
+            self._labels.labels(label, action.lower()).inc()
+        self._gaps.observe(gap_s)
+        self._frames.labels("looked_at").inc(looked_at)
+        self._frames.labels("unsound").inc(unsound)
+
+    def scored(self, top_score: float, action: str) -> None:
+        """Counts the best score of a newly scored video, whose verdict calls for `action`."""
+        self._top_scores.observe(top_score)
+        self.drift.add(top_score, action)
+
+    @contextmanager
+    def asked(self, model: str, rows: int) -> Iterator[None]:
+        """Counts a question to an ensemble, as long as it is not answered."""
+        self._batch_rows.labels(model).observe(rows)
+        with self._batches.track_inprogress():
+            yield
+
+    def triton_failed(self, model: str, reason: str) -> None:
+        """Counts a question that failed for Triton's sake; `reason` is the error's."""
+        self._triton_failures.labels(model, reason.lower()).inc()
 
     def sampled(self, kind: str, *, file_bytes: int, read_bytes: int, read_requests: int) -> None:
         """Counts how much of one video was read to sample it; `kind` is content, file, http, s3 or gs."""
@@ -144,10 +196,3 @@ class Metrics:
     def not_compared(self, version: str, reason: str) -> None:
         """Counts one video on trial that `version` had no answer for."""
         self._canary_failures.labels(version, reason.lower()).inc()
-
-    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """Adds a gauge that is read when it is scraped."""
-        Gauge(name, help_text, registry=self.registry).set_function(read)
-
-    def _counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(name, help_text, labels, registry=self.registry)

@@ -46,6 +46,7 @@ from wildgate_server.source.content import checked_digest
 from wildgate_server.source.sources import Sources
 from wildgate_server.source.video_source import VideoSource
 from wildgate_server.stages import Stage, Timings
+from wildgate_server.tracing import span
 from wildgate_server.turns import Standing, Turn, Turns
 
 __all__ = ["Answer", "ReadCost", "ScoringPipeline"]
@@ -293,7 +294,8 @@ class ScoringPipeline:
     async def _sample_as(self, sampled: _Sampled, look: Look) -> tuple[SampledVideo, float]:
         """One more sampling of the video, whose reading is counted, and how long it took in milliseconds."""
         started = monotonic()
-        video = await self.sampling.sample(sampled.source, look, sampled.budget)
+        with span("sample", kind=sampled.source.kind):
+            video = await self.sampling.sample(sampled.source, look, sampled.budget)
         taken_ms = _ms_since(started)
         self.metrics.sampled(
             sampled.source.kind,
@@ -332,6 +334,7 @@ class ScoringPipeline:
                 max_evidence_frames=max_evidence_frames,
                 budget=sampled.budget,
             )
+        self.metrics.scored(scored.top_score, scored.judgement.action.name)
         is_whole = sampled.source.content_digest is not None
         if scored.looked_again and not is_whole:
             scored = replace(scored, video=replace(scored.video, content_digest=_joined_digest(parts)))

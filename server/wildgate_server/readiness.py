@@ -37,6 +37,14 @@ class Readiness:
         self._details = dict(details or {})
         self._serving: bool | None = None
         self._lost = False
+        self._draining = False
+        self.served = asyncio.Event()
+        """Set once the server was SERVING for the first time."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether the server as a whole is SERVING."""
+        return bool(self._serving) and not self._draining
 
     async def watch(self) -> None:
         """Asks again and again; runs until it is cancelled."""
@@ -67,6 +75,7 @@ class Readiness:
 
     async def drain(self) -> None:
         """NOT_SERVING from now on, whatever `ready` says."""
+        self._draining = True
         await self.servicer.enter_graceful_shutdown()
 
     async def _set(self, serving: bool) -> None:
@@ -75,4 +84,6 @@ class Readiness:
         for service in self._services:
             await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
         self._serving = serving
+        if serving:
+            self.served.set()
         _log.info("readiness", serving=serving)

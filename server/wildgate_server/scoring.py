@@ -56,6 +56,11 @@ class ScoredVideo:
     decoder: str = CLIP_DECODER
     fingerprint: VideoFingerprint | None = None
 
+    @property
+    def top_score(self) -> float:
+        """The best score of anything seen, 0 where nothing was."""
+        return max((found.score for seen in self.tracks for found in seen.detections), default=0.0)
+
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class Scorer:
@@ -121,7 +126,7 @@ class Scorer:
         evidence = await evidence_frames(self.frames, observation, max_evidence_frames, deadline)
         timings = {
             Stage.QUEUE: observation.queue_ms,
-            Stage.INFER: observation.infer_ms,
+            **_triton_times(observation),
             Stage.POLICY: judged_s * 1e3,
             Stage.EVIDENCE: (monotonic() - making) * 1e3,
         }
@@ -223,6 +228,12 @@ class Scorer:
             if isinstance(answer, Exception):
                 self.metrics.not_compared(releases.by_version[version].model_version, reason_of(answer))
         return observations
+
+
+def _triton_times(observation: Observation) -> Timings:
+    if not observation.decode_ms:
+        return {Stage.INFER: observation.infer_ms}
+    return {Stage.DECODE: observation.decode_ms, Stage.DETECT: observation.infer_ms - observation.decode_ms}
 
 
 @contextmanager

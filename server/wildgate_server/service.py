@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
@@ -13,6 +15,7 @@ import grpc
 import structlog
 
 from wildgate_proto.v1 import scoring_pb2 as pb
+from wildgate_server import tracing
 from wildgate_server.access.access_interceptor import log_refusal, present_caller, require_scope
 from wildgate_server.access.tenants import Priority, Tenants
 from wildgate_server.access.tokens import Caller
@@ -37,6 +40,7 @@ from wildgate_server.pace import Pace
 from wildgate_server.pipeline import Answer, ScoringPipeline
 from wildgate_server.received import Received, received_item, received_request
 from wildgate_server.sampling.look import Scrutiny
+from wildgate_server.stages import Timings
 from wildgate_server.turns import Standing
 from wildgate_server.wire import status_of, verdict_for_case, verdict_of
 
@@ -44,8 +48,12 @@ __all__ = ["SERVICE_NAME", "ScoringService"]
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 
+_log = structlog.get_logger()
+_SCORE, _STREAM = f"{SERVICE_NAME}/Score", f"{SERVICE_NAME}/ScoreStream"
+
 _MAX_EVIDENCE_FRAMES = 64
 _LOGGED_ID_LENGTH = 128
+_REQUEST_ID = "x-request-id"
 _QUOTA_PAUSE_S = 0.25  # a stream whose tenant has had its share is read no faster
 
 
@@ -95,21 +103,26 @@ class ScoringService:
 
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
-        connection, settings, standing = context.peer(), self._settings, self._standing(caller := present_caller())
+        connection, settings, metadata = context.peer(), self._settings, context.invocation_metadata()
+        standing = self._standing(caller := present_caller())
         self._failing.check(connection)
         within_s = self._within_s(context)
         with (
+            tracing.serving(_SCORE, metadata),
+            _named(metadata),
             self._accounted(connection),
             self._admission.admit(connection=connection, standing=standing, within_s=within_s) as place,
             self._tenants.video(caller) as weigh,  # last: who finds no place has had nothing of its share
         ):
-            request = await self._arrived(requests)
+            with tracing.span("receive"):
+                request = await self._arrived(requests)
             weigh(request.size)
             self._admission.weigh(place, request.size)
-            with self._named(request):
-                verdict = await self._verdict(request, monotonic() + self._within_s(context), standing)
+            _name_video(request)
+            verdict = await self._verdict(request, monotonic() + self._within_s(context), standing)
             answer = pb.ScoreResponse(video_id=request.message.video_id, verdict=verdict)
-            await written(context, answer, settings.answer_timeout_s)
+            with tracing.span("answer"):
+                await written(context, answer, settings.answer_timeout_s)
 
     async def score_stream(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores videos as they come and answers as they finish.
@@ -119,6 +132,7 @@ class ScoringService:
         again is read at the pace of these.
         """
         connection, settings, standing = context.peer(), self._settings, self._standing(present_caller())
+        metadata = context.invocation_metadata()
         turns = asyncio.Semaphore(settings.stream_concurrency)
         writing = asyncio.Lock()
         gave_way: Overloaded | None = None
@@ -126,7 +140,9 @@ class ScoringService:
         async def answer(request: Received, held: AsyncExitStack) -> None:
             try:
                 async with held:
-                    response = await self._item(request, monotonic() + self._within_s(context), connection, standing)
+                    with tracing.serving(_STREAM, metadata), _named(metadata):
+                        deadline = monotonic() + self._within_s(context)
+                        response = await self._item(request, deadline, connection, standing)
                     async with writing:
                         await written(context, response, settings.answer_timeout_s)
                 if response.error.code == QuotaExceeded.status:
@@ -172,7 +188,8 @@ class ScoringService:
     ) -> pb.ScoreStreamResponse:
         video_id = request.message.video_id
         try:
-            with self._accounted(connection), self._named(request), self._tenants.video(present_caller(), request.size):
+            _name_video(request)
+            with self._accounted(connection), self._tenants.video(present_caller(), request.size):
                 verdict = await self._verdict(request, deadline, standing)
         except Exception as error:
             return pb.ScoreStreamResponse(video_id=video_id, error=status_of(expected(error)))
@@ -191,8 +208,18 @@ class ScoringService:
                         verdict = verdict_of(answer)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the video was scored") from None
-        self._metrics.answered(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
+        self._count(pb.Action.Name(verdict.action).removeprefix("ACTION_"), answer.timings)
+        coverage = verdict.coverage
+        self._metrics.judged(
+            ((label.label, pb.Action.Name(label.action).removeprefix("ACTION_")) for label in verdict.labels),
+            gap_s=coverage.longest_gap_s,
+            looked_at=coverage.frames_looked_at,
+            unsound=coverage.unsound_frames,
+        )
         return verdict
+
+    def _count(self, outcome: str, timings: Timings | None = None) -> None:
+        self._metrics.answered(outcome, timings, priority=self._tenants.priority(present_caller()))
 
     def _scoring(self, request: Received, deadline: float, standing: Standing) -> Coroutine[Any, Any, Answer]:
         message = request.message
@@ -247,27 +274,43 @@ class ScoringService:
         return cap_s if remaining_s is None else min(remaining_s, cap_s)
 
     @contextmanager
-    def _named(self, request: Received) -> Iterator[None]:
-        """Names the video in log lines."""
-        with structlog.contextvars.bound_contextvars(video_id=request.message.video_id[:_LOGGED_ID_LENGTH]):
-            yield
-
-    @contextmanager
     def _accounted(self, connection: str) -> Iterator[None]:
-        """Counts a failure or a caller that left; what the caller is to blame for, for its pace too."""
+        """Counts and logs a failure or a caller that left; what the caller is to blame for, for its pace too."""
         try:
             yield
         except asyncio.CancelledError:
-            self._metrics.answered("CANCELLED")
+            self._count("CANCELLED")
+            _log.debug("video_given_up")
             raise
         except VerdictNotCached:
             raise  # neither a failure nor a video yet; the cache counts its misses itself
         except QuotaExceeded as error:
             log_refusal("scoring", present_caller(), error)
-            self._metrics.answered(error.reason)
+            self._count(error.reason)
             raise
         except Exception as error:
-            self._metrics.answered(error.reason if isinstance(error, WildgateError) else InternalError.reason)
-            if isinstance(error, InvalidVideo | InvalidRequest | UriNotAllowed | UriNotFound):
+            failure = error if isinstance(error, WildgateError) else InternalError()
+            self._count(failure.reason)
+            # What callers can do something about is theirs to see; how many there are, the metrics say.
+            to_blame = isinstance(error, InvalidVideo | InvalidRequest | UriNotAllowed | UriNotFound)
+            level = logging.DEBUG if to_blame or isinstance(error, Overloaded) else logging.INFO
+            _log.log(level, "video_failed", reason=failure.reason, error=failure.message)
+            if to_blame:
                 self._failing.count(connection)
             raise
+
+
+@contextmanager
+def _named(metadata: Any) -> Iterator[None]:
+    """Names request and trace in log lines: as the caller does (`x-request-id`), or by a name made up here."""
+    given = next((value for key, value in metadata or () if key == _REQUEST_ID and isinstance(value, str)), "")
+    names = {"request_id": given[:_LOGGED_ID_LENGTH] or secrets.token_hex(8)}
+    if trace_id := tracing.trace_id(metadata):
+        names["trace_id"] = trace_id
+    with structlog.contextvars.bound_contextvars(**names):
+        yield
+
+
+def _name_video(request: Received) -> None:
+    """Names the video in log lines, too; each request is a task of its own."""
+    structlog.contextvars.bind_contextvars(video_id=request.message.video_id[:_LOGGED_ID_LENGTH])

@@ -115,7 +115,12 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls) -> str:
 
 
 def check_reach(address: str, tls: ServerTls) -> None:
-    """Raises SettingsConflict for an address past loopback without TLS."""
+    """Raises SettingsConflict for an address past loopback without TLS, StartError for files of no use."""
+    if tls.cert and tls.key:
+        try:
+            _pair(tls.cert, tls.key)
+        except (OSError, ValueError) as error:
+            raise StartError(f"tls: {error}") from error
     if tls.cert is None and not tls.off and not is_loopback(address):
         raise SettingsConflict(
             f"{address} is not loopback: name tls.cert and tls.key, or set tls.off where something in front ends TLS"

@@ -97,9 +97,9 @@ async def test_a_stream_of_equal_videos_is_scored_once(keeping: GatewayUnderTest
     verdicts = [result.unwrap() for result in results.values()]
     assert len({alike(verdict) for verdict in verdicts}) == 1
     after = samples(keeping.metrics, "wildgate_stage_seconds_count")
-    assert after["infer",] - before["infer",] == 1
+    assert after["detect",] - before["detect",] == 1
     assert after["total",] - before["total",] == 20
-    assert sum("infer" in stages(verdict) for verdict in verdicts) == 1
+    assert sum("detect" in stages(verdict) for verdict in verdicts) == 1
 
 
 async def test_a_file_is_decoded_once(keeping: GatewayUnderTest, allowed_root: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_file_is_decoded_once(keeping: GatewayUnderTest, allowed_root: P
     assert (first.cached, second.cached) == (False, True)
     assert alike(first) == alike(second)
     assert stages(second) >= {"sample", "cache"}
-    assert "infer" not in stages(second)
+    assert "detect" not in stages(second)
     file.write_bytes(video(5).data)
     assert not (await keeping.client.score(Uri(file.as_uri()))).cached, "another file now"
 

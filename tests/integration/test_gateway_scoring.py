@@ -49,7 +49,7 @@ async def test_content_is_scored_and_the_verdict_tells_all(gateway: GatewayUnder
     assert (video.format, video.codec, video.width, video.height) == ("mov", "h264", 320, 240)
     assert video.content_bytes == len(content)
     assert 0 < video.clip_bytes < len(content)
-    unused = {Stage.CACHE, Stage.SHARED, Stage.SECOND_LOOK, Stage.BLOCKS, Stage.CASE}
+    unused = {Stage.CACHE, Stage.SHARED, Stage.INFER, Stage.SECOND_LOOK, Stage.BLOCKS, Stage.CASE}
     assert {timing.stage for timing in verdict.timings} == set(Stage) - unused
 
 

@@ -119,11 +119,10 @@ async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(tmp_path: Path, 
 
 
 async def test_who_calls_all_the_time_is_told_to_try_elsewhere_when_the_server_stops(
-    tmp_path: Path, arguments: list[str]
+    tmp_path: Path, arguments: list[str], patch_triton: EmbeddedTriton
 ) -> None:
-    async with served(
-        tmp_path, [*arguments, "--triton", "127.0.0.1:1", "--endpoint.drain-pause-s", "0"], {}
-    ) as serving:
+    arguments += ["--triton", patch_triton.endpoints.grpc, "--endpoint.drain-pause-s", "0"]
+    async with served(tmp_path, arguments, {}) as serving:
         stopped, refused = asyncio.Event(), Counter[str]()
 
         async def call() -> None:

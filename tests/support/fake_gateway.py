@@ -159,6 +159,7 @@ class FakeGateway:
     verdict: scoring_pb2.Verdict = field(default_factory=a_verdict)
     known: set[str] = field(default_factory=set)
     requests: list[scoring_pb2.ScoreRequest] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)  # of the last call
     # While `holding`, requests wait; `arrived` and `cancelled` say that one came and that its caller left.
     holding: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -191,6 +192,7 @@ class AioServicer(scoring_pb2_grpc.ScoringServiceServicer):
             raise
 
     async def Score(self, request, context):
+        self._gateway.metadata = dict(context.invocation_metadata())
         answer = self._gateway.answer(request)
         await self._wait_while_held()
         if isinstance(answer, Refusal):
@@ -201,6 +203,7 @@ class AioServicer(scoring_pb2_grpc.ScoringServiceServicer):
         return scoring_pb2.ScoreResponse(video_id=request.video_id, verdict=answer)
 
     async def ScoreStream(self, request_iterator, context):
+        self._gateway.metadata = dict(context.invocation_metadata())
         async for number, message in _enumerate(request_iterator):
             answer = self._gateway.answer(message.request)
             await self._wait_while_held()

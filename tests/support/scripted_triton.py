@@ -36,7 +36,7 @@ class ScriptedTriton:
         self.bad: set[tuple[bytes, int]] = set()
         self.damaged: set[tuple[bytes, int]] = set()
         self.costly: dict[bytes, bool] = {}
-        self.cost = (0.0, 0.0)
+        self.cost = (0.0, 0.0, 0.0)
         self.size = (240, 320)
         self.fails = b""
         self.error: Exception | None = None

@@ -70,7 +70,7 @@ def _rounded(number):
 def frames_pipeline(device: str = "gpu"):
     """CLIP uint8 [bytes], FRAME_INDEX int32 [F], DISPLAY int32 [4], row by row -> the outputs in the config's order.
 
-    These are FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] and COST float32 [2], zeros.
+    These are FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] and COST float32 [3], zeros.
     `device` is "gpu" or "cpu". A clip may be followed by zeros.
     """
     clip = fn.external_source(name="CLIP", ndim=1, dtype=types.UINT8)
@@ -121,5 +121,6 @@ def frames_pipeline(device: str = "gpu"):
     sound = fn.cast(every_place + 1, dtype=types.UINT8)
     turned = (height - width) * sideways  # what a turn adds to the width and takes from the height
     size = fn.cast(fn.stack(width + turned, height - turned), dtype=types.INT32)
-    cost = fn.cast(display[0:2] * 0, dtype=types.FLOAT)  # what NVDEC does costs no processor time
+    # What NVDEC does costs no processor time, and how long it takes is not known here.
+    cost = fn.cast(display[0:3] * 0, dtype=types.FLOAT)
     return frames, sound, fn.expand_dims(every_place, axes=1) + size, cost

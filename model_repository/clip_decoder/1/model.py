@@ -16,6 +16,7 @@ import importlib.util
 import json
 import math
 import os
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ class Display:
 class DecodedWindow(NamedTuple):
     """FRAMES uint8 [F, side, side, 3], SOUND uint8 [F], PICTURE_SIZE int32 [F, 2] (width, height) of one row.
 
-    COST float32 [2] is processor seconds and decoded pixels; of rows that are decoded together the first one's.
+    COST float32 [3] is processor seconds and decoded pixels, of rows that are decoded together the first one's, and
+    0: how long the batch took, which is known when it is done.
     """
 
     frames: np.ndarray
@@ -171,7 +173,7 @@ def decode_window(
         np.full((count, side, side, 3), scaler.letterbox_value, np.uint8),
         np.zeros(count, np.uint8),
         np.zeros((count, 2), np.int32),
-        np.zeros(2, np.float32),
+        np.zeros(3, np.float32),
     )
     meter = _decoding.Meter(limits.processor_s)
     try:
@@ -181,7 +183,7 @@ def decode_window(
             window.picture_size[places] = shown_as.size(frame.width, frame.height)
     except _decoding.TooCostlyError:
         window.sound[window.sound == 0] = _decoding.Sound.COSTLY
-    window.cost[:] = meter.processor_s, meter.pixels
+    window.cost[:2] = meter.processor_s, meter.pixels
     return window
 
 
@@ -226,22 +228,32 @@ class TritonPythonModel:
 
     def execute(self, requests: list) -> list:
         """One response for each request; a clip at fault fails its own request and no other."""
-        return [self._respond(request) for request in requests]
+        began = time.monotonic()
+        answers = [self._outputs(request) for request in requests]
+        return [_response(answer, time.monotonic() - began) for answer in answers]
 
-    def _respond(self, request):
+    def _outputs(self, request):
+        """The request's outputs by name, or the error that it ends in."""
         try:
-            outputs = tensors_of(self._decode_rows(request))
+            return tensors_of(self._decode_rows(request))
         except ClipRefusedError as refusal:
             code = pb_utils.TritonError.UNSUPPORTED if refusal.unsupported else pb_utils.TritonError.INVALID_ARG
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(refusal), code))
+            return pb_utils.TritonError(str(refusal), code)
         except Exception as surprise:
             pb_utils.Logger.log_error(f"clip_decoder: {traceback.format_exc()}")
             message = f"clip_decoder failed: {type(surprise).__name__}"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, tensor) for name, tensor in outputs.items()])
+            return pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL)
 
     def _decode_rows(self, request) -> list[DecodedWindow]:
         clips = pb_utils.get_input_tensor_by_name(request, "CLIP").as_numpy()
         indices = pb_utils.get_input_tensor_by_name(request, "FRAME_INDEX").as_numpy()
         displays = pb_utils.get_input_tensor_by_name(request, "DISPLAY").as_numpy()
         return decode_rows(clips, indices, displays, self._scaler, self._limits)
+
+
+def _response(answer, took_s: float):
+    """The response with what `_outputs` made, and how long the whole batch took."""
+    if not isinstance(answer, dict):
+        return pb_utils.InferenceResponse(error=answer)
+    answer["COST"][:, 2] = took_s
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, tensor) for name, tensor in answer.items()])

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             serving(source__file_roots=[folder]) as server,
         ):
             by_uri = ["--uri-folder", folder, "--uri-base", f"{Path(folder).as_uri()}/"]
-            return _run_all(options, ["--host", server.target, "--videos", str(out / "videos"), *by_uri, *for_locust])
+            at = ["--host", server.target, "--server-metrics", server.metrics]
+            return _run_all(options, [*at, "--videos", str(out / "videos"), *by_uri, *for_locust])
     except (ServerStartFailed, ServerStoppedBadly) as error:
         print(f"wildgate: {error}", file=sys.stderr)
         return _USAGE

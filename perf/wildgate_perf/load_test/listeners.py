@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from wildgate_perf.load_test.load_shapes import SHAPES
 from wildgate_perf.load_test.objectives import ObjectivesInvalid, judge, read_objectives
 from wildgate_perf.load_test.options import LoadOptions, OptionsInvalid, add_options, target_of
 from wildgate_perf.load_test.phases import Phases
+from wildgate_perf.load_test.server_side import ServerSide
 from wildgate_perf.load_test.shapes import PlannedShape
 from wildgate_perf.load_test.users import ScoringUser, UriUser
 from wildgate_perf.load_test.videos import NoVideos, VideoSource, load_videos
@@ -31,6 +33,7 @@ from wildgate_perf.machine_facts import machine_facts
 from wildgate_perf.results import write
 
 _MISSED, _USAGE = 1, 2
+_SERVER_SIDE_S = 2.0
 _INVALID = (OptionsInvalid, ObjectivesInvalid, NoVideos)
 _log = logging.getLogger(__name__)
 
@@ -122,11 +125,27 @@ def _on_test_start(environment: Environment, **_: object) -> None:
     try:
         options = LoadOptions.of(vars(parsed))
         ScoringUser.options, ScoringUser.videos = options, VideoSource(options, load_videos(options.videos))
+        if options.server_metrics and not isinstance(environment.runner, WorkerRunner):
+            assert environment.runner is not None
+            environment.runner.greenlet.spawn(_watch_server, environment, options.server_metrics)
     except _INVALID as error:
         _log.error("%s", error)
         environment.process_exit_code = _USAGE
         assert environment.runner is not None
         environment.runner.quit()
+
+
+def _watch_server(environment: Environment, address: str) -> None:
+    """Logs the server's side for as long as the test runs."""
+    stats: Any = environment.stats
+    server = ServerSide(address, lambda name, kind, value: stats.get(name, kind).log(value, 0))
+    runner = environment.runner
+    while runner is not None and runner.state not in ("stopping", "stopped", "cleanup"):
+        try:
+            server.read()
+        except OSError as error:
+            _log.warning("--server-metrics %s: %s", address, error)
+        time.sleep(_SERVER_SIDE_S)
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]

@@ -21,7 +21,7 @@ from wildgate_server.repository.yaml_document import faults
 _ROOT = Path(__file__).resolve().parents[3]
 _URL = re.compile(r"https?://(?P<authority>[^/]*)")
 _NOT_IN_THE_FORM = frozenset(
-    {"salt", "tls_ca", "cert", "key", "token_file", "uri_base", "uri_folder", "objectives", "summary"}
+    {"salt", "tls_ca", "cert", "key", "token_file", "uri_base", "uri_folder", "objectives", "summary", "server_metrics"}
 )
 
 
@@ -69,6 +69,8 @@ class LoadOptions(BaseModel):
     """StreamUser: videos of a stream in flight at once."""
     steps: int = Field(4, ge=1)
     """Step shape: in how many equal steps the users come."""
+    server_metrics: str = ""
+    """HOST:PORT of the gateway's metrics: what Triton's models and the server's processes do becomes rows, too."""
     objectives: Path = DEFAULT_FILE
     """YAML file with what the run must show."""
     summary: str = ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wildgate_server.blocks.block_list import BlockList
 from wildgate_server.blocks.blocks_settings import BlocksSettings
 from wildgate_server.blocks.follower import BlockFollower, BlockState
-from wildgate_server.metrics import Metrics
+from wildgate_server.server_metrics import ServerMetrics
 
 __all__ = ["KnownBlocks", "known_blocks"]
 
@@ -28,7 +28,7 @@ class KnownBlocks:
 
 
 @asynccontextmanager
-async def known_blocks(settings: BlocksSettings, metrics: Metrics) -> AsyncIterator[KnownBlocks | None]:
+async def known_blocks(settings: BlocksSettings, metrics: ServerMetrics) -> AsyncIterator[KnownBlocks | None]:
     """The list while the context lasts; None without a directory. Raises BlockLogError."""
     if settings.directory is None:
         yield None

@@ -67,6 +67,11 @@ class RowResult:
     queue_ms: float
     infer_ms: float
 
+    @property
+    def decode_ms(self) -> float:
+        """Milliseconds of `infer_ms`, 0 where it is not known."""
+        return min(float(self.cost[2]) * 1e3, self.infer_ms)
+
 
 @dataclass(eq=False, slots=True)
 class _Entry:

@@ -25,6 +25,7 @@ from wildgate_server.persistence import ShownFrame
 from wildgate_server.repository.manifest import ModelManifest
 from wildgate_server.repository.model_configs import CLIP_DECODER, CLIP_DECODER_SOFTWARE, ensemble
 from wildgate_server.repository.releases import Release
+from wildgate_server.tracing import handed
 from wildgate_server.triton.client import COSTLY, DAMAGED, ClipRow, DecoderRefused
 
 __all__ = ["Observation", "Observer", "SeenTrack", "SeenWindow"]
@@ -107,7 +108,8 @@ class SeenTrack:
 class Observation:
     """What one release saw in a video, track by track, decoded by the model `decoder`.
 
-    `queue_ms` and `infer_ms` are those of the slowest window.
+    `queue_ms` is that of the window that waited longest, `infer_ms` and `decode_ms` those of the one that Triton took
+    longest for; `decode_ms` is 0 where that is not known.
     """
 
     release: Release
@@ -115,6 +117,7 @@ class Observation:
     decoder: str
     queue_ms: float
     infer_ms: float
+    decode_ms: float = 0.0
 
     @property
     def detections(self) -> tuple[Detection, ...]:
@@ -199,12 +202,14 @@ class Observer:
         )
         if not any(seen.looked_at_s for seen in tracks):
             raise CorruptVideo("none of the chosen frames can be decoded", field="source")
+        slowest = max(rows, key=lambda row: row.infer_ms)
         return Observation(
             release=self._router.release(versions.pop()),
             tracks=tracks,
             decoder=CLIP_DECODER_SOFTWARE if software else CLIP_DECODER,
             queue_ms=max(row.queue_ms for row in rows),
-            infer_ms=max(row.infer_ms for row in rows),
+            infer_ms=slowest.infer_ms,
+            decode_ms=slowest.decode_ms,
         )
 
 
@@ -252,7 +257,8 @@ class _Inquiry:
             return [(SeenWindow(window, (None,) * len(window.times_s), ()), None) for window in windows]
 
     async def _ask(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
-        rows = [ClipRow(window.clip, window.frame_index, self.track.display) for window in windows]
+        trace = handed()
+        rows = [ClipRow(window.clip, window.frame_index, self.track.display, trace) for window in windows]
         name = ensemble(canary=self.canary, software=self.software)
         results = await self.router.submit(name, rows, self.deadline)
         self.budget.spend(sum(float(row.cost[0]) for row in results), sum(float(row.cost[1]) for row in results))

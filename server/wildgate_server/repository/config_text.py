@@ -60,7 +60,7 @@ class Interface:
             places=(
                 Tensor("SOUND", "TYPE_UINT8", (frames,)),
                 Tensor("PICTURE_SIZE", "TYPE_INT32", (frames, 2)),
-                Tensor("COST", "TYPE_FP32", (2,)),
+                Tensor("COST", "TYPE_FP32", (3,)),
             ),
             detections=Tensor("DETECTIONS", "TYPE_FP32", (frames, manifest.detections_per_frame, 6)),
             fingerprint=(

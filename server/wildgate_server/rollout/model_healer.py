@@ -33,11 +33,14 @@ class ModelHealer:
         self._healed = healed
         self._first_pause_s = first_pause_s
         self._healing: set[str] = set()
+        self.deaths = 0
+        """How often a model has lost a process, those not counted that are not healed yet."""
         self._news: asyncio.Queue[str] = asyncio.Queue()
 
     def dead(self, model: str) -> None:
         """Notes that a process of `model` was killed; may be called as often as that is noticed."""
         if model not in self._healing:
+            self.deaths += 1
             self._healing.add(model)
             self._news.put_nowait(model)
 

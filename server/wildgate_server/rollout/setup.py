@@ -10,6 +10,7 @@ from functools import partial
 
 from wildgate_server.box import Box
 from wildgate_server.metrics import Metrics
+from wildgate_server.monitoring import Page, page_at
 from wildgate_server.repository.releases import Rollout
 from wildgate_server.rollout.backend import Backend, ExternalBackend
 from wildgate_server.rollout.model_healer import ModelHealer
@@ -28,7 +29,8 @@ _MAX_REVIVAL_S = 20.0  # longer than a start of all
 class TritonInUse:
     """What asks Triton and what changes its models; the embedded one has `watches` that keep it running.
 
-    `given_up` is set when the embedded Triton ended by itself too often: it is not started any more.
+    `given_up` is set when the embedded Triton ended by itself too often: it is not started any more. `deaths` are those
+    of its processes. `told` is the embedded one's own page of metrics.
     """
 
     client: TritonClient
@@ -36,6 +38,8 @@ class TritonInUse:
     embedded: SupervisedTriton | None = None
     watches: dict[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
+    deaths: Callable[[], dict[str, int]] = dict
+    told: Page | None = None
 
     def hangs(self) -> None:
         """Ends an embedded Triton that hangs; another takes its place."""
@@ -52,16 +56,18 @@ async def triton_in_use(
     *,
     rows_in_flight: int,
     box: Box,
+    spans_to: str | None = None,
 ) -> AsyncIterator[TritonInUse]:
     """Starts a Triton with the rollout `first`, unless the settings name one; `in_force` is asked at each restart.
 
+    It sends spans of what is traced to `spans_to` (OTLP over HTTP).
     Raises what `EmbeddedTriton` raises.
     """
     if settings.target is not None:
         async with TritonClient(settings.target, profile=settings.profile, tls=settings.tls) as client:
             yield TritonInUse(client, ExternalBackend(client))
         return
-    start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight, box=box)
+    start = partial(EmbeddedTriton, rows_in_flight=rows_in_flight, box=box, spans_to=spans_to)
     async with SupervisedTriton(settings, first, start) as embedded:
         backend = ModelRollout(embedded.control, embedded.lay_out, max_revival_s=_MAX_REVIVAL_S)
 
@@ -86,5 +92,12 @@ async def triton_in_use(
 
             about = "What is left of the /dev/shm of the embedded Triton."
             metrics.gauge("wildgate_shared_memory_free_bytes", about, lambda: embedded.free_shared_memory)
-            in_use = TritonInUse(client, backend, embedded, {"healer": healer.run, "triton": supervise})
+            in_use = TritonInUse(
+                client,
+                backend,
+                embedded,
+                {"healer": healer.run, "triton": supervise},
+                deaths=lambda: {"tritonserver": embedded.deaths, "model": healer.deaths},
+                told=page_at(lambda: embedded.metrics_url),
+            )
             yield in_use

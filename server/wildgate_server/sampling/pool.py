@@ -102,6 +102,20 @@ class SamplingPool:
         if not work.cancelled():
             work.exception()  # else asyncio would log an error that nobody takes, as when its caller has left
 
+    @property
+    def deaths(self) -> int:
+        """How many workers have ended unasked."""
+        return self._readers.deaths + self._fetchers.deaths
+
+    @property
+    def workers(self) -> dict[tuple[str, ...], float]:
+        """How many workers there are, by kind (reader, fetcher) and state (idle, busy)."""
+        workers: dict[tuple[str, ...], float] = {}
+        for kind, group in (("reader", self._readers), ("fetcher", self._fetchers)):
+            idle = group.idle.qsize()
+            workers |= {(kind, "idle"): idle, (kind, "busy"): len(group.workers) - idle}
+        return workers
+
     def close(self) -> None:
         """Ends the workers, finished or not. Blocks until they are gone."""
         for worker in (*self._readers.workers, *self._fetchers.workers):
@@ -111,11 +125,13 @@ class SamplingPool:
 class _WorkerGroup:
     """Workers that take turns: who takes one from `idle` gives it back by `take_back`.
 
-    One that has had `most_videos` is replaced: whoever has taken it over shall not see all that come.
+    One that has had `most_videos` is replaced: whoever has taken it over shall not see all that come. `deaths` is how
+    many have ended unasked.
     """
 
     def __init__(self, orders: WorkerOrders, count: int, most_videos: int | None) -> None:
         self._most_videos = most_videos
+        self.deaths = 0
         self.workers = [SamplingProcess(orders) for _ in range(count)]
         # The last one to have worked is the next: its memory is in the caches, and the others' need not grow.
         self.idle: asyncio.LifoQueue[SamplingProcess] = asyncio.LifoQueue()
@@ -128,6 +144,7 @@ class _WorkerGroup:
         if worker.is_ready and not self._is_worn(worker):
             self.idle.put_nowait(worker)
             return
+        self.deaths += worker.pid > 0 and not worker.lives
         task = asyncio.create_task(self._restarted(worker), name="sampling worker")
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)

@@ -61,9 +61,10 @@ class EmbeddedTriton:
     """One tritonserver, with explicit model control, that runs as long as an async context lasts.
 
     `rollout` says what is loaded at the start, by default what the repository says; `rows_in_flight` is how many rows
-    one ensemble may be asked for at once; the server and its models run in `box`; `choose_address` names where to try
-    to have its metrics. Entering returns once every model is ready; it raises TritonStartError, quoting the log, when
-    the server ends or is not ready in time, and ManifestError when the repository is broken.
+    one ensemble may be asked for at once; the server and its models run in `box`; it sends spans to `spans_to` (OTLP
+    over HTTP); `choose_address` names where to try to have its metrics. Entering returns once every model is ready; it
+    raises TritonStartError, quoting the log, when the server ends or is not ready in time, and ManifestError when the
+    repository is broken.
 
     `endpoints` are where it listens, `models` is its copy of the model repository, and `control` loads and unloads its
     models. `log_file` has what tritonserver and its models wrote since the last start; the log before lies beside it.
@@ -81,12 +82,14 @@ class EmbeddedTriton:
         *,
         rows_in_flight: int = _DEFAULT_ROWS_IN_FLIGHT,
         box: Box = UNBOXED,
+        spans_to: str | None = None,
         choose_address: Callable[[], str] = free_address,
     ) -> None:
         self._settings = settings
         self._rollout = rollout
         self._rows_in_flight = rows_in_flight
         self._box = box
+        self._spans_to = spans_to
         self._log_dir = settings.log_dir or Path(tempfile.mkdtemp(prefix="wildgate-log-"))
         self.log_file = self._log_dir / "tritonserver.log"
         self._choose_address = choose_address
@@ -186,7 +189,7 @@ class EmbeddedTriton:
             rollout = self._rollout
             if rollout is None:
                 rollout = await asyncio.to_thread(load_rollout, self._settings.model_repository)
-            launch = Launch(scratch, server_id, self._choose_address(), rollout, self._rows_in_flight)
+            launch = Launch(scratch, server_id, self._choose_address(), rollout, self._rows_in_flight, self._spans_to)
             command = await asyncio.to_thread(self._prepare, launch, runtime)
             with self.log_file.open("wb") as log:
                 guard = await asyncio.create_subprocess_exec(

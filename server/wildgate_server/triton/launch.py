@@ -47,7 +47,7 @@ class Launch:
     """One start of a server, with `rollout` in force.
 
     `server_id` is its name wherever it shows, `metrics` is where it is to tell them. `rows_in_flight` is how many rows
-    one ensemble may be asked for at once. Nobody but its user may enter `scratch`.
+    one ensemble may be asked for at once. It sends spans to `spans_to`. Nobody but its user may enter `scratch`.
     """
 
     scratch: Path
@@ -55,6 +55,7 @@ class Launch:
     metrics: str
     rollout: Rollout
     rows_in_flight: int
+    spans_to: str | None = None
 
     @property
     def socket(self) -> Path:
@@ -139,6 +140,11 @@ def server_command(launch: Launch, settings: BackendSettings, runtime: TritonRun
     ]
     host, _, port = launch.metrics.rpartition(":")
     command += [f"--metrics-address={host}", f"--metrics-port={port}"]
+    if launch.spans_to:
+        # With rate 0 those requests are traced that bring a context along, which the gateway gives to sampled ones.
+        traces = ("mode=opentelemetry", "rate=0", "level=TIMESTAMPS")
+        otel = (f"opentelemetry,url={launch.spans_to}", "opentelemetry,resource=service.name=triton")
+        command += [f"--trace-config={each}" for each in (*traces, *otel)]
     if settings.profile == CPU_PROFILE:
         command.append("--allow-gpu-metrics=false")
     else:

@@ -57,6 +57,8 @@ class SupervisedTriton:
         self._embedded: EmbeddedTriton
         self._since_s = 0.0
         self._peopled: set[str] = set()
+        self.deaths = 0
+        """How often a server has ended by itself."""
 
     async def __aenter__(self) -> Self:
         await self._replace(self._first)
@@ -73,6 +75,11 @@ class SupervisedTriton:
     def target(self) -> str:
         """The gRPC target of the present server."""
         return self._embedded.endpoints.grpc
+
+    @property
+    def metrics_url(self) -> str:
+        """Where it tells its metrics."""
+        return f"http://{self._embedded.endpoints.metrics}/metrics"
 
     @property
     def models(self) -> Path:
@@ -113,6 +120,7 @@ class SupervisedTriton:
         while True:
             status = await self._embedded.wait()
             ended_s = self._clock()
+            self.deaths += 1
             triton.outage.begin(_SERVER)
             _log.error("triton_ended", status=status, log=str(self._embedded.log_file))
             if ended_s - self._since_s > _STEADY_S:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from gateway_under_test import free_address
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from traffic import samples
 
 from wildgate_proto.v1 import search_pb2 as pb
 from wildgate_proto.v1.search_pb2_grpc import SearchServiceStub
@@ -37,13 +40,18 @@ def screening(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[SearchServiceStub]:
+def channel() -> Iterator[grpc.Channel]:
     with screening() as (target, _), grpc.insecure_channel(target) as channel:
-        health = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(service="wildgate.v1.SearchService")
-        )
-        assert health.status == health_pb2.HealthCheckResponse.SERVING
-        yield SearchServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def stub(channel: grpc.Channel) -> SearchServiceStub:
+    health = health_pb2_grpc.HealthStub(channel).Check(
+        health_pb2.HealthCheckRequest(service="wildgate.v1.SearchService")
+    )
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    return SearchServiceStub(channel)
 
 
 def test_one_query(stub: SearchServiceStub) -> None:
@@ -75,6 +83,29 @@ def test_too_much_is_refused_by_name(
         call(request_)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "quer" in refused.value.details()
+
+
+def test_its_services_are_told_by_reflection(channel: grpc.Channel) -> None:
+    services = ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert "wildgate.v1.SearchService" in services
+
+
+def test_what_was_answered_is_told_in_numbers() -> None:
+    metrics = free_address()
+    with screening("--metrics", metrics) as (target, _), grpc.insecure_channel(target) as channel:
+        answer = SearchServiceStub(channel).ScreenBatch(
+            pb.ScreenBatchRequest(queries=["a", "buy rhino horn", "x" * 5000])
+        )
+        assert samples(metrics, "wildgate_screening_queries_total") == {
+            ("none",): 1,
+            ("inform",): 0,
+            ("restrict",): 1,
+            ("too_long",): 1,
+        }
+        assert samples(metrics, "wildgate_screening_lexicon_info") == {(answer.lexicon_version,): 1}
+        handled = samples(metrics, "grpc_server_handled_total")
+        assert handled["OK", "ScreenBatch", "wildgate.v1.SearchService", "unary"] == 1
+        assert samples(metrics, "wildgate_ready") == {(): 1}
 
 
 def test_a_reload_under_load_drops_nothing(tmp_path: Path) -> None:
@@ -135,5 +166,5 @@ def test_a_bad_lexicon_or_port_is_said_at_the_start(tmp_path: Path, capsys: pyte
     assert "there is no YAML file" in capsys.readouterr().err
     assert screening_command(["--listen", "127.0.0.1:1", "--processes", "0"]) == 2
     assert "processes" in capsys.readouterr().err
-    assert screening_command(["--listen", "0.0.0.0:0", "--tls.off", "true"]) == 1
+    assert screening_command(["--listen", "0.0.0.0:0", "--tls.off"]) == 1
     assert "name access.keys" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -39,6 +40,32 @@ def test_a_flood_of_failures_is_short_lines_and_few_tracebacks() -> None:
     assert max(map(len, set(lines) - set(traced))) < 1500
     assert max(map(len, traced)) < 25_000
     assert sum("ValueError" in line for line in lines) == 150
+
+
+JSON_LINES = """
+import structlog
+from wildgate_server.log import configure_log, set_level
+configure_log("warning", "json")
+log = structlog.get_logger()
+log.info("before")
+set_level("debug")
+with structlog.contextvars.bound_contextvars(request_id="r", trace_id="t"):
+    log.debug("video_failed", video_id='a "b"\\n')
+"""
+
+
+def test_lines_are_json_and_the_level_can_be_changed_meanwhile() -> None:
+    done = subprocess.run([sys.executable, "-c", JSON_LINES], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    told = json.loads(line)
+    assert told.pop("timestamp")
+    assert told == {
+        "event": "video_failed",
+        "level": "debug",
+        "request_id": "r",
+        "trace_id": "t",
+        "video_id": 'a "b"\n',
+    }
 
 
 def failed(event: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ from time import monotonic
 
 import grpc
 import pytest
+import structlog
 from fake_pipeline import PATIENCE_S, FakePipeline
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -54,8 +55,9 @@ class Served:
         return ScoringServiceStub(self.channel)
 
     def counted(self) -> Counter[str]:
-        samples = next(iter(self.metrics.registry.collect())).samples
-        return Counter({each.labels["outcome"]: int(each.value) for each in samples if each.name.endswith("_total")})
+        samples = (sample for family in self.metrics.registry.collect() for sample in family.samples)
+        videos = (each for each in samples if each.name == "wildgate_videos_total")
+        return Counter({each.labels["outcome"]: int(each.value) for each in videos})
 
 
 @asynccontextmanager
@@ -239,6 +241,20 @@ async def test_scrutiny_is_normal_unless_more_is_asked_for(asked: int, scrutiny:
         assert [call.scrutiny for call in served.pipeline.calls] == [scrutiny] * 2
 
 
+async def test_a_video_that_fails_leaves_a_line_that_names_request_trace_and_video() -> None:
+    trace_id = f"{7:032x}"
+    metadata = (("x-request-id", "r1"), ("traceparent", f"00-{trace_id}-{9:016x}-00"))
+    async with serving() as served:
+        with capture_logs([structlog.contextvars.merge_contextvars]) as log:
+            await refusal(served.stub.Score(video(b"bad", "v1"), metadata=metadata))
+            await streamed(served, video(b"bad", "v2"))
+    first, second = (line for line in log if line["event"] == "video_failed")
+    assert (first["request_id"], first["trace_id"], first["video_id"]) == ("r1", trace_id, "v1")
+    assert (second["video_id"], second["reason"]) == ("v2", "NOT_A_VIDEO")
+    assert len(second["request_id"]) == 16, "made up where the caller names none"
+    assert "trace_id" not in second
+
+
 async def test_errors_and_surprises_of_scoring() -> None:
     async with serving() as served:
         error = await refusal(served.stub.Score(video(b"bad")))
@@ -246,7 +262,7 @@ async def test_errors_and_surprises_of_scoring() -> None:
         with capture_logs() as log:
             error = await refusal(served.stub.Score(video(b"bug")))
         assert (error.code, error.message) == (code_pb2.INTERNAL, InternalError().message)
-        assert [line["event"] for line in log] == ["surprise"]
+        assert [line["event"] for line in log] == ["video_failed", "surprise"]
         assert served.counted() == {"not_a_video": 1, "internal": 1}
         assert served.admission.in_flight == 0
 

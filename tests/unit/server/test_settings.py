@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from wildgate_server.config_section import ConfigSection, host_and_port
 from wildgate_server.main import serve_command
@@ -88,6 +89,81 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("WILDGATE_CONFIG", "/nowhere/wildgate.yaml")
     assert serve_command([]) == 2
     assert "WILDGATE_CONFIG: there is no file /nowhere/wildgate.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("endpoint: {address: 1", "is not YAML: while parsing a flow mapping"), ("[1, 2]", "holds no settings by name")],
+)
+def test_a_broken_file_is_named(
+    text: str, named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := tmp_path / "wildgate.yaml").write_text(text)
+    monkeypatch.setenv("WILDGATE_CONFIG", str(file))
+    assert serve_command([]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{file} {named}" in line
+
+
+def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cache__redis_url").write_text("redis://:hidden@host\n")
+    (tmp_path / "..data").mkdir()
+    monkeypatch.setenv("WILDGATE_SECRETS", str(tmp_path))
+    monkeypatch.setenv("WILDGATE_CACHE__MAX_ENTRIES", "7")
+    cache = parsed().cache
+    assert cache.redis_url is not None
+    assert (cache.redis_url.get_secret_value(), cache.max_entries) == ("redis://:hidden@host", 7)
+    (tmp_path / "cache__redis_ulr").write_text("redis://:hidden@host\n")
+    with pytest.raises(SettingsError, match="cache__redis_ulr: there is no setting of this name") as refusal:
+        parsed()
+    assert "hidden" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("WILDGATE_SAMPLNG__MAX_FRAMES", "WILDGATE_SAMPLING__MAX_FRAMES"),
+        ("WILDGATE_LOGLEVEL", "WILDGATE_LOG_LEVEL"),
+        ("WILDGATE_MODELS__DIRECTORY", ""),
+    ],
+)
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_refused(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "hidden")
+    with pytest.raises(SettingsError, match=f"{variable}: there is no such setting") as refusal:
+        parsed()
+    assert meant in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["WILDGATE_GATEWAY_PORT_8100_TCP_ADDR", "WILDGATE_GATEWAY_SERVICE_HOST", "WILDGATE_SERVER", "WILDGATE_ENFORCE__X"],
+)
+def test_variables_of_kubernetes_and_of_other_programs_are_left_alone(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "10.0.0.1")
+    assert parsed().check is False
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "told"),
+    [
+        ([], 0, "the configuration is good"),
+        (["--listen", "0.0.0.0:8100"], 2, "is not loopback"),
+        (["--policy", "/nowhere/policy.yaml"], 2, "/nowhere/policy.yaml"),
+        (["--drift.reference", "/nowhere/drift.yaml"], 2, "/nowhere/drift.yaml"),
+        (["--sampling.secret-file", "/nowhere/secret"], 2, "sampling.secret_file: /nowhere/secret"),
+        (["--tls.cert", "/nowhere/cert.pem", "--tls.key", "/nowhere/key.pem"], 2, "/nowhere/cert.pem"),
+    ],
+)
+def test_a_configuration_is_checked_without_being_used(
+    args: list[str], status: int, told: str, capsys: pytest.CaptureFixture[str], model_repository: Path
+) -> None:
+    assert serve_command(["--check", "--model-repository", str(model_repository), *args]) == status
+    printed = capsys.readouterr()
+    assert told in printed.out + printed.err
 
 
 @pytest.mark.parametrize(

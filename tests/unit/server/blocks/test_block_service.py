@@ -39,6 +39,7 @@ from wildgate_server.blocks.entries import fingerprint_message
 from wildgate_server.blocks.follower import BlockFollower, BlockState
 from wildgate_server.endpoint import grpc_server
 from wildgate_server.readiness import Readiness
+from wildgate_server.server_metrics import ServerMetrics
 
 PATIENCE_S = 20.0
 RANDOM = np.random.default_rng(0)
@@ -58,7 +59,12 @@ async def fingerprinted(content: bytes) -> pb.Block:
 @contextlib.asynccontextmanager
 async def serving(servicer: BlockServiceServicer, port: int = 0) -> AsyncIterator[int]:
     server = grpc_server(
-        None, Readiness((BLOCK_SERVICE,), ready), blocks=servicer, limits=AdmissionSettings(), max_video_bytes=1 << 20
+        None,
+        Readiness((BLOCK_SERVICE,), ready),
+        metrics=ServerMetrics(),
+        blocks=servicer,
+        limits=AdmissionSettings(),
+        max_video_bytes=1 << 20,
     )
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

@@ -73,7 +73,7 @@ class FakeTriton:
         sound, picture_size = np.array([marks] * 2).T, np.array([[[mark, 7]] * 2 for mark in marks])
         hashes = np.array(marks, np.uint8)[:, None, None, None] * np.ones((1, 2, 9, 32), np.uint8)
         quality = np.full((len(marks), 2, 9), 100)
-        cost = np.zeros((len(marks), 2), np.float32)
+        cost = np.zeros((len(marks), 3), np.float32)
         return DetectionBatch(detections[: self.answered], sound, picture_size, hashes, quality, cost, 7)
 
 

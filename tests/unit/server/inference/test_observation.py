@@ -134,7 +134,7 @@ async def test_a_window_that_takes_long_is_asked_of_the_patient_decoder_and_then
 
 
 async def test_decoding_counts_until_the_budget_is_spent(triton: ScriptedTriton) -> None:
-    triton.hard, triton.cost = set(), (2.0, 3e6)
+    triton.hard, triton.cost = set(), (2.0, 3e6, 0.0)
     budget = Budget(BudgetSettings(processor_s=5))
     async with observing(triton) as observer:
         video = sampled_video(windows=(GOOD, HARD))
