@@ -13,7 +13,7 @@ PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos screening evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos screening evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -81,6 +81,12 @@ bench-peers: setup ## Measures the same videos in BentoML, mosec, bare Triton an
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
 	$(BIN)/python -m wildgate_perf.load_test $(PERF)
+
+archive: setup ## Scores 500 clips on a Ray cluster of two nodes beside a closed loop, kills a worker and the driver; writes perf/results/
+	$(BIN)/python -m wildgate_perf.archive
+
+sweep: setup ## Turns one setting of the server at a time and says which one helps (15 minutes), writes perf/results/ (SWEEP=options)
+	$(BIN)/python -m wildgate_perf.sweep $(SWEEP)
 
 evasion: setup ## Plays the adversary: how many of 268 hidden videos are caught and at what cost, writes perf/results/ (EVASION=options)
 	$(BIN)/python -m wildgate_perf.evasion $(EVASION)

@@ -11,16 +11,19 @@ import enum
 import types
 import typing
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
 
 from wildgate_client import ScoringError, Verdict
 
-__all__ = ["FAILURES", "TABLE", "VERDICTS", "failure_row", "row_schema", "verdict_row"]
+__all__ = ["FAILURES", "SCORED_AT", "TABLE", "VERDICTS", "failure_row", "row_schema", "verdict_row"]
 
 TABLE: Final = "table"
 """The column that tells the two tables apart; they are folders of that name, which Hive and Spark know how to read."""
+SCORED_AT: Final = "scored_at"
+"""When the answer came."""
 VERDICTS: Final = "verdicts"
 FAILURES: Final = "failures"
 
@@ -39,21 +42,20 @@ _PLAIN: Final[dict[type, pa.DataType]] = {
 
 def row_schema(keys: Sequence[str]) -> pa.Schema:
     """The columns, beginning with those of the manifest."""
-    return pa.schema(
-        [*((key, pa.string()) for key in keys), (TABLE, pa.string()), ("failure", _FAILURE), *_fields(Verdict)]
-    )
+    text = [(name, pa.string()) for name in (*keys, TABLE)]
+    return pa.schema([*text, (SCORED_AT, pa.timestamp("ms", "UTC")), ("failure", _FAILURE), *_fields(Verdict)])
 
 
 def verdict_row(verdict: Verdict) -> dict[str, Any]:
     """The verdict's columns."""
-    return {TABLE: VERDICTS, **_values(verdict)}
+    return {TABLE: VERDICTS, SCORED_AT: datetime.now(UTC), **_values(verdict)}
 
 
 def failure_row(error: ScoringError) -> dict[str, Any]:
     """The columns of a video without a verdict."""
     code = error.code.name if error.code else ""
     failure = {"code": code, "reason": error.reason, "message": error.message, "retryable": error.retryable}
-    return {TABLE: FAILURES, "failure": failure}
+    return {TABLE: FAILURES, SCORED_AT: datetime.now(UTC), "failure": failure}
 
 
 def _fields(kind: type) -> list[tuple[str, pa.DataType]]:
