@@ -117,19 +117,20 @@ def _sweep(
             return Way(load, by_uri(of.target, uris), clients, of.cpu_times)
 
         as_it_is = way(server)
-        limits, peak = _limits(as_it_is, seconds)
+        limits, peak = what_limits(as_it_is, seconds)
         tried = []
         for setting, value in (NOTHING, *knobs):
             changed = {setting.replace(".", "__"): value} if value else {}
             with serving(log_folder=folder / f"{setting}-{value}", **{**common, **changed}) as other:
-                tried.append(_compared((setting, value), as_it_is, way(other), _LOAD * peak, rounds, seconds))
+                tried.append(compare_knob((setting, value), as_it_is, way(other), _LOAD * peak, rounds, seconds))
             print(f"{tried[-1].name}: {tried[-1].per_s.median:.3f}, p99 {tried[-1].p99_ms.median:.3f}", flush=True)
     return tried, limits
 
 
-def _compared(
+def compare_knob(
     knob: tuple[str, str], as_it_is: Way, other: Way, rate_per_s: float, rounds: int, seconds: float
 ) -> Tried:
+    """Asks both in turns; `rate_per_s` is that of the open loops."""
     other.round(0.0, _WARM_UP_S)
     per_s: list[tuple[float, float]] = []
     p99_ms: list[tuple[float, float]] = []
@@ -146,7 +147,7 @@ def _tail_ms(way: Way, rate_per_s: float, seconds: float) -> float:
     return all_answered(loaded).took_ms(0.99)
 
 
-def _limits(way: Way, seconds: float) -> tuple[list[str], float]:
+def what_limits(way: Way, seconds: float) -> tuple[list[str], float]:
     """What takes a video's time and the processor's when the server is full, in words; and its peak."""
     way.round(0.0, _WARM_UP_S)
     full = way.round(_WARM_UP_S, 2 * seconds)

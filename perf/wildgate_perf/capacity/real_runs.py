@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,7 @@ from wildgate_perf.workloads import InTurns, Workload, by_uri
 
 RUNS = ((1, 0.5), (1, 0.75), (2, 0.75))
 """Nodes, and the share of their peak that is offered."""
-_CLIENTS_A_CORE, _WARM_UP_S = 4, 3.0
+_CLIENTS_A_CORE = 4
 
 
 def measure_runs(seconds: float, say: Callable[[str], None] = print) -> list[Compared]:
@@ -44,28 +44,36 @@ def measure_runs(seconds: float, say: Callable[[str], None] = print) -> list[Com
                 logs = Path(folder) / f"node-{number}"
                 return stack.enter_context(serving(log_folder=logs, source__file_roots=[folder], **SETTINGS))
 
-        load = stack.enter_context(LoadGenerator())
         targets = [by_uri(node(number).target, uris) for number in range(2)]
-        load.closed(InTurns(tuple(targets)), LoadPlan(2, 0.0, _WARM_UP_S))
-        profile = _profile(load, targets[0], half, seconds, say)
-        rows, points = [], []
-        for nodes, share in RUNS:
-            rate = share * nodes * profile.curve_peak_per_s
-            workload = targets[0] if nodes == 1 else InTurns(tuple(targets[:nodes]))
-            measured = all_answered(load.open(workload, rate, seconds, "poisson", warm_up_s=_WARM_UP_S))
-            points.append(_point(measured, nodes))
-            rows.append(compared(profile, points[-1]))
-            say(f"{rows[-1].about}: p50 {points[-1].p50_ms:.0f} ms, p99 {points[-1].p99_ms:.0f} ms")
+        profile, rows = compare_nodes(targets, half, seconds, say)
     found = {"machine": machine_facts(("grpcio", "simpy")), "seconds": seconds, "rows": [asdict(row) for row in rows]}
-    write(RESULTS / "capacity.json", {**found, "profile": profile.model_copy(update={"points": points}).model_dump()})
+    write(RESULTS / "capacity.json", {**found, "profile": profile.model_dump()})
     return rows
 
 
-def _profile(load: LoadGenerator, target: Workload, cores: int, seconds: float, say: Callable[[str], None]) -> Profile:
-    alone = all_answered(load.closed(target, LoadPlan(1, _WARM_UP_S, seconds / 3)))
-    full = all_answered(load.closed(target, LoadPlan(_CLIENTS_A_CORE * cores, _WARM_UP_S, seconds / 2)))
-    say(f"one node: {full.per_s:.2f} videos/s at most, a video alone {alone.took_ms(0.5):.0f} ms")
-    return Profile(cores=cores, unloaded_ms=alone.took_ms(0.5), peak_per_s=Peaks(uri=full.per_s))
+def compare_nodes(
+    nodes: Sequence[Workload],
+    cores: int,
+    seconds: float,
+    say: Callable[[str], None] = print,
+    warm_up_s: float = 3.0,
+) -> tuple[Profile, list[Compared]]:
+    """Measures the first of the nodes, then the runs on one or all of them; the profile has the runs as its points."""
+    with LoadGenerator() as load:
+        load.closed(InTurns(tuple(nodes)), LoadPlan(len(nodes), 0.0, warm_up_s))
+        alone = all_answered(load.closed(nodes[0], LoadPlan(1, warm_up_s, seconds / 3)))
+        full = all_answered(load.closed(nodes[0], LoadPlan(_CLIENTS_A_CORE * cores, warm_up_s, seconds / 2)))
+        say(f"one node: {full.per_s:.2f} videos/s at most, a video alone {alone.took_ms(0.5):.0f} ms")
+        profile = Profile(cores=cores, unloaded_ms=alone.took_ms(0.5), peak_per_s=Peaks(uri=full.per_s))
+        rows, points = [], []
+        for count, share in RUNS:
+            rate = share * count * profile.curve_peak_per_s
+            workload = nodes[0] if count == 1 else InTurns(tuple(nodes[:count]))
+            measured = all_answered(load.open(workload, rate, seconds, "poisson", warm_up_s=warm_up_s))
+            points.append(_point(measured, count))
+            rows.append(compared(profile, points[-1]))
+            say(f"{rows[-1].about}: p50 {points[-1].p50_ms:.0f} ms, p99 {points[-1].p99_ms:.0f} ms")
+    return profile.model_copy(update={"points": tuple(points)}), rows
 
 
 def _point(measured: Measured, nodes: int) -> LoadPoint:
