@@ -37,7 +37,7 @@ from wildgate_client import (
 __all__ = ["BatchScorer", "GatewayOptions"]
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-_FETCH_ATTEMPTS = 4
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class BatchScorer:
         if self._target is None:
             self._target, self._own = start_gateway()
         self._client: ScoringClient | None = None
+        self._answered_s = 0.0
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """One row for each of the batch. Raises RunStopped for what no further video would change."""
@@ -103,28 +104,28 @@ class BatchScorer:
             return {**keys, **failure_row(error)}
 
     async def _verdict(self, video_id: str, uri: Uri) -> Verdict:
-        """Asks until there is an answer about the video itself."""
-        failures, away_since = 0, time.monotonic()
+        """Asks until there is an answer about the video itself; one that alone fails is given up."""
+        failures, first_s = 0, 0.0
         while True:
             try:
                 async with self._in_flight.place() as began_s:
                     verdict = await self._ask(video_id, uri)
                     self._in_flight.answered()
+                    self._answered_s = time.monotonic()
                     return verdict
             except Overloaded as error:
                 self._in_flight.refused(began_s)
-                pause_s, away_since = error.retry_after_s or 0.0, time.monotonic()
-            except Unavailable as error:
                 pause_s = error.retry_after_s or 0.0
-                if error.reason == "FETCH_FAILED":
-                    if failures >= _FETCH_ATTEMPTS:
-                        raise
-                elif time.monotonic() - away_since > self._options.patience_s:
-                    raise RunStopped(f"{self._target} was away for {self._options.patience_s:g} s: {error}") from error
-                elif self._own and self._own.poll() is not None:
+            except Unavailable as error:
+                failures, pause_s, now_s = failures + 1, error.retry_after_s or 0.0, time.monotonic()
+                first_s = first_s or now_s
+                if failures >= _ATTEMPTS and (error.reason == "FETCH_FAILED" or self._answered_s > first_s):
+                    raise
+                if self._own and self._own.poll() is not None:
                     os._exit(1)  # Ray starts another worker, and gives it what this one had
-            failures += 1
-            await asyncio.sleep(pause_s + random.uniform(0, min(_LONGEST_PAUSE_S, _PAUSE_S * 2**failures)))
+                if now_s - max(first_s, self._answered_s) > self._options.patience_s:
+                    raise RunStopped(f"{self._target} was away for {self._options.patience_s:g} s: {error}") from error
+            await asyncio.sleep(pause_s + random.uniform(0, min(_LONGEST_PAUSE_S, _PAUSE_S * 2 ** min(failures, 8))))
 
     async def _ask(self, video_id: str, uri: Uri) -> Verdict:
         assert self._client is not None
