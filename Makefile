@@ -11,9 +11,10 @@ TESTS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[01]/*
 PUBLISH := wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
+PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf evasion matches blocks cases attacks fuzz chaos overload soak screening evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos overload soak screening evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -50,9 +51,12 @@ format: setup ## Formats the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-proto: setup ## Regenerates the committed gRPC stubs
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		--python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
+proto: setup ## Regenerates the committed gRPC stubs, the Node.js client's protos and docs/api.md
+	$(PROTOC) --python_out=proto --pyi_out=proto --grpc_python_out=proto $(PROTOS)
+	$(PROTOC) --include_imports --descriptor_set_out=client/node/wildgate.binpb $(PROTOS) google/rpc/error_details.proto
+	@mkdir -p out
+	$(PROTOC) --include_source_info --descriptor_set_out=out/api.binpb $(PROTOS)
+	$(BIN)/python proto/api_guide.py out/api.binpb docs/api.md
 
 configs: setup ## Renders Triton's configs from the model manifest
 	$(BIN)/python -m wildgate_server.repository.model_configs --write model_repository
@@ -63,8 +67,8 @@ fingerprint: setup ## Generates the graphs that make fingerprints of frames
 tables: setup ## Generates the tables of look-alike, traditional and same-sounding characters for search
 	$(BIN)/python -m wildgate_search.make_tables
 
-check-generated: proto configs fingerprint tables ## Fails when committed stubs, configs, graphs or tables differ from what is generated
-	git diff --exit-code -- proto model_repository search/wildgate_search/tables
+check-generated: proto configs fingerprint tables ## Fails when committed stubs, guide, configs, graphs or tables differ from what is generated
+	git diff --exit-code -- proto model_repository search/wildgate_search/tables client/node docs/api.md
 
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
 	$(BIN)/python tests/conformance/run_conformance.py $(MEDIA)
@@ -78,6 +82,12 @@ bench-peers: setup ## Measures the same videos in BentoML, mosec, bare Triton an
 
 perf: setup ## Loads a server with locust, judges it by its objectives, writes out/perf/ (PERF=options, see PERF=--help)
 	$(BIN)/python -m wildgate_perf.load_test $(PERF)
+
+archive: setup ## Scores 500 clips on a Ray cluster of two nodes beside a closed loop, kills a worker and the driver; writes perf/results/
+	$(BIN)/python -m wildgate_perf.archive
+
+sweep: setup ## Turns one setting of the server at a time and says which one helps (15 minutes), writes perf/results/ (SWEEP=options)
+	$(BIN)/python -m wildgate_perf.sweep $(SWEEP)
 
 evasion: setup ## Plays the adversary: how many of 268 hidden videos are caught and at what cost, writes perf/results/ (EVASION=options)
 	$(BIN)/python -m wildgate_perf.evasion $(EVASION)

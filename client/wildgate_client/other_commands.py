@@ -26,6 +26,10 @@ _KNOWN: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "wildgate[enforcement]",
         ),
         "serve": ("Run the server; `wildgate serve --help` lists its options.", "wildgate"),
+        "bulk": (
+            "Score an archive by its manifest, on Ray; `wildgate bulk --help` lists its options.",
+            "'wildgate[bulk]'",
+        ),
         "capacity": (
             "Nodes, bandwidth and cost for a demand, from measured results; "
             "`wildgate capacity --help` lists its options.",

@@ -13,7 +13,7 @@ from checkout import ROOT
 
 PACKAGES = {
     "client": {"wildgate_client", "wildgate_proto"},
-    ".": {"wildgate_server", "wildgate_build", "wildgate_enforcement", "wildgate_search"},
+    ".": {"wildgate_server", "wildgate_build", "wildgate_bulk", "wildgate_enforcement", "wildgate_search"},
     "perf": {"wildgate_perf"},
 }
 

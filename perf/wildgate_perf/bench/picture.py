@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 # M. Okabe, K. Ito, "Color Universal Design": told apart with any kind of colour vision. Points differ in marks too.
-_BLUE, _RED, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -37,16 +37,16 @@ def draw_load(details: Mapping[str, Any], folder: Path) -> bool:
     with pyplot.rc_context(STYLE):  # the style must hold while drawing and while saving
         figure = Figure(figsize=(10, 4), layout="constrained")
         latency, goodput = figure.subplots(1, 2)
-        for share, colour, mark in (("p50_ms", _BLUE, "o"), ("p99_ms", _RED, "s")):
+        for share, colour, mark in (("p50_ms", BLUE, "o"), ("p99_ms", RED, "s")):
             took_ms = [point[share] or float("nan") for point in points]
             latency.plot(offered, took_ms, mark, color=colour, label=share[:3])
         latency.set(yscale="log", ylabel="latency from when it was due, ms", title="Latency of answers")
-        goodput.plot([0, peak, max(offered)], [0, peak, peak], color=_GREY, label="ideal")
-        goodput.plot(offered, [point["good_per_s"] for point in points], "^", color=_GREEN, label="good answers")
+        goodput.plot([0, peak, max(offered)], [0, peak, peak], color=GREY, label="ideal")
+        goodput.plot(offered, [point["good_per_s"] for point in points], "^", color=GREEN, label="good answers")
         goodput.set(ylabel="verdicts in time, videos/s", title=f"Goodput (in time: {found['deadline_s']:g} s)")
         goodput.set_ylim(bottom=0)
         for axes in (latency, goodput):
-            axes.axvline(peak, color=_GREY, linestyle=":", linewidth=1)
+            axes.axvline(peak, color=GREY, linestyle=":", linewidth=1)
             axes.set_xlabel("offered load, videos/s (dotted: peak)")
             axes.legend()
         folder.mkdir(parents=True, exist_ok=True)

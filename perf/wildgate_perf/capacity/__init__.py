@@ -7,11 +7,13 @@ The model, and where it comes from
 - Load: videos arriving at a rate r keep a node busy for the share U = r * D (the utilisation law), up to 1; more is
   refused, so that throughput is min(r, 1/D). Both laws hold for any arrivals and service times: P. Denning,
   J. Buzen, "The Operational Analysis of Queueing Network Models", ACM Computing Surveys 10(3), 1978.
-- Latency: the measured curve over utilisation, straight between its points and never falling. It holds for nodes like
-  the measured one, for arrivals like the measured ones; where no loads were measured, latency is unknown.
+- Latency: a node is a queue (`queueing`) that callers come to independently of each other, as Poisson arrivals do: its
+  peak and the time of a video alone, both measured, say how many it works on at once. Measured loads are not used; they
+  are what `wildgate capacity check` holds the model against.
 - A fleet of N nodes behind a balancer that spreads evenly: each gets r/N. Spare nodes carry load, too, until they are
   needed; the fleet is large enough when it keeps the target without them.
 
-Left out: waves shorter than the peak factor's, uneven balancing, the network's own latency and protocol overhead.
-`wildgate capacity check` holds the model against measured loads.
+- A day (`wildgate capacity --simulate`, see `day`): that queue, in a fleet that an autoscaler makes larger and smaller.
+
+Left out: uneven balancing, the network's own latency and protocol overhead.
 """

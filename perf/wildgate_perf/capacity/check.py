@@ -1,14 +1,18 @@
-"""The model against measured loads: each point of the profile's curve as predicted from the others (leave one out)."""
+"""The model against measured loads. It knows the peak and what one video takes alone, and nothing of these loads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wildgate_perf.capacity.model import LatencyCurve
-from wildgate_perf.capacity.profile import CapacityError, Profile
+from wildgate_perf.capacity.profile import SATURATED, CapacityError, LoadPoint, Profile
+from wildgate_perf.capacity.queueing import Node, latencies_s, poisson, uniform
+from wildgate_perf.loops import percentile
 
-_SAME_LOAD = 0.05
+ALIKE = 0.1
+"""How much the work of the videos of `make bench` differs."""
+_VIDEOS = 20_000
+_ARRIVALS = {"poisson": poisson, "uniform": uniform}
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Compared:
-    """One load: `utilisation` is the share of the node's capacity that was offered, at most 1."""
+    """One load: `utilisation` is the share of the capacity of its nodes that was offered, at most 1."""
 
     about: str
     utilisation: Pair
@@ -36,26 +40,30 @@ class Compared:
 
 
 def check_points(profile: Profile) -> list[Compared]:
-    """Every load of the profile, by the curve through the others. Raises `CapacityError` where there is none."""
+    """Every load of the profile. Raises `CapacityError` where there is none."""
     if not profile.points:
         raise CapacityError("the profile has no points to check against")
-    peak, compared = profile.curve_peak_per_s, []
-    for point in sorted(profile.points, key=lambda point: point.offered_per_s):
-        load = point.offered_per_s / peak
-        # Points at the same load would give the answer away.
-        others = [o for o in profile.curve_points if abs(o.offered_per_s / point.offered_per_s - 1) > _SAME_LOAD]
-        curve = LatencyCurve.of(others, peak)
-        busy = None if point.server_cores is None else point.server_cores / profile.cores
-        compared.append(
-            Compared(
-                about=f"{load:.0%} of the peak, {point.arrivals}",
-                utilisation=Pair(min(1.0, load), busy),
-                answered_per_s=Pair(min(point.offered_per_s, peak), point.answered_per_s),
-                p50_ms=Pair(curve.percentile_ms(0.5, load), point.p50_ms),
-                p99_ms=Pair(curve.percentile_ms(0.99, load), point.p99_ms),
-            )
-        )
-    return compared
+    return [compared(profile, point) for point in sorted(profile.points, key=lambda point: point.offered_per_s)]
+
+
+def compared(profile: Profile, point: LoadPoint) -> Compared:
+    """One load, on as many nodes as it was measured on. Beyond saturation, latency depends on how long it lasts."""
+    peak = profile.curve_peak_per_s * point.nodes
+    load = point.offered_per_s / peak
+    busy = None if point.server_cores is None else point.server_cores / (profile.cores * point.nodes)
+    p50_ms = p99_ms = None
+    if load < SATURATED and point.arrivals in _ARRIVALS:
+        came = _ARRIVALS[point.arrivals](point.offered_per_s)
+        took_s = latencies_s(Node.of(profile, ALIKE), came, _VIDEOS, point.nodes)
+        p50_ms, p99_ms = percentile(took_s, 0.5) * 1e3, percentile(took_s, 0.99) * 1e3
+    several = f" on {point.nodes} nodes" if point.nodes > 1 else ""
+    return Compared(
+        about=f"{load:.0%} of the peak, {point.arrivals}{several}",
+        utilisation=Pair(min(1.0, load), busy),
+        answered_per_s=Pair(min(point.offered_per_s, peak), point.answered_per_s),
+        p50_ms=Pair(p50_ms, point.p50_ms),
+        p99_ms=Pair(p99_ms, point.p99_ms),
+    )
 
 
 def mean_error(pairs: Sequence[Pair]) -> float | None:

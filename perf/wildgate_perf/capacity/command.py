@@ -12,14 +12,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
 from rich import box
 from rich.table import Table
 
 from wildgate_client.result_table import print_table
+from wildgate_perf.bench.phase import PhaseFailed
 from wildgate_perf.capacity.check import Compared, Pair, check_points, mean_error
+from wildgate_perf.capacity.day import DayOptions, simulate, tiers_of
+from wildgate_perf.capacity.day_report import day_as_json, day_rows, draw_day
 from wildgate_perf.capacity.model import Demand, FleetPlan, demand_of, plan_fleet
 from wildgate_perf.capacity.profile import CapacityError, Profile, read_profile
+from wildgate_perf.capacity.real_runs import measure_runs
 from wildgate_perf.results import LATEST
+from wildgate_server.repository.yaml_document import faults
 
 _USAGE = 2
 
@@ -30,10 +36,13 @@ def capacity_command(arguments: Sequence[str]) -> int:
         options = _parser().parse_args(arguments)
         node = read_profile(options.profile)
         if options.command == "check":
-            print_table(_check_table(check_points(node)), sys.stdout)
+            rows = measure_runs(options.measure) if options.measure else check_points(node)
+            print_table(_check_table(rows), sys.stdout)
+        elif options.simulate:
+            _day(node, options)
         else:
             _plan(node, options)
-    except CapacityError as error:
+    except (CapacityError, PhaseFailed) as error:
         print(f"wildgate capacity: {error}", file=sys.stderr)
         return _USAGE
     except SystemExit as left:  # argparse has printed help, or what is wrong
@@ -61,8 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--demand", type=Path, metavar="FILE", help="YAML file with the options below; options given here go first"
     )
+    parser.add_argument(
+        "--measure", type=float, metavar="SECONDS", help="check: against runs of one node and two that are made now"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    for name, field in Demand.model_fields.items():
+    parser.add_argument(
+        "--simulate", action="store_true", help="a day of an autoscaled fleet, instead of one for the peak"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw that day (.svg, .png)")
+    _add_fields(parser.add_argument_group("demand"), Demand)
+    _add_fields(parser.add_argument_group("day", "what happens in it, with --simulate"), DayOptions)
+    return parser
+
+
+def _add_fields(parser: argparse._ActionsContainer, model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
         default = "" if field.is_required() or field.default is None else f" [{field.default}]"
         about = f"{field.description}{default}"
@@ -70,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(flag, action="store_true", default=None, help=about)
         else:
             parser.add_argument(flag, metavar="N", help=about)
-    return parser
 
 
 def _plan(node: Profile, options: argparse.Namespace) -> None:
@@ -80,6 +101,26 @@ def _plan(node: Profile, options: argparse.Namespace) -> None:
         print(json.dumps({**asdict(fleet), "demand": demand.model_dump()}, indent=2))
     else:
         print_table(_plan_table(fleet), sys.stdout)
+
+
+def _day(node: Profile, options: argparse.Namespace) -> None:
+    demand = demand_of(options.demand, {name: getattr(options, name) for name in Demand.model_fields})
+    given = {name: value for name in DayOptions.model_fields if (value := getattr(options, name)) is not None}
+    try:
+        chosen = DayOptions.model_validate(given)
+    except ValidationError as error:
+        raise CapacityError("\n".join(faults(error))) from error
+    day = simulate(tiers_of(node, demand, chosen), demand, chosen)
+    found = day_as_json(day, demand.p99_ms)
+    if options.picture:
+        draw_day(day, options.picture)
+    if options.json:
+        print(json.dumps({**found, "demand": demand.model_dump(), "day": chosen.model_dump()}, indent=2))
+        return
+    table = Table("figure", "value", box=box.SIMPLE_HEAD)
+    for row in day_rows(found).items():
+        table.add_row(*row)
+    print_table(table, sys.stdout)
 
 
 def _plan_table(plan: FleetPlan) -> Table:

@@ -9,16 +9,20 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wildgate_perf.capacity.profile import CapacityError, LoadPoint, Profile
+from wildgate_perf.capacity.profile import CapacityError, Profile
+from wildgate_perf.capacity.queueing import Node, latencies_s, poisson
+from wildgate_perf.loops import percentile
 from wildgate_server.repository.yaml_document import faults, read_document
 
 _DAY_S, _HOURS = 86_400, 24
+_STEPS, _VIDEOS = 20, 20_000  # of a latency curve: loads 5 % apart, videos at each
 
 
 class Demand(BaseModel):
@@ -34,6 +38,8 @@ class Demand(BaseModel):
     """Length of a video."""
     mean_bytes: float = Field(5e6, gt=0)
     """Size of a video."""
+    work_variation: float = Field(0.5, ge=0, le=3)
+    """How much the work of videos differs: its standard deviation over its mean; 0.1 for those of `make bench`."""
     cached_share: float = Field(0.0, ge=0, le=1)
     """Videos whose verdict is in the cache."""
     uri_share: float = Field(1.0, ge=0, le=1)
@@ -69,7 +75,7 @@ def demand_of(file: Path | None, given: Mapping[str, Any]) -> Demand:
 
 @dataclass(frozen=True)
 class LatencyCurve:
-    """Straight between measured loads, never falling; constant below the first, unknown beyond the last.
+    """Latency of a node by how busy it is, where callers come independently of each other; unknown past the last point.
 
     `points` are utilisation, p50 and p99 in milliseconds, by utilisation.
     """
@@ -77,19 +83,17 @@ class LatencyCurve:
     points: Sequence[tuple[float, float, float]]
 
     @classmethod
-    def of(cls, points: Sequence[LoadPoint], peak_per_s: float) -> LatencyCurve:
-        """The curve through measured loads of a node with that peak. Points of one load count as their mean."""
-        by_load: dict[float, list[LoadPoint]] = {}
-        for point in points:
-            by_load.setdefault(round(point.offered_per_s / peak_per_s, 2), []).append(point)
-        loads = sorted(by_load)
-        medians = [sum(p.p50_ms for p in by_load[load]) / len(by_load[load]) for load in loads]
-        tails = [sum(p.p99_ms for p in by_load[load]) / len(by_load[load]) for load in loads]
-        # More load never takes less time; where it was measured so, that is noise.
+    @cache
+    def of(cls, node: Node) -> LatencyCurve:
+        """The curve of the node as a queue, see `queueing`."""
+        loads = [load / _STEPS for load in range(1, _STEPS)]
+        found = [latencies_s(node, poisson(load * node.peak_per_s), _VIDEOS) for load in loads]
+        medians, tails = ([percentile(each, share) * 1e3 for each in found] for share in (0.5, 0.99))
+        # More load never takes less time; where it comes out so, that is the draw.
         return cls(tuple(zip(loads, accumulate(medians, max), accumulate(tails, max), strict=True)))
 
     def percentile_ms(self, share: float, utilisation: float) -> float | None:
-        """Milliseconds that a `share` (0.5 or 0.99) of the videos keep; None beyond the measured loads."""
+        """Milliseconds that a `share` (0.5 or 0.99) of the videos keep, straight between points; None beyond them."""
         column = {0.5: 1, 0.99: 2}[share]
         right = bisect_left(self.points, utilisation, key=lambda point: point[0])
         if right == len(self.points):
@@ -176,7 +180,7 @@ def plan_fleet(profile: Profile, demand: Demand) -> FleetPlan:
 
     The latency is that of a video that is looked at, by URI: cached ones are quicker.
     """
-    curve = LatencyCurve.of(profile.curve_points, profile.curve_peak_per_s)
+    curve = LatencyCurve.of(Node.of(profile, demand.work_variation))
     work_s, allowed = mixed_work_s(profile, demand), _allowed_utilisation(curve, demand)
     busy_nodes = demand.peak_per_s * work_s
     carrying = max(1, math.ceil(round(busy_nodes / allowed, 9)))
@@ -213,9 +217,7 @@ def _allowed_utilisation(curve: LatencyCurve, demand: Demand) -> float:
         latency = curve.percentile_ms(0.99, thousandths / 1000)
         if latency is not None and latency <= demand.p99_ms:
             return thousandths / 1000
-    idle_ms = curve.percentile_ms(0.99, 0.0)
-    if idle_ms is None:
-        raise CapacityError("p99_ms: the profile has no points, by which latency is known")
+    idle_ms = curve.points[0][2]
     raise CapacityError(f"p99_ms is {demand.p99_ms:g}, and an idle node takes {idle_ms:.0f} ms")
 
 

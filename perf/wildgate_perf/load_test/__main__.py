@@ -5,8 +5,9 @@ shape runs in a locust process of its own; its report, CSV files, statistics and
 
 `step` goes first, also where it was not asked for: its best step is what the server can do, without users who ask for
 the same videos again, and the other shapes are sized by it (`soak` asks for 60 % of it, `ramp` goes up to 120 %,
-`spike` to 150 %). `--peak` says it instead, or `--rate-per-user` how fast users ask. What is not an option here goes to
-locust as it is (`--processes 2`, `--tags content`, `ContentUser`; see `perf/locustfile.py`).
+`spike` to 150 %), in an open loop: no caller waits for the answers of others. `--peak` says it instead, or
+`--rate-per-user` how fast users ask. What is not an option here goes to locust as it is (`--processes 2`,
+`--tags content`, `ContentUser`; see `perf/locustfile.py`).
 
 Exit status: 0 all objectives hold, 1 some do not, 2 usage or a server that cannot be started.
 """
@@ -74,6 +75,7 @@ def locust_command(
             sized = ["--rate-per-user", "0", *([] if _given("--tags", others) else ["--exclude-tags", "repeated"])]
         elif peak_per_s:
             sized = ["--rate-per-user", f"{_OF_PEAK[shape] * peak_per_s / options.users:.4g}"]
+            sized += [] if _given("--arrivals", others) else ["--arrivals", "poisson"]
     return [
         *(sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--headless", "--only-summary"),
         *("--shape", shape, "--users", str(options.users), "--run-time", f"{options.seconds}s"),

@@ -175,6 +175,7 @@ def _on_quitting(environment: Environment, **_: object) -> None:
     if options.summary:
         summary = {
             "shape": shape,
+            "arrivals": options.arrivals,
             "machine": machine_facts(("grpcio", "locust", "gevent")),
             "passed": passed,
             "objectives": [asdict(entry) | {"met": entry.met} for entry in judged],

@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,8 +20,12 @@ from wildgate_server.repository.yaml_document import faults
 
 _ROOT = Path(__file__).resolve().parents[3]
 _URL = re.compile(r"https?://(?P<authority>[^/]*)")
+_NAME = re.compile(r"[\w.-]+", re.ASCII)  # of metadata
 _NOT_IN_THE_FORM = frozenset(
-    {"salt", "tls_ca", "cert", "key", "token_file", "uri_base", "uri_folder", "objectives", "summary", "server_metrics"}
+    {
+        *("salt", "tls_ca", "cert", "key", "token_file", "metadata", "uri_base", "uri_folder", "objectives", "summary"),
+        "server_metrics",
+    }
 )
 
 
@@ -36,6 +40,9 @@ class LoadOptions(BaseModel):
 
     rate_per_user: float = Field(1.0, ge=0)
     """Videos per second that each user asks for; 0: the next as soon as it has an answer (a closed loop)."""
+    arrivals: Literal["paced", "poisson"] = "paced"
+    """paced: a user asks again when it has an answer, at its rate at the most. poisson: at its rate whatever it still
+    waits for, as independent callers come (an open loop); only a stream waits for a place in it."""
     failure_pause_s: float = Field(1.0, gt=0)
     """How long a user waits after a request that failed or was refused, unless the server asks for more."""
     deadline_s: float = Field(30.0, gt=0)
@@ -48,6 +55,8 @@ class LoadOptions(BaseModel):
     """Its private key (PEM file)."""
     token_file: str = ""
     """File with the users' bearer token, read anew for each request."""
+    metadata: str = ""
+    """Sent with each request: NAME=VALUE, several with commas between them."""
     videos: Path = _ROOT / "samples"
     """Folder with the MP4, MOV, WebM or Matroska files to ask about."""
     uri_base: str = ""
@@ -82,6 +91,8 @@ class LoadOptions(BaseModel):
     def _uri_folder_has_a_base(self) -> LoadOptions:
         if self.uri_folder and not self.uri_base:
             raise ValueError("--uri-folder needs --uri-base, by which the server finds the folder")
+        if self.arrivals == "poisson" and not self.rate_per_user:
+            raise ValueError("--arrivals poisson needs --rate-per-user")
         return self
 
     @classmethod
@@ -98,7 +109,9 @@ class LoadOptions(BaseModel):
         names = (self.tls_ca, self.cert, self.key, self.token_file)
         ca, cert, key, token = (Path(name) if name else None for name in names)
         try:
-            options = ClientOptions(credentials=tls_credentials(ca, cert, key), token_file=token)
+            options = ClientOptions(
+                credentials=tls_credentials(ca, cert, key), token_file=token, metadata=_pairs(self.metadata)
+            )
             options.call_metadata()
         except (OSError, ValueError, ScoringError) as error:
             raise OptionsInvalid(f"--tls-ca, --cert, --key, --token-file: {error}") from None
@@ -108,6 +121,16 @@ class LoadOptions(BaseModel):
     def pause_s(self) -> float:
         """From one request of a user to its next, as long as the answers come quickly enough."""
         return 1 / self.rate_per_user if self.rate_per_user else 0.0
+
+
+def _pairs(metadata: str) -> tuple[tuple[str, str], ...]:
+    """NAME=VALUE,... as pairs, names in gRPC's lower case. Raises `OptionsInvalid`."""
+    pairs = [each.partition("=") for each in metadata.split(",") if each]
+    if bad := [
+        name + is_set + value for name, is_set, value in pairs if not (_NAME.fullmatch(name.strip()) and is_set)
+    ]:
+        raise OptionsInvalid(f"--metadata: {bad[0]!r} is not NAME=VALUE")
+    return tuple((name.strip().lower(), value) for name, _, value in pairs)
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:

@@ -5,19 +5,21 @@ Only the locustfile imports this, after gevent has patched the standard library 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import blake3
 import grpc
+from gevent.pool import Group
 from locust import User, tag, task
 from locust.user.task import LOCUST_STATE_STOPPING
 
@@ -73,25 +75,30 @@ class ScoringUser(User):
         )
         self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._back_off_s = 0.0
+        self._under_way = Group()
         time.sleep(self._random.random() * self.options.pause_s)
         self._due_s = time.perf_counter()
 
     def on_stop(self) -> None:
-        """Disconnects."""
+        """Disconnects, when what is under way has ended."""
+        self._under_way.join()
         self._channel.close()
 
     def wait_time(self) -> float:
         """Seconds until its next request: as its rate has it, and not at once after one that was refused or failed.
 
-        A request that is late is sent at once, and nothing is caught up on, as in locust's constant throughput.
+        A request that is late is sent at once, and nothing is caught up on, as in locust's constant throughput. In an
+        open loop nothing but the draw counts, and all is caught up on.
         """
         now, pause_s = time.perf_counter(), self.options.pause_s
-        self._due_s += pause_s
+        is_open = self.options.arrivals == "poisson"
+        self._due_s += self._random.expovariate(1 / pause_s) if is_open else pause_s
         if pause_s:
             self._log_row(Kind.SENT_LATE.value, "pacing", max(0.0, now - self._due_s) * 1e3)
-        self._due_s = max(self._due_s, now + self._back_off_s)
+        if not is_open:
+            self._due_s = max(self._due_s, now + self._back_off_s)
         self._back_off_s = 0.0
-        return self._due_s - now
+        return max(0.0, self._due_s - now)
 
     def _score(self, kind: Kind, request: pb.ScoreRequest) -> ScoringError | None:
         """Asks, and reports what came of it; returns why there is no verdict, where there is none."""
@@ -138,6 +145,19 @@ class ScoringUser(User):
         return f"{kind}-{os.getpid()}-{next(cls._numbers)}"
 
 
+def _when_due(task_of_user: Callable[[Any], None]) -> Callable[[Any], None]:
+    """In an open loop a task begins beside those that are under way."""
+
+    @functools.wraps(task_of_user)
+    def run(user: ScoringUser) -> None:
+        if user.options.arrivals == "poisson":
+            user._under_way.spawn(task_of_user, user)
+        else:
+            task_of_user(user)
+
+    return run
+
+
 class ContentUser(ScoringUser):
     """Sends files that the server has not seen."""
 
@@ -146,6 +166,7 @@ class ContentUser(ScoringUser):
 
     @tag("content")
     @task
+    @_when_due
     def score(self) -> None:
         """Scores one."""
         content = self.videos.fresh(self._random)
@@ -153,33 +174,40 @@ class ContentUser(ScoringUser):
 
 
 class UriUser(ScoringUser):
-    """Asks about files by URI: one of its own that it changes each time, where there is a folder for it."""
+    """Asks about files by URI: where there is a folder for it, files of its own that it changes each time."""
 
     makes = (Kind.URI, Kind.URI_CACHED)
 
     def on_start(self) -> None:
-        """Connects, and lays out its file."""
+        """Connects."""
         super().on_start()
-        self._file: FreshFile | None = None
-        if folder := self.options.uri_folder:
-            self._file = FreshFile(Path(folder), self._random.choice(self.videos.videos), uuid.uuid4().hex)
+        self._files: list[FreshFile] = []  # those that nobody reads
 
     def on_stop(self) -> None:
-        """Disconnects, and removes its file."""
+        """Disconnects, and removes its files."""
         super().on_stop()
-        if self._file is not None:
-            self._file.remove()
+        for file in self._files:
+            file.remove()
 
     @tag("uri")
     @task
+    @_when_due
     def score(self) -> None:
         """Scores one."""
-        if self._file is None:
-            name = self._random.choice(self.videos.videos).name
-        else:
-            self._file.renew(self._random)
-            name = self._file.path.name
+        if not self.options.uri_folder:
+            self._ask(self._random.choice(self.videos.videos).name)
+            return
+        file = self._files.pop() if self._files else self._new_file()
+        file.renew(self._random)
+        self._ask(file.path.name)
+        self._files.append(file)
+
+    def _ask(self, name: str) -> None:
         self._score(Kind.URI, pb.ScoreRequest(video_id=self._video_id(Kind.URI), uri=self.options.uri_base + name))
+
+    def _new_file(self) -> FreshFile:
+        video = self._random.choice(self.videos.videos)
+        return FreshFile(Path(self.options.uri_folder), video, uuid.uuid4().hex)
 
 
 class RepeatedUser(ScoringUser):
@@ -190,6 +218,7 @@ class RepeatedUser(ScoringUser):
 
     @tag("repeated")
     @task
+    @_when_due
     def score(self) -> None:
         """Scores one, by its digest first where that is wanted."""
         content, video_id = self.videos.mixed(self._random), self._video_id(Kind.FIRST.partition(",")[0])

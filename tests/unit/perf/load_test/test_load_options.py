@@ -41,11 +41,20 @@ def test_the_form_offers_what_is_not_about_this_machines_files() -> None:
         ({"rate_per_user": float("nan")}, "rate_per_user: .*finite"),
         ({"catalogue": "2.5"}, "catalogue: .*integer"),
         ({"uri_folder": "/videos"}, "--uri-folder needs --uri-base"),
+        ({"arrivals": "poisson", "rate_per_user": 0}, "--arrivals poisson needs --rate-per-user"),
     ],
 )
 def test_bad_values_are_refused_by_name(values: dict[str, object], words: str) -> None:
     with pytest.raises(OptionsInvalid, match=words):
         LoadOptions.of(values)
+
+
+def test_metadata_goes_along_with_every_call() -> None:
+    assert options("--metadata", "X-Tenant=a,x-trace==b=").connection.call_metadata() == (
+        *(("x-tenant", "a"), ("x-trace", "=b=")),
+    )
+    with pytest.raises(OptionsInvalid, match="--metadata: 'tenant' is not NAME=VALUE"):
+        _ = options("--metadata", "x=1,tenant").connection
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,9 @@ def test_results_are_locusts_own_and_a_summary(run: argparse.Namespace) -> None:
 def test_shapes_are_sized_by_a_peak(
     run: argparse.Namespace, shape: str, peak: float | None, others: list[str], rate: str | None
 ) -> None:
-    assert option(locust_command(shape, run, others, peak), "--rate-per-user") == rate
+    command = locust_command(shape, run, others, peak)
+    assert option(command, "--rate-per-user") == rate
+    assert option(command, "--arrivals") == ("poisson" if rate in ("1.5", "3.75") else None)
 
 
 def test_the_peak_is_measured_without_cached_videos(run: argparse.Namespace) -> None:

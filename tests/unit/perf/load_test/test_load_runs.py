@@ -237,3 +237,19 @@ def test_nothing_else_brings_in_locust_which_patches_the_standard_library() -> N
     imports = "; ".join(f"import wildgate_perf.{module}" for module in modules)
     done = run("-c", f"import sys; {imports}; print([m for m in ('locust', 'gevent') if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_open_loop_asks_on_though_answers_are_late(tmp_path: Path) -> None:
+    """One caller at 10 a second, answers after a second: paced, it would ask about five times in all."""
+    with fake_server("--hold-s", "1") as target:
+        done = run(
+            *(*LOCUST, "--host", target, "--headless", "--only-summary", "--users", "1", "--run-time", "6s"),
+            *("--arrivals", "poisson", "--rate-per-user", "10", "--objectives", objectives(tmp_path, ROOMY)),
+            *("--uri-base", "file:///", "--uri-folder", str(tmp_path / "by_uri"), "--metadata", "x-tenant=a"),
+            *("--summary", str(tmp_path / "summary.json"), "UriUser"),
+        )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["arrivals"] == "poisson"
+    assert summary["whole"]["answered"] > 25
+    assert list((tmp_path / "by_uri").iterdir()) == []

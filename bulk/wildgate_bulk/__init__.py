@@ -1,0 +1,1 @@
+"""Scores archives: a manifest of URIs in, Parquet out, on Ray Data."""
