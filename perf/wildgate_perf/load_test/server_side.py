@@ -1,7 +1,8 @@
 """The server's side of a load test, as rows of locust's statistics: what Triton and each kind of process do meanwhile.
 
 Rows of type `triton queue` and `triton compute` are by model: milliseconds that a request to it waited and was worked
-on, on average between two readings. Rows of type `core %` are by process: how much of one core it used.
+on, on average between two readings; an ensemble's are those of its models together. Rows of type `core %` are by
+process: how much of one core it used.
 """
 
 from __future__ import annotations
@@ -54,8 +55,7 @@ class ServerSide:
             if what == _REQUESTS and grown > 0:
                 self._row(name, QUEUE, change.get((_WAITED_US, name), 0.0) / grown / 1e3)
                 worked_us = sum(change.get((part, name), 0.0) for part in _WORKED_US)
-                if worked_us:  # an ensemble works by its models alone
-                    self._row(name, COMPUTE, worked_us / grown / 1e3)
+                self._row(name, COMPUTE, worked_us / grown / 1e3)
 
     def _counters(self) -> Iterator[tuple[tuple[str, str], float]]:
         for process, seconds in _PROCESSOR.findall(self._page("/metrics")):

@@ -58,6 +58,7 @@ def test_rows_are_what_changed_between_two_readings(address: str) -> None:
         ("clip_decoder", QUEUE): 2,
         ("clip_decoder", COMPUTE): 30,
         ("video_scorer", QUEUE): 0,
+        ("video_scorer", COMPUTE): 0,
     }
 
 
