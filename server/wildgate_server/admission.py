@@ -152,7 +152,7 @@ class Admission:
         if not self._fits(size, holders, standing.share):
             raise self._overloaded("no place is free")
         ahead = sum(count for share, count in self._by_share.items() if share >= standing.share)
-        if (takes_s := _MARGIN * self._limit.ends_in_s(ahead)) > (most_s := min(within_s, self._limit.patience_s)):
+        if (takes_s := _MARGIN * self._limit.ends_in_s(ahead)) > (most_s := self._limit.patience_s(within_s)):
             raise self._overloaded(f"a verdict would take {takes_s:.1f} s, which is more than {most_s:.1f}")
         with self._place(size, holders, standing.share) as place:
             yield place

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import inf, sqrt
+from math import sqrt
 from time import monotonic
 
 __all__ = ["GradientLimit"]
@@ -21,7 +21,8 @@ _STEEPEST = 0.5  # the limit is halved at most, at a time
 _FEWEST_SAMPLES, _CALM_SAMPLES, _PROBE_SAMPLES = 8, 15, 5
 _PROBED_EVERY_S = 60.0
 _BURST_S = 10.0  # a line that has not been empty for longer stands
-_STANDING_S, _STANDING_WORK = 2.0, 4.0  # and is kept as short as this, or as so much work takes
+# And is kept as short as this, or as so much work takes, or as a share of the time that a caller has.
+_STANDING_S, _STANDING_WORK, _STANDING_SHARE = 2.0, 4.0, 0.25
 
 
 class GradientLimit:
@@ -66,15 +67,15 @@ class GradientLimit:
         # Not the median: of what counts as little, other work may have come and gone meanwhile.
         return sorted(self._calm)[len(self._calm) // 4] if self._calm else 0.0
 
-    @property
-    def patience_s(self) -> float:
-        """How many seconds waiting and work may take: few, where work has waited for longer than a burst lasts.
+    def patience_s(self, within_s: float) -> float:
+        """How many of the seconds that there are waiting and work may take.
 
-        A line that never ends serves nobody sooner, and makes all wait who come to its end.
+        All, but a part of them where work has waited for longer than a burst lasts: a line that never ends serves
+        nobody sooner, and makes all wait who come to its end.
         """
         if self._full_since is None or self._clock() - self._full_since < _BURST_S:
-            return inf
-        return max(_STANDING_S, _STANDING_WORK * self.usual_s)
+            return within_s
+        return min(within_s, max(_STANDING_S, _STANDING_WORK * self.usual_s, _STANDING_SHARE * within_s))
 
     def ends_in_s(self, ahead: int) -> float:
         """Seconds until the end of work that begins after `ahead` others; 0 where it may begin at once."""

@@ -103,10 +103,11 @@ def test_when_work_will_end() -> None:
 def test_a_line_that_stands_is_kept_short_and_a_burst_is_not() -> None:
     now_s = [0.0]
     limit = GradientLimit(4, 64, lambda: now_s[0])
-    assert limit.patience_s == float("inf")
+    assert limit.patience_s(4.0) == 4.0
     for at_s in range(1000, 1012):
         now_s[0] = float(at_s)
         limit.sample(0.3, 4, full=True)
-        assert limit.patience_s == (float("inf") if at_s < 1010 else 2.0)
+        assert limit.patience_s(4.0) == (4.0 if at_s < 1010 else 2.0)
+    assert limit.patience_s(60.0) == 15.0
     limit.sample(0.3, 4, full=False)
-    assert limit.patience_s == float("inf")
+    assert limit.patience_s(4.0) == 4.0
