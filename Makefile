@@ -89,7 +89,7 @@ archive: setup ## Scores 500 clips on a Ray cluster of two nodes beside a closed
 sweep: setup ## Turns one setting of the server at a time and says which one helps (15 minutes), writes perf/results/ (SWEEP=options)
 	$(BIN)/python -m wildgate_perf.sweep $(SWEEP)
 
-evasion: setup ## Plays the adversary: how many of 268 hidden videos are caught and at what cost, writes perf/results/ (EVASION=options)
+evasion: setup ## Plays the adversary: how many hidden videos are caught and at what cost, writes perf/results/ (EVASION=options)
 	$(BIN)/python -m wildgate_perf.evasion $(EVASION)
 
 matches: setup ## Blocks videos, disguises them, counts what is recognised and what wrongly, writes perf/results/ (MATCHES=options)

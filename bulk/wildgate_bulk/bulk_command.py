@@ -41,7 +41,7 @@ def bulk(
     output: Annotated[str, typer.Argument(help="Folder that all nodes see; a path or a URI such as s3://bucket/run.")],
     server: Annotated[
         str, typer.Option(metavar="HOST:PORT", envvar="WILDGATE_SERVER", help="Any gRPC target.")
-    ] = "localhost:8100",
+    ] = "127.0.0.1:8100",
     local: Annotated[
         bool,
         typer.Option("--local", help="Each worker starts a gateway with a Triton, by this shell's WILDGATE_..."),

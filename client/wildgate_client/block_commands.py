@@ -1,6 +1,6 @@
 """`wildgate blocks`: the list of blocked videos, on the command line.
 
-Exit status: 0 done (`check`: nothing was found), 1 not (`check`: a match was found), 2 usage error.
+Exit status: 0 done (`check`: nothing was found), 1 not (`check`: a match was found), 2 usage error, 3 `check` failed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _token_file: ContextVar[Path | None] = ContextVar("token_file", default=None)
 blocks_app = typer.Typer(help="The list of blocked videos.", no_args_is_help=True, pretty_exceptions_enable=False)
 Server = Annotated[str, typer.Option(help="Gateway or block service, HOST:PORT.")]
 Form = Annotated[str, typer.Option("--format", help=f"One of {', '.join(BLOCK_FORMATS)}.")]
-_SERVER: Final = "localhost:8100"
+_SERVER: Final = "127.0.0.1:8100"
+_CHECK_FAILED: Final = 3
 
 
 @blocks_app.callback()
@@ -144,8 +145,9 @@ def import_file(
                     async for added in client.import_blocks(read_blocks(opened, form, source or file.name)):
                         count += len(added.ids)
         except (OSError, UnicodeError, BadLine, ScoringError) as error:
-            raise _Failed(f"{file}: {error}; {count} entries were added") from error
-        print(f"{count} entries")
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise _Failed(f"{file}: {reason}; {_entries(count)} added") from error
+        print(_entries(count))
 
     _run(run())
 
@@ -166,7 +168,7 @@ def export_file(file: Path, form: Form = "jsonl", server: Server = _SERVER) -> N
                 async for block in client.export_blocks():
                     writer.write(block)
                     count += 1
-        print(f"{count} entries", file=sys.stderr if beside == file else sys.stdout)
+        print(_entries(count), file=sys.stderr if beside == file else sys.stdout)
 
     _run(run())
     if beside != file:
@@ -192,11 +194,12 @@ def check(
             _side_by_side(frames).save(picture, "JPEG")
             print(f"the video's frames on the left, the blocked one's on the right: {picture}")
         elif picture:
-            print("there are no pictures to show")
+            exact = "an exact copy is not looked at: " if verdict.block_matches else ""
+            print(f"{exact}there are no pictures to show")
         if verdict.block_matches:
             raise typer.Exit(1)
 
-    _run(run())
+    _run(run(), _CHECK_FAILED)
 
 
 add_other_commands(blocks_app, metadata.entry_points(group=BLOCKS_GROUP), BLOCKS_GROUP)
@@ -206,12 +209,16 @@ class _Failed(Exception):
     pass
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Coroutine[Any, Any, None], failed: int = 1) -> None:
     try:
         asyncio.run(work)
     except (ScoringError, _Failed, OSError, UnicodeError) as error:
         print(f"wildgate blocks: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise typer.Exit(failed) from None
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 async def _set_enabled(server: str, block_id: str, *, enabled: bool) -> None:

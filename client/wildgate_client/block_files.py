@@ -77,7 +77,10 @@ def _json_lines(file: TextIO) -> Iterator[Line]:
     try:
         document = json.loads(first or "[]")
     except ValueError:  # it goes on in the lines that follow
-        document = json.loads(first + file.read())
+        try:
+            document = json.loads(first + file.read())
+        except ValueError as error:
+            raise ValueError(f"it is not JSON: {error}") from error
     yield from _objects(document)
     for number, line in enumerate(file, 2):
         if line.strip():

@@ -27,7 +27,7 @@ from wildgate_client.score_files import ScoreOptions, score_files
 
 __all__ = ["app"]
 
-DEFAULT_SERVER = "localhost:8100"  # where `wildgate serve` listens by default
+DEFAULT_SERVER = "127.0.0.1:8100"  # where `wildgate serve` listens by default
 # Asked for with `--annotate`, per video: the best frames, few enough to look through.
 EVIDENCE_FRAMES = 4
 

@@ -24,7 +24,8 @@ TlsCa = Annotated[
     typer.Option(metavar="FILE", envvar="WILDGATE_TLS_CA", help="The server's CA (PEM); with it, TLS."),
 ]
 Cert = Annotated[
-    Path | None, typer.Option(metavar="FILE", envvar="WILDGATE_CERT", help="Your certificate (PEM), where it is asked.")
+    Path | None,
+    typer.Option(metavar="FILE", envvar="WILDGATE_CERT", help="Your certificate (PEM), where the server asks for one."),
 ]
 Key = Annotated[Path | None, typer.Option(metavar="FILE", envvar="WILDGATE_KEY", help="Its private key (PEM).")]
 

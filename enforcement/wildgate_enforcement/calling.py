@@ -27,7 +27,7 @@ __all__ = ["SERVER", "Call", "Comment", "Server", "calling", "line", "one_case"]
 _CALL_S = 30.0
 
 Server = Annotated[str, typer.Option(envvar="WILDGATE_CASES", help="The enforcement service, HOST:PORT.")]
-SERVER = "localhost:8102"
+SERVER = "127.0.0.1:8102"
 Comment = Annotated[str, typer.Option(help="For colleagues; never leaves the service.")]
 
 Call = Callable[[str, Message], Coroutine[Any, Any, Any]]

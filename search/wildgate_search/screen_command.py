@@ -52,6 +52,8 @@ def screen(
     least: Annotated[int, typer.Option(min=2, help="Of how many restricted queries a suggestion must be.")] = 5,
 ) -> None:
     """Screen queries. Without one, only check the lexicon."""
+    if suggest and not (queries or file):
+        raise typer.BadParameter("give queries, or --file", param_hint="--suggest")
     try:
         screener = Screener(load_lexicon(lexicon))
     except LexiconError as error:
@@ -60,7 +62,7 @@ def screen(
     try:
         lines = [*(queries or ()), *(_lines(file) if file else ())]
     except (OSError, UnicodeDecodeError) as error:
-        print(f"wildgate screen: {file}: cannot be read: {error}", file=sys.stderr)
+        print(f"wildgate screen: {file}: cannot be read: {getattr(error, 'strerror', error)}", file=sys.stderr)
         raise typer.Exit(1) from None
     if not (queries or file):
         terms = sum(len(list(entry.terms())) for entry in screener.lexicon.entries)

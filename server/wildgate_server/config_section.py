@@ -19,7 +19,7 @@ def host_and_port(text: str) -> str:
     """Checks `HOST:PORT`; port 0 lets the system choose one. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"{text!r} is not HOST:PORT")
+        raise ValueError("not HOST:PORT")
     return text
 
 

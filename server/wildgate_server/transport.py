@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "ClientTls",
     "Connected",
     "ServerTls",
+    "check_free",
     "check_reach",
     "is_loopback",
     "listen",
@@ -112,6 +114,17 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls) -> str:
     except RuntimeError as error:
         raise StartError(f"cannot listen at {address}: {error}") from error
     return f"{address.rpartition(':')[0]}:{port}"
+
+
+def check_free(address: str) -> None:
+    """Raises StartError where somebody listens at the address: before all else is started, and in plain words."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server(
+            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        ).close()
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror}") from error
 
 
 def check_reach(address: str, tls: ServerTls) -> None:

@@ -68,6 +68,6 @@ def keygen(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the 
     try:
         public = make_keys(file)
     except OSError as error:
-        typer.echo(f"wildgate referral: {error}", err=True)
+        typer.echo(f"wildgate referral: {file}: {error.strerror}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"private key: {file}\npublic key: {public}")

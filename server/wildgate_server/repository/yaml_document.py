@@ -29,7 +29,7 @@ def read_document(file: Path, kind: type[Document], error: type[Exception]) -> D
     except (OSError, UnicodeDecodeError) as cause:
         raise error(f"{file}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     except yaml.YAMLError as cause:
-        raise error(f"{file}: is not YAML: {cause}") from cause
+        raise error(f"{file}: is not YAML: {' '.join(str(cause).split())}") from cause
     try:
         return kind.model_validate(content)
     except ValidationError as cause:

@@ -217,7 +217,7 @@ def test_host_and_port(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", ":80", "host:", "host:x", "host:65536", "host:-1"])
 def test_no_host_and_port(text: str) -> None:
-    with pytest.raises(ValueError, match="is not HOST:PORT"):
+    with pytest.raises(ValueError, match="not HOST:PORT"):
         host_and_port(text)
 
 
