@@ -111,6 +111,8 @@ def _write(output: Path, outcomes: Sequence[Outcome], notes: Sequence[str]) -> N
     facts = machine_facts()
     about = f"{_CLIENTS} clients ask all the while; {facts['cpu']}, {facts['cores']} cores"
     about += f", load average {os.getloadavg()[1]:.0f} (of others, too: heal times grow with it)."
+    if len(known) > len(outcomes):
+        about += " Faults that were not played this time have the rows of earlier runs, maybe on another machine."
     output.write_text("\n".join([*HEAD, *known, "", *said, "", about, ""]), encoding="utf-8")
 
 
