@@ -14,7 +14,7 @@ PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos overload soak screening evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos overload soak screening observe dashboards evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -67,8 +67,8 @@ fingerprint: setup ## Generates the graphs that make fingerprints of frames
 tables: setup ## Generates the tables of look-alike, traditional and same-sounding characters for search
 	$(BIN)/python -m wildgate_search.make_tables
 
-check-generated: proto configs fingerprint tables ## Fails when committed stubs, guide, configs, graphs or tables differ from what is generated
-	git diff --exit-code -- proto model_repository search/wildgate_search/tables client/node docs/api.md
+check-generated: proto configs fingerprint tables dashboards ## Fails when committed stubs, guide, configs, graphs, tables or dashboards differ from what is generated
+	git diff --exit-code -- proto model_repository search/wildgate_search/tables client/node docs/api.md deploy/grafana deploy/prometheus
 
 conformance: setup ## Scores the media files in MEDIA=DIR and compares with its EXPECTED.json
 	$(BIN)/python tests/conformance/run_conformance.py $(MEDIA)
@@ -118,6 +118,12 @@ fuzz: setup ## Changes small videos and requests at random, 100,000 of them, and
 
 screening: setup ## Screens labelled queries and held-out disguises, measures speed, writes perf/results/ (SCREENING=options)
 	$(BIN)/python -m wildgate_perf.screening $(SCREENING)
+
+observe: setup ## Asks a Prometheus every query of dashboards and alerts, of running servers (2 minutes, needs prometheus and redis); writes out/observe/ (OBSERVE=options)
+	$(BIN)/python -m wildgate_perf.observe $(OBSERVE)
+
+dashboards: setup ## Makes Grafana's dashboards and the Prometheus operator's rules of their sources in deploy/
+	$(BIN)/python -m wildgate_perf.observe.manifests --write
 
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "promote": (_SERVE, "publish.commands", "promote"),
     "rollback": (_SERVE, "publish.commands", "rollback"),
     "releases": (_SERVE, "publish.commands", "releases"),
+    "prepare": (_SERVE, "engine.prepare", "prepare"),
 }
 
 

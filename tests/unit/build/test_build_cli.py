@@ -12,7 +12,7 @@ from wildgate_build.cli import ENTRY_POINTS, app
 
 COMMANDS = {
     *("import", "quantise", "half", "engine", "check"),
-    *("publish", "canary", "promote", "rollback", "releases"),
+    *("publish", "canary", "promote", "rollback", "releases", "prepare"),
 }
 
 
