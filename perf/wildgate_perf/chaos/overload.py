@@ -106,7 +106,7 @@ class Row:
     @property
     def of_peak(self) -> float:
         """Verdicts in time, of the mean of the peaks before and after."""
-        return self.good_per_s / self.peak_per_s
+        return self.good_per_s / self.peak_per_s if self.peak_per_s else 0.0
 
     @property
     def misses(self) -> list[str]:
@@ -191,8 +191,13 @@ def report(rows: list[Row], tail: float | None, output: Path) -> None:
     facts = machine_facts()
     about = f"{facts['cpu']}, {facts['cores']} cores with the load generator on them"
     about += f", load average {os.getloadavg()[1]:.0f} (with others' work, where it is more than about 4)."
-    poisson = f"Poisson arrivals at 70 % of the peak: p99 {tail:.1f} times the unloaded p50 (aim: {_TAIL_AIM:g})."
-    lines = [_HEAD, *map(str, rows), "", *([poisson, ""] if tail is not None else []), about, ""]
+    lines = [_HEAD, *map(str, rows), ""]
+    if tail is not None:
+        lines += [
+            f"Poisson arrivals at 70 % of the peak: p99 {tail:.1f} times the unloaded p50 (aim: {_TAIL_AIM:g}).",
+            "",
+        ]
+    lines += [about, ""]
     output.write_text("\n".join(lines), encoding="utf-8")
 
 

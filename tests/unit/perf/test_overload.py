@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from wildgate_perf.chaos.overload import LOADS, Row, _p99_s
+from wildgate_perf.chaos.overload import LOADS, Row, _p99_s, report
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,9 @@ def test_what_is_missed() -> None:
     assert good.misses == []
     bad = Row(LOADS[0], 30.0, 9.0, 10.0, {"refused": 20, "other": 1}, 400.0, 0.02, 900, 800)
     assert bad.misses == ["goodput", "refusals", "lost"]
+
+
+@pytest.mark.parametrize("tail", [None, 4.5])
+def test_the_tail_is_told_where_it_was_measured(tail: float | None, tmp_path: Path) -> None:
+    report([Row(LOADS[1], 30.0, 0.0, 0.0, {"late": 20}, 400.0, None, 900, 800)], tail, tmp_path / "table.md")
+    assert ("4.5 times" in (tmp_path / "table.md").read_text()) == (tail is not None)
