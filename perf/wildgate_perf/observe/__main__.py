@@ -42,12 +42,12 @@ class Findings:
             for name in sorted(metrics_in(query) - known - recorded() - GPU_METRICS - _USUAL):
                 self.faults.append(f"{where}: no server tells {name}")
 
-    def data(self, source: Prometheus, panel: Panel) -> int:
+    def data(self, source: Prometheus, panel: Panel, at_s: float) -> int:
         """Queries of `panel` that are refused, or lack data they should have; returns how many series there are."""
         count = 0
-        for query in panel.asked(".*", "30s"):
+        for query in panel.asked(".*", "1m"):
             try:
-                found = len(source.ask(query))
+                found = len(source.ask(query, at_s))
             except ValueError as refused:
                 self.faults.append(f"panel {panel.title}: {refused}")
                 continue
@@ -56,7 +56,7 @@ class Findings:
                 self.faults.append(f"panel {panel.title}: no data for {query}")
         return count
 
-    def rules(self, source: Prometheus) -> None:
+    def rules(self, source: Prometheus, at_s: float) -> None:
         """Rules that fail, and alerts that fire."""
         for alert, (state, error) in source.alerts().items():
             if error:
@@ -64,7 +64,7 @@ class Findings:
             if state == "firing":
                 self.faults.append(f"alert {alert}: fires, and nothing is wrong")
         for rule in rules():
-            if "record" in rule and not source.ask(rule["record"]):
+            if "record" in rule and not source.ask(rule["record"], at_s):
                 self.faults.append(f"rule {rule['record']}: records nothing")
 
 
@@ -93,15 +93,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _observed(servers: Fleet, source: Prometheus, seconds: float, output: Path, console: Console) -> Findings:
     began_s = time.time()
     answers = asyncio.run(load(servers, seconds))
+    ended_s = time.time()  # what is asked for is how it was then, however long asking takes
     console.print(f"{answers} videos answered in {seconds:g} s")
     findings, shown = Findings(), [*panels()]
     findings.names(told(page(address, path) for _, address, path in servers.scraped))
     table = Table("panel", "series", "may be empty")
     for panel in shown:
-        table.add_row(panel.title, str(findings.data(source, panel)), "needs a GPU" if panel.gpu else panel.empty)
-    findings.rules(source)
+        table.add_row(
+            panel.title, str(findings.data(source, panel, ended_s)), "needs a GPU" if panel.gpu else panel.empty
+        )
+    findings.rules(source, ended_s)
     console.print(table)
-    draw(source, [panel for panel in shown if panel.main], began_s, time.time(), output / "panels.png")
+    draw(source, [panel for panel in shown if panel.main], began_s, ended_s, output / "panels.png")
     return findings
 
 
