@@ -12,11 +12,24 @@ from wildgate_enforcement.platform_notices import PlatformSettings
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
-from wildgate_server.config_section import HostPort
+from wildgate_server.config_section import ConfigSection, HostPort
 from wildgate_server.policy import SHIPPED_POLICY
 from wildgate_server.transport import ClientTls, ServerTls
 
-__all__ = ["EnforcementSettings"]
+__all__ = ["EnforcementSettings", "SessionSettings"]
+
+
+class SessionSettings(ConfigSection):
+    """How people are logged in at the console."""
+
+    hours: float = Field(10.0, gt=0)
+    """How long at most, whatever they do."""
+    idle_minutes: float = Field(60.0, gt=0)
+    """How long without doing anything."""
+    daily_frames: int = Field(0, ge=0)
+    """Evidence frames that one person is shown in a day (UTC) before the console shows no more; 0: any number."""
+    break_every_minutes: int = Field(45, ge=0)
+    """After so long without a pause of five minutes, one is suggested; 0: never."""
 
 
 class EnforcementSettings(BaseSettings):
@@ -39,6 +52,10 @@ class EnforcementSettings(BaseSettings):
     """URL of a PostgreSQL database, "postgresql+asyncpg://user@host/name"; without one, SQLite in `directory`."""
     listen: HostPort = "127.0.0.1:8102"
     """gRPC address; port 0 takes a free one."""
+    console: HostPort | None = None
+    """Address of the console for people's browsers; none without one."""
+    session: SessionSettings = SessionSettings()
+    """How people are logged in there."""
     gateway: str | None = None
     """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
     blocks: str | None = None
