@@ -23,6 +23,7 @@ __all__ = ["ACTIONS", "act", "decide", "evidence", "referral", "show"]
 
 ACTIONS = ("claim", "release", "snooze", "reassign", "withdraw", "refer")
 _MINUTE_MS = 60_000
+_COUNTS = 0.2
 _VERDICTS = {0: "-", 1: "ALLOW", 2: "REVIEW", 3: "BLOCK"}
 
 
@@ -68,7 +69,10 @@ async def show(request: Request, status: int = 200, alert: str = "", entered: di
 
 
 def _boxes(case: pb.Case, time_s: float) -> list[Any]:
-    return [found for found in case.verdict.detections if found.time_s == time_s and found.HasField("box")]
+    """What was found in a frame; of what hardly counts, only the best, so that the picture stays to be seen."""
+    there = [found for found in case.verdict.detections if found.time_s == time_s and found.HasField("box")]
+    ranked = sorted(there, key=lambda found: -found.score)
+    return [found for place, found in enumerate(ranked) if place == 0 or found.score >= _COUNTS]
 
 
 async def act(request: Request) -> Response:
