@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from wildgate_console.door import Door
 from wildgate_console.ledger import Ledger
 from wildgate_console.links import EvidenceLinks
+from wildgate_console.oidc import Provider
 from wildgate_console.sessions import Session, Sessions
 from wildgate_console.texts import LANGUAGES, language_of, words
 from wildgate_enforcement.database import Database
@@ -51,6 +52,7 @@ class Desk:
     ledger: Ledger
     settings: EnforcementSettings
     labels: Mapping[str, Any]
+    provider: Provider | None
     secure: bool
 
 
@@ -81,6 +83,7 @@ async def page(request: Request, template: str, status: int = 200, **about: Any)
         "language": language,
         "languages": LANGUAGES,
         "colour": request.cookies.get("care") == "colour",
+        "provider": desk.provider is not None,
         "now_ms": desk.database.now_ms,
         "limit": desk.settings.session.daily_frames,
     }

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from wildgate_console.desk import back_to, desk_of, page
 from wildgate_console.guard import cookie_name
+from wildgate_console.oidc import CALLBACK
 from wildgate_console.texts import LANGUAGES
 from wildgate_enforcement.errors import WildgateError
 from wildgate_enforcement.roles import Role
 from wildgate_server.access.tokens import Caller
 
-__all__ = ["choose", "logged_in", "login", "login_page", "logout"]
+__all__ = ["choose", "logged_in", "login", "login_page", "logout", "provider_callback", "provider_login"]
 
 _PEOPLE = frozenset({Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR, Role.ADMINISTRATOR})
+_PENDING = "wildgate-oidc"
 _YEAR_S = 31_536_000
 
 
@@ -32,6 +34,33 @@ async def login(request: Request) -> Response:
     except WildgateError as error:
         return await page(request, "login.html", 401, alert=error.message)
     return await logged_in(request, caller, token)
+
+
+async def provider_login(request: Request) -> Response:
+    """Sends the browser to the identity provider."""
+    desk = desk_of(request)
+    if desk.provider is None:
+        return await page(request, "login.html", 404, alert="no identity provider is configured")
+    url, key = await desk.provider.begin()
+    answer = RedirectResponse(url, 303)
+    # Lax, since the provider sends the browser back by a link of its own site.
+    answer.set_cookie(_PENDING, key, 600, path=CALLBACK, httponly=True, samesite="lax", secure=desk.secure)
+    return answer
+
+
+async def provider_callback(request: Request) -> Response:
+    """Takes what the identity provider answers."""
+    desk, asked = desk_of(request), request.query_params
+    if desk.provider is None:
+        return await page(request, "login.html", 404, alert="no identity provider is configured")
+    try:
+        key = request.cookies.get(_PENDING, "")
+        caller = await desk.provider.finish(key, asked.get("state", ""), asked.get("code", ""))
+    except WildgateError as error:
+        return await page(request, "login.html", 401, alert=error.message)
+    answer = await logged_in(request, caller)
+    answer.delete_cookie(_PENDING, path=CALLBACK, secure=desk.secure, httponly=True, samesite="lax")
+    return answer
 
 
 async def logged_in(request: Request, caller: Caller, token: str = "") -> Response:

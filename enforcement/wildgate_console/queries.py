@@ -77,7 +77,7 @@ async def evidence_times(session: AsyncSession, case_id: str) -> Sequence[float]
 async def same_account(session: AsyncSession, case: pb.Case) -> Sequence[CaseRow]:
     """Other cases with a video of an account that shows this one."""
     accounts = sorted({subject.account for subject in case.subjects if subject.account})
-    related = exists().where(SubjectRow.case_id == CaseRow.id, SubjectRow.account.in_(accounts))
+    related = CaseRow.id.in_(select(SubjectRow.case_id).where(SubjectRow.account.in_(accounts)))
     rows = select(CaseRow).where(related, CaseRow.id != case.id).order_by(CaseRow.opened_ms.desc()).limit(_MOST_RELATED)
     return (await session.scalars(rows)).all() if accounts else []
 

@@ -21,6 +21,7 @@ from wildgate_console.door import Door
 from wildgate_console.guard import Guard
 from wildgate_console.ledger import Ledger
 from wildgate_console.links import EvidenceLinks
+from wildgate_console.oidc import CALLBACK, Provider
 from wildgate_console.sessions import Sessions
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StartError, WildgateError
@@ -85,11 +86,14 @@ def console_app(
     sessions = Sessions(settings.session)
     door = Door(database, settings.policy, settings.referral.recipients, denied)
     labels = load_policy(settings.labels).labels
+    provider = Provider(settings.oidc) if settings.oidc.issuer else None
     app = Starlette(
         routes=[
             Route("/", queue_pages.first),
             Route("/login", login_pages.login_page),
             Route("/login", login_pages.login, methods=["POST"]),
+            Route("/oidc/login", login_pages.provider_login),
+            Route(CALLBACK, login_pages.provider_callback),
             Route("/logout", login_pages.logout, methods=["POST"]),
             Route("/choose", login_pages.choose, methods=["POST"]),
             Route("/queue", queue_pages.queue),
@@ -116,7 +120,9 @@ def console_app(
         ],
         exception_handlers={WildgateError: failure_page},
     )
-    app.state.desk = Desk(database, door, check, sessions, EvidenceLinks(), Ledger(database), settings, labels, secure)
+    app.state.desk = Desk(
+        database, door, check, sessions, EvidenceLinks(), Ledger(database), settings, labels, provider, secure
+    )
     return Guard(app, sessions, check, secure)
 
 

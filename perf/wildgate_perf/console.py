@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 from sqlalchemy import insert, select
 
 from wildgate_console.serving import serving
@@ -91,7 +91,7 @@ async def _measure(cases: int, rounds: int) -> dict[str, dict[str, float]]:
         found: dict[str, list[float]] = {}
         async with (
             serving(settings, database, _Anybody(), denial_log(database)) as address,
-            httpx.AsyncClient(base_url=address, timeout=60) as client,
+            httpx2.AsyncClient(base_url=address, timeout=60) as client,
         ):
             await client.post("/login", data={"token": "perf"})
             async with database.reading() as session:
@@ -111,7 +111,7 @@ async def _measure(cases: int, rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-async def _timed(client: httpx.AsyncClient, path: str) -> float:
+async def _timed(client: httpx2.AsyncClient, path: str) -> float:
     started = time.perf_counter()
     (await client.get(path)).raise_for_status()
     return (time.perf_counter() - started) * 1e3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from enforcement_under_test import Clock, EnforcementUnderTest, NamedCallers, enforcing
 
 from wildgate_console.serving import serving
@@ -21,17 +21,17 @@ from wildgate_enforcement.settings import EnforcementSettings
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
-class Person(httpx.AsyncClient):
+class Person(httpx2.AsyncClient):
     """A browser's worth of HTTP: a cookie jar, and the fields that forms carry."""
 
     csrf = ""
 
-    async def login(self, token: str) -> httpx.Response:
+    async def login(self, token: str) -> httpx2.Response:
         answer = await self.post("/login", data={"token": token})
         self.csrf = found[1] if (found := _CSRF.search((await self.get("/figures")).text)) else ""
         return answer
 
-    async def send_form(self, path: str, **fields: Any) -> httpx.Response:
+    async def send_form(self, path: str, **fields: Any) -> httpx2.Response:
         return await self.post(path, data={"csrf": self.csrf, **fields})
 
 
@@ -54,11 +54,16 @@ class ConsoleUnderTest:
 
 @asynccontextmanager
 async def console(
-    directory: Path, policy: EnforcementPolicy | None = None, **session: Any
+    directory: Path, policy: EnforcementPolicy | None = None, oidc: Any = None, **session: Any
 ) -> AsyncIterator[ConsoleUnderTest]:
     policy = policy or EnforcementPolicy(second_share=0, second_every=0)
     settings = EnforcementSettings(
-        directory=directory, console="127.0.0.1:0", policy=policy, session=session, _cli_parse_args=False
+        directory=directory,
+        console="127.0.0.1:0",
+        policy=policy,
+        session=session,
+        oidc=oidc or {},
+        _cli_parse_args=False,
     )
     clock = Clock(wall_clock_ms())
     database = Database(settings.database_url, clock)

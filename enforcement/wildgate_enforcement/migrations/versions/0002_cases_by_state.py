@@ -1,4 +1,4 @@
-"""Counts of cases by state come from an index."""
+"""Counts of cases by state, and the ranks within one, come from an index."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Adds the index."""
-    op.create_index("cases_by_state", "cases", ["state"])
+    op.create_index("cases_by_state", "cases", ["state", "rank", "id"])
