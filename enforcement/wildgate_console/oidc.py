@@ -56,7 +56,8 @@ class Provider:
 
     async def begin(self) -> tuple[str, str]:
         """Where to send the browser, and a secret for it to bring back. Raises AccessUnavailable."""
-        pending = _Pending(*(secrets.token_urlsafe(32) for _ in range(3)), since=self._clock())
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        pending = _Pending(state, nonce, verifier, self._clock())
         async with self._client() as client:
             metadata = await self._metadata(client)
             url, _ = client.create_authorization_url(

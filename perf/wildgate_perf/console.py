@@ -46,7 +46,9 @@ def _verdict(number: int) -> bytes:
     detection = scoring_pb2.Detection(label=label, score=0.5, box=scoring_pb2.Box(x2=1, y2=1))
     return scoring_pb2.Verdict(
         action="ACTION_REVIEW",
-        labels=[scoring_pb2.LabelVerdict(label=label, score=(number % 97) / 97, cites_appendix="I", action=2)],
+        labels=[
+            scoring_pb2.LabelVerdict(label=label, score=(number % 97) / 97, cites_appendix="I", action="ACTION_REVIEW")
+        ],
         detections=[detection] * 16,
         coverage=scoring_pb2.Coverage(looked_at_s=[float(second) for second in range(32)], last_frame_s=32),
     ).SerializeToString()
@@ -84,7 +86,7 @@ async def _fill(database: Database, cases: int) -> None:
 
 async def _measure(cases: int, rounds: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as directory:
-        settings = EnforcementSettings(directory=Path(directory), console="127.0.0.1:0", _cli_parse_args=False)  # type: ignore[call-arg]
+        settings = EnforcementSettings(directory=Path(directory), console="127.0.0.1:0", _cli_parse_args=False)
         database = Database(settings.database_url, wall_clock_ms)
         await database.migrate()
         await _fill(database, cases)
