@@ -14,7 +14,7 @@ PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos overload soak screening observe dashboards evaluate detector samples engines gpu-report clean
+.PHONY: help setup demo console story serve test lint format proto check-generated configs fingerprint tables conformance bench bench-peers perf archive sweep evasion matches blocks cases attacks fuzz chaos overload soak screening observe dashboards evaluate detector samples engines gpu-report clean
 
 help: ## Explains the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ $(VENV)/.installed: pyproject.toml client/pyproject.toml perf/pyproject.toml con
 
 demo: setup ## Starts real servers, scores the sample clips, confirms a case, blocks its copy, screens queries, writes out/demo/
 	$(BIN)/python demo/run_demo.py
+
+console: setup ## Starts real servers with the demo's cases and the working group's console, prints its address and logins
+	$(BIN)/python demo/run_demo.py --out out/console/demo --console 127.0.0.1:8103
 
 story: setup ## Plays a case from verdict to appeal on SQLite and PostgreSQL, with kill -9 of each process at every step (3 minutes)
 	$(BIN)/python -m pytest -v -n0 -m story tests/integration/enforcement/test_story.py

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from wildgate_perf.local_server import LocalServer, LocalServerOptions
 
-__all__ = ["EnforcementDesk", "wildgate"]
+__all__ = ["PEOPLE", "EnforcementDesk", "wildgate"]
 
 _ISSUER = "https://demo.example"
-_ROLES = {"gateway": "gateway", "platform": "reporter", "ann": "moderator", "ben": "moderator", "otto": "auditor"}
+_SERVICES = {"gateway": "gateway", "platform": "reporter"}
+PEOPLE = {"ann": "moderator", "ben": "moderator", "sue": "senior", "otto": "auditor"}
 _TOKENS_HOLD_S = 3600
 _COMMAND_S = 60
 _WILDGATE = (sys.executable, "-m", "wildgate_client.cli")
@@ -34,7 +35,7 @@ class EnforcementDesk:
             key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )
         usual = {"iss": _ISSUER, "aud": "wildgate", "exp": int(time.time()) + _TOKENS_HOLD_S}
-        for who, role in _ROLES.items():
+        for who, role in (_SERVICES | PEOPLE).items():
             self.token_file(who).write_text(jwt.encode(usual | {"sub": who, "roles": [role]}, key, "EdDSA"))
 
     def token_file(self, who: str) -> Path:
@@ -50,12 +51,16 @@ class EnforcementDesk:
             "WILDGATE_ENFORCEMENT__TOKEN_FILE": str(self.token_file("gateway")),
         }
 
-    def service(self, blocks: str, log_path: Path) -> LocalServer:
-        """The service, not started yet; it asks for two persons, and its blocks go to the gateway at `blocks`."""
+    def service(self, blocks: str, log_path: Path, console: str = "") -> LocalServer:
+        """The service, not started yet; it asks for two persons, and its blocks go to the gateway at `blocks`.
+
+        `console` is where people's browsers find it, "" where they do not.
+        """
         options = (
             *("--directory", str(self._directory), "--listen", self.address, "--blocks", blocks),
             *("--access.keys", str(self._directory / "keys.pem"), "--access.issuer", _ISSUER),
             *("--policy.second-share", "1", "--sign-every-s", "0.5"),
+            *(("--console", console) if console else ()),
         )
         return LocalServer(LocalServerOptions(log_path=log_path, command=(*_WILDGATE, "enforce", *options)))
 

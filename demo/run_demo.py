@@ -21,7 +21,7 @@ from pathlib import Path
 
 import grpc
 from case_story import StepFailed, tell
-from enforcement_desk import EnforcementDesk
+from enforcement_desk import PEOPLE, EnforcementDesk
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -105,11 +105,22 @@ async def tell_story(desk: EnforcementDesk, target: str, clip: Path) -> bool:
     return True
 
 
+def keep_open(desk: EnforcementDesk, console: str) -> None:
+    """Says how to log in at the console, and waits for Ctrl-C or SIGTERM."""
+    print(f"the console: http://{console}; log in with the token (an hour old at most) of one of these:")
+    for who, role in PEOPLE.items():
+        print(f"  {who}, {role}: {desk.token_file(who).read_text()}")
+    print("Ctrl-C ends it", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
 def main() -> int:
     """Runs the demo and returns its exit status."""
     parser = argparse.ArgumentParser(description="Scores the sample clips with a real server.")
     parser.add_argument("--samples", type=Path, default=ROOT / "samples", help="clips and their truth.json")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="annotated frames and logs")
+    parser.add_argument("--console", default="", metavar="HOST:PORT", help="keep a console of the cases open there")
     arguments = parser.parse_args()
     # On SIGTERM, the server is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -139,7 +150,7 @@ def main() -> int:
     )
     print(f"starting the server; its logs: {_shown(logs)}", flush=True)
     try:
-        with server, desk.service(server.target, logs / "enforcement.log") as service:
+        with server, desk.service(server.target, logs / "enforcement.log", arguments.console) as service:
             print(f"the server is ready on {server.target}; scoring {len(clips)} clips", flush=True)
             annotator = Annotator(arguments.out)
             results = asyncio.run(score_clips(server.target, clips, annotator))
@@ -150,6 +161,9 @@ def main() -> int:
             print(f"{len(annotator.paths)} annotated frames in {_shown(arguments.out)}")
             print(f"from verdict to action, {REVIEWED}:", flush=True)
             told = asyncio.run(tell_story(desk, server.target, arguments.samples / REVIEWED))
+            if arguments.console:
+                keep_open(desk, arguments.console)
+                return 0
     except ServerStartFailed as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from importlib.metadata import entry_points
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from wildgate_enforcement.service import check_settings, running
+from wildgate_enforcement.service import Console, check_settings, running
 from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_server.errors import SettingsConflict, StartError
 from wildgate_server.log import configure_log
@@ -49,6 +50,16 @@ async def _serve(settings: EnforcementSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(settings) as address:
+    async with running(settings, _console() if settings.console else None) as address:
         print(f"wildgate enforcement is ready on {address}", flush=True)
         await stop.wait()
+
+
+def _console() -> Console:
+    """What serves the console, which stands above this package. Raises SettingsConflict where it is not installed."""
+    found = entry_points(group="wildgate.enforcement", name="console")
+    try:
+        console: Console = next(iter(found)).load()
+    except (StopIteration, ImportError) as error:
+        raise SettingsConflict(f"console: `pip install 'wildgate[console]'` is missing here ({error})") from error
+    return console

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 import grpc
 import structlog
@@ -39,7 +39,12 @@ from wildgate_server.readiness import Readiness
 from wildgate_server.server_metrics import ServerMetrics
 from wildgate_server.transport import Channel, check_reach, listen
 
-__all__ = ["check_settings", "enforcement_server", "running"]
+__all__ = ["Console", "Denied", "check_settings", "denial_log", "enforcement_server", "running"]
+
+Denied = Callable[[Caller, str], Awaitable[None]]
+"""Told of each call that a known caller may not make."""
+Console = Callable[[EnforcementSettings, Database, TokenCheck, Denied], AbstractAsyncContextManager[str]]
+"""Serves people in a browser, over the same database, while its context lasts; gives its address."""
 
 _log = structlog.get_logger()
 
@@ -47,8 +52,8 @@ _DRAIN_S = 10.0
 
 
 @asynccontextmanager
-async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
-    """The service while the context lasts: the address at which it answers.
+async def running(settings: EnforcementSettings, console: Console | None = None) -> AsyncIterator[str]:
+    """The service while the context lasts, and the console beside it: the address at which the service answers.
 
     Raises StartError, and PolicyError for the file of labels.
     """
@@ -96,6 +101,8 @@ async def running(settings: EnforcementSettings) -> AsyncIterator[str]:
         await server.start()
         stack.push_async_callback(server.stop, _DRAIN_S)
         stack.push_async_callback(readiness.drain)
+        if console:
+            await stack.enter_async_context(console(settings, database, check, denial_log(database)))
         yield address
 
 
@@ -120,18 +127,10 @@ def enforcement_server(
     metrics: ServerMetrics | None = None,
 ) -> grpc.aio.Server:
     """The server with both services, not listening yet. `draw` gives numbers from 0 to 1, random ones by default."""
-
-    async def denied(caller: Caller, call: str) -> None:
-        try:
-            async with database.writing(caller.subject) as transaction:
-                transaction.log("", "denied", call=call, roles=sorted(caller.roles))
-        except StorageUnavailable as error:
-            _log.error("denial_not_logged", call=call, subject=caller.subject, error=error.message)
-
     server = grpc.aio.server(
         interceptors=[
             CallMetrics(metrics or ServerMetrics()),
-            AccessInterceptor(check, CALLS, denied),
+            AccessInterceptor(check, CALLS, denial_log(database)),
             ErrorInterceptor(CASE_SERVICE, REPORT_SERVICE),
             FieldCheck(),
         ],
@@ -147,6 +146,19 @@ def enforcement_server(
     reports = ReportService(database, policy, labels)
     add_ReportServiceServicer_to_server(reports, server)  # type: ignore[no-untyped-call]
     return server
+
+
+def denial_log(database: Database) -> Denied:
+    """Makes an event of each call that was denied."""
+
+    async def denied(caller: Caller, call: str) -> None:
+        try:
+            async with database.writing(caller.subject) as transaction:
+                transaction.log("", "denied", call=call, roles=sorted(caller.roles))
+        except StorageUnavailable as error:
+            _log.error("denial_not_logged", call=call, subject=caller.subject, error=error.message)
+
+    return denied
 
 
 async def _senders(settings: EnforcementSettings, database: Database, stack: AsyncExitStack) -> Mapping[str, Send]:

@@ -13,11 +13,45 @@ from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.referral_packages import ReferralSettings
 from wildgate_server.access.access_settings import AccessSettings
 from wildgate_server.command_line import CommandSettings
-from wildgate_server.config_section import HostPort
+from wildgate_server.config_section import ConfigSection, HostPort
 from wildgate_server.policy import SHIPPED_POLICY
 from wildgate_server.transport import ClientTls, ServerTls
 
-__all__ = ["EnforcementSettings"]
+__all__ = ["EnforcementSettings", "OidcSettings", "SessionSettings"]
+
+
+class SessionSettings(ConfigSection):
+    """How people are logged in at the console."""
+
+    hours: float = Field(10.0, gt=0)
+    """How long at most, whatever they do."""
+    idle_minutes: float = Field(60.0, gt=0)
+    """How long without doing anything."""
+    daily_frames: int = Field(0, ge=0)
+    """Evidence frames that one person is shown in a day (UTC) before the console shows no more; 0: any number."""
+    break_every_minutes: int = Field(45, ge=0)
+    """After so long without a pause of five minutes, one is suggested; 0: never."""
+
+
+class OidcSettings(ConfigSection):
+    """An identity provider (OpenID Connect) that people log in at."""
+
+    issuer: str = Field("", pattern=r"^$|^https://|^http://(127\.0\.0\.1|localhost)(:|/|$)")
+    """URL of the provider, as its tokens name it; none without one."""
+    client_id: str = ""
+    """What the provider calls the console."""
+    client_secret_file: Path | None = None
+    """File with the secret that they share; none for a public client."""
+    public_url: str = ""
+    """Where browsers find the console, "https://console.example"; the provider sends them back to /oidc/callback."""
+    scope: str = "openid"
+    """What is asked for, in words."""
+    name_claim: str = "sub"
+    """The claim that names a person: in the log, and to tell who decided what."""
+    roles_claim: str = "roles"
+    """The claim with the list of their roles."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """What the provider calls a role, and which one it is here; names that are not here stand for themselves."""
 
 
 class EnforcementSettings(CommandSettings):
@@ -33,6 +67,12 @@ class EnforcementSettings(CommandSettings):
     """gRPC address; port 0 takes a free one."""
     metrics: HostPort | None = None
     """Where metrics, liveness and readiness are served over HTTP; nowhere by default."""
+    console: HostPort | None = None
+    """Address of the console for people's browsers; none without one."""
+    session: SessionSettings = SessionSettings()
+    """How people are logged in there."""
+    oidc: OidcSettings = OidcSettings()
+    """Where people log in for it, besides showing a signed token."""
     gateway: str | None = None
     """gRPC target of a gateway that scores reported videos; without one, they wait until somebody has them scored."""
     blocks: str | None = None

@@ -39,7 +39,7 @@ class CaseRow(Base):
     """A case: one content, whatever the platform calls the videos that show it."""
 
     __tablename__ = "cases"
-    __table_args__ = (Index("cases_by_rank", "rank", "id"),)
+    __table_args__ = (Index("cases_by_rank", "rank", "id"), Index("cases_by_state", "state", "rank", "id"))
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     content_digest: Mapped[str] = mapped_column(String(128), unique=True)

@@ -1,0 +1,127 @@
+"""What pages show and no call of the service answers. Nothing here writes; who may ask, pages check before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from wildgate_enforcement.messages import case_message
+from wildgate_enforcement.ranking import SETTLED
+from wildgate_enforcement.states import WAITING
+from wildgate_enforcement.tables import CaseRow, EvidenceRow, ReferralRow, SkillRow, SubjectRow
+from wildgate_proto.v1 import cases_pb2 as pb
+
+__all__ = ["PAGE", "Filters", "Page", "counts", "evidence_times", "page_of", "referrals", "same_account", "same_block"]
+
+PAGE = 50
+_BATCH = 250
+_MOST_LOOKED_AT = 5000
+_MOST_RELATED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What of the queue somebody wants to see; "" for all. `mine` is who holds the case."""
+
+    state: str = ""
+    group: str = ""
+    language: str = ""
+    label: str = ""
+    mine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Cases by rank, the most pressing first; `after` names the place where the next page begins."""
+
+    cases: Sequence[pb.Case]
+    after: str = ""
+    cut: bool = False
+    """Whether the search for a label ended before the queue did."""
+
+
+async def page_of(session: AsyncSession, filters: Filters, after: str = "") -> Page:
+    """A page of the queue. A label stands in verdicts, which no index knows: so many cases are looked through."""
+    found: list[CaseRow] = []
+    place = _place(after)
+    looked_at = 0
+    while looked_at < _MOST_LOOKED_AT:
+        size = _BATCH if filters.label else PAGE + 1
+        rows = (await session.scalars(_ranked(filters, place).limit(size))).all()
+        looked_at += len(rows)
+        found += [row for row in rows if not filters.label or _shows(row, filters.label)]
+        if len(found) > PAGE or len(rows) < size or not filters.label:
+            break
+        place = rows[-1].rank, rows[-1].id
+    shown = found[:PAGE]
+    more = len(found) > PAGE
+    last = f"{shown[-1].rank.hex()} {shown[-1].id}" if more else ""
+    return Page([case_message(row) for row in shown], last, looked_at >= _MOST_LOOKED_AT and not more)
+
+
+async def counts(session: AsyncSession) -> dict[str, int]:
+    """Cases by state, from the index alone."""
+    rows = await session.execute(select(CaseRow.state, func.count()).group_by(CaseRow.state))
+    return {row.state: row[1] for row in rows}
+
+
+async def evidence_times(session: AsyncSession, case_id: str) -> Sequence[float]:
+    """When each evidence frame is, by its number."""
+    rows = select(EvidenceRow.time_s).where(EvidenceRow.case_id == case_id).order_by(EvidenceRow.number)
+    return (await session.scalars(rows)).all()
+
+
+async def same_account(session: AsyncSession, case: pb.Case) -> Sequence[CaseRow]:
+    """Other cases with a video of an account that shows this one."""
+    accounts = sorted({subject.account for subject in case.subjects if subject.account})
+    related = CaseRow.id.in_(select(SubjectRow.case_id).where(SubjectRow.account.in_(accounts)))
+    rows = select(CaseRow).where(related, CaseRow.id != case.id).order_by(CaseRow.opened_ms.desc()).limit(_MOST_RELATED)
+    return (await session.scalars(rows)).all() if accounts else []
+
+
+async def same_block(session: AsyncSession, case: pb.Case) -> Sequence[pb.Case]:
+    """Waiting cases near the same blocked video: copies of one thing, as a rule."""
+    blocks = {match.block_id for match in case.verdict.block_matches}
+    if not blocks:
+        return []
+    rows = (await session.scalars(_ranked(Filters(), None).limit(_BATCH * 4))).all()
+    others = (case_message(row) for row in rows if row.id != case.id)
+    return [each for each in others if blocks & {match.block_id for match in each.verdict.block_matches}][
+        :_MOST_RELATED
+    ]
+
+
+async def referrals(session: AsyncSession) -> Sequence[ReferralRow]:
+    """The latest referrals."""
+    return (await session.scalars(select(ReferralRow).order_by(ReferralRow.proposed_ms.desc()).limit(200))).all()
+
+
+def _ranked(filters: Filters, place: tuple[float, str] | None) -> Select[CaseRow]:
+    statement = select(CaseRow).order_by(CaseRow.rank.desc(), CaseRow.id.desc())
+    if filters.state:
+        statement = statement.where(CaseRow.state == filters.state)
+    if not filters.state or filters.state in WAITING:
+        statement = statement.where(CaseRow.rank > SETTLED)  # what waits is the upper end of the index
+    if filters.mine:
+        statement = statement.where(CaseRow.assignee == filters.mine, CaseRow.state.in_(sorted(WAITING)))
+    for skill in filter(None, (filters.group, filters.language and f"lang:{filters.language}")):
+        statement = statement.where(exists().where(SkillRow.case_id == CaseRow.id, SkillRow.skill == skill))
+    if place:
+        rank, case_id = place
+        statement = statement.where(or_(CaseRow.rank < rank, (CaseRow.rank == rank) & (CaseRow.id < case_id)))
+    return statement
+
+
+def _shows(row: CaseRow, label: str) -> bool:
+    return any(each.label == label for each in case_message(row).verdict.labels)
+
+
+def _place(after: str) -> tuple[float, str] | None:
+    rank, _, case_id = after.partition(" ")
+    try:
+        return float.fromhex(rank), case_id
+    except (ValueError, OverflowError):
+        return None
