@@ -293,4 +293,5 @@ class Admission:
 
 def _holders(connection: str, standing: Standing) -> tuple[str, ...]:
     """Under which names what is held is counted; those of connections have no space."""
-    return (*([connection] if connection else []), *([f"tenant {standing.tenant}"] if standing.tenant else []))
+    tenant = f"tenant {standing.tenant}" if standing.tenant not in ("", connection) else ""
+    return tuple(filter(None, (connection, tenant)))

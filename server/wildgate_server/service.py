@@ -104,7 +104,7 @@ class ScoringService:
     async def score(self, requests: AsyncIterator[Received], context: Context) -> None:
         """Scores one video, or refuses at once, with its message unread, when the server is full."""
         connection, settings, metadata = context.peer(), self._settings, context.invocation_metadata()
-        standing = self._standing(caller := present_caller())
+        standing = self._standing(caller := present_caller(), connection)
         self._failing.check(connection)
         within_s = self._within_s(context)
         with (
@@ -131,8 +131,8 @@ class ScoringService:
         stream that has to give way answers what it has read before it ends, and one whose videos are refused again and
         again is read at the pace of these.
         """
-        connection, settings, standing = context.peer(), self._settings, self._standing(present_caller())
-        metadata = context.invocation_metadata()
+        connection, settings, metadata = context.peer(), self._settings, context.invocation_metadata()
+        standing = self._standing(present_caller(), connection)
         turns = asyncio.Semaphore(settings.stream_concurrency)
         writing = asyncio.Lock()
         gave_way: Overloaded | None = None
@@ -170,8 +170,9 @@ class ScoringService:
             if gave_way:
                 raise gave_way
 
-    def _standing(self, caller: Caller | None) -> Standing:
-        return Standing(caller.tenant if caller else "", self._shares[self._tenants.priority(caller)])
+    def _standing(self, caller: Caller | None, connection: str) -> Standing:
+        tenant = caller.tenant if caller else ""
+        return Standing(tenant or connection, self._shares[self._tenants.priority(caller)])
 
     async def _arrived(self, requests: AsyncIterator[Received]) -> Received:
         try:

@@ -22,7 +22,7 @@ __all__ = ["Standing", "Turn", "Turns"]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whom a video is for: a tenant, "" where it has none, and its class.
+    """Whom a video is for: a tenant, or the connection that it came by where it has none, and its class.
 
     `share` is what its class may fill of the whole; the more, the higher the class.
     """

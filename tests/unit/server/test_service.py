@@ -45,6 +45,7 @@ class FakeCases:
 
 @dataclass
 class Served:
+    address: str
     channel: grpc.aio.Channel
     pipeline: FakePipeline
     admission: Admission
@@ -71,8 +72,9 @@ async def serving(
     service.join(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Served(channel, pipeline, admission, metrics)
+    address = f"127.0.0.1:{port}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Served(address, channel, pipeline, admission, metrics)
     await server.stop(None)
 
 
@@ -403,3 +405,15 @@ async def test_what_finds_no_place_is_not_taken_from_the_tenant_s_share(tmp_path
         for _ in range(2):
             await served.stub.Score(video(b"fine"))
         assert reason(await refusal(served.stub.Score(video(b"fine")))) == "QUOTA_EXCEEDED"
+
+
+async def test_who_has_no_tenant_shares_turns_by_connection() -> None:
+    async with (
+        serving() as served,
+        grpc.aio.insecure_channel(served.address, options=[("grpc.use_local_subchannel_pool", 1)]) as other,
+    ):
+        await served.stub.Score(video(b"one"))
+        await ScoringServiceStub(other).Score(video(b"two"))
+        await streamed(served, video(b"three"))
+    one, two, three = (call.standing.tenant for call in served.pipeline.calls)
+    assert one == three != two
