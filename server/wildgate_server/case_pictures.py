@@ -1,8 +1,9 @@
-"""What a REVIEW or BLOCK shows to people: the highest scores, and what matches a blocked video."""
+"""What a REVIEW or BLOCK shows to people: what called for it, each label in turn, and what matches a blocked video."""
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterable
+from itertools import chain, islice, zip_longest
 from time import monotonic
 
 import structlog
@@ -31,12 +32,22 @@ async def case_pictures(
         return ()
     if len(scored.evidence) >= count:
         return scored.evidence
-    wanted = strongest((found for seen in scored.tracks for found in seen.detections), count)
     matching = ((frame.track, frame.time_s) for match in matches for frame in match.frames)
-    wanted |= set(islice(matching, count - len(wanted)))
+    wanted = set(islice(dict.fromkeys(chain(_telling(scored, count), matching)), count))
     now = monotonic()
     try:
         return await as_evidence(await scorer.pictures(scored, wanted, deadline=now + (deadline - now) / 2))
     except WildgateError as error:
         _log.warning("no_pictures_for_case", error=str(error))
         return ()
+
+
+def _telling(scored: ScoredVideo, count: int) -> Iterable[tuple[int, float]]:
+    """Frames, those that tell most first: the best of each label, gravest first, then each one's second best."""
+    detections = [found for seen in scored.tracks for found in seen.detections]
+    by_label = (
+        strongest((found for found in detections if found.label == judged.label), count)
+        for judged in scored.judgement.labels
+    )
+    in_turn = chain.from_iterable(zip_longest(*by_label))
+    return chain((frame for frame in in_turn if frame), strongest(detections, count))

@@ -79,13 +79,13 @@ async def pictures_of(
     return pictures
 
 
-def strongest(detections: Iterable[Detection], count: int) -> set[tuple[int, float]]:
-    """The `count` looked-at frames with the highest scores, each a track's number and a time."""
+def strongest(detections: Iterable[Detection], count: int) -> list[tuple[int, float]]:
+    """The `count` looked-at frames with the highest scores, best first, each a track's number and a time."""
     best: dict[tuple[int, float], float] = {}
     for found in detections:
         shown = (found.track, found.time_s)
         best[shown] = max(found.score, best.get(shown, 0.0))
-    return set(sorted(best, key=lambda shown: (-best[shown], shown))[:count])
+    return sorted(best, key=lambda shown: (-best[shown], shown))[:count]
 
 
 def jpeg_of(frame: Picture) -> bytes:
