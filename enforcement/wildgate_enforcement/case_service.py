@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 import grpc
-from sqlalchemy import or_, select
+from sqlalchemy import select, tuple_
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.deciding import appeal, decide, withdraw
@@ -94,7 +94,8 @@ class CaseService(CaseServiceServicer):
             statement = statement.where(CaseRow.state.in_(sorted(wanted)))
         if request.page_token:
             rank, case_id = _page_start(request.page_token)
-            statement = statement.where(or_(CaseRow.rank < rank, (CaseRow.rank == rank) & (CaseRow.id < case_id)))
+            # As a row, which the index knows; "rank is less, or equal and ..." would look at all that came before.
+            statement = statement.where(tuple_(CaseRow.rank, CaseRow.id) < (rank, case_id))
         async with self._database.reading() as session:
             rows = (await session.scalars(statement)).all()
         more = len(rows) > size
