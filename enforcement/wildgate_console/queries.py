@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import Select, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from wildgate_enforcement.messages import case_message
@@ -111,7 +111,7 @@ def _ranked(filters: Filters, place: tuple[float, str] | None) -> Select[CaseRow
         statement = statement.where(exists().where(SkillRow.case_id == CaseRow.id, SkillRow.skill == skill))
     if place:
         rank, case_id = place
-        statement = statement.where(or_(CaseRow.rank < rank, (CaseRow.rank == rank) & (CaseRow.id < case_id)))
+        statement = statement.where(tuple_(CaseRow.rank, CaseRow.id) < (rank, case_id))
     return statement
 
 
