@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,20 +31,41 @@ def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def patch_triton(patch_models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedTriton]:
-    """A running embedded Triton with `patch_models`; shared, so leave it as it was."""
+async def patch_triton(patch_models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A running Triton with `patch_models`, as an external one; shared, so leave it as it was.
+
+    It is started again at the same address where it crashes, as tritonserver 2.51 does now and then on a busy machine,
+    in what its Python backend shares with the model processes.
+    """
     config = BackendSettings(
         model_repository=patch_models,
         log_dir=tmp_path_factory.mktemp("patch_triton"),
         instances=2,
         startup_timeout_s=120,
     )
-    async with EmbeddedTriton(config) as triton:
-        yield triton
+    address = tmp_path_factory.mktemp("t") / "triton"
+    started = asyncio.get_running_loop().create_future()
+
+    async def keep() -> None:
+        while True:
+            async with EmbeddedTriton(config) as triton:
+                address.unlink(missing_ok=True)
+                address.symlink_to(triton.endpoints.grpc.removeprefix("unix:"))
+                if not started.done():
+                    started.set_result(None)
+                await triton.wait()
+
+    keeping = asyncio.create_task(keep())
+    await asyncio.wait({keeping, started}, return_when=asyncio.FIRST_COMPLETED)
+    if keeping.done():
+        keeping.result()
+    yield f"unix:{address}"
+    keeping.cancel()
+    await asyncio.wait({keeping})
 
 
 @pytest.fixture(scope="session")
-def make_settings(patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path) -> MakeSettings:
+def make_settings(patch_triton: str, patch_models: Path, policy_file: Path) -> MakeSettings:
     """Settings of a gateway in front of `patch_triton`; sections given replace the test's own."""
 
     def make(**sections: dict) -> ServerSettings:
@@ -51,7 +73,7 @@ def make_settings(patch_triton: EmbeddedTriton, patch_models: Path, policy_file:
             "endpoint": {"address": "127.0.0.1:0"},
             # No frames are drawn: which ones are looked at is known.
             "sampling": {"workers": 1, "timeout_s": 60, "random_share": 0.0},
-            "backend": {"target": patch_triton.endpoints.grpc, "model_repository": patch_models},
+            "backend": {"target": patch_triton, "model_repository": patch_models},
             "cache": {"max_entries": 0},  # the same clips are sent again and again, and each time to be scored
         }
         merged = {name: {**defaults.get(name, {}), **sections.get(name, {})} for name in (*defaults, *sections)}

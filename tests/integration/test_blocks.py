@@ -33,7 +33,6 @@ from wildgate_client import (
     ScoringError,
 )
 from wildgate_server.gateway import BLOCKS_HEALTH
-from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
@@ -189,13 +188,13 @@ async def test_killed_again_and_again_while_it_adds_it_loses_nothing_acknowledge
 
 
 async def test_gateways_that_are_killed_under_load_block_what_is_added_and_what_they_know(
-    patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path, tmp_path: Path
+    patch_triton: str, patch_models: Path, policy_file: Path, tmp_path: Path
 ) -> None:
     service = service_process(tmp_path / "service")
     metrics = [free_address(), free_address()]
     gateways = [
         Process(
-            *("-m", "wildgate_client.cli", "serve", "--triton", patch_triton.endpoints.grpc),
+            *("-m", "wildgate_client.cli", "serve", "--triton", patch_triton),
             *("--model-repository", str(patch_models), "--policy", str(policy_file), "--sampling.workers", "1"),
             *("--block-list", str(tmp_path / at), "--blocks.target", service.address, "--blocks.wait-s", "0.5"),
             *("--blocks.stale-after-s", "2", "--metrics", at),
@@ -306,7 +305,7 @@ async def test_the_command_line_changes_and_exchanges_the_list(tmp_path: Path) -
         await blocks("disable", entry)
         assert json.loads(await blocks("list"))["disabled"]
         (tmp_path / "theirs.csv").write_text(f"id,pdq,label\nx,{'0f' * 32},tusk\nx,{'f0' * 32},tusk\n")
-        assert await blocks("import", str(tmp_path / "theirs.csv"), "--format", "csv") == "1 entries\n"
+        assert await blocks("import", str(tmp_path / "theirs.csv"), "--format", "csv") == "1 entry\n"
         assert await blocks("export", str(tmp_path / "all.jsonl")) == "2 entries\n"
         second = json.loads((tmp_path / "all.jsonl").read_text().splitlines()[1])
         assert (second["source"], [frame["pdq"] for frame in second["frames"]]) == (

@@ -66,10 +66,10 @@ async def test_while_the_service_is_away_health_says_so_and_answers_go_out(
 
 
 @pytest.fixture
-def command(patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path) -> list[str]:
+def command(patch_triton: str, patch_models: Path, policy_file: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "wildgate_server", "--listen", "127.0.0.1:0", "--sampling.workers", "1"),
-        *("--triton", patch_triton.endpoints.grpc, "--model-repository", str(patch_models)),
+        *("--triton", patch_triton, "--model-repository", str(patch_models)),
         *("--policy", str(policy_file), "--sampling.random-share", "0"),
     ]
 

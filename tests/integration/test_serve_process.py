@@ -119,9 +119,9 @@ async def test_sigterm_lets_what_runs_finish_and_leaves_nothing(tmp_path: Path, 
 
 
 async def test_who_calls_all_the_time_is_told_to_try_elsewhere_when_the_server_stops(
-    tmp_path: Path, arguments: list[str], patch_triton: EmbeddedTriton
+    tmp_path: Path, arguments: list[str], patch_triton: str
 ) -> None:
-    arguments += ["--triton", patch_triton.endpoints.grpc, "--endpoint.drain-pause-s", "0"]
+    arguments += ["--triton", patch_triton, "--endpoint.drain-pause-s", "0"]
     async with served(tmp_path, arguments, {}) as serving:
         stopped, refused = asyncio.Event(), Counter[str]()
 
@@ -267,14 +267,14 @@ async def test_an_external_triton_serves_the_shipped_models(tmp_path: Path, embe
 
 
 async def test_the_command_line_client_and_a_policy_reloaded(
-    tmp_path: Path, patch_triton: EmbeddedTriton, patch_models: Path
+    tmp_path: Path, patch_triton: str, patch_models: Path
 ) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
     good, bad = tmp_path / "good.mp4", tmp_path / "bad.mp4"
     good.write_bytes(GOOD[0].data)
     bad.write_bytes(b"no video at all")
-    arguments = ["--triton", patch_triton.endpoints.grpc, "--model-repository", str(patch_models)]
+    arguments = ["--triton", patch_triton, "--model-repository", str(patch_models)]
     arguments += ["--policy", str(policy), "--sampling.workers", "1"]
     async with served(tmp_path, arguments, {}) as serving:
         command = ("score", str(good), str(bad), "--json", "--server", serving.server.target)

@@ -13,7 +13,10 @@ from checkout import ROOT
 
 PACKAGES = {
     "client": {"wildgate_client", "wildgate_proto"},
-    ".": {"wildgate_server", "wildgate_build", "wildgate_bulk", "wildgate_enforcement", "wildgate_search"},
+    ".": {
+        *("wildgate_server", "wildgate_build", "wildgate_bulk", "wildgate_search"),
+        *("wildgate_enforcement", "wildgate_console"),
+    },
     "perf": {"wildgate_perf"},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,11 +26,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(800)]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head that takes no work, and two nodes of one core."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
-    yield cluster
-    cluster.shutdown()
+    with tempfile.TemporaryDirectory(dir="/tmp") as short, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", short)  # its sockets have paths of 107 bytes at most
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        for _ in range(2):
+            cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from gateway_under_test import NO_RETRY, PATIENCE_S, free_address, until
 from tokens import ISSUER, pem, token
 
 from wildgate_client import Content, ScoringClient, Verdict
-from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
@@ -50,13 +49,13 @@ class OneBox:
 
 
 @pytest.fixture
-def box(tmp_path: Path, patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path) -> Iterator[OneBox]:
+def box(tmp_path: Path, patch_triton: str, patch_models: Path, policy_file: Path) -> Iterator[OneBox]:
     key = Ed25519PrivateKey.generate()
     (tmp_path / "keys.pem").write_bytes(pem(key))
     (tmp_path / "token").write_text(token(key, roles=["gateway"], exp=int(time.time()) + 600))
     command = (
         *(sys.executable, "-m", "wildgate_client.cli", "serve", "--listen", "127.0.0.1:0", "--sampling.workers", "1"),
-        *("--triton", patch_triton.endpoints.grpc, "--model-repository", str(patch_models)),
+        *("--triton", patch_triton, "--model-repository", str(patch_models)),
         *("--policy", str(policy_file), "--enforcement", str(tmp_path / "cases")),
         *("--enforcement.listen", free_address(), "--enforcement.token-file", str(tmp_path / "token")),
     )

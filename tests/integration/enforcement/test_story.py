@@ -36,7 +36,6 @@ from wildgate_enforcement.referral.sealing import public_key
 from wildgate_enforcement.referral.verification import verify_package
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceStub, ReportServiceStub
-from wildgate_server.triton.embedded import EmbeddedTriton
 
 ROLES = {
     "gateway": "gateway", "platform": "reporter", "ann": "moderator", "ben": "moderator", "sue": "senior",
@@ -134,9 +133,7 @@ class Box:
 
 
 @pytest.fixture
-def box(
-    database_url: str, tmp_path: Path, patch_triton: EmbeddedTriton, patch_models: Path, policy_file: Path
-) -> Iterator[Box]:
+def box(database_url: str, tmp_path: Path, patch_triton: str, patch_models: Path, policy_file: Path) -> Iterator[Box]:
     key, keys = Ed25519PrivateKey.generate(), tmp_path / "keys.pem"
     keys.write_bytes(pem(key))
     (tmp_path / "secrets").write_text(SECRET)
@@ -163,7 +160,7 @@ def box(
             ),
             "gateway": Process(
                 (
-                    *("serve", "--listen", gateway, "--triton", patch_triton.endpoints.grpc, "--log-level", "error"),
+                    *("serve", "--listen", gateway, "--triton", patch_triton, "--log-level", "error"),
                     *("--model-repository", str(patch_models), "--policy", str(policy_file)),
                     *("--sampling.workers", "1", "--sampling.random-share", "0"),
                     *("--block-list", str(tmp_path / "copy"), "--blocks.target", blocks),

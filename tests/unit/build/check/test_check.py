@@ -86,7 +86,7 @@ def test_a_detector_that_goes_blind_changes_verdicts(tmp_path: Path, videos: Pat
     code, output = run(reference, blind, videos)
     assert code == 1
     assert "other verdicts 2 of 2 videos" in output
-    assert "BLOCK (live_tiger, rhino_horn) became ALLOW" in output
+    assert "REVIEW (live_tiger, rhino_horn) became ALLOW" in output
     assert "share of unmatched detections is 1, at most 0.01 is allowed" in output
 
 
@@ -247,7 +247,7 @@ def test_a_videos_verdict_is_the_policys() -> None:
     rows[:, 0] = (0.3, 0.1, 0.6, 0.4, 0.99, 0)
     video = VideoFrames(Path("v.mp4"), (0.0, 2.0), (0.1, 0.1), np.zeros((2, SIDE, SIDE, 3), np.uint8))
     judgement = judge(video, rows, LABELS, policy)
-    assert judgement.action is Action.BLOCK
+    assert judgement.action is Action.REVIEW
     assert [label.label for label in judgement.labels] == ["rhino_horn"]
     assert judge(video, np.zeros_like(rows), LABELS, policy).action is Action.ALLOW
 
