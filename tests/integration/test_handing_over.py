@@ -19,7 +19,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wildgate_client import Action, Content, PlatformContext, ScoringClient, ScoringError
 from wildgate_server.gateway import ENFORCEMENT_HEALTH
-from wildgate_server.triton.embedded import EmbeddedTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
