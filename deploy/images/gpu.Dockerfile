@@ -31,7 +31,7 @@ COPY deploy/images/bill_of_materials.sh /usr/local/bin/bill-of-materials
 # The image's own TensorRT, which matches Triton's; pycuda is compiled here, where the CUDA toolkit is.
 RUN python3 -m venv --system-site-packages /opt/wildgate/venv \
     && pip install --constraint constraints.txt ./client . 'pycuda>=2025.1' \
-    && bill-of-materials && install --directory --owner 10001 --group 10001 /work /engines
+    && bill-of-materials && install --directory --owner 10001 --group 10001 /prepared /engines
 USER 10001:10001
 WORKDIR /tmp
 ENTRYPOINT ["wildgate-build"]

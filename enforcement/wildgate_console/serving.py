@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,7 +28,7 @@ from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_server.access.tokens import TokenCheck
 from wildgate_server.owned_task import own_task
 from wildgate_server.policy import load_policy
-from wildgate_server.transport import check_reach
+from wildgate_server.transport import check_reach, listening_socket
 
 __all__ = ["console_app", "serving"]
 
@@ -45,7 +43,7 @@ async def serving(
     """The console while the context lasts: the address at which browsers find it. Raises StartError."""
     assert settings.console is not None  # nobody asks for it otherwise
     check_reach(settings.console, settings.tls)
-    listening = _listen(settings.console)
+    listening = listening_socket(settings.console)
     secure = settings.tls.cert is not None or settings.tls.off
     app = console_app(settings, database, check, denied, secure)
     config = uvicorn.Config(
@@ -132,15 +130,3 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    try:
-        return socket.create_server((host.strip("[]"), int(port)), family=_family(host), reuse_port=False)
-    except OSError as error:
-        raise StartError(f"console: {address} cannot be listened on: {error.strerror}") from error
-
-
-def _family(host: str) -> Any:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

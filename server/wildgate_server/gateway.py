@@ -55,7 +55,7 @@ from wildgate_server.service import SERVICE_NAME, ScoringService
 from wildgate_server.settings import ServerSettings
 from wildgate_server.source.sources import Sources
 from wildgate_server.tracing import tracing
-from wildgate_server.transport import ServerTls, check_free, check_reach, listen
+from wildgate_server.transport import ServerTls, check_reach, listen, listening_socket
 from wildgate_server.triton.pulse import Pulse
 from wildgate_server.turns import Turns
 from wildgate_server.wire import encoded_blocked_verdict, encoded_verdict, kept_fingerprint
@@ -247,7 +247,7 @@ async def run_gateway(settings: ServerSettings) -> AsyncIterator[Gateway]:
     what is wrong.
     """
     check, manifest, releases = check_settings(settings)
-    check_free(settings.endpoint.address)
+    listening_socket(settings.endpoint.address).close()  # says at once that it is taken, not when all has started
     metrics = Metrics(Drift(settings.drift))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(tracing(settings.tracing, "wildgate-gateway"))

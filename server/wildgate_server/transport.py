@@ -24,10 +24,10 @@ __all__ = [
     "ClientTls",
     "Connected",
     "ServerTls",
-    "check_free",
     "check_reach",
     "is_loopback",
     "listen",
+    "listening_socket",
 ]
 
 _RETIRED_S = 60.0  # for calls under way on a channel that was replaced
@@ -116,13 +116,12 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls) -> str:
     return f"{address.rpartition(':')[0]}:{port}"
 
 
-def check_free(address: str) -> None:
-    """Raises StartError where somebody listens at the address: before all else is started, and in plain words."""
+def listening_socket(address: str) -> socket.socket:
+    """A socket that listens at `host:port`. Raises StartError, in plainer words than gRPC has."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_server(
-            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        ).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), int(port)), family=family)
     except OSError as error:
         raise StartError(f"cannot listen at {address}: {error.strerror}") from error
 

@@ -24,14 +24,14 @@ from wildgate_perf.chaos.neighbour import Neighbour
 from wildgate_perf.server_parts import free_address
 from wildgate_perf.server_process import ServerProcess, serving
 
-__all__ = ["FAULTS", "Surroundings", "surroundings"]
+__all__ = ["FAULTS", "ISSUER", "Surroundings", "key_and_token", "surroundings"]
 
 _AWAY_S = 4.0
 _DISK_MB = 4
 _ASKED = 16  # times at once, for what a bad origin has
 _SAMPLE = Path(__file__).resolve().parents[3] / "samples" / "horn_in_portrait.mp4"
 _CLI = (sys.executable, "-m", "wildgate_client.cli")
-_ISSUER = "https://chaos.example"
+ISSUER = "https://chaos.example"
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Surroundings:
 async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
     """Runs all of it as long as the context lasts; the disk is mounted, which takes root."""
     redis_at, blocks_at, cases_at = free_address(), free_address(), free_address()
-    keys, token = _key_and_token(folder)
+    keys, token = key_and_token(folder)
     secret = folder / "cache.secret"
     secret.write_text(secrets.token_hex(32))
     redis_command = ("redis-server", "--port", redis_at.rpartition(":")[2], "--save", "", "--dir", str(folder))
@@ -63,7 +63,7 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
     listed = ("--directory", str(folder / "blocks"), "--listen", blocks_at)
     blocks = Neighbour(folder / "blocks.log", (*_CLI, "blocks", "serve", *listed), blocks_at)
     kept = ("--directory", str(folder / "enforcement"), "--listen", cases_at)
-    access = ("--access.keys", str(keys), "--access.issuer", _ISSUER)
+    access = ("--access.keys", str(keys), "--access.issuer", ISSUER)
     cases = Neighbour(folder / "cases.log", (*_CLI, "enforce", *kept, *access), cases_at)
     with ExitStack() as running, _disk(folder / "disk") as disk:
         for neighbour in (redis, blocks, cases):
@@ -115,11 +115,12 @@ def _disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def _key_and_token(folder: Path) -> tuple[Path, Path]:
+def key_and_token(folder: Path) -> tuple[Path, Path]:
+    """Files with the keys of ISSUER, for a case service, and with a gateway's token of two hours."""
     key = Ed25519PrivateKey.generate()
     keys, token = folder / "keys.pem", folder / "gateway.token"
     keys.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    claims = {"iss": _ISSUER, "aud": "wildgate", "sub": "gateway", "roles": ["gateway"], "exp": int(time.time()) + 7200}
+    claims = {"iss": ISSUER, "aud": "wildgate", "sub": "gateway", "roles": ["gateway"], "exp": int(time.time()) + 7200}
     token.write_text(jwt.encode(claims, key, "EdDSA"))
     return keys, token
 

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import jwt
 import yaml
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from wildgate_client import Content, ScoringClient, ScoringError, Uri
 from wildgate_perf.chaos.neighbour import Neighbour
+from wildgate_perf.chaos.surroundings import ISSUER, key_and_token
 from wildgate_perf.server_parts import free_address
 from wildgate_perf.server_process import serving
 from wildgate_proto.v1.search_pb2 import ScreenRequest
@@ -29,7 +27,6 @@ __all__ = ["Fleet", "fleet", "load"]
 
 _SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 _CLI = (sys.executable, "-m", "wildgate_client.cli")
-_ISSUER = "https://observed.example"
 _QUERIES = ("rhino horn for sale", "ivory soap", "cat pictures")
 _CALLERS = 3
 # In the format of /drift; what it says is of no account, too few videos come for an index.
@@ -56,12 +53,12 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         raise RuntimeError("redis-server is not installed (Debian: apt-get install redis-server)")
     names = ("blocks", "enforcement", "screening")
     at, told_at = ({name: free_address() for name in names} for _ in range(2))
-    keys, token = _key_and_token(folder)
+    keys, token = key_and_token(folder)
     own = {
         "blocks": ("blocks", "serve", "--directory", str(folder / "blocks")),
         "enforcement": (
             *("enforce", "--directory", str(folder / "cases"), "--access.keys", str(keys)),
-            *("--access.issuer", _ISSUER, "--blocks", at["blocks"]),
+            *("--access.issuer", ISSUER, "--blocks", at["blocks"]),
         ),
         "screening": ("screening",),
     }
@@ -99,15 +96,6 @@ def fleet(folder: Path) -> Iterator[Fleet]:
             *((name, told_at[name], "/metrics") for name in names),
         )
         yield Fleet(server.target, at["screening"], scraped)
-
-
-def _key_and_token(folder: Path) -> tuple[Path, Path]:
-    key = Ed25519PrivateKey.generate()
-    keys, token = folder / "keys.pem", folder / "gateway.token"
-    keys.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    claims = {"iss": _ISSUER, "aud": "wildgate", "sub": "gateway", "roles": ["gateway"], "exp": int(time.time()) + 7200}
-    token.write_text(jwt.encode(claims, key, "EdDSA"))
-    return keys, token
 
 
 async def load(fleet: Fleet, seconds: float) -> int:
