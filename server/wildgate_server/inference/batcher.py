@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from time import monotonic
 
 import numpy as np
@@ -183,10 +184,10 @@ class Batcher:
 
     async def _gather(self) -> list[_Entry]:
         """A batch that begins with the row in `_forming`, less those whose callers have left."""
-        forming = self._forming
+        forming, most = self._forming, self._most_together()
         try:
             async with asyncio.timeout(self._settings.max_wait_ms / 1000):
-                while not self._alone and sum(len(entry.rows) for entry in forming) < self._settings.max_rows:
+                while len(forming) < most and sum(len(entry.rows) for entry in forming) < self._settings.max_rows:
                     forming.append(await self._next())
                     rows = [row for entry in forming for row in entry.rows]
                     longest = max(len(row.clip) for row in rows)
@@ -197,6 +198,19 @@ class Batcher:
             pass
         self._forming = []
         return [entry for entry in forming if not entry.gone]
+
+    def _most_together(self) -> int:
+        """Entries of a batch: an equal part, for each request that may go now, of what is there.
+
+        Else those that come at the same moment would go as one, end as one, and so on, while Triton's other instances
+        have nothing to do.
+        """
+        if self._alone:
+            return 1
+        if self._settings.max_wait_ms:
+            return self._settings.max_rows  # company is wanted
+        free = self._settings.max_in_flight - len(self._batches)  # the place that this batch has is one of them
+        return ceil((1 + self._queue.qsize()) / free)
 
     async def _ask(self, batch: list[_Entry]) -> None:
         """Asks for a batch, whose place is taken until Triton has answered, whoever has left meanwhile."""

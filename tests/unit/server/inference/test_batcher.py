@@ -78,8 +78,8 @@ class FakeTriton:
 
 
 @asynccontextmanager
-async def batching(triton: FakeTriton, **settings: float) -> AsyncIterator[Batcher]:
-    batcher = Batcher(BatchSettings(**settings), triton.detect)
+async def batching(triton: FakeTriton, max_in_flight: int = 1, **settings: float) -> AsyncIterator[Batcher]:
+    batcher = Batcher(BatchSettings(max_in_flight=max_in_flight, **settings), triton.detect)
     batcher.start()
     try:
         yield batcher
@@ -135,6 +135,20 @@ async def test_no_wait_at_all_still_takes_what_is_there(triton: FakeTriton) -> N
     async with batching(triton, max_rows=8, max_wait_ms=0.0) as batcher:
         assert await marks_of(submitted(batcher, row(1))) == [1]
         assert await marks_of(submitted(batcher, row(2))) == [2]
+
+
+async def test_what_comes_together_is_spread_over_the_requests_that_may_go(triton: FakeTriton) -> None:
+    """Two that go as one end as one, and come again together: half of the instances would never have work."""
+    async with batching(triton, max_in_flight=3) as batcher:
+        triton.hold()
+        first = submitted(batcher, row(1), row(2))
+        await settled()
+        assert triton.batches == [[1], [2]]
+        more = submitted(batcher, row(3), row(4))
+        await settled()
+        assert triton.batches == [[1], [2], [3, 4]], "one may go yet, so they go together"
+        triton.go()
+        assert await marks_of(first + more) == [1, 2, 3, 4]
 
 
 async def test_a_row_waits_for_company_until_the_batch_is_full(triton: FakeTriton) -> None:
