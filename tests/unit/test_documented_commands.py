@@ -91,7 +91,8 @@ def understand(command: str, args: list[str]) -> None:
     if command == "wildgate":
         for words, settings in SERVERS.items():
             if tuple(args[: len(words)]) == words:
-                return understand_settings(settings, args[len(words) :])
+                understand_settings(settings, args[len(words) :])
+                return
     result = CliRunner().invoke(APPS[command], [*args, "--help"])
     assert result.exit_code == 0, result.output
 
