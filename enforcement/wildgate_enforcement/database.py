@@ -134,7 +134,7 @@ class _WritingConnection(aiosqlite.Connection):
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         connection = self._conn
         if fn in (connection.commit, connection.rollback, connection.close) or args[:1] == (_BEGIN_WRITING,):
-            return await super()._execute(fn, *args, **kwargs)
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return fn(*args, **kwargs)
 
 
@@ -170,7 +170,9 @@ def _sqlite(url: str, **options: Any) -> AsyncEngine:
 
 
 def _postgresql(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+    # Plans that are kept from when there were few cases sort all of them for each claim.
+    settings = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+    return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0, connect_args={"server_settings": settings})
 
 
 def _upgrade(connection: Connection) -> None:
