@@ -51,7 +51,7 @@ class OpeningGroup:
     async def _opened(self, actor: str, together: Sequence[_Waiting]) -> bool:
         """Whether everybody got an answer."""
         try:
-            async with self._database.writing(actor) as transaction:
+            async with self._database.writing(actor, first=True) as transaction:
                 found = await open_cases(transaction, [opening for _, opening, _ in together], self._policy)
         except Exception as error:
             if len(together) > 1 and not isinstance(error, StorageUnavailable):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -42,6 +43,29 @@ async def opened(url: str, stack: AsyncExitStack) -> None:
     database = Database(url)
     stack.push_async_callback(database.close)
     await database.migrate()
+
+
+async def test_who_goes_first_waits_for_one_writer_alone_and_who_gave_up_is_in_nobodys_way(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'cases.sqlite'}")
+    await database.migrate()
+    order = list[str]()
+
+    async def write(actor: str, *, first: bool = False) -> None:
+        async with database.writing(actor, first=first) as transaction:
+            order.append(actor)
+            transaction.log("", "tried")
+
+    others = [asyncio.create_task(write(f"other-{number}")) for number in range(4)]
+    await asyncio.sleep(0)
+    gave_up = asyncio.create_task(write("gave up", first=True))
+    first = asyncio.create_task(write("first", first=True))
+    while not order:
+        await asyncio.sleep(0)
+    gave_up.cancel()
+    await asyncio.gather(first, gave_up, *others, return_exceptions=True)
+    assert order[:2] == ["other-0", "first"]
+    assert len(order) == 5
+    await database.close()
 
 
 def test_each_error_is_drawn_with_its_status_and_reason() -> None:
