@@ -106,7 +106,7 @@ async def test_links_to_evidence_hold_for_one_session_and_not_for_long(
         assert picture.headers["cache-control"] == "no-store"
         assert [b'"actor":"ann"' in event for event in await running.events("evidence_seen")] == [True]
         body = link.removeprefix("/evidence/")
-        forged = [body[:-1] + ("A" if body[-1] != "A" else "B"), "x" + body, body.partition(".")[0], "x"]
+        forged = [body[:-2] + ("A" if body[-2] != "A" else "B") + body[-1], "x" + body, body.partition(".")[0], "x"]
         assert {(await ann.get(f"/evidence/{each}")).status_code for each in forged} == {403}
         assert (await ben.get(link)).status_code == 403
         async with running.person() as nobody:
