@@ -330,6 +330,7 @@ class ScoringPipeline:
         in_turn = not self.scorer.goes_aside(sampled.video, sampled.budget)
         work = usual_videos(sampled.video)
         async with self.turns.turn(sampled.standing, deadline, work=work, needed=in_turn) as turn:
+            sampled.budget.aside = turn.aside
             scored = await self.scorer.score(
                 sampled.video,
                 deadline=deadline,

@@ -22,7 +22,9 @@ The shipped detector takes 16 ms on a core that decodes 0.3 megapixels of H.264 
 one of 10 ms makes 3. What a video costs is judged the same by either.
 """
 _USUAL_PIXELS = 720 * 1280
-_USUAL_LOOKS = 8
+_BYTE_IN_PIXELS = 25
+"""A core decodes 5 to 16 megabytes a second of pictures full of detail (JPEG 2000, HEVC, H.264, VP9, AV1)."""
+_USUAL_LOOKS, _USUAL_BYTES = 8, 20_000  # a look
 _WORTH_SHARING = 128  # more than the usual group of pictures has: two seconds at 60 frames/s
 _MOST_SHARING = 8  # windows that one request takes, by default; what is more is decoded again
 
@@ -94,7 +96,13 @@ def _runs(picks: Sequence[Pick]) -> dict[int, int]:
 def usual_videos(video: SampledVideo) -> float:
     """What looking at a sampled video costs, about: times that of a usual one, with eight keyframes of 720x1280."""
     looks = sum(len(window.times_s) for window in video.windows)
-    return (looks * LOOK_IN_PIXELS + video.pixels) / (_USUAL_LOOKS * (LOOK_IN_PIXELS + _USUAL_PIXELS))
+    return _in_pixels(looks, video.pixels, video.coded_bytes) / _in_pixels(
+        _USUAL_LOOKS, _USUAL_LOOKS * _USUAL_PIXELS, _USUAL_LOOKS * _USUAL_BYTES
+    )
+
+
+def _in_pixels(looks: int, pixels: int, size: int) -> int:
+    return looks * LOOK_IN_PIXELS + pixels + size * _BYTE_IN_PIXELS
 
 
 class CostLimit:
