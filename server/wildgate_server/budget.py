@@ -6,6 +6,8 @@ Its time by the clock is bounded by `sampling.timeout_s` for each sampling and b
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -37,11 +39,15 @@ _DEFAULTS = BudgetSettings()
 
 @dataclass(slots=True)
 class Budget:
-    """What a video has cost so far, and what it may."""
+    """What a video has cost so far, and what it may.
+
+    What is done within `aside` takes long, and gives way to all other work: others may have the video's turn meanwhile.
+    """
 
     settings: BudgetSettings = field(default_factory=lambda: _DEFAULTS)
     processor_s: float = 0.0
     pixels: float = 0.0
+    aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     @property
     def left_s(self) -> float:

@@ -37,6 +37,7 @@ from wildgate_server.inference.evidence import EvidenceFrame
 from wildgate_server.media.sampled_video import SAMPLED, SampledVideo
 from wildgate_server.metrics import Metrics
 from wildgate_server.rollout.canary import on_trial
+from wildgate_server.sampling.cost import usual_videos
 from wildgate_server.sampling.look import PLAIN_LOOK, Look, Places, Scrutiny
 from wildgate_server.sampling.pool import SamplingPool
 from wildgate_server.sampling.random_draw import is_drawn
@@ -320,13 +321,16 @@ class ScoringPipeline:
         async def resample(turn: Turn, sound: Places | None, near: Places) -> SampledVideo:
             async with turn.aside():  # a host that does not answer holds up nobody else
                 video, _ = await self._sample_as(sampled, replace(sampled.look, near=near, sound_keyframes=sound))
+                turn.work += usual_videos(video)
             if video.content_bytes != sampled.video.content_bytes:
                 raise FetchFailed("the file changed while it was looked at", field="source", retry_after_s=1.0)
             parts.append(video.content_digest)
             return replace(video, content_digest=digest)  # which decides whether it is on trial
 
         in_turn = not self.scorer.goes_aside(sampled.video, sampled.budget)
-        async with self.turns.turn(sampled.standing, deadline, needed=in_turn) as turn:
+        work = usual_videos(sampled.video)
+        async with self.turns.turn(sampled.standing, deadline, work=work, needed=in_turn) as turn:
+            sampled.budget.aside = turn.aside
             scored = await self.scorer.score(
                 sampled.video,
                 deadline=deadline,

@@ -185,7 +185,7 @@ class Scorer:
                 more = await self._look(again, releases, deadline, budget)
                 merged = _merged(seen, more, Observation.repaired_by) if seen else more
                 if merged and (not seen or _gaps_s(merged[0]) < _gaps_s(seen[0])):
-                    return merged, replace(again, content_digest=video.content_digest), believed
+                    return merged, video if seen else replace(again, content_digest=video.content_digest), believed
         if refused:
             raise refused
         return seen, video, None

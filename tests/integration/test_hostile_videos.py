@@ -6,15 +6,25 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 from clips import ClipSpec, make_clip
-from gateway_under_test import GatewayUnderTest, MakeSettings, processor_time_s, running, until, videos_in_flight
+from gateway_under_test import (
+    NO_RETRY,
+    GatewayUnderTest,
+    MakeSettings,
+    processor_time_s,
+    running,
+    until,
+    until_in_flight,
+    videos_in_flight,
+)
 from hostile_videos import endless_work
 
-from wildgate_client import Content, InvalidVideo
-from wildgate_perf.attacks.costly_files import large_pictures
+from wildgate_client import Content, InvalidVideo, ScoringClient
+from wildgate_perf.attacks.costly_files import garbage_in_windows, large_pictures
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="session")]
 
@@ -73,6 +83,31 @@ async def test_a_video_that_costs_too_much_is_refused_and_not_asked_for_again(ma
             await gateway.client.score(Content(large_pictures(seconds=32)))
         assert refused.value.reason == "VIDEO_TOO_COSTLY"
         await scores(gateway)
+
+
+async def test_long_videos_with_garbage_over_many_connections_do_not_crowd_out_short_ones(
+    make_settings: MakeSettings,
+) -> None:
+    """Row 8 of docs/security.md, in small: short videos are looked at before each attacker has had one turn."""
+    answered = 0
+
+    async def attack(client: ScoringClient) -> None:
+        nonlocal answered
+        while True:
+            await client.score(costly)
+            answered += 1
+
+    costly = Content(garbage_in_windows(garbage=False))
+    async with running(make_settings()) as gateway, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(ScoringClient(gateway.address, NO_RETRY)) for _ in range(8)]
+        attacks = [asyncio.create_task(attack(client)) for client in clients]
+        await until_in_flight(gateway.metrics, len(attacks))
+        for _ in range(6):
+            await scores(gateway)
+        assert not any(each.done() for each in attacks)
+        for each in attacks:
+            each.cancel()
+    assert answered < len(attacks)
 
 
 async def test_a_worker_that_dies_at_work_fails_its_video_alone(

@@ -244,9 +244,9 @@ class _Inquiry:
                 return answers
             if self.software:
                 raise VideoTooCostly("decoding a part of the video takes longer than it may", field="source")
-            return await replace(self, software=True)._windows(windows)
+            return await self._aside(windows)
         except DecoderRefused:
-            return await replace(self, software=True)._windows(windows)
+            return await self._aside(windows)
         except RowRefused as refusal:
             if refusal.unsupported and self.required:
                 raise UnsupportedCodec(
@@ -255,6 +255,10 @@ class _Inquiry:
                     field="source",
                 ) from None
             return [(SeenWindow(window, (None,) * len(window.times_s), ()), None) for window in windows]
+
+    async def _aside(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
+        async with self.budget.aside():
+            return await replace(self, software=True)._windows(windows)
 
     async def _ask(self, windows: Sequence[ClipWindow]) -> list[_Answer]:
         trace = handed()

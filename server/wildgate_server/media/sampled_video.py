@@ -5,6 +5,7 @@ The types say how large each value may be: the gateway checks with pydantic what
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -180,7 +181,14 @@ class SampledVideo:
     @property
     def pixels(self) -> int:
         """Pixels to be decoded, by what the container declares; windows that share a clip are decoded once."""
-        return sum(track.width * track.height * _coded_frames(track) for track in self.tracks)
+        return sum(
+            track.width * track.height * window.coded_frames for track in self.tracks for window in _decoded(track)
+        )
+
+    @property
+    def coded_bytes(self) -> int:
+        """Bytes to be decoded, in the same way."""
+        return sum(len(window.clip) for track in self.tracks for window in _decoded(track))
 
     @property
     def clip_bytes(self) -> int:
@@ -188,5 +196,6 @@ class SampledVideo:
         return sum(len(window.clip) for window in self.windows)
 
 
-def _coded_frames(track: SampledTrack) -> int:
-    return sum(next(same).coded_frames for _, same in groupby(track.windows, attrgetter("clip")))
+def _decoded(track: SampledTrack) -> Iterator[ClipWindow]:
+    """One window of each clip."""
+    return (next(same) for _, same in groupby(track.windows, attrgetter("clip")))

@@ -9,10 +9,11 @@ from itertools import accumulate, chain, pairwise
 from typing import Final
 
 from wildgate_server.media.sample import Sample
+from wildgate_server.media.sampled_video import SampledVideo
 from wildgate_server.sampling.sampling_config import SamplingConfig
 from wildgate_server.sampling.timeline import Pick
 
-__all__ = ["LOOK_IN_PIXELS", "CostLimit", "plan_windows", "sharing_clips"]
+__all__ = ["LOOK_IN_PIXELS", "CostLimit", "plan_windows", "sharing_clips", "usual_videos"]
 
 LOOK_IN_PIXELS: Final = 4_000_000
 """Pixels that are decoded in the time that detecting in one frame and its fingerprint take, about.
@@ -21,6 +22,9 @@ The shipped detector takes 16 ms on a core that decodes 0.3 megapixels of H.264 
 one of 10 ms makes 3. What a video costs is judged the same by either.
 """
 _USUAL_PIXELS = 720 * 1280
+_BYTE_IN_PIXELS = 25
+"""A core decodes 5 to 16 megabytes a second of pictures full of detail (JPEG 2000, HEVC, H.264, VP9, AV1)."""
+_USUAL_LOOKS, _USUAL_BYTES = 8, 20_000  # a look
 _WORTH_SHARING = 128  # more than the usual group of pictures has: two seconds at 60 frames/s
 _MOST_SHARING = 8  # windows that one request takes, by default; what is more is decoded again
 
@@ -87,6 +91,18 @@ def _runs(picks: Sequence[Pick]) -> dict[int, int]:
     for pick in picks:
         runs[pick.keyframe] = max(pick.sample + 1, runs.get(pick.keyframe, 0))
     return runs
+
+
+def usual_videos(video: SampledVideo) -> float:
+    """What looking at a sampled video costs, about: times that of a usual one, with eight keyframes of 720x1280."""
+    looks = sum(len(window.times_s) for window in video.windows)
+    return _in_pixels(looks, video.pixels, video.coded_bytes) / _in_pixels(
+        _USUAL_LOOKS, _USUAL_LOOKS * _USUAL_PIXELS, _USUAL_LOOKS * _USUAL_BYTES
+    )
+
+
+def _in_pixels(looks: int, pixels: int, size: int) -> int:
+    return looks * LOOK_IN_PIXELS + pixels + size * _BYTE_IN_PIXELS
 
 
 class CostLimit:

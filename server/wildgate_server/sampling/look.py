@@ -25,7 +25,7 @@ class Look:
     `seed` (32 bytes) is keyed by a secret and the content: what the random choice of frames is drawn from; empty where
     none is to be drawn. `near` are sightings, each a track's number and a time in seconds: only frames around these
     are looked at. `sound_keyframes`, alike, are the only keyframes to be believed, all others having failed to decode
-    by themselves; the file is then read whole.
+    by themselves; the file is then read whole, and they are not looked at once more.
     """
 
     scrutiny: Scrutiny = Scrutiny.NORMAL

@@ -86,7 +86,8 @@ def plan_sampling(
     frame there or a limit does not suffice. Where there are too many to look at, the gap is widened evenly; where
     they cost too much, first between keyframes alone, and what is too far from any keyframe is given up. What comes
     to these by sizes and by the seed takes what the limits leave. With `look.near` only frames around sightings are
-    looked at: where there is none of this track, there are no picks.
+    looked at: where there is none of this track, there are no picks. Where some keyframes alone are believed, those
+    have been looked at, and are not picked again.
     """
     config = config.under(look)
     timeline = Timeline(samples)
@@ -97,6 +98,8 @@ def plan_sampling(
         picks = _around([time_s for number, time_s in look.near if number == track.number], timeline, limit)
     else:
         picks = _looked_at(samples, timeline, config, look, limit, track)
+        seen_s = _sound_s(look, track.number)
+        picks = [pick for pick in picks if not _is_among(seen_s, pick.time_s)]
     shown_s = [sample.time_s for sample in samples if sample.displayed]
     return SamplingPlan(tuple(picks), min(shown_s), max(shown_s))
 
@@ -105,16 +108,21 @@ def believed(samples: Sequence[Sample], look: Look, track: int) -> Sequence[Samp
     """The samples of a track with those keyframes alone that `look` believes, and the first: decoding starts there."""
     if look.sound_keyframes is None or not samples:
         return samples
-    sound_s = sorted(time_s for number, time_s in look.sound_keyframes if number == track)
-
-    def is_sound(time_s: float) -> bool:
-        at = bisect_left(sound_s, time_s - _SAME_TIME_S)
-        return at < len(sound_s) and sound_s[at] <= time_s + _SAME_TIME_S
-
+    sound_s = _sound_s(look, track)
     return [
-        sample._replace(is_keyframe=at == 0 or (sample.is_keyframe and is_sound(sample.time_s)))
+        sample._replace(is_keyframe=at == 0 or (sample.is_keyframe and _is_among(sound_s, sample.time_s)))
         for at, sample in enumerate(samples)
     ]
+
+
+def _sound_s(look: Look, track: int) -> list[float]:
+    """When the keyframes of a track are shown that alone are believed, ascending."""
+    return sorted(time_s for number, time_s in look.sound_keyframes or () if number == track)
+
+
+def _is_among(times_s: Sequence[float], time_s: float) -> bool:
+    at = bisect_left(times_s, time_s - _SAME_TIME_S)
+    return at < len(times_s) and times_s[at] <= time_s + _SAME_TIME_S
 
 
 def _looked_at(

@@ -37,13 +37,13 @@ class Gateway:
         self.door = Admission(AdmissionSettings(), self.limit, self.now)
         self.turns = Turns(self.limit, self.now)
 
-    async def ask(self, standing: Standing, deadline_s: float) -> None:
+    async def ask(self, standing: Standing, deadline_s: float, costs: float = 1.0) -> None:
         came_s = self.now()
         try:
             async with asyncio.timeout(deadline_s):
                 with self.door.admit(standing=standing, within_s=deadline_s):
-                    async with self.turns.turn(standing, came_s + deadline_s):
-                        await self._work()
+                    async with self.turns.turn(standing, came_s + deadline_s, work=costs):
+                        await self._work(WORK_S * costs)
         except Overloaded:
             end = "refused"
         except (TimeoutError, DeadlineExceeded):
@@ -53,16 +53,27 @@ class Gateway:
             self.took_s.setdefault(standing.tenant, []).append(self.now() - came_s)
         self.ends[standing.tenant, end] += 1
 
-    async def _work(self) -> None:
-        """Two cores' share of a fifth of a second of work."""
+    async def _work(self, left_s: float) -> None:
+        """Two cores' share of so many seconds of work."""
         self.at_work += 1
-        left_s = WORK_S
         try:
             while left_s > 0:
                 await asyncio.sleep(_STEP_S)
                 left_s -= _STEP_S * min(1.0, CORES / self.at_work)
         finally:
             self.at_work -= 1
+
+    async def loop(self, clients: int, seconds: float, standing: Standing, costs: float = 1.0) -> None:
+        """Callers that ask again once they are answered."""
+        ends_s = self.now() + seconds
+
+        async def client() -> None:
+            while self.now() < ends_s:
+                await self.ask(standing, 60.0, costs)
+
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(clients):
+                callers.create_task(client())
 
     async def offer(self, per_s: float, seconds: float, standing: Standing, deadline_s: float, seed: int = 1) -> None:
         """Callers come independently of each other (Poisson)."""
@@ -114,3 +125,19 @@ def test_the_tail_of_bursts_where_there_is_no_overload() -> None:
     assert set(gateway.ends) == {("uploads", "good")}
     took_s = sorted(gateway.took_s["uploads"])
     assert took_s[int(0.99 * len(took_s))] < 5 * WORK_S
+
+
+def test_long_videos_over_many_connections_leave_others_most_of_the_time_and_have_their_part() -> None:
+    async def play() -> Gateway:
+        gateway = Gateway()
+        async with asyncio.TaskGroup() as callers:
+            callers.create_task(gateway.loop(4, 60, UPLOADS))
+            for number in range(8):
+                callers.create_task(gateway.loop(1, 60, Standing(f"long {number}"), costs=10))
+        return gateway
+
+    gateway = run_in_virtual_time(play())
+    assert gateway.ends["uploads", "good"] > 0.8 * 60 * PEAK_PER_S
+    assert sorted(gateway.took_s["uploads"])[int(0.99 * gateway.ends["uploads", "good"])] < 3 * 4 / CORES * WORK_S
+    long = sum(gateway.ends[f"long {number}", "good"] for number in range(8))
+    assert long * 10 > 0.07 * 60 * PEAK_PER_S

@@ -27,17 +27,17 @@ class Work:
         self._ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, name: str, standing: Standing = UPLOADS, deadline: float = inf) -> None:
+    async def come(self, name: str, standing: Standing = UPLOADS, deadline: float = inf, *, costs: float = 1.0) -> None:
         self._ends[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._work(name, standing, deadline))
+        self.tasks[name] = asyncio.create_task(self._work(name, standing, deadline, costs))
         await settled()
 
     async def end(self, name: str) -> None:
         self._ends[name].set()
         await settled()
 
-    async def _work(self, name: str, standing: Standing, deadline: float) -> None:
-        async with self.turns.turn(standing, deadline) as turn:
+    async def _work(self, name: str, standing: Standing, deadline: float, costs: float) -> None:
+        async with self.turns.turn(standing, deadline, work=costs) as turn:
             self.begun.append(name)
             self.turn[name] = turn
             await self._ends[name].wait()
@@ -61,6 +61,53 @@ async def test_the_higher_class_first_then_who_has_least_then_who_came_first() -
     assert work.begun == ["first", "second", "other", "third", "fourth", "backfill"]
     await work.end("backfill")
     assert (work.turns.under_way, work.turns.waiting) == (0, 0)
+
+
+async def test_lines_of_videos_that_cost_alike_share_the_time_and_a_class_comes_before_all_of_a_lower_one() -> None:
+    """A video of four times the usual cost, of the third line, has sixteen usual ones before the next of its line."""
+    work = Work()
+    await work.come("now")
+    for number in range(2):
+        await work.come(f"long {number}", Standing(f"caller {number}"), costs=4.0)
+    await work.come("backfill", BACKFILL, costs=0.1)
+    for number in range(40):
+        await work.come(f"short {number}")
+    while work.turns.waiting:
+        await work.end(work.begun[-1])
+    long = [place for place, name in enumerate(work.begun) if name.startswith("long")]
+    assert long == [1, 17], "the first one at once, for its line has had nothing"
+    assert work.begun[-1] == "backfill"
+    await work.end("backfill")
+
+
+async def test_a_line_that_comes_anew_has_missed_nothing() -> None:
+    work = Work()
+    await work.come("short")
+    for number in range(8):
+        await work.come(f"short {number}")
+        await work.end(work.begun[-1])
+    for name, costs in {"long": 4.0, "next": 1.0, "longer": 4.0}.items():
+        await work.come(name, costs=costs)
+    for _ in range(3):
+        await work.end(work.begun[-1])
+    assert work.begun[-3:] == ["long", "next", "longer"]
+    await work.end("longer")
+
+
+async def test_what_is_to_be_done_after_standing_aside_counts() -> None:
+    """It makes a long video of a usual one, whose line has had more."""
+    work = Work()
+    for name, costs in {"long": 2.0, "usual": 1.5}.items():
+        await work.come(name, costs=costs)
+    await work.end("long")
+    async with work.turn["usual"].aside():
+        work.turn["usual"].work += 1.0
+        await work.come("first")
+        await work.come("second")
+        ends = asyncio.create_task(work.end("first"))
+        ends.add_done_callback(lambda _: work._ends["second"].set())
+    assert work.tasks["second"].done()
+    await work.end("usual")
 
 
 @pytest.mark.parametrize("is_called", [False, True])

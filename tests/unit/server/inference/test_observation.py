@@ -125,9 +125,19 @@ async def test_a_window_that_could_not_be_asked_for_is_never_left_out(triton: Sc
 async def test_a_window_that_takes_long_is_asked_of_the_patient_decoder_and_then_no_more(
     triton: ScriptedTriton,
 ) -> None:
-    triton.hard, triton.costly = set(), {b"hard": False}
-    assert (await seen(triton)).unsound == ()
+    triton.hard, triton.costly, aside = set(), {b"hard": False}, []
+
+    @asynccontextmanager
+    async def stepping_aside() -> AsyncIterator[None]:
+        aside.append(len(triton.batches))
+        yield
+        aside.append(len(triton.batches))
+
+    async with observing(triton) as observer:
+        video, budget = sampled_video(windows=(GOOD, HARD)), Budget(aside=stepping_aside)
+        assert (await observer.observe(video, monotonic() + 60, budget)).unsound == ()
     assert triton.batches == [("video_scorer", [b"good", b"hard"]), ("video_scorer_software", [b"hard"])]
+    assert aside == [1, 2], "it gives up its turn for the second one"
     triton.costly[b"hard"] = True
     with pytest.raises(VideoTooCostly):
         await seen(triton)

@@ -327,3 +327,10 @@ def sized(samples: list[Sample], codec: str) -> list[int]:
 def test_where_keyframes_fail_only_gaps_are_closed() -> None:
     samples = [Sample(at / 30, at == 0, size_bytes=1000) for at in range(1800)]
     assert numbers(samples, Look(sound_keyframes=())) == numbers([each._replace(size_bytes=0) for each in samples])
+
+
+def test_what_is_sound_is_not_looked_at_again() -> None:
+    sound = tuple((0, float(at)) for at in range(0, 13, 2) if at != 6)
+    [again] = numbers(believed(film(), look := Look(sound_keyframes=sound), 0), look)
+    assert 120 < again <= 240
+    assert numbers(believed(film(), look, 0), look, track=1), "of another track nothing was"
