@@ -95,11 +95,13 @@ def _outcome(
         return load.closed(workload, LoadPlan(_CLIENTS, _WARM_UP_S, seconds))
 
     before = good_callers()
-    with watching(server) as watched, played(attack, target):
+    with watching(server) as watched, played(attack, target) as attackers_s:
         time.sleep(_WARM_UP_S)
+        taken_s, began_s = attackers_s(), time.monotonic()
         during = good_callers()
+        attacker_cores = (attackers_s() - taken_s) / (time.monotonic() - began_s)
     time.sleep(_RECOVERY_S - _WARM_UP_S)
-    return Outcome(attack.row, attack.name, before, during, good_callers(), watched)
+    return Outcome(attack.row, attack.name, before, during, good_callers(), watched, attacker_cores)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 
 from wildgate_perf.workloads import SCORE
 from wildgate_proto.v1 import scoring_pb2 as pb
@@ -40,12 +41,13 @@ class Attack:
 
 
 @contextmanager
-def played(attack: Attack, target: Target) -> Iterator[None]:
-    """Plays the attack as long as the context lasts."""
+def played(attack: Attack, target: Target) -> Iterator[Callable[[], float]]:
+    """Plays the attack as long as the context lasts; tells the processor seconds that it took by itself so far."""
     process = get_context("spawn").Process(target=_play, args=(attack, target), daemon=True)
     process.start()
+    attacker = psutil.Process(process.pid)
     try:
-        yield
+        yield lambda: sum(attacker.cpu_times()[:2])
     finally:
         process.terminate()
         process.join()

@@ -15,7 +15,7 @@ _LEAST_RATE, _MOST_P99, _MOST_MB = 0.7, 3.0, 3072
 NOT_PLAYED = {
     9: "the secret in Triton's command line: there is none any more (tests/integration/test_embedded_triton.py)",
     10: "Triton's shared memory: tests/unit/server/triton/test_triton_guard.py",
-    11: "a taken-over worker or stub: inherits the environment, has no box yet",
+    11: "a taken-over worker or stub: see docs/security.md",
     16: "the log and the metrics: tests/unit/server/test_log.py, test_endpoint.py",
 }
 """Rows of docs/security.md without an attack here, and why."""
@@ -23,7 +23,11 @@ NOT_PLAYED = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Good callers before, during and after an attack, and the server during it; `stopped` is whether it could be."""
+    """Good callers before, during and after an attack, and the server during it.
+
+    `attacker_cores` is what the attacker's own process took of the cores that all share, `stopped` whether the server
+    could be stopped afterwards.
+    """
 
     row: int
     name: str
@@ -31,6 +35,7 @@ class Outcome:
     during: Measured
     after: Measured
     watched: Watched
+    attacker_cores: float = 0.0
     stopped: bool = True
 
     @property
@@ -69,6 +74,7 @@ class Outcome:
             },
             "rate_kept": self.rate_kept,
             "p99_over": self.p99_over,
+            "attacker_cores": self.attacker_cores,
             "gateway_peak_mb": self.watched.gateway_mb,
             "all_peak_mb": self.watched.all_mb,
             "probes": self.watched.probes,
@@ -81,8 +87,9 @@ class Outcome:
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """A table of the attacks, and the rows that are not played."""
     lines = [
-        "| row | attack | good callers/s before, during, after | p99 ms | failed | gateway MiB | health | missed |",
-        "|---|---|---|---|---|---|---|---|",
+        "| row | attack | good callers/s before, during, after | p99 ms | failed | attacker's cores | gateway MiB "
+        "| health | missed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for each in outcomes:
         phases = (each.before, each.during, each.after)
@@ -90,7 +97,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         lines.append(
             f"| {each.row} | {each.name} | {', '.join(f'{phase.per_s:.1f}' for phase in phases)} "
             f"| {', '.join(f'{phase.took_or_failed_ms(0.99):.0f}' for phase in phases)} "
-            f"| {sum(each.during.failures.values())} | {each.watched.gateway_mb} | {health} "
-            f"| {', '.join(each.misses) or 'nothing'} |"
+            f"| {sum(each.during.failures.values())} | {each.attacker_cores:.2f} | {each.watched.gateway_mb} "
+            f"| {health} | {', '.join(each.misses) or 'nothing'} |"
         )
     return "\n".join([*lines, "", "Not played:", "", *(f"- row {row}: {why}" for row, why in NOT_PLAYED.items()), ""])

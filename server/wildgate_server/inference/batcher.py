@@ -22,7 +22,14 @@ import structlog
 from pydantic import Field
 
 from wildgate_server.config_section import ConfigSection
-from wildgate_server.errors import BackendUnavailable, Overloaded, RowRefused, ShuttingDown, WildgateError
+from wildgate_server.errors import (
+    BackendUnavailable,
+    DeadlineExceeded,
+    Overloaded,
+    RowRefused,
+    ShuttingDown,
+    WildgateError,
+)
 from wildgate_server.triton.client import BackendLost, ClipRow, DetectionBatch
 
 __all__ = ["BatchSettings", "Batcher", "RowResult"]
@@ -31,6 +38,7 @@ _log = structlog.get_logger()
 
 _MOST_LOSSES = 3
 _LOSS_PAUSE_S = 0.2
+_HELD_S = 30.0  # longer than the decoder that is patient takes for a window, whatever else the machine does
 
 Detect = Callable[[Sequence[ClipRow], float], Awaitable[DetectionBatch]]
 
@@ -91,9 +99,9 @@ class _Entry:
 class Batcher:
     """Gathers rows into batches for `detect`; owns its loop and its batches from `start` to `close`.
 
-    `alone` is for rows that take long: each goes by itself, so that little of what its caller has left goes on. At
-    most `max_waiting` of these wait. `detect(rows, timeout_s)` answers all rows or raises what `TritonClient.detect`
-    does.
+    `alone` is for rows that take long: each goes by itself, and no other in its place before Triton is done with it, so
+    that little of what its caller has left goes on. At most `max_waiting` of these wait. `detect(rows, timeout_s)`
+    answers all rows or raises what `TritonClient.detect` does.
     """
 
     def __init__(self, settings: BatchSettings, detect: Detect, *, alone: bool = False) -> None:
@@ -146,7 +154,11 @@ class Batcher:
         ]
         for entry in entries:
             self._queue.put_nowait(entry)
-        answers = await asyncio.gather(*(entry.result for entry in entries))
+        try:
+            async with asyncio.timeout(deadline - monotonic()):
+                answers = await asyncio.gather(*(entry.result for entry in entries))
+        except TimeoutError:
+            raise DeadlineExceeded("the detector did not answer in time") from None
         return [result for answer in answers for result in answer]
 
     async def _run(self) -> None:
@@ -251,7 +263,7 @@ class Batcher:
 
     async def _resolve_together(self, batch: list[_Entry]) -> None:
         started = monotonic()
-        timeout_s = max(entry.deadline for entry in batch) - started
+        timeout_s = max(entry.deadline for entry in batch) - started + self._alone * _HELD_S
         answer = await self._detect([row for entry in batch for row in entry.rows], timeout_s)
         infer_ms = (monotonic() - started) * 1e3
         pictures = zip(answer.detections, answer.sound, answer.picture_size, strict=True)

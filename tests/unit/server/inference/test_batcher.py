@@ -78,8 +78,10 @@ class FakeTriton:
 
 
 @asynccontextmanager
-async def batching(triton: FakeTriton, max_in_flight: int = 1, **settings: float) -> AsyncIterator[Batcher]:
-    batcher = Batcher(BatchSettings(max_in_flight=max_in_flight, **settings), triton.detect)
+async def batching(
+    triton: FakeTriton, max_in_flight: int = 1, alone: bool = False, **settings: float
+) -> AsyncIterator[Batcher]:
+    batcher = Batcher(BatchSettings(max_in_flight=max_in_flight, **settings), triton.detect, alone=alone)
     batcher.start()
     try:
         yield batcher
@@ -149,6 +151,20 @@ async def test_what_comes_together_is_spread_over_the_requests_that_may_go(trito
         assert triton.batches == [[1], [2], [3, 4]], "one may go yet, so they go together"
         triton.go()
         assert await marks_of(first + more) == [1, 2, 3, 4]
+
+
+async def test_what_takes_long_keeps_its_place_though_nobody_waits_for_it(triton: FakeTriton) -> None:
+    """Else callers that leave soon have Triton work for minutes, each in the place of the one before."""
+    async with batching(triton, alone=True) as batcher:
+        triton.hold()
+        [left] = submitted(batcher, row(1), within_s=0.01)
+        with pytest.raises(DeadlineExceeded):
+            await left
+        more = submitted(batcher, row(2))
+        await settled()
+        assert (triton.batches, triton.under_way, batcher.depth) == ([[1]], 1, 0)
+        triton.go()
+        assert await marks_of(more) == [2]
 
 
 async def test_a_row_waits_for_company_until_the_batch_is_full(triton: FakeTriton) -> None:
