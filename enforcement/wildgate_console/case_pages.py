@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wildgate_console.desk import back_to, caller_of, desk_of, http_status, page, session_of
-from wildgate_console.queries import evidence_times, same_account, same_block
+from wildgate_console.queries import blocked_originals, evidence_times, same_account, same_block
 from wildgate_console.queue_pages import decision_of, next_case
 from wildgate_console.timeline import timeline
 from wildgate_enforcement.errors import AccessDenied, InvalidRequest, WildgateError
@@ -38,6 +38,7 @@ async def show(request: Request, status: int = 200, alert: str = "", entered: di
     async with desk.database.reading() as reading:
         times = await evidence_times(reading, case.id)
         related, near = await same_account(reading, case), await same_block(reading, case)
+        blocked = await blocked_originals(reading, case)
     held = case.assignee == caller.subject and case.id in session.leases
     links = [
         (number, time_s, desk.links.link(session, case.id, number), _boxes(case, time_s))
@@ -49,6 +50,11 @@ async def show(request: Request, status: int = 200, alert: str = "", entered: di
         status,
         case=case,
         frames=links if desk.door.may(caller, "GetEvidence") else [],
+        originals=[
+            (original, desk.links.link(session, original.case_id, original.number))
+            for original in blocked
+            if desk.door.may(caller, "GetEvidence")
+        ],
         line=timeline(case.verdict, times),
         held=held,
         token=session.leases.get(case.id, 0),

@@ -18,6 +18,7 @@ from wildgate_console.door import Door
 from wildgate_console.ledger import Ledger
 from wildgate_console.links import EvidenceLinks
 from wildgate_console.oidc import Provider
+from wildgate_console.quality_chart import QualityChart
 from wildgate_console.sessions import Session, Sessions
 from wildgate_console.texts import LANGUAGES, language_of, words
 from wildgate_enforcement.database import Database
@@ -50,6 +51,7 @@ class Desk:
     sessions: Sessions
     links: EvidenceLinks
     ledger: Ledger
+    quality: QualityChart
     settings: EnforcementSettings
     labels: Mapping[str, Any]
     provider: Provider | None

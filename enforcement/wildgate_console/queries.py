@@ -13,13 +13,27 @@ from wildgate_enforcement.ranking import SETTLED
 from wildgate_enforcement.states import WAITING
 from wildgate_enforcement.tables import CaseRow, EvidenceRow, ReferralRow, SkillRow, SubjectRow
 from wildgate_proto.v1 import cases_pb2 as pb
+from wildgate_proto.v1 import scoring_pb2
 
-__all__ = ["PAGE", "Filters", "Page", "counts", "evidence_times", "page_of", "referrals", "same_account", "same_block"]
+__all__ = [
+    "PAGE",
+    "Filters",
+    "Original",
+    "Page",
+    "blocked_originals",
+    "counts",
+    "evidence_times",
+    "page_of",
+    "referrals",
+    "same_account",
+    "same_block",
+]
 
 PAGE = 50
 _BATCH = 250
 _MOST_LOOKED_AT = 5000
 _MOST_RELATED = 20
+_MOST_ORIGINALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,30 @@ async def evidence_times(session: AsyncSession, case_id: str) -> Sequence[float]
     """When each evidence frame is, by its number."""
     rows = select(EvidenceRow.time_s).where(EvidenceRow.case_id == case_id).order_by(EvidenceRow.number)
     return (await session.scalars(rows)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A picture of the case that had a video blocked, which another one's resembles: the nearest in time."""
+
+    case_id: str
+    number: int
+    time_s: float
+    match: scoring_pb2.BlockMatch
+
+
+async def blocked_originals(session: AsyncSession, case: pb.Case) -> Sequence[Original]:
+    """What the case's matches resemble, where a case here had it blocked and has pictures."""
+    found = []
+    for match in case.verdict.block_matches[:_MOST_ORIGINALS]:
+        case_id = match.source.removeprefix("case ")
+        if case_id == match.source or not (times := await evidence_times(session, case_id)):
+            continue
+        nearest = min(match.frames, key=lambda frame: frame.distance, default=None)
+        at_s = nearest.original_s if nearest else match.original.start_s
+        number = min(range(len(times)), key=lambda place: abs(times[place] - at_s))
+        found.append(Original(case_id, number, times[number], match))
+    return found
 
 
 async def same_account(session: AsyncSession, case: pb.Case) -> Sequence[CaseRow]:

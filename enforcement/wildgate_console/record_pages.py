@@ -8,17 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wildgate_console.desk import back_to, caller_of, desk_of, page
+from wildgate_console.ledger import DAYS
 from wildgate_console.queries import referrals
 from wildgate_enforcement.event_chain import ChainBroken, ChainCheck, Link, SignedHead
 from wildgate_enforcement.head_signing import signing_key
 from wildgate_enforcement.roles import Role
 from wildgate_proto.v1 import cases_pb2 as pb
 
-__all__ = ["audit", "deliveries", "figures", "referral_list", "replay", "verify"]
+__all__ = ["audit", "deliveries", "figures", "quality", "referral_list", "replay", "verify"]
 
 _PAGE = 100
 _VERIFIED_AT_ONCE = 1000
-_DAYS = 14
 
 
 async def referral_list(request: Request) -> Response:
@@ -82,12 +82,19 @@ async def figures(request: Request) -> Response:
     await desk.door.require(caller, "ListCases")
     await desk.ledger.follow()
     everybody = bool(caller.roles & {Role.SENIOR, Role.AUDITOR})
-    days = sorted({*desk.ledger.opened, *desk.ledger.decided, *desk.ledger.seen})[-_DAYS:]
+    days = sorted({*desk.ledger.opened, *desk.ledger.decided, *desk.ledger.seen})[-DAYS:]
     people = sorted(
         {person for day in days for table in (desk.ledger.seen, desk.ledger.decided) for person in table[day]}
     )
     shown = people if everybody else [caller.subject]
     return await page(request, "figures.html", days=days, people=shown, ledger=desk.ledger)
+
+
+async def quality(request: Request) -> Response:
+    """Precision and agreement by week and label, of all people together."""
+    desk = desk_of(request)
+    await desk.door.require(caller_of(request), "ListCases")
+    return Response(await desk.quality.svg(), media_type="image/svg+xml")
 
 
 def _said(details: object) -> str:

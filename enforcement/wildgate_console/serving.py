@@ -13,13 +13,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from wildgate_console import case_pages, login_pages, queue_pages, record_pages
+from wildgate_console import case_pages, login_pages, queue_pages, record_pages, referral_pages
 from wildgate_console.desk import Desk, failure_page
 from wildgate_console.door import Door
 from wildgate_console.guard import Guard
 from wildgate_console.ledger import Ledger
 from wildgate_console.links import EvidenceLinks
 from wildgate_console.oidc import CALLBACK, Provider
+from wildgate_console.quality_chart import QualityChart
 from wildgate_console.sessions import Sessions
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StartError, WildgateError
@@ -108,18 +109,31 @@ def console_app(
                 Route(f"/referrals/{{referral_id}}/{action}", case_pages.referral, methods=["POST"], name=action)
                 for action in ("approve", "cancel", "receipt")
             ),
+            Route("/referrals/{referral_id}/document", referral_pages.document),
+            Route("/referrals/{referral_id}/package", referral_pages.package),
             Route("/evidence/{signed}", case_pages.evidence),
             Route("/audit", record_pages.audit),
             Route("/audit", record_pages.verify, methods=["POST"]),
             Route("/deliveries", record_pages.deliveries),
             Route("/deliveries", record_pages.replay, methods=["POST"]),
             Route("/figures", record_pages.figures),
+            Route("/figures/quality.svg", record_pages.quality),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={WildgateError: failure_page},
     )
     app.state.desk = Desk(
-        database, door, check, sessions, EvidenceLinks(), Ledger(database), settings, labels, provider, secure
+        database,
+        door,
+        check,
+        sessions,
+        EvidenceLinks(),
+        Ledger(database),
+        QualityChart(database),
+        settings,
+        labels,
+        provider,
+        secure,
     )
     return Guard(app, sessions, check, secure)
 

@@ -19,7 +19,7 @@ from wildgate_enforcement.data_set import DataSet
 from wildgate_enforcement.event_chain import ChainCheck
 from wildgate_enforcement.log_commands import checked_events
 from wildgate_enforcement.quality import Quality, quality
-from wildgate_enforcement.quality_picture import draw_quality
+from wildgate_enforcement.quality_picture import quality_picture
 from wildgate_proto.v1 import cases_pb2 as pb
 
 __all__ = ["data_set", "report"]
@@ -42,7 +42,7 @@ def report(
             table.add_row(week, Text(label), *(show(row) for show in _COLUMNS.values()))
         print_table(table, sys.stdout)
         if picture:
-            draw_quality(found, picture)
+            picture.write_text(quality_picture(found))
 
     calling(server, token_file, work)
 

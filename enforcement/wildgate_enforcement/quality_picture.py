@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 from reportlab.graphics import renderSVG
 from reportlab.graphics.shapes import Circle, Drawing, Group, Line, String
@@ -13,7 +12,7 @@ from reportlab.lib.colors import HexColor
 
 from wildgate_enforcement.quality import Quality
 
-__all__ = ["draw_quality"]
+__all__ = ["quality_picture"]
 
 _MEASURES: Mapping[str, Callable[[Quality], float | None]] = {
     "precision of REVIEW and BLOCK": lambda row: row.precision,
@@ -27,8 +26,8 @@ _LEFT, _RIGHT, _BOTTOM, _TOP = 50, 560, 30, 160  # of what is plotted in it
 _MOST_WEEKS_NAMED = 10
 
 
-def draw_quality(found: Mapping[tuple[str, str], Quality], file: Path) -> None:
-    """A chart for each measure, with a line for each of the labels that were decided most. Raises OSError."""
+def quality_picture(found: Mapping[tuple[str, str], Quality]) -> str:
+    """A chart (SVG) for each measure, with a line for each of the labels that were decided most."""
     decided = Counter[str]()
     for (_, label), row in found.items():
         decided[label] += row.confirmed + row.harmless + row.samples
@@ -40,7 +39,7 @@ def draw_quality(found: Mapping[tuple[str, str], Quality], file: Path) -> None:
         chart = _chart(title, weeks, shares)
         chart.translate(0, _HEIGHT * (len(_MEASURES) - 1 - number))
         drawing.add(chart)
-    renderSVG.drawToFile(drawing, str(file))
+    return str(renderSVG.drawToString(drawing))
 
 
 def _chart(title: str, weeks: Sequence[str], shares: Mapping[str, Sequence[float | None]]) -> Group:

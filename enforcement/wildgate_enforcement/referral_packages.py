@@ -25,7 +25,7 @@ from wildgate_enforcement.errors import StartError
 from wildgate_enforcement.head_signing import signing_key
 from wildgate_enforcement.outbox import DeliveryRefused, Outgoing, Send
 from wildgate_enforcement.referral.intelligence import Facts, intelligence_value
-from wildgate_enforcement.referral.packaging import write_package
+from wildgate_enforcement.referral.packaging import package_name, write_package
 from wildgate_enforcement.referral.referral import (
     Box,
     Frame,
@@ -42,11 +42,12 @@ from wildgate_enforcement.tables import CaseRow, EventRow, EvidenceRow, Referral
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_server.config_section import ConfigSection
 
-__all__ = ["ReferralSettings", "referral_sender"]
+__all__ = ["ReferralSettings", "package_of", "referral_of", "referral_sender"]
 
 # Of events, what may leave: nobody's name or comment, and nothing of other cases.
 _KINDS = ("opened", "decided", "appealed", "referral_proposed", "referral_approved")
 _DETAILS = ("action", "labels", "model_version", "policy_version", "decision", "state", "label", "taxon", "reason")
+_NOBODY = "not-signed-yet"
 _CONTACT = re.compile(r"@|https?:|www\.|\+?\d(?:[\s().-]?\d){7,}", re.IGNORECASE)
 
 
@@ -91,7 +92,7 @@ def referral_sender(settings: ReferralSettings, database: Database, directory: P
                 return  # cancelled, or made by an attempt whose end was not noted
             if row.recipient not in folders:
                 raise DeliveryRefused(f"the recipient {row.recipient} is not configured any more")
-            referral = await _referral(session, row, _recipient(settings, row.recipient), key)
+            referral = await referral_of(session, row, settings, key)
         failure = ""
         try:
             await asyncio.to_thread(_write, referral, folders[row.recipient], key, authority)
@@ -109,19 +110,29 @@ def referral_sender(settings: ReferralSettings, database: Database, directory: P
     return send
 
 
-def _recipient(settings: ReferralSettings, name: str) -> Recipient:
-    return TestRecipient(name) if settings.recipients[name] == "test" else ProductionRecipient(name)
-
-
 def _write(referral: Referral, folder: Path, key: Ed25519PrivateKey, authority: Authority) -> None:
     """Writes the package, unless an attempt that was cut off had written it."""
-    there = folder / f"{'test-' if referral.is_test else ''}referral-{referral.case_id}"
+    there = folder / package_name(referral.case_id, is_test=referral.is_test)
     if there.exists() and not verify_package(there, key.public_key(), root=authority.root).faults:
         return
     write_package(referral, folder, key, authority)
 
 
-async def _referral(session: AsyncSession, row: ReferralRow, recipient: Recipient, key: Ed25519PrivateKey) -> Referral:
+def package_of(settings: ReferralSettings, row: ReferralRow) -> Path | None:
+    """Where the package of a referral lies that has left; None where it has not, or is there no more."""
+    if not settings.folder or row.state not in ("sent", "received") or row.recipient not in settings.recipients:
+        return None
+    is_test = settings.recipients[row.recipient] == "test"
+    there = settings.folder / row.recipient / package_name(row.case_id, is_test=is_test)
+    return there if there.is_dir() else None
+
+
+async def referral_of(
+    session: AsyncSession, row: ReferralRow, settings: ReferralSettings, key: Ed25519PrivateKey
+) -> Referral:
+    """What the referral would say now; staff are named by `key`. Raises DeliveryRefused where it may not leave."""
+    is_test = settings.recipients[row.recipient] == "test"
+    recipient: Recipient = TestRecipient(row.recipient) if is_test else ProductionRecipient(row.recipient)
     case = (await session.scalars(select(CaseRow).where(CaseRow.id == row.case_id))).one()
     if case.state != State.CONFIRMED:
         raise DeliveryRefused("the case is no longer confirmed")
@@ -150,7 +161,7 @@ async def _referral(session: AsyncSession, row: ReferralRow, recipient: Recipien
         history=tuple(_outward(event, key) for event in history if event["kind"] in _KINDS),
         digests=(case.content_digest,),
         value=intelligence_value(await _facts(session, case, subjects, verdict)),
-        approvals=(_pseudonym(row.proposed_by, key), _pseudonym(row.approved_by, key)),
+        approvals=(_pseudonym(row.proposed_by, key), _pseudonym(row.approved_by, key) if row.approved_by else _NOBODY),
         reason=row.reason,
         preservation={"kept": "verdict, evidence frames, reports and events", "since_ms": case.decided_ms},
         frames=tuple(_frame(each, verdict) for each in sorted(frames, key=lambda each: each.number)),

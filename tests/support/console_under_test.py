@@ -54,7 +54,7 @@ class ConsoleUnderTest:
 
 @asynccontextmanager
 async def console(
-    directory: Path, policy: EnforcementPolicy | None = None, oidc: Any = None, **session: Any
+    directory: Path, policy: EnforcementPolicy | None = None, oidc: Any = None, referral: Any = None, **session: Any
 ) -> AsyncIterator[ConsoleUnderTest]:
     policy = policy or EnforcementPolicy(second_share=0, second_every=0)
     settings = EnforcementSettings(
@@ -63,6 +63,7 @@ async def console(
         policy=policy,
         session=session,
         oidc=oidc or {},
+        referral=referral or {},
         _cli_parse_args=False,
     )
     clock = Clock(wall_clock_ms())

@@ -29,11 +29,16 @@ from wildgate_enforcement.referral.layout import (
 from wildgate_enforcement.referral.referral import Referral, ReferralError, Video
 from wildgate_enforcement.referral.sealing import Authority, time_stamp
 
-__all__ = ["write_package"]
+__all__ = ["package_name", "write_package"]
 
 _BAGGING_S = 600.0
 _CHUNK_BYTES = 1 << 20
 _SUFFIXES = frozenset({".mp4", ".webm", ".mkv", ".mov", ".avi", ".ts", ".flv", ".3gp", ".ogv"})
+
+
+def package_name(case_id: str, *, is_test: bool) -> str:
+    """What the folder of a case's package is called."""
+    return f"{'test-' if is_test else ''}referral-{case_id}"
 
 
 def write_package(referral: Referral, folder: Path, key: Ed25519PrivateKey, authority: Authority) -> Path:
@@ -43,7 +48,7 @@ def write_package(referral: Referral, folder: Path, key: Ed25519PrivateKey, auth
     Blocks for as long as it copies. Raises ReferralError: there is one of that name, a file is not what it was judged
     by, the authority does not answer, or the disk refuses.
     """
-    target = folder / f"{'test-' if referral.is_test else ''}referral-{referral.case_id}"
+    target = folder / package_name(referral.case_id, is_test=referral.is_test)
     if os.path.lexists(target):
         raise ReferralError(f"{target} is there already")
     try:

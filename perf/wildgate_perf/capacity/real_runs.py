@@ -1,7 +1,8 @@
 """The model against runs that are made for it: one node and two, Poisson arrivals, each on a share of the cores.
 
-A node is a whole `wildgate serve` with a Triton of its own, held to half of the machine's cores. Of one, the peak and
-what a video takes alone are measured, which is all that the model is told. The loads that follow are new to it.
+A node is a whole `wildgate serve` with a Triton of its own, held to half of the machine's cores. What a video takes
+alone, and the peak of one node and of two at once, which share what a machine has besides cores, are measured, and are
+all that the model is told. The loads that follow are new to it.
 """
 
 from __future__ import annotations
@@ -58,22 +59,25 @@ def compare_nodes(
     say: Callable[[str], None] = print,
     warm_up_s: float = 3.0,
 ) -> tuple[Profile, list[Compared]]:
-    """Measures the first of the nodes, then the runs on one or all of them; the profile has the runs as its points."""
+    """Measures the nodes, then the runs on one or all of them; the profile, of one, has the runs as its points."""
+    among = {1: nodes[0], len(nodes): InTurns(tuple(nodes))}
+    profiles, rows, points = {}, [], []
     with LoadGenerator() as load:
-        load.closed(InTurns(tuple(nodes)), LoadPlan(len(nodes), 0.0, warm_up_s))
+        load.closed(among[len(nodes)], LoadPlan(len(nodes), 0.0, warm_up_s))
         alone = all_answered(load.closed(nodes[0], LoadPlan(1, warm_up_s, seconds / 3)))
-        full = all_answered(load.closed(nodes[0], LoadPlan(_CLIENTS_A_CORE * cores, warm_up_s, seconds / 2)))
-        say(f"one node: {full.per_s:.2f} videos/s at most, a video alone {alone.took_ms(0.5):.0f} ms")
-        profile = Profile(cores=cores, unloaded_ms=alone.took_ms(0.5), peak_per_s=Peaks(uri=full.per_s))
-        rows, points = [], []
+        say(f"a video alone: {alone.took_ms(0.5):.0f} ms")
+        for count, workload in among.items():
+            plan = LoadPlan(_CLIENTS_A_CORE * cores * count, warm_up_s, seconds / 2)
+            peak = Peaks(uri=all_answered(load.closed(workload, plan)).per_s / count)
+            profiles[count] = Profile(cores=cores, unloaded_ms=alone.took_ms(0.5), peak_per_s=peak)
+            say(f"{count} at once: {peak.uri:.2f} videos/s at most, each")
         for count, share in RUNS:
-            rate = share * count * profile.curve_peak_per_s
-            workload = nodes[0] if count == 1 else InTurns(tuple(nodes[:count]))
-            measured = all_answered(load.open(workload, rate, seconds, "poisson", warm_up_s=warm_up_s))
+            rate = share * count * profiles[count].curve_peak_per_s
+            measured = all_answered(load.open(among[count], rate, seconds, "poisson", warm_up_s=warm_up_s))
             points.append(_point(measured, count))
-            rows.append(compared(profile, points[-1]))
+            rows.append(compared(profiles[count], points[-1]))
             say(f"{rows[-1].about}: p50 {points[-1].p50_ms:.0f} ms, p99 {points[-1].p99_ms:.0f} ms")
-    return profile.model_copy(update={"points": tuple(points)}), rows
+    return profiles[1].model_copy(update={"points": tuple(points)}), rows
 
 
 def _point(measured: Measured, nodes: int) -> LoadPoint:
