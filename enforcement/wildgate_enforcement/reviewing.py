@@ -10,7 +10,7 @@ from wildgate_enforcement.errors import CaseHeld, InvalidRequest, LeaseLost, Que
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.ranking import SETTLED
 from wildgate_enforcement.roles import Role
-from wildgate_enforcement.states import WAITING, State
+from wildgate_enforcement.states import DECIDED, WAITING, State
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SkillRow
 from wildgate_enforcement.transaction import Transaction
 from wildgate_server.access.tokens import Caller
@@ -143,12 +143,14 @@ def _most_pressing(
     mine = exists().where(
         DecisionRow.case_id == CaseRow.id, DecisionRow.decided_by == caller.subject, ~DecisionRow.withdrawn
     )
-    states = WAITING if Role.SENIOR in caller.roles else WAITING - {State.ESCALATED}
+    others = DECIDED if Role.SENIOR in caller.roles else DECIDED | {State.ESCALATED}
     statement = (
         select(CaseRow)
         .where(
             CaseRow.rank > SETTLED,  # an empty queue is then seen at once, however many are decided
-            CaseRow.state.in_(sorted(states)),
+            # Which states it is not in: for which it is in, PostgreSQL takes the index by state while it thinks that
+            # there are few cases, and sorts them all.
+            CaseRow.state.not_in(sorted(others)),
             or_(CaseRow.leased_until_ms <= now_ms, CaseRow.leased_until_ms > _latest(transaction, policy)),
             or_(CaseRow.snoozed_until_ms <= now_ms, CaseRow.snoozed_until_ms > now_ms + _LONGEST_SNOOZE_MS),
             ~mine,
