@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from wildgate_console.desk import back_to, caller_of, desk_of, http_status, page, session_of
 from wildgate_console.queries import blocked_originals, evidence_times, same_account, same_block
-from wildgate_console.queue_pages import decision_of, next_case
+from wildgate_console.queue_pages import decided, decision_of, next_case
 from wildgate_console.timeline import timeline
 from wildgate_enforcement.errors import AccessDenied, InvalidRequest, WildgateError
 from wildgate_enforcement.states import WAITING
@@ -113,25 +113,20 @@ async def act(request: Request) -> Response:
         session.leases[case_id] = answer.fencing_token
     elif action != "refer":
         session.leases.pop(case_id, None)
-        session.undo = ("", 0) if action == "withdraw" else session.undo
     return back_to("/queue" if action in ("release", "snooze") else f"/cases/{case_id}")
 
 
 async def decide(request: Request) -> Response:
     """Decides a case that the caller holds, and goes to the next where that was asked for."""
-    desk, form, session = desk_of(request), request.state.form, session_of(request)
-    case_id = request.path_params["case_id"]
+    form, case_id = request.state.form, request.path_params["case_id"]
     try:
         claimed = pb.ClaimedCase(case_id=case_id, fencing_token=_number(form, "fencing_token"))
-        wanted = pb.DecideRequest(cases=[claimed], decision=decision_of(form))
-        [result] = (await desk.door.call(caller_of(request), "Decide", wanted)).results
+        [result] = await decided(request, [claimed], decision_of(form))
     except WildgateError as error:
         return await _failed(request, error, form)
     if result.HasField("error"):
         return await _failed(request, result.error, form)
-    session.leases.pop(case_id, None)
-    if result.case.state == pb.CASE_STATE_SECOND:  # nothing was told yet: it waits for a second person
-        session.undo = case_id, desk.database.now_ms + _MINUTE_MS
+    session_of(request).leases.pop(case_id, None)
     return back_to(await next_case(request) if form.get("then") == "next" else f"/cases/{case_id}")
 
 

@@ -27,7 +27,7 @@ from wildgate_proto.v1 import cases_pb2
 from wildgate_server.access.tokens import Caller, TokenCheck
 from wildgate_server.errors import WildgateError
 
-__all__ = ["Desk", "back_to", "caller_of", "desk_of", "failure_page", "http_status", "page", "session_of"]
+__all__ = ["Desk", "back_to", "caller_of", "desk_of", "failure_page", "http_status", "page", "session_of", "undoable"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _HTTP: Mapping[int, int] = {
@@ -94,7 +94,7 @@ async def page(request: Request, template: str, status: int = 200, **about: Any)
             "may": lambda call: desk.door.may(session.caller, call),
             "seen": await desk.ledger.seen_today(session.caller.subject),
             "wants_break": desk.sessions.wants_break(session),
-            "undo": _undo(desk, session),
+            "undo": undoable(desk, session),
         }
     return HTMLResponse(_environment(language).get_template(template).render(about), status)
 
@@ -116,10 +116,10 @@ async def failure_page(request: Request, error: Exception) -> Response:
     return await page(request, "failure.html", status, message=error.message, status_code=status)
 
 
-def _undo(desk: Desk, session: Session) -> str:
-    """The case whose decision this session may still take back."""
-    case_id, until_ms = session.undo
-    return case_id if desk.database.now_ms < until_ms else ""
+def undoable(desk: Desk, session: Session) -> tuple[str, ...]:
+    """The cases whose decision this session may still take back."""
+    case_ids, until_ms = session.undo
+    return case_ids if desk.database.now_ms < until_ms else ()
 
 
 @cache

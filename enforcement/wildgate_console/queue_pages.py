@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wildgate_console.desk import back_to, caller_of, desk_of, page, session_of
+from wildgate_console.desk import back_to, caller_of, desk_of, page, session_of, undoable
 from wildgate_console.queries import Filters, counts, page_of
 from wildgate_enforcement.errors import InvalidRequest, QueueEmpty, WildgateError
 from wildgate_enforcement.states import State
 from wildgate_proto.v1 import cases_pb2 as pb
 
-__all__ = ["bulk", "claim_next", "decision_of", "first", "next_case", "queue"]
+__all__ = ["bulk", "claim_next", "decided", "decision_of", "first", "next_case", "queue", "undo"]
 
 _GROUPS = ("product", "live_animal")
 _MOST_AT_ONCE = 50
+_UNDO_S = 60
 
 
 async def first(request: Request) -> Response:
@@ -79,7 +81,7 @@ async def bulk(request: Request) -> Response:
     if not 0 < len(case_ids) <= _MOST_AT_ONCE:
         raise InvalidRequest(f"{len(case_ids)} cases are chosen, not 1 to {_MOST_AT_ONCE}", field="case")
     decision = decision_of(form)
-    claimed, results = [], []
+    claimed, results = [], list[tuple[str, Any, str]]()
     for case_id in case_ids:
         try:
             lease = await desk.door.call(caller, "Claim", pb.ClaimRequest(case_id=case_id))
@@ -87,10 +89,36 @@ async def bulk(request: Request) -> Response:
         except WildgateError as error:
             results.append((case_id, "", error.message))
     if claimed:
-        answer = await desk.door.call(caller, "Decide", pb.DecideRequest(cases=claimed, decision=decision))
-        for each in answer.results:
+        for each in await decided(request, claimed, decision):
             results.append((each.case_id, each.case.state if each.HasField("case") else "", each.error.message))
     return await page(request, "bulk.html", results=results)
+
+
+async def decided(
+    request: Request, claimed: Sequence[pb.ClaimedCase], decision: pb.Decision
+) -> Sequence[pb.DecideResult]:
+    """Decides cases alike; what could be decided can be undone for a minute."""
+    desk, session = desk_of(request), session_of(request)
+    wanted = pb.DecideRequest(cases=claimed, decision=decision, undo_s=_UNDO_S)
+    results: Sequence[pb.DecideResult] = (await desk.door.call(session.caller, "Decide", wanted)).results
+    if done := tuple(each.case_id for each in results if each.HasField("case")):
+        session.undo = done, desk.database.now_ms + 1000 * _UNDO_S
+    return results
+
+
+async def undo(request: Request) -> Response:
+    """Takes back what was decided last; the first that cannot be is told, and stops none of the others."""
+    desk, session = desk_of(request), session_of(request)
+    case_ids, failures = undoable(desk, session), list[WildgateError]()
+    session.undo = (), 0
+    for case_id in case_ids:
+        try:
+            await desk.door.call(session.caller, "Withdraw", pb.WithdrawRequest(case_id=case_id))
+        except WildgateError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return back_to(f"/cases/{case_ids[0]}" if len(case_ids) == 1 else "/queue")
 
 
 def decision_of(form: dict[str, str]) -> pb.Decision:

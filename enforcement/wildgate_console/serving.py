@@ -98,6 +98,7 @@ def console_app(
             Route("/queue", queue_pages.queue),
             Route("/claim", queue_pages.claim_next, methods=["POST"]),
             Route("/bulk", queue_pages.bulk, methods=["POST"]),
+            Route("/undo", queue_pages.undo, methods=["POST"]),
             Route("/cases/{case_id}", case_pages.show),
             Route("/cases/{case_id}/decide", case_pages.decide, methods=["POST"]),
             *(

@@ -29,8 +29,8 @@ class Session:
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     leases: dict[str, int] = field(default_factory=dict)
     """Fencing tokens of the cases that were claimed here."""
-    undo: tuple[str, int] = ("", 0)
-    """The case that was decided last, and until when that can be taken back."""
+    undo: tuple[tuple[str, ...], int] = ((), 0)
+    """The cases that were decided last, and until when that can be taken back."""
     working_since: float = 0.0
     """When the last pause of five minutes or more ended."""
 

@@ -146,12 +146,14 @@ class CaseService(CaseServiceServicer):
         """Decides each case in a transaction of its own."""
         if not 0 < len(request.cases) <= _MOST_DECIDED:
             raise InvalidRequest(f"{len(request.cases)} cases at once, not 1 to {_MOST_DECIDED}", field="cases")
-        return pb.DecideResponse(results=[await self._decided(each, request.decision) for each in request.cases])
+        return pb.DecideResponse(results=[await self._decided(each, request) for each in request.cases])
 
-    async def _decided(self, claimed: pb.ClaimedCase, decision: pb.Decision) -> pb.DecideResult:
+    async def _decided(self, claimed: pb.ClaimedCase, request: pb.DecideRequest) -> pb.DecideResult:
         try:
             async with self._database.writing(caller().subject) as transaction:
-                case = await decide(transaction, caller(), claimed, decision, self._policy, self._draw)
+                case = await decide(
+                    transaction, caller(), claimed, request.decision, self._policy, self._draw, request.undo_s
+                )
                 return pb.DecideResult(case_id=case.id, case=case_message(case))
         except Exception as error:
             return pb.DecideResult(case_id=claimed.case_id, error=status_of(expected(error)))
@@ -159,7 +161,7 @@ class CaseService(CaseServiceServicer):
     async def Withdraw(self, request: pb.WithdrawRequest, context: Context) -> pb.Case:
         """Takes a decision back."""
         async with self._database.writing(caller().subject) as transaction:
-            case = await withdraw(transaction, caller(), request.case_id, request.comment)
+            case = await withdraw(transaction, caller(), request.case_id, request.comment, self._policy)
             return case_message(case)
 
     async def Appeal(self, request: pb.AppealRequest, context: Context) -> pb.Case:

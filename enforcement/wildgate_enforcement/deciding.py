@@ -12,14 +12,16 @@ from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.ranking import rerank
 from wildgate_enforcement.reviewing import check_lease, check_other_person, end_lease, waits_for_senior
 from wildgate_enforcement.roles import Role
-from wildgate_enforcement.states import State, Step, after
+from wildgate_enforcement.states import DECIDED, State, Step, after
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
+from wildgate_enforcement.undoing import as_it_is, undo
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_server.access.tokens import Caller
 
 __all__ = ["appeal", "decide", "withdraw"]
 
+_LONGEST_UNDO_S = 60
 _STEPS = {
     pb.Decision.KIND_CONFIRM: Step.CONFIRM,
     pb.Decision.KIND_HARMLESS: Step.HARMLESS,
@@ -35,12 +37,16 @@ async def decide(
     decision: pb.Decision,
     policy: EnforcementPolicy,
     draw: Callable[[], float],
+    undo_s: int = 0,
 ) -> CaseRow:
     """Decides a claimed case; the same decision under the same lease again changes nothing.
 
-    `draw` gives numbers from 0 to 1, for the share that is checked at random. Raises NoSuchRecord, InvalidRequest,
+    `draw` gives numbers from 0 to 1, for the share that is checked at random. For `undo_s` nothing is told outside, and
+    the decision can be withdrawn. Raises NoSuchRecord, InvalidRequest,
     LeaseLost, SamePerson, AccessDenied and WrongState.
     """
+    if not 0 <= undo_s <= _LONGEST_UNDO_S:
+        raise InvalidRequest(f"undo_s is {undo_s}, not 0 to {_LONGEST_UNDO_S}", field="undo_s")
     if (step := _STEPS.get(decision.kind)) is None:
         raise InvalidRequest("a decision needs a kind", field="decision.kind")
     if step is Step.CONFIRM and not (decision.label and decision.reason):
@@ -52,6 +58,7 @@ async def decide(
     await check_other_person(transaction, case, caller.subject)
     if waits_for_senior(case, caller):
         raise AccessDenied("the case waits for a senior")
+    as_it_was = await as_it_is(transaction, case) if undo_s else None
     if case.state == State.SECOND and step is Step.HARMLESS:
         step = Step.DISAGREE
     elif case.state == State.OPEN and step is Step.CONFIRM:
@@ -69,8 +76,11 @@ async def decide(
             comment=decision.comment,
             decided_by=caller.subject,
             decided_ms=transaction.now_ms,
+            undo_until_ms=transaction.now_ms + 1000 * undo_s,
+            as_it_was=as_it_was,
         )
     )
+    transaction.tell_from_ms = transaction.now_ms + 1000 * undo_s
     end_lease(case)
     transaction.log(
         case.id,
@@ -89,12 +99,19 @@ async def decide(
     return case
 
 
-async def withdraw(transaction: Transaction, caller: Caller, case_id: str, comment: str) -> CaseRow:
-    """Takes back a decision that waits for a second person; only who made it may, or a senior.
+async def withdraw(
+    transaction: Transaction, caller: Caller, case_id: str, comment: str, policy: EnforcementPolicy
+) -> CaseRow:
+    """Takes back a decision that may still be undone, or that waits for a second person; only who made it may.
 
-    Raises NoSuchRecord, AccessDenied and WrongState.
+    What waits for a second person, a senior may take back, too. Raises NoSuchRecord, AccessDenied and WrongState.
     """
     case = await transaction.case(case_id)
+    if await undo(transaction, case, comment):
+        await rerank(transaction.session, case, policy.rank)
+        return case
+    if case.state in DECIDED:
+        raise WrongState("the time to take the decision back is over", metadata={"state": case.state})
     case.state = after(State(case.state), Step.WITHDRAW)
     first = await transaction.session.scalar(
         select(DecisionRow)

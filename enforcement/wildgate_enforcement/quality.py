@@ -58,18 +58,24 @@ class Quality:
 def quality(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Quality]:
     """By week ("2026-W48") and label, from events in their order."""
     opened: dict[str, Mapping[str, Any]] = {}
-    outcomes: dict[str, str] = {}
-    found: defaultdict[tuple[str, str], Quality] = defaultdict(Quality)
+    decisions: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for event in events:
         if event["kind"] == "opened":
             opened[event["case_id"]] = event
         elif event["kind"] == "decided":
-            start = opened[event["case_id"]]
+            decisions[event["case_id"]].append(event)
+        elif event["kind"] == "withdrawn":
+            made = decisions[event["case_id"]]
+            made.remove(next(each for each in reversed(made) if each["actor"] == event["details"]["decided_by"]))
+    found: defaultdict[tuple[str, str], Quality] = defaultdict(Quality)
+    for case_id, made in decisions.items():
+        start, outcome = opened[case_id], None
+        for event in made:
             week = datetime.fromtimestamp(event["at_ms"] / 1e3, UTC).strftime("%G-W%V")
             for label in start["details"]["labels"] or (_NO_LABEL,):
-                _count(found[week, label], start, event, outcomes.get(event["case_id"]))
+                _count(found[week, label], start, event, outcome)
             if event["details"]["state"] in ("confirmed", "harmless"):
-                outcomes[event["case_id"]] = event["details"]["state"]
+                outcome = event["details"]["state"]
     return dict(sorted(found.items()))
 
 

@@ -4,6 +4,8 @@ open ──confirm──────────────▶ confirmed ──
  │ └─confirm, asks for two──▶ second ──confirm─▶ confirmed     └─▶ harmless
  │                              └─disagree─▶ escalated ─▶ confirmed, harmless
  └──harmless────────────────▶ harmless ──appeal──▶ appealed
+
+A decision that is undone in time leads back to where it came from.
 """
 
 from __future__ import annotations

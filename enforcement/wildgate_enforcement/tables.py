@@ -115,6 +115,8 @@ class DecisionRow(Base):
     decided_by: Mapped[str]
     decided_ms: Mapped[int]
     withdrawn: Mapped[bool] = mapped_column(default=False)
+    undo_until_ms: Mapped[int] = mapped_column(default=0)
+    as_it_was: Mapped[dict[str, Any] | None]  # what an undoing puts back
 
 
 class ReportRow(Base):

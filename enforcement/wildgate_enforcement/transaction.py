@@ -21,12 +21,15 @@ _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.in
 
 
 class Transaction:
-    """What one caller changes at one time. `actor` is who, `now_ms` is when."""
+    """What one caller changes at one time. `actor` is who, `now_ms` is when.
+
+    Nothing is told outside before `tell_from_ms`.
+    """
 
     def __init__(self, session: AsyncSession, actor: str, now_ms: int) -> None:
         self.session = session
         self.actor = actor
-        self.now_ms = now_ms
+        self.now_ms = self.tell_from_ms = now_ms
         self._events: list[dict[str, Any]] = []
 
     async def case(self, case_id: str) -> CaseRow:
@@ -71,7 +74,7 @@ class Transaction:
                 message_id=uuid4().hex,
                 payload=payload,
                 state="waiting",
-                next_attempt_ms=self.now_ms,
+                next_attempt_ms=self.tell_from_ms,
             )
         )
 

@@ -242,12 +242,14 @@ class Decision(_message.Message):
     def __init__(self, kind: _Optional[_Union[Decision.Kind, str]] = ..., label: _Optional[str] = ..., taxon: _Optional[str] = ..., reason: _Optional[str] = ..., comment: _Optional[str] = ..., decided_by: _Optional[str] = ..., decided_ms: _Optional[int] = ..., withdrawn: _Optional[bool] = ...) -> None: ...
 
 class DecideRequest(_message.Message):
-    __slots__ = ("cases", "decision")
+    __slots__ = ("cases", "decision", "undo_s")
     CASES_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    UNDO_S_FIELD_NUMBER: _ClassVar[int]
     cases: _containers.RepeatedCompositeFieldContainer[ClaimedCase]
     decision: Decision
-    def __init__(self, cases: _Optional[_Iterable[_Union[ClaimedCase, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
+    undo_s: int
+    def __init__(self, cases: _Optional[_Iterable[_Union[ClaimedCase, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., undo_s: _Optional[int] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
     __slots__ = ("results",)

@@ -199,7 +199,8 @@ class CaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Withdraw(self, request, context):
-        """Takes back a decision that waits for its second pair of eyes; the case is open again and the comment is kept.
+        """Takes back a decision that waits for its second pair of eyes, or, by who made it, one whose undo_s are not over.
+        The case is as it was before, and the comment is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -137,15 +137,18 @@ async def test_several_cases_are_decided_alike_and_a_decision_is_undone(browser:
         await page.keyboard.press("h")
         await page.get_by_role("button", name="Decide all that are chosen").click()
         await expect(page.locator("td").get_by_text("harmless")).to_have_count(2)
-        await page.goto(f"{running.address}/queue")
+        await page.keyboard.press("z")
+        await expect(page.locator("table.queue").get_by_text("open", exact=True)).to_have_count(3)
+        await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
         await page.keyboard.press("n")
         await page.wait_for_url("**/cases/*")
+        decided = page.url
         await page.keyboard.press("y")
         await page.keyboard.type("tusk")
         await page.keyboard.press("Control+Enter")
-        await page.wait_for_url("**/queue**")
+        await expect(page.get_by_role("button", name="Undo")).to_be_visible()
         await page.keyboard.press("z")
-        await page.wait_for_url("**/cases/*")
+        await page.wait_for_url(decided)
         await expect(page.locator("h1")).to_contain_text("open")
 
 

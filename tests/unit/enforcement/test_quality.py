@@ -17,7 +17,8 @@ def opened(case: str, *labels: str, sample: bool = False) -> dict[str, Any]:
 
 def decided(case: str, before: str, step: str, state: str, hours: float = 1) -> dict[str, Any]:
     details = {"before": before, "step": step, "state": state}
-    return {"kind": "decided", "case_id": case, "at_ms": MONDAY_MS + round(hours * HOUR_MS), "details": details}
+    at_ms = MONDAY_MS + round(hours * HOUR_MS)
+    return {"kind": "decided", "case_id": case, "actor": "ann", "at_ms": at_ms, "details": details}
 
 
 def test_verdicts_samples_and_reviewers_are_counted_apart() -> None:
@@ -34,6 +35,14 @@ def test_verdicts_samples_and_reviewers_are_counted_apart() -> None:
     )
     row = found["2026-W49", "ivory"]
     assert (row.precision, row.wrong_allows, row.agreement, row.median_hours) == (0.5, 1.0, 1.0, 2.0)
+
+
+def test_a_decision_that_was_taken_back_counts_for_nothing() -> None:
+    undone = decided("a", "open", "confirm", "confirmed", hours=1)
+    taken_back = {"kind": "withdrawn", "case_id": "a", "at_ms": undone["at_ms"], "details": {"decided_by": "ann"}}
+    after = decided("a", "open", "harmless", "harmless", hours=2)
+    row = quality([opened("a", "ivory"), undone, taken_back, after])["2026-W49", "ivory"]
+    assert (row.precision, row.harmless, row.reversed, row.median_hours) == (0.0, 1, 0, 2.0)
 
 
 def test_an_appeal_counts_as_upheld_or_reversed_and_not_as_another_outcome() -> None:

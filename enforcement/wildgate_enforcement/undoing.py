@@ -1,0 +1,70 @@
+"""What a decision changed, and how it is taken back before anybody outside was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from wildgate_enforcement.errors import WrongState
+from wildgate_enforcement.reviewing import end_lease
+from wildgate_enforcement.tables import CaseRow, DecisionRow, DeliveryRow, ReferralRow, ReportRow
+from wildgate_enforcement.transaction import Transaction
+
+__all__ = ["as_it_is", "undo"]
+
+_DECIDED = ("state", "second_reason", "decided_ms", "block_id", "frozen")
+"""What decisions change of a case, but its rank, which follows from the rest."""
+
+
+async def as_it_is(transaction: Transaction, case: CaseRow) -> dict[str, Any]:
+    """All that a decision may change of a case, to be put back by `undo`."""
+    reports = select(ReportRow.id, ReportRow.state).where(ReportRow.case_id == case.id)
+    told = select(func.max(DeliveryRow.id)).where(DeliveryRow.case_id == case.id)
+    return {
+        "case": {name: getattr(case, name) for name in _DECIDED},
+        "reports": {row.id: row.state for row in await transaction.session.execute(reports)},
+        "last_delivery": await transaction.session.scalar(told) or 0,
+    }
+
+
+async def undo(transaction: Transaction, case: CaseRow, comment: str) -> bool:
+    """Takes the actor's decision back, as if it had not been made; False where none of theirs can be undone now.
+
+    Its time is over, or somebody claimed the case since or appealed. The rank is left to the caller. Raises WrongState
+    where somebody outside was told, or a referral depends on it.
+    """
+    decision = await transaction.session.scalar(
+        select(DecisionRow).where(
+            DecisionRow.case_id == case.id,
+            DecisionRow.decided_by == transaction.actor,
+            DecisionRow.fencing_token == case.fencing_token - 1,  # nobody had the case since
+            DecisionRow.undo_until_ms > transaction.now_ms,
+            ~DecisionRow.withdrawn,
+        )
+    )
+    if decision is None or decision.as_it_was is None:
+        return False
+    since = [DeliveryRow.case_id == case.id, DeliveryRow.id > decision.as_it_was["last_delivery"]]
+    deliveries = (await transaction.session.scalars(select(DeliveryRow).where(*since).with_for_update())).all()
+    if any(each.attempts for each in deliveries):
+        raise WrongState("it was told outside already", metadata={"state": case.state})
+    referred = select(ReferralRow.id).where(
+        ReferralRow.case_id == case.id, ReferralRow.proposed_ms >= decision.decided_ms, ReferralRow.state != "cancelled"
+    )
+    if await transaction.session.scalar(referred.limit(1)) is not None:
+        raise WrongState("a referral was proposed since", metadata={"state": case.state})
+    for each in deliveries:
+        each.state = "superseded"
+    reports = await transaction.session.scalars(select(ReportRow).where(ReportRow.case_id == case.id))
+    for report in reports.all():
+        report.state = decision.as_it_was["reports"].get(report.id, "waiting")
+    undone = case.state
+    for name, value in decision.as_it_was["case"].items():
+        setattr(case, name, value)
+    decision.withdrawn = True
+    end_lease(case)
+    transaction.log(
+        case.id, "withdrawn", decided_by=decision.decided_by, before=undone, state=case.state, comment=comment
+    )
+    return True
