@@ -24,7 +24,11 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for kind, (width, height, scheme) in _SIZES.items():
-            for who, pages in (("ann", ("queue", "case", "figures")), ("otto", ("audit", "referrals", "deliveries"))):
+            for who, pages in (
+                ("ann", ("queue", "case", "figures")),
+                ("sue", ("blocks",)),
+                ("otto", ("audit", "referrals", "deliveries")),
+            ):
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
                 page = context.new_page()
                 page.goto(f"{arguments.url}/login")

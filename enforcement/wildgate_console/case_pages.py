@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wildgate_console.desk import back_to, caller_of, desk_of, http_status, page, session_of
-from wildgate_console.queries import blocked_originals, evidence_times, same_account, same_block
+from wildgate_console.queries import blocked_originals, evidence_times, near_copies, same_account
 from wildgate_console.queue_pages import decided, decision_of, next_case
 from wildgate_console.timeline import timeline
 from wildgate_enforcement.errors import AccessDenied, InvalidRequest, WildgateError
@@ -37,7 +37,7 @@ async def show(request: Request, status: int = 200, alert: str = "", entered: di
         events = [json.loads(event.canonical) for event in answer.events]
     async with desk.database.reading() as reading:
         times = await evidence_times(reading, case.id)
-        related, near = await same_account(reading, case), await same_block(reading, case)
+        related, near = await same_account(reading, case), await near_copies(reading, case)
         blocked = await blocked_originals(reading, case)
     held = case.assignee == caller.subject and case.id in session.leases
     links = [
@@ -104,7 +104,20 @@ async def act(request: Request) -> Response:
             call = "Withdraw", pb.WithdrawRequest(case_id=case_id, comment=comment)
         case _:
             recipient, reason = form.get("recipient", ""), form.get("reason", "").strip()
-            call = "Refer", pb.ReferRequest(case_id=case_id, recipient=recipient, reason=reason)
+            chosen = [
+                int(number)
+                for number in request.state.fields.get("frame", [])
+                if number.isdecimal() and len(number) < 6
+            ]
+            call = (
+                "Refer",
+                pb.ReferRequest(
+                    case_id=case_id,
+                    recipient=recipient,
+                    reason=reason,
+                    evidence=pb.EvidenceChoice(frames=chosen) if form.get("choose") else None,
+                ),
+            )
     try:
         answer = await desk_of(request).door.call(caller_of(request), *call)
     except WildgateError as error:
@@ -151,7 +164,7 @@ async def evidence(request: Request) -> Response:
     """A picture, by a link of this session's; that it was seen is an event of the log."""
     desk, session = desk_of(request), session_of(request)
     case_id, index = desk.links.read(session, request.path_params["signed"])
-    limit = desk.settings.session.daily_frames
+    limit = desk.settings.session.most_frames(session.caller.subject)
     if limit and await desk.ledger.seen_today(session.caller.subject) >= limit:
         raise AccessDenied(f"you were shown {limit} pictures today, and no more are shown")
     frame = await desk.door.call(session.caller, "GetEvidence", pb.GetEvidenceRequest(case_id=case_id, index=index))

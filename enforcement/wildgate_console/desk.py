@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from wildgate_console.block_door import BlockDoor
 from wildgate_console.door import Door
 from wildgate_console.ledger import Ledger
 from wildgate_console.links import EvidenceLinks
@@ -47,6 +48,7 @@ class Desk:
 
     database: Database
     door: Door
+    blocks: BlockDoor
     check: TokenCheck
     sessions: Sessions
     links: EvidenceLinks
@@ -87,11 +89,12 @@ async def page(request: Request, template: str, status: int = 200, **about: Any)
         "colour": request.cookies.get("care") == "colour",
         "provider": desk.provider is not None,
         "now_ms": desk.database.now_ms,
-        "limit": desk.settings.session.daily_frames,
     }
     if session is not None:
         about |= {
             "may": lambda call: desk.door.may(session.caller, call),
+            "may_block": lambda call: desk.blocks.may(session.caller, call),
+            "limit": desk.settings.session.most_frames(session.caller.subject),
             "seen": await desk.ledger.seen_today(session.caller.subject),
             "wants_break": desk.sessions.wants_break(session),
             "undo": undoable(desk, session),

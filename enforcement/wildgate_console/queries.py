@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
+import numpy as np
 from sqlalchemy import Select, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +16,8 @@ from wildgate_enforcement.states import WAITING
 from wildgate_enforcement.tables import CaseRow, EvidenceRow, ReferralRow, SkillRow, SubjectRow
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
+from wildgate_server.blocks.fingerprint import MIN_QUALITY, mirrored
+from wildgate_server.blocks.near_hashes import NearHashes, codes_of
 
 __all__ = [
     "PAGE",
@@ -23,10 +27,10 @@ __all__ = [
     "blocked_originals",
     "counts",
     "evidence_times",
+    "near_copies",
     "page_of",
     "referrals",
     "same_account",
-    "same_block",
 ]
 
 PAGE = 50
@@ -34,6 +38,7 @@ _BATCH = 250
 _MOST_LOOKED_AT = 5000
 _MOST_RELATED = 20
 _MOST_ORIGINALS = 2
+_NEAR_BITS = 31  # of 256, as PDQ's makers advise
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +125,28 @@ async def same_account(session: AsyncSession, case: pb.Case) -> Sequence[CaseRow
     return (await session.scalars(rows)).all() if accounts else []
 
 
-async def same_block(session: AsyncSession, case: pb.Case) -> Sequence[pb.Case]:
-    """Waiting cases near the same blocked video: copies of one thing, as a rule."""
-    blocks = {match.block_id for match in case.verdict.block_matches}
-    if not blocks:
+async def near_copies(session: AsyncSession, case: pb.Case) -> Sequence[pb.Case]:
+    """Of the most pressing cases those that match the same blocked video or look alike: copies of one thing, as a rule.
+
+    Alike are those of which at least half of the frames, and two, are near this one's, as it is or mirrored.
+    """
+    blocks, hashes = _block_ids(case), _full_hashes(case)
+    if not (blocks or hashes):
         return []
     rows = (await session.scalars(_ranked(Filters(), None).limit(_BATCH * 4))).all()
-    others = (case_message(row) for row in rows if row.id != case.id)
-    return [each for each in others if blocks & {match.block_id for match in each.verdict.block_matches}][
-        :_MOST_RELATED
-    ]
+    others = [case_message(row) for row in rows if row.id != case.id]
+    theirs = [_full_hashes(each) for each in others]
+    owners = np.repeat(np.arange(len(others)), [len(each) for each in theirs])
+    here = NearHashes()
+    here.add(codes_of([*hashes, *map(mirrored, hashes)]), np.arange(2 * len(hashes)))
+    near = np.unique(here.search(codes_of(chain.from_iterable(theirs)), _NEAR_BITS).queries)
+    alike = np.bincount(owners[near], minlength=len(others))
+    found = (
+        each
+        for each, frames, count in zip(others, theirs, alike, strict=True)
+        if count >= max(2, len(frames) / 2) or blocks & _block_ids(each)
+    )
+    return list(islice(found, _MOST_RELATED))
 
 
 async def referrals(session: AsyncSession) -> Sequence[ReferralRow]:
@@ -151,6 +168,15 @@ def _ranked(filters: Filters, place: tuple[float, str] | None) -> Select[CaseRow
         rank, case_id = place
         statement = statement.where(tuple_(CaseRow.rank, CaseRow.id) < (rank, case_id))
     return statement
+
+
+def _block_ids(case: pb.Case) -> set[str]:
+    return {match.block_id for match in case.verdict.block_matches}
+
+
+def _full_hashes(case: pb.Case) -> Sequence[bytes]:
+    """Of the frames in which there is enough to tell them from others."""
+    return [frame.hashes[0] for frame in case.verdict.fingerprint.frames if frame.quality >= MIN_QUALITY]
 
 
 def _shows(row: CaseRow, label: str) -> bool:

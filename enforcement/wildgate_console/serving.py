@@ -13,7 +13,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from wildgate_console import case_pages, login_pages, queue_pages, record_pages, referral_pages
+from wildgate_console import block_pages, case_pages, login_pages, queue_pages, record_pages, referral_pages
+from wildgate_console.block_door import BlockDoor
 from wildgate_console.desk import Desk, failure_page
 from wildgate_console.door import Door
 from wildgate_console.guard import Guard
@@ -46,7 +47,8 @@ async def serving(
     check_reach(settings.console, settings.tls)
     listening = listening_socket(settings.console)
     secure = settings.tls.cert is not None or settings.tls.off
-    app = console_app(settings, database, check, denied, secure)
+    blocks = BlockDoor(settings, database, denied)
+    app = console_app(settings, database, check, denied, blocks, secure)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -64,6 +66,7 @@ async def serving(
     server = _Server(config)
     async with AsyncExitStack() as stack:
         stack.callback(listening.close)
+        stack.push_async_callback(blocks.close)
         task = own_task(stack, "console", server.serve([listening]))
         while not server.started:
             if task.done():
@@ -79,7 +82,12 @@ async def serving(
 
 
 def console_app(
-    settings: EnforcementSettings, database: Database, check: TokenCheck, denied: Denied, secure: bool
+    settings: EnforcementSettings,
+    database: Database,
+    check: TokenCheck,
+    denied: Denied,
+    blocks: BlockDoor,
+    secure: bool,
 ) -> ASGIApp:
     """All pages behind the guard."""
     sessions = Sessions(settings.session)
@@ -113,6 +121,9 @@ def console_app(
             Route("/referrals/{referral_id}/document", referral_pages.document),
             Route("/referrals/{referral_id}/package", referral_pages.package),
             Route("/evidence/{signed}", case_pages.evidence),
+            Route("/blocks", block_pages.block_list),
+            Route("/blocks", block_pages.add, methods=["POST"]),
+            Route("/blocks/switch", block_pages.switch, methods=["POST"]),
             Route("/audit", record_pages.audit),
             Route("/audit", record_pages.verify, methods=["POST"]),
             Route("/deliveries", record_pages.deliveries),
@@ -126,6 +137,7 @@ def console_app(
     app.state.desk = Desk(
         database,
         door,
+        blocks,
         check,
         sessions,
         EvidenceLinks(),

@@ -173,8 +173,9 @@ class CaseService(CaseServiceServicer):
     async def Refer(self, request: pb.ReferRequest, context: Context) -> pb.Referral:
         """Proposes a referral."""
         async with self._database.writing(caller().subject) as transaction:
+            chosen = list(request.evidence.frames) if request.HasField("evidence") else None
             return referral_message(
-                await refer(transaction, request.case_id, request.recipient, request.reason, self._recipients)
+                await refer(transaction, request.case_id, request.recipient, request.reason, self._recipients, chosen)
             )
 
     async def ApproveReferral(self, request: pb.ApproveReferralRequest, context: Context) -> pb.Referral:

@@ -93,6 +93,7 @@ def referral_message(referral: ReferralRow) -> pb.Referral:
     """A referral."""
     return pb.Referral(
         state=f"STATE_{referral.state.upper()}",
+        evidence=None if referral.frames is None else pb.EvidenceChoice(frames=referral.frames),
         **{name: getattr(referral, name) for name in _REFERRAL},
     )
 

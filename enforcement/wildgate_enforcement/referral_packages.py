@@ -144,7 +144,8 @@ async def referral_of(
     coverage = MessageToDict(
         verdict.coverage, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    frames = (await session.scalars(select(EvidenceRow).where(EvidenceRow.case_id == case.id))).all()
+    evidence = select(EvidenceRow).where(EvidenceRow.case_id == case.id).order_by(EvidenceRow.number)
+    frames = [frame for frame in await session.scalars(evidence) if row.frames is None or frame.number in row.frames]
     events = select(EventRow).where(EventRow.case_id == case.id).order_by(EventRow.position)
     history = [json.loads(event.canonical) for event in (await session.scalars(events)).all()]
     return Referral(
@@ -164,7 +165,7 @@ async def referral_of(
         approvals=(_pseudonym(row.proposed_by, key), _pseudonym(row.approved_by, key) if row.approved_by else _NOBODY),
         reason=row.reason,
         preservation={"kept": "verdict, evidence frames, reports and events", "since_ms": case.decided_ms},
-        frames=tuple(_frame(each, verdict) for each in sorted(frames, key=lambda each: each.number)),
+        frames=tuple(_frame(each, verdict) for each in frames),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from wildgate_enforcement.errors import InvalidRequest, SamePerson, WrongState
 from wildgate_enforcement.states import State
-from wildgate_enforcement.tables import ReferralRow
+from wildgate_enforcement.tables import EvidenceRow, ReferralRow
 from wildgate_enforcement.transaction import Transaction
 
 __all__ = ["approve", "cancel", "receive", "refer"]
@@ -18,9 +18,17 @@ _STANDING = ("proposed", "approved", "sent", "received")
 
 
 async def refer(
-    transaction: Transaction, case_id: str, recipient: str, reason: str, recipients: Collection[str]
+    transaction: Transaction,
+    case_id: str,
+    recipient: str,
+    reason: str,
+    recipients: Collection[str],
+    frames: Collection[int] | None = None,
 ) -> ReferralRow:
-    """Proposes a referral; one that stands is returned as it is. Raises NoSuchRecord, InvalidRequest and WrongState."""
+    """Proposes a referral with these evidence frames, or all; one that stands is returned as it is.
+
+    Raises NoSuchRecord, InvalidRequest and WrongState.
+    """
     if recipient not in recipients:
         known = ", ".join(sorted(recipients)) or "none"
         raise InvalidRequest(f"the recipient is not one of those configured: {known}", field="recipient")
@@ -36,6 +44,10 @@ async def refer(
     )
     if standing:
         return standing
+    if frames is not None:
+        there = set(await transaction.session.scalars(select(EvidenceRow.number).where(EvidenceRow.case_id == case.id)))
+        if missing := sorted({*frames} - there):
+            raise InvalidRequest(f"the case has no evidence frame {missing[0]}", field="evidence.frames")
     row = ReferralRow(
         id=uuid4().hex,
         case_id=case.id,
@@ -44,10 +56,13 @@ async def refer(
         reason=reason,
         proposed_by=transaction.actor,
         proposed_ms=transaction.now_ms,
+        frames=None if frames is None else sorted({*frames}),
     )
     transaction.session.add(row)
     await transaction.session.flush()
-    transaction.log(case.id, "referral_proposed", referral_id=row.id, recipient=recipient, reason=reason)
+    transaction.log(
+        case.id, "referral_proposed", referral_id=row.id, recipient=recipient, reason=reason, frames=row.frames
+    )
     return row
 
 

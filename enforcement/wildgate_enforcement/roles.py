@@ -7,12 +7,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from wildgate_proto.v1 import cases_pb2
+from wildgate_proto.v1 import blocks_pb2, cases_pb2
 from wildgate_server.access.access_interceptor import OPEN, Need
 
-__all__ = ["CALLS", "CASE_SERVICE", "REPORT_SERVICE", "Role"]
+__all__ = ["BLOCK_CALLS", "BLOCK_SERVICE", "CALLS", "CASE_SERVICE", "REPORT_SERVICE", "Role"]
 
 CASE_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name
+BLOCK_SERVICE: Final[str] = blocks_pb2.DESCRIPTOR.services_by_name["BlockService"].full_name
 REPORT_SERVICE: Final[str] = cases_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name
 
 
@@ -59,3 +60,14 @@ CALLS: Final[Mapping[str, Need]] = MappingProxyType(
     }
 )
 """Full names of all calls and what each takes; one that is not here may be made by nobody."""
+
+_READERS: Final = (Role.MODERATOR, Role.SENIOR, Role.LIAISON, Role.AUDITOR)
+BLOCK_CALLS: Final[Mapping[str, Need]] = MappingProxyType(
+    {
+        f"/{BLOCK_SERVICE}/List": Need.role(*_READERS),
+        f"/{BLOCK_SERVICE}/Get": Need.role(*_READERS),
+        f"/{BLOCK_SERVICE}/Add": Need.role(Role.SENIOR),
+        f"/{BLOCK_SERVICE}/Update": Need.role(Role.SENIOR),
+    }
+)
+"""Calls of the list of blocks that the console makes for people, under this service's own token."""

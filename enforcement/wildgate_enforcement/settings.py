@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -29,8 +30,14 @@ class SessionSettings(ConfigSection):
     """How long without doing anything."""
     daily_frames: int = Field(0, ge=0)
     """Evidence frames that one person is shown in a day (UTC) before the console shows no more; 0: any number."""
+    daily_frames_of: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """The same for some people, by name."""
     break_every_minutes: int = Field(45, ge=0)
     """After so long without a pause of five minutes, one is suggested; 0: never."""
+
+    def most_frames(self, person: str) -> int:
+        """How many evidence frames somebody is shown in a day; 0: any number."""
+        return self.daily_frames_of.get(person, self.daily_frames)
 
 
 class OidcSettings(ConfigSection):

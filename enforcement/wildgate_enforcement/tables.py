@@ -160,6 +160,7 @@ class ReferralRow(Base):
     approved_by: Mapped[str] = mapped_column(default="")
     receipt_number: Mapped[str] = mapped_column(default="")
     failure: Mapped[str] = mapped_column(default="")
+    frames: Mapped[list[int] | None] = mapped_column(JSON)  # the evidence frames that go in, None for all
 
 
 class EventRow(Base):

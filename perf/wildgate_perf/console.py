@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from random import Random
 
 import httpx2
 from sqlalchemy import insert, select
@@ -19,7 +20,7 @@ from wildgate_enforcement.ranking import pressing, rank_of
 from wildgate_enforcement.service import denial_log
 from wildgate_enforcement.settings import EnforcementSettings
 from wildgate_enforcement.tables import CaseRow, EvidenceRow, SkillRow, SubjectRow
-from wildgate_proto.v1 import scoring_pb2
+from wildgate_proto.v1 import blocks_pb2, scoring_pb2
 from wildgate_server.access.tokens import Caller
 
 _BATCH = 2000
@@ -42,6 +43,7 @@ class _Anybody:
 
 
 def _verdict(number: int) -> bytes:
+    random = Random(number)
     label = ("live_parrot", "ivory")[number % 2]
     detection = scoring_pb2.Detection(label=label, score=0.5, box=scoring_pb2.Box(x2=1, y2=1))
     return scoring_pb2.Verdict(
@@ -51,6 +53,14 @@ def _verdict(number: int) -> bytes:
         ],
         detections=[detection] * 16,
         coverage=scoring_pb2.Coverage(looked_at_s=[float(second) for second in range(32)], last_frame_s=32),
+        fingerprint=blocks_pb2.Fingerprint(
+            frames=[
+                blocks_pb2.FrameFingerprint(
+                    time_s=4.0 * at, quality=90, hashes=[random.randbytes(32) for _ in range(5)]
+                )
+                for at in range(8)
+            ]
+        ),
     ).SerializeToString()
 
 

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx2
 from enforcement_under_test import Clock, EnforcementUnderTest, NamedCallers, enforcing
 
 from wildgate_console.serving import serving
 from wildgate_enforcement.database import Database, wall_clock_ms
 from wildgate_enforcement.policy import EnforcementPolicy
+from wildgate_enforcement.roles import BLOCK_SERVICE
 from wildgate_enforcement.service import denial_log
 from wildgate_enforcement.settings import EnforcementSettings
+from wildgate_proto.v1.blocks_pb2_grpc import add_BlockServiceServicer_to_server
+from wildgate_server.blocks.block_list import BlockList
+from wildgate_server.blocks.block_service import BlockService
+from wildgate_server.interceptor import ErrorInterceptor
 
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -53,8 +59,27 @@ class ConsoleUnderTest:
 
 
 @asynccontextmanager
+async def block_service(directory: Path) -> AsyncIterator[tuple[BlockList, str]]:
+    """A list of blocks, and where its service answers."""
+    blocks, server = await BlockList.load(directory), grpc.aio.server(interceptors=[ErrorInterceptor(BLOCK_SERVICE)])
+    add_BlockServiceServicer_to_server(BlockService(blocks), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield blocks, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+        await blocks.close()
+
+
+@asynccontextmanager
 async def console(
-    directory: Path, policy: EnforcementPolicy | None = None, oidc: Any = None, referral: Any = None, **session: Any
+    directory: Path,
+    policy: EnforcementPolicy | None = None,
+    oidc: Any = None,
+    referral: Any = None,
+    blocks: str | None = None,
+    **session: Any,
 ) -> AsyncIterator[ConsoleUnderTest]:
     policy = policy or EnforcementPolicy(second_share=0, second_every=0)
     settings = EnforcementSettings(
@@ -64,6 +89,7 @@ async def console(
         session=session,
         oidc=oidc or {},
         referral=referral or {},
+        blocks=blocks,
         _cli_parse_args=False,
     )
     clock = Clock(wall_clock_ms())

@@ -286,7 +286,7 @@ class AppealRequest(_message.Message):
     def __init__(self, case_id: _Optional[str] = ..., appellant: _Optional[str] = ..., statement: _Optional[str] = ...) -> None: ...
 
 class Referral(_message.Message):
-    __slots__ = ("id", "case_id", "state", "recipient", "reason", "proposed_by", "approved_by", "receipt_number", "failure")
+    __slots__ = ("id", "case_id", "state", "recipient", "reason", "proposed_by", "approved_by", "receipt_number", "failure", "evidence")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Referral.State]
@@ -312,6 +312,7 @@ class Referral(_message.Message):
     APPROVED_BY_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_NUMBER_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     case_id: str
     state: Referral.State
@@ -321,17 +322,26 @@ class Referral(_message.Message):
     approved_by: str
     receipt_number: str
     failure: str
-    def __init__(self, id: _Optional[str] = ..., case_id: _Optional[str] = ..., state: _Optional[_Union[Referral.State, str]] = ..., recipient: _Optional[str] = ..., reason: _Optional[str] = ..., proposed_by: _Optional[str] = ..., approved_by: _Optional[str] = ..., receipt_number: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
+    evidence: EvidenceChoice
+    def __init__(self, id: _Optional[str] = ..., case_id: _Optional[str] = ..., state: _Optional[_Union[Referral.State, str]] = ..., recipient: _Optional[str] = ..., reason: _Optional[str] = ..., proposed_by: _Optional[str] = ..., approved_by: _Optional[str] = ..., receipt_number: _Optional[str] = ..., failure: _Optional[str] = ..., evidence: _Optional[_Union[EvidenceChoice, _Mapping]] = ...) -> None: ...
+
+class EvidenceChoice(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, frames: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ReferRequest(_message.Message):
-    __slots__ = ("case_id", "recipient", "reason")
+    __slots__ = ("case_id", "recipient", "reason", "evidence")
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
     RECIPIENT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     case_id: str
     recipient: str
     reason: str
-    def __init__(self, case_id: _Optional[str] = ..., recipient: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    evidence: EvidenceChoice
+    def __init__(self, case_id: _Optional[str] = ..., recipient: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[_Union[EvidenceChoice, _Mapping]] = ...) -> None: ...
 
 class ApproveReferralRequest(_message.Message):
     __slots__ = ("referral_id", "comment")

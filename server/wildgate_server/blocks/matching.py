@@ -12,9 +12,9 @@ import numpy as np
 from wildgate_proto.v1 import blocks_pb2 as pb
 from wildgate_server.block_rules import BlockRules
 from wildgate_server.blocks.block_list import BlockList
-from wildgate_server.blocks.fingerprint import HASH_BYTES, MIN_QUALITY, FrameFingerprint, VideoFingerprint
+from wildgate_server.blocks.fingerprint import MIN_QUALITY, FrameFingerprint, VideoFingerprint
 from wildgate_server.blocks.listed_hashes import Near
-from wildgate_server.blocks.near_hashes import Codes, Numbers
+from wildgate_server.blocks.near_hashes import Numbers, codes_of
 
 __all__ = ["MatchedFrame", "Resemblance", "resemblances"]
 
@@ -72,8 +72,8 @@ def _resemblances(
         tracks[frame.track].append(place)
     asked = {track: places[:: -(-len(places) // _REGIONAL_FRAMES)] for track, places in tracks.items()}
     regions = [(place, code) for place in chain(*asked.values()) for code in able[place].hashes[1:]]
-    of_full = blocks.near_full(_codes(frame.hashes[0] for frame in able), rules.distance)
-    of_regions = blocks.near_regions(_codes(code for _, code in regions), rules.regional.distance)
+    of_full = blocks.near_full(codes_of(frame.hashes[0] for frame in able), rules.distance)
+    of_regions = blocks.near_regions(codes_of(code for _, code in regions), rules.regional.distance)
     found_often, all_stand = _found_often(blocks, np.concatenate([of_full.entries, of_regions.entries]))
     near = _nearest_full(of_full.of(found_often))
     regional = _nearest_regional(of_regions.of(found_often), [place for place, _ in regions], rules.regional.regions)
@@ -148,7 +148,3 @@ def _nearest_regional(near: Near, places: Sequence[int], least: int) -> dict[tup
 def _rows(near: Near) -> Iterable[tuple[int, int, int, int]]:
     columns = near.found.queries, near.found.distances, near.entries, near.frames
     return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _codes(hashes: Iterable[bytes]) -> Codes:
-    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)

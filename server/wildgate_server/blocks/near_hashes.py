@@ -11,7 +11,7 @@ built is never changed, so that searches need no lock, and new hashes go into sm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeAlias
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from wildgate_server.blocks.fingerprint import HASH_BYTES
 
-__all__ = ["NearHashes", "Neighbours"]
+__all__ = ["Codes", "NearHashes", "Neighbours", "codes_of"]
 
 Codes = npt.NDArray[np.uint8]
 """Hashes: UINT8 [N, HASH_BYTES]."""
@@ -30,6 +30,11 @@ Numbers = npt.NDArray[np.int64]
 _SMALL = 1 << 17  # hashes from which on longer parts are faster
 _TAIL = 1024  # hashes that are compared one by one before they become a segment
 _MERGE_BELOW = 8  # a segment is merged with the one before it unless that is so many times as large
+
+
+def codes_of(hashes: Iterable[bytes]) -> Codes:
+    """Hashes in the shape in which they are searched."""
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

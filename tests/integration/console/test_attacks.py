@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from console_under_test import ConsoleUnderTest, Person, console
@@ -199,8 +200,11 @@ async def test_a_stale_claim_is_told_and_what_was_written_stays(running: Console
     assert not await running.events("decided")
 
 
-async def test_a_limit_of_pictures_holds_for_the_day_in_every_session(tmp_path: Path) -> None:
-    async with console(tmp_path, daily_frames=1) as running:
+@pytest.mark.parametrize(
+    "limits", [{"daily_frames": 1}, {"daily_frames": 9, "daily_frames_of": {"ann": 1}}], ids=["everybody", "one person"]
+)
+async def test_a_limit_of_pictures_holds_for_the_day_in_every_session(tmp_path: Path, limits: dict[str, Any]) -> None:
+    async with console(tmp_path, **limits) as running:
         cases = [await running.service.open() for _ in range(2)]
         answers = []
         for case_id in cases:

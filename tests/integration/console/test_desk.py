@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from console_under_test import ConsoleUnderTest, console
+from console_under_test import ConsoleUnderTest, block_service, console
 from enforcement_under_test import verdict
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -31,7 +31,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[ConsoleUnderTest]:
-    async with console(tmp_path, EnforcementPolicy(second_share=0, second_every=0)) as started:
+    async with block_service(tmp_path / "blocks") as (_, address), console(tmp_path, blocks=address) as started:
         yield started
 
 
@@ -161,7 +161,7 @@ async def test_no_page_has_a_serious_fault_of_accessibility(
         subject={"video_id": "v"}, verdict=verdict("ACTION_BLOCK", label="horn")
     )
     page = await login(browser, running, "ann/moderator,senior,auditor", color_scheme=scheme)
-    for path in ("/queue", f"/cases/{case_id}", "claim", "/referrals", "/audit", "/deliveries", "/figures"):
+    for path in ("/queue", f"/cases/{case_id}", "claim", "/referrals", "/blocks", "/audit", "/deliveries", "/figures"):
         if path == "claim":
             await page.goto(f"{running.address}/cases/{case_id}")
             await page.keyboard.press("c")

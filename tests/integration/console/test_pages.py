@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import random
 import re
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +18,7 @@ from time_authority import time_authority
 from wildgate_enforcement.outbox import DeliverySettings, Outbox
 from wildgate_enforcement.referral.commands import referral_command
 from wildgate_enforcement.referral_packages import ReferralSettings, referral_sender
+from wildgate_server.blocks.fingerprint import mirrored
 
 _NOT_ALLOWED, _CONFLICT = 403, 409
 
@@ -78,6 +81,29 @@ async def test_a_referral_is_read_signed_downloaded_and_verified(
     ]
 
 
+async def test_a_referral_holds_the_pictures_that_were_chosen(
+    running: ConsoleUnderTest, referrals: ReferralSettings, tmp_path: Path
+) -> None:
+    seen = verdict()
+    for at_s in (2.0, 3.0):
+        seen.evidence.add(time_s=at_s, jpeg=PICTURE)
+    case_id = (await running.service.as_("gw/gateway").OpenCase(subject=subject(1), verdict=seen)).case_id
+    await running.service.decide("ann/moderator", case_id)
+    sender = referral_sender(referrals, running.service.database, tmp_path, attempts=1)
+    assert sender
+    async with running.person("lea/liaison") as lea, running.person("sue/senior") as sue:
+        chosen = {"recipient": "desk", "reason": "sells every week", "choose": "1"}
+        refused = await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["0", "7"])
+        assert "no evidence frame 7" in refused.text
+        await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["2", "0"])
+        [referral] = (await running.service.as_("lea/liaison").GetCase(case_id=case_id)).referrals
+        assert list(referral.evidence.frames) == [0, 2]
+        await sue.send_form(f"/referrals/{referral.id}/approve")
+        await Outbox(running.service.database, {"referral": sender}, DeliverySettings(attempts=1)).tell_due()
+    told = json.loads(next(tmp_path.glob("out/desk/*/data/referral.json")).read_text())
+    assert [frame["time_s"] for frame in told["frames"]] == [seen.evidence[0].time_s, 3.0]
+
+
 async def test_a_match_shows_what_it_resembles_and_the_case_that_had_it_blocked(running: ConsoleUnderTest) -> None:
     original = await running.service.open()
     copy = verdict()
@@ -91,6 +117,29 @@ async def test_a_match_shows_what_it_resembles_and_the_case_that_had_it_blocked(
         links = re.findall(r'/evidence/[^"]+', page)
         assert [(await ann.get(link)).content for link in links] == [PICTURE, PICTURE]
     assert [original.encode() in event for event in await running.events("evidence_seen")] == [False, True]
+
+
+async def test_waiting_copies_are_those_that_look_alike_or_match_the_same_blocked_video(
+    running: ConsoleUnderTest,
+) -> None:
+    rng = random.Random(1)
+    film = [rng.randbytes(32) for _ in range(4)]
+    again = [mirrored(one) for one in film[:2]] + [rng.randbytes(32)]
+    plain, part = [film[0]], [film[0], *(rng.randbytes(32) for _ in range(3))]
+    cases = {}
+    for name, hashes in {"film": film, "again": again, "plain": plain, "part": part, "match": [], "other": []}.items():
+        one = verdict()
+        for at_s, each in enumerate(hashes):
+            one.fingerprint.frames.add(time_s=at_s, quality=90, hashes=[each])
+        if name in ("film", "match"):
+            one.block_matches.add(block_id="b1")
+        opened = await running.service.as_("gw/gateway").OpenCase(subject=subject(len(cases)), verdict=one)
+        cases[opened.case_id] = name
+    async with running.person("ann/moderator") as ann:
+        for name, near in {"film": {"again", "match"}, "again": {"film"}, "plain": set(), "other": set()}.items():
+            [case_id] = (case_id for case_id, each in cases.items() if each == name)
+            page = (await ann.get(f"/cases/{case_id}")).text
+            assert {cases[found] for found in re.findall(r'name="case" value="(\w+)"', page)} == near, name
 
 
 async def test_precision_is_drawn_for_who_may_list_cases(running: ConsoleUnderTest) -> None:
