@@ -18,6 +18,7 @@ _log = structlog.get_logger()
 
 _DAY_MS = 86_400_000
 _AT_ONCE = 100
+_MOST_UNDONE_MS = 60_000  # a decision may be undone so long
 
 
 class Retention:
@@ -44,7 +45,7 @@ class Retention:
             over = (
                 select(CaseRow)
                 .where(CaseRow.state == State.HARMLESS, ~CaseRow.frozen)
-                .where(CaseRow.decided_ms < transaction.now_ms - round(self._days * _DAY_MS))
+                .where(CaseRow.decided_ms < transaction.now_ms - max(round(self._days * _DAY_MS), _MOST_UNDONE_MS))
                 .where(CaseRow.id.in_(select(EvidenceRow.case_id)))
                 .limit(_AT_ONCE)
                 .with_for_update(skip_locked=True, of=CaseRow)
