@@ -33,12 +33,19 @@ def void(content: bytes) -> bytes:
 
 
 def webm_of(
-    parts: Sequence[bytes], cues: Sequence[tuple[int, int, int | None]], side: int, shown: tuple[int, int] | None = None
+    parts: Sequence[bytes],
+    cues: Sequence[tuple[int, int, int | None]],
+    side: int,
+    shown: tuple[int, int] | None = None,
+    key: bytes = b"",
 ) -> bytes:
     """A VP8 file of these parts, with cues: a time in ms, a place among the parts, and one in the cluster's data.
 
-    `shown` is the size at which its square pictures are to be shown.
+    `shown` is the size at which its square pictures are to be shown; `key` names what its frames are encrypted with.
     """
+    cipher = with_size(b"\x47\xe1", b"\5") + with_size(b"\x47\xe2", key)
+    encoding = with_size(b"\x50\x33", b"\1") + with_size(b"\x50\x35", cipher)
+    encodings = with_size(b"\x6d\x80", with_size(b"\x62\x40", encoding)) if key else b""
     size = with_size(b"\xb0", number(side)) + with_size(b"\xba", number(side))
     size += b"".join(
         with_size(b"\x54" + kind, number(s)) for kind, s in zip((b"\xb0", b"\xba"), shown or (), strict=False)
@@ -50,6 +57,7 @@ def webm_of(
             with_size(b"\x83", b"\1"),
             with_size(b"\x86", b"V_VP8"),
             with_size(b"\xe0", size),
+            encodings,
         )
     )
     head = with_size(b"\x15\x49\xa9\x66", with_size(b"\x2a\xd7\xb1", number(1_000_000)))

@@ -138,6 +138,9 @@ def _add_joined(
 
 def _video(track: Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
     stream, packets = track.stream, track.packets
+    # Noise now and then has the form of a sound frame. ISO media say it of packets, Matroska of the whole track.
+    if "enc_key_id" in stream.metadata or any(packet.has_sidedata("encryption_info") for packet in packets):
+        raise CorruptVideo("the video is encrypted", field="source")
     entries = _entries(packets, stream, track.begun)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
     for entry, end in zip(entries, ends, strict=True):

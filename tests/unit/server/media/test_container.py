@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import laid_out_webm
 import mp4_boxes
 import numpy as np
 import pytest
@@ -170,6 +171,21 @@ def test_a_header_without_frames_is_corrupt() -> None:
         output.start_encoding()
     with pytest.raises(CorruptVideo), open_video(io.BytesIO(buffer.getvalue()), LIMITS):
         pass
+
+
+def test_an_encrypted_video_is_corrupt_even_where_its_noise_could_be_decoded(h264: bytes) -> None:
+    encrypted = io.BytesIO()
+    scheme = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "00" * 16, "encryption_kid": "ab" * 16}
+    with av.open(io.BytesIO(h264)) as clear, av.open(encrypted, "w", format="mp4", options=scheme) as output:
+        track = output.add_stream_from_template(clear.streams.video[0])
+        for packet in clear.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                output.mux(packet)
+    webm = laid_out_webm.webm_of([laid_out_webm.cluster(0, laid_out_webm.block(bytes(300)))], [], 64, key=b"k" * 16)
+    for content in (encrypted.getvalue(), webm):
+        with pytest.raises(CorruptVideo, match="encrypted"), open_video(io.BytesIO(content), LIMITS):
+            pass
 
 
 def test_a_video_cut_short_keeps_what_came_before(h264: bytes) -> None:
