@@ -289,9 +289,9 @@ def curve(
     model: Annotated[Path | None, typer.Option(help="The standard graph; by default the one that serves.")] = None,
     archives: Archives = ARCHIVES,
     nature: Nature = NATURE,
-    false_alarms: Annotated[float, typer.Option(help="Harmless photographs that may alarm, a share.", min=0)] = 0.01,
+    false_alarms: Annotated[float, typer.Option(help="Harmless photographs that may alarm, a share.", min=0)] = 0.02,
 ) -> None:
-    """Fit the live animals' curve to half of the photographs, and say how right it is on the others."""
+    """Fit the live animals' curve to half of the photographs, say how right it is on the others, choose by all."""
     from wildgate_detector.curve import Evidence, gather, halves, interval, least_evidence
     from wildgate_detector.offline import Detector
     from wildgate_server.accumulation import probability
@@ -304,7 +304,7 @@ def curve(
         _fail(str(error))
     fitted, judged = halves(known)
     bias, weight = Evidence.of(fitted).fit()
-    wanted = probability(least_evidence(fitted, false_alarms), bias, weight)
+    wanted = probability(least_evidence(known, false_alarms), bias, weight)
     say(f"accumulation: {{bias: {bias:.2f}, weight: {weight:.2f}}}; review: {{probability: {wanted:.2f}}}")
     bins, miscalibrated = Evidence.of(judged).reliability(bias, weight)
     say("reliability: " + ", ".join(f"{told:.2f} was {true:.2f}" for told, true in bins))

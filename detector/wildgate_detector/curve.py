@@ -3,7 +3,8 @@
 A logistic curve over accumulated evidence (Platt 1999), fitted to photographs as a moving camera shows them. Each
 photograph gives the evidence for the label that it shows, and the strongest for another; both kinds weigh the same in
 all, so the probability is that of a world where half of what is shown is listed. Of what is photographed half serves to
-fit the curve and to choose the probability that calls for REVIEW, and the other half to judge both.
+fit the curve, and the other half to judge it. The probability that calls for REVIEW is chosen on both: few of the
+photographs alarm at all.
 """
 
 from collections.abc import Iterable, Mapping
