@@ -46,6 +46,7 @@ _BEFORE_ALL = -(1 << 62)  # before any time stamp
 _MOST_FRAMES = 600 * 240
 _MOST_STOPS = 16  # places that cannot be read, past which reading goes on
 _MOST_JOINED = 64  # files in one
+_WHOLLY = (b"cenc", b"cbc1")  # schemes of encryption, as FFmpeg has them before a packet's side data
 # Containers that say how long they are, all streams together; for others FFmpeg may have guessed it.
 _SAY_HOW_LONG = frozenset({"matroska", "flv", "asf"})
 
@@ -138,8 +139,7 @@ def _add_joined(
 
 def _video(track: Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> Video:
     stream, packets = track.stream, track.packets
-    # Noise now and then has the form of a sound frame. ISO media say it of packets, Matroska of the whole track.
-    if "enc_key_id" in stream.metadata or any(packet.has_sidedata("encryption_info") for packet in packets):
+    if "enc_key_id" in stream.metadata or any(map(_is_encrypted, packets)):  # Matroska says it of the whole track
         raise CorruptVideo("the video is encrypted", field="source")
     entries = _entries(packets, stream, track.begun)
     ends = [*(entry.start for entry in entries[1:]), len(packets)]
@@ -161,6 +161,14 @@ def _video(track: Track, is_whole: bool, is_fragmented: Callable[[], bool]) -> V
             packets[entry.start + place] = whole
     end_s = None if is_whole else _declared_end_s(cast(InputContainer, stream.container), stream)
     return Video(stream, samples, dict(enumerate(packets)), end_s, entries, track.number)
+
+
+def _is_encrypted(packet: VideoPacket) -> bool:
+    """Whether all of a packet's picture is noise, which now and then has the form of a sound frame.
+
+    Other schemes encrypt one block of several (ISO/IEC 23001-7, 10): what of it can be decoded is looked at.
+    """
+    return packet.has_sidedata("encryption_info") and bytes(packet.get_sidedata("encryption_info"))[:4] in _WHOLLY
 
 
 @contextmanager
