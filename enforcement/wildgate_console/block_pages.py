@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,7 +55,7 @@ async def add(request: Request) -> Response:
         raise InvalidRequest("a block takes a digest and a reason", field="digest")
     block = pb.Block(digests=[digest], reason=reason, label=label, source="console", added_by=caller.subject)
     answer = await desk.blocks.call(caller, "Add", pb.AddBlocksRequest(blocks=[block]))
-    return back_to(f"/blocks?word={answer.ids[0]}")
+    return _back_to_entry(answer.ids[0])
 
 
 async def switch(request: Request) -> Response:
@@ -62,7 +63,11 @@ async def switch(request: Request) -> Response:
     form = request.state.form
     wanted = pb.UpdateBlockRequest(id=form.get("id", ""), enabled=form.get("enabled") == "1")
     await desk_of(request).blocks.call(caller_of(request), "Update", wanted)
-    return back_to(f"/blocks?word={wanted.id}")
+    return _back_to_entry(wanted.id)
+
+
+def _back_to_entry(block_id: str) -> Response:
+    return back_to(f"/blocks?{urlencode({'word': block_id})}")
 
 
 def _with(blocks: Sequence[pb.Block], word: str) -> list[pb.Block]:

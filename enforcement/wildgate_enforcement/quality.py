@@ -56,7 +56,7 @@ class Quality:
 
 
 def quality(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Quality]:
-    """By week ("2026-W48") and label, from events in their order."""
+    """By week ("2026-W48") and label, from events in their order; of cases that were opened by one of them."""
     opened: dict[str, Mapping[str, Any]] = {}
     decisions: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for event in events:
@@ -65,12 +65,14 @@ def quality(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Qualit
         elif event["kind"] == "decided":
             decisions[event["case_id"]].append(event)
         elif event["kind"] == "withdrawn":
+            person = event["details"]["decided_by"]
             made = decisions[event["case_id"]]
-            made.remove(next(each for each in reversed(made) if each["actor"] == event["details"]["decided_by"]))
+            last = next((at for at in reversed(range(len(made))) if made[at]["actor"] == person), None)
+            made[:] = [each for at, each in enumerate(made) if at != last]
     found: defaultdict[tuple[str, str], Quality] = defaultdict(Quality)
-    for case_id, made in decisions.items():
+    for case_id in decisions.keys() & opened.keys():
         start, outcome = opened[case_id], None
-        for event in made:
+        for event in decisions[case_id]:
             week = datetime.fromtimestamp(event["at_ms"] / 1e3, UTC).strftime("%G-W%V")
             for label in start["details"]["labels"] or (_NO_LABEL,):
                 _count(found[week, label], start, event, outcome)

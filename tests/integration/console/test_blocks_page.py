@@ -90,3 +90,6 @@ async def test_a_match_says_why_and_leads_to_its_entry(running: ConsoleUnderTest
         assert "in common: 41" in page
         entry = (await ann.get("/blocks?word=b/1%26x")).text
         assert "&lt;script&gt;partner" in entry
+    async with running.person("sue/senior") as sue:
+        switched = await sue.send_form("/blocks/switch", id="b/1&x", enabled="0")
+        assert "disabled" in (await sue.get(switched.headers["location"])).text

@@ -45,6 +45,11 @@ def test_a_decision_that_was_taken_back_counts_for_nothing() -> None:
     assert (row.precision, row.harmless, row.reversed, row.median_hours) == (0.0, 1, 0, 2.0)
 
 
+def test_of_a_case_that_was_opened_before_the_first_event_nothing_is_counted() -> None:
+    taken_back = {"kind": "withdrawn", "case_id": "a", "at_ms": MONDAY_MS, "details": {"decided_by": "ann"}}
+    assert quality([taken_back, decided("a", "open", "harmless", "harmless")]) == {}
+
+
 def test_an_appeal_counts_as_upheld_or_reversed_and_not_as_another_outcome() -> None:
     found = quality(
         [
