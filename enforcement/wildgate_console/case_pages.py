@@ -23,6 +23,7 @@ __all__ = ["ACTIONS", "act", "decide", "evidence", "referral", "show"]
 
 ACTIONS = ("claim", "release", "snooze", "reassign", "withdraw", "refer")
 _MINUTE_MS = 60_000
+_MOST_INT32, _MOST_INT64 = (1 << 31) - 1, (1 << 63) - 1
 _COUNTS = 0.2
 _VERDICTS = {0: "-", 1: "ALLOW", 2: "REVIEW", 3: "BLOCK"}
 
@@ -87,7 +88,7 @@ async def act(request: Request) -> Response:
     action, now_ms = _action(request), desk_of(request).database.now_ms
     lease: dict[str, Any] = {"case_id": case_id}
     if action in ("release", "snooze"):
-        lease["fencing_token"] = _number(form, "fencing_token")
+        lease["fencing_token"] = _number(form.get("fencing_token"), "fencing_token")
     comment = form.get("comment", "")
     call: tuple[str, Message]
     match action:
@@ -96,7 +97,7 @@ async def act(request: Request) -> Response:
         case "release":
             call = "Release", pb.ReleaseRequest(**lease)
         case "snooze":
-            until_ms = now_ms + min(_number(form, "minutes"), 129_600) * _MINUTE_MS
+            until_ms = now_ms + min(_number(form.get("minutes"), "minutes"), 129_600) * _MINUTE_MS
             call = "Snooze", pb.SnoozeRequest(**lease, until_ms=until_ms, comment=comment)
         case "reassign":
             call = "Reassign", pb.ReassignRequest(case_id=case_id, assignee=form.get("assignee", ""), comment=comment)
@@ -104,20 +105,11 @@ async def act(request: Request) -> Response:
             call = "Withdraw", pb.WithdrawRequest(case_id=case_id, comment=comment)
         case _:
             recipient, reason = form.get("recipient", ""), form.get("reason", "").strip()
-            chosen = [
-                int(number)
-                for number in request.state.fields.get("frame", [])
-                if number.isdecimal() and len(number) < 6
-            ]
-            call = (
-                "Refer",
-                pb.ReferRequest(
-                    case_id=case_id,
-                    recipient=recipient,
-                    reason=reason,
-                    evidence=pb.EvidenceChoice(frames=chosen) if form.get("choose") else None,
-                ),
-            )
+            refer = pb.ReferRequest(case_id=case_id, recipient=recipient, reason=reason)
+            if form.get("choose"):
+                frames = [_number(each, "frame", _MOST_INT32) for each in request.state.fields.get("frame", [])]
+                refer.evidence.CopyFrom(pb.EvidenceChoice(frames=frames))
+            call = "Refer", refer
     try:
         answer = await desk_of(request).door.call(caller_of(request), *call)
     except WildgateError as error:
@@ -133,7 +125,7 @@ async def decide(request: Request) -> Response:
     """Decides a case that the caller holds, and goes to the next where that was asked for."""
     form, case_id = request.state.form, request.path_params["case_id"]
     try:
-        claimed = pb.ClaimedCase(case_id=case_id, fencing_token=_number(form, "fencing_token"))
+        claimed = pb.ClaimedCase(case_id=case_id, fencing_token=_number(form.get("fencing_token"), "fencing_token"))
         [result] = await decided(request, [claimed], decision_of(form))
     except WildgateError as error:
         return await _failed(request, error, form)
@@ -186,11 +178,11 @@ def _action(request: Request) -> str:
     return request.url.path.rpartition("/")[2]
 
 
-def _number(form: dict[str, str], name: str) -> int:
+def _number(text: str | None, name: str, most: int = _MOST_INT64) -> int:
     try:
-        number = int(form.get(name, ""))
+        number = int(text or "")
     except ValueError:
         number = -1
-    if not 0 <= number < 1 << 62:
+    if not 0 <= number <= most:
         raise InvalidRequest(f"{name} is no number", field=name)
     return number

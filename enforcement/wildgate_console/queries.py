@@ -37,6 +37,7 @@ PAGE = 50
 _BATCH = 250
 _MOST_LOOKED_AT = 5000
 _MOST_RELATED = 20
+_MOST_COMPARED = 500
 _MOST_ORIGINALS = 2
 _NEAR_BITS = 31  # of 256, as PDQ's makers advise
 
@@ -125,26 +126,30 @@ async def same_account(session: AsyncSession, case: pb.Case) -> Sequence[CaseRow
     return (await session.scalars(rows)).all() if accounts else []
 
 
-async def near_copies(session: AsyncSession, case: pb.Case) -> Sequence[pb.Case]:
+async def near_copies(session: AsyncSession, case: pb.Case) -> Sequence[str]:
     """Of the most pressing cases those that match the same blocked video or look alike: copies of one thing, as a rule.
 
     Alike are those of which at least half of the frames, and two, are near this one's, as it is or mirrored.
     """
-    blocks, hashes = _block_ids(case), _full_hashes(case)
+    blocks, hashes = _block_ids(case.verdict), _full_hashes(case.verdict)
     if not (blocks or hashes):
         return []
-    rows = (await session.scalars(_ranked(Filters(), None).limit(_BATCH * 4))).all()
-    others = [case_message(row) for row in rows if row.id != case.id]
-    theirs = [_full_hashes(each) for each in others]
-    owners = np.repeat(np.arange(len(others)), [len(each) for each in theirs])
+    ranked = _ranked(Filters(), None).with_only_columns(CaseRow.id, CaseRow.verdict).limit(_MOST_COMPARED)
+    others = {
+        row.id: scoring_pb2.Verdict.FromString(row.verdict)
+        for row in await session.execute(ranked)
+        if row.id != case.id
+    }
+    theirs = [_full_hashes(verdict) for verdict in others.values()]
+    owners = np.repeat(np.arange(len(theirs)), [len(each) for each in theirs])
     here = NearHashes()
     here.add(codes_of([*hashes, *map(mirrored, hashes)]), np.arange(2 * len(hashes)))
     near = np.unique(here.search(codes_of(chain.from_iterable(theirs)), _NEAR_BITS).queries)
-    alike = np.bincount(owners[near], minlength=len(others))
+    alike = np.bincount(owners[near], minlength=len(theirs))
     found = (
-        each
-        for each, frames, count in zip(others, theirs, alike, strict=True)
-        if count >= max(2, len(frames) / 2) or blocks & _block_ids(each)
+        case_id
+        for (case_id, verdict), frames, count in zip(others.items(), theirs, alike, strict=True)
+        if count >= max(2, len(frames) / 2) or blocks & _block_ids(verdict)
     )
     return list(islice(found, _MOST_RELATED))
 
@@ -170,13 +175,13 @@ def _ranked(filters: Filters, place: tuple[float, str] | None) -> Select[CaseRow
     return statement
 
 
-def _block_ids(case: pb.Case) -> set[str]:
-    return {match.block_id for match in case.verdict.block_matches}
+def _block_ids(verdict: scoring_pb2.Verdict) -> set[str]:
+    return {match.block_id for match in verdict.block_matches}
 
 
-def _full_hashes(case: pb.Case) -> Sequence[bytes]:
+def _full_hashes(verdict: scoring_pb2.Verdict) -> Sequence[bytes]:
     """Of the frames in which there is enough to tell them from others."""
-    return [frame.hashes[0] for frame in case.verdict.fingerprint.frames if frame.quality >= MIN_QUALITY]
+    return [frame.hashes[0] for frame in verdict.fingerprint.frames if frame.quality >= MIN_QUALITY]
 
 
 def _shows(row: CaseRow, label: str) -> bool:

@@ -13,13 +13,13 @@ from wildgate_console.desk import back_to, caller_of, desk_of, page, session_of,
 from wildgate_console.queries import Filters, counts, page_of
 from wildgate_enforcement.errors import InvalidRequest, QueueEmpty, WildgateError
 from wildgate_enforcement.states import State
+from wildgate_enforcement.undoing import LONGEST_UNDO_S
 from wildgate_proto.v1 import cases_pb2 as pb
 
 __all__ = ["bulk", "claim_next", "decided", "decision_of", "first", "next_case", "queue", "undo"]
 
 _GROUPS = ("product", "live_animal")
 _MOST_AT_ONCE = 50
-_UNDO_S = 60
 
 
 async def first(request: Request) -> Response:
@@ -99,10 +99,10 @@ async def decided(
 ) -> Sequence[pb.DecideResult]:
     """Decides cases alike; what could be decided can be undone for a minute."""
     desk, session = desk_of(request), session_of(request)
-    wanted = pb.DecideRequest(cases=claimed, decision=decision, undo_s=_UNDO_S)
+    wanted = pb.DecideRequest(cases=claimed, decision=decision, undo_s=LONGEST_UNDO_S)
     results: Sequence[pb.DecideResult] = (await desk.door.call(session.caller, "Decide", wanted)).results
     if done := tuple(each.case_id for each in results if each.HasField("case")):
-        session.undo = done, desk.database.now_ms + 1000 * _UNDO_S
+        session.undo = done, desk.database.now_ms + 1000 * LONGEST_UNDO_S
     return results
 
 

@@ -15,13 +15,12 @@ from wildgate_enforcement.roles import Role
 from wildgate_enforcement.states import DECIDED, State, Step, after
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
-from wildgate_enforcement.undoing import as_it_is, undo
+from wildgate_enforcement.undoing import LONGEST_UNDO_S, as_it_is, undo
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_server.access.tokens import Caller
 
 __all__ = ["appeal", "decide", "withdraw"]
 
-_LONGEST_UNDO_S = 60
 _STEPS = {
     pb.Decision.KIND_CONFIRM: Step.CONFIRM,
     pb.Decision.KIND_HARMLESS: Step.HARMLESS,
@@ -45,8 +44,8 @@ async def decide(
     the decision can be withdrawn. Raises NoSuchRecord, InvalidRequest,
     LeaseLost, SamePerson, AccessDenied and WrongState.
     """
-    if not 0 <= undo_s <= _LONGEST_UNDO_S:
-        raise InvalidRequest(f"undo_s is {undo_s}, not 0 to {_LONGEST_UNDO_S}", field="undo_s")
+    if not 0 <= undo_s <= LONGEST_UNDO_S:
+        raise InvalidRequest(f"undo_s is {undo_s}, not 0 to {LONGEST_UNDO_S}", field="undo_s")
     if (step := _STEPS.get(decision.kind)) is None:
         raise InvalidRequest("a decision needs a kind", field="decision.kind")
     if step is Step.CONFIRM and not (decision.label and decision.reason):

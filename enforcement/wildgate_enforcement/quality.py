@@ -65,10 +65,9 @@ def quality(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Qualit
         elif event["kind"] == "decided":
             decisions[event["case_id"]].append(event)
         elif event["kind"] == "withdrawn":
-            person = event["details"]["decided_by"]
-            made = decisions[event["case_id"]]
-            last = next((at for at in reversed(range(len(made))) if made[at]["actor"] == person), None)
-            made[:] = [each for at, each in enumerate(made) if at != last]
+            person, made = event["details"]["decided_by"], decisions[event["case_id"]]
+            if theirs := [at for at, each in enumerate(made) if each["actor"] == person]:
+                del made[theirs[-1]]
     found: defaultdict[tuple[str, str], Quality] = defaultdict(Quality)
     for case_id in decisions.keys() & opened.keys():
         start, outcome = opened[case_id], None

@@ -45,7 +45,7 @@ from wildgate_server.config_section import ConfigSection
 __all__ = ["ReferralSettings", "package_of", "referral_of", "referral_sender"]
 
 # Of events, what may leave: nobody's name or comment, and nothing of other cases.
-_KINDS = ("opened", "decided", "appealed", "referral_proposed", "referral_approved")
+_KINDS = ("opened", "decided", "withdrawn", "appealed", "referral_proposed", "referral_approved")
 _DETAILS = ("action", "labels", "model_version", "policy_version", "decision", "state", "label", "taxon", "reason")
 _NOBODY = "not-signed-yet"
 _CONTACT = re.compile(r"@|https?:|www\.|\+?\d(?:[\s().-]?\d){7,}", re.IGNORECASE)
@@ -145,7 +145,9 @@ async def referral_of(
         verdict.coverage, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     evidence = select(EvidenceRow).where(EvidenceRow.case_id == case.id).order_by(EvidenceRow.number)
-    frames = [frame for frame in await session.scalars(evidence) if row.frames is None or frame.number in row.frames]
+    if row.frames is not None:
+        evidence = evidence.where(EvidenceRow.number.in_(row.frames))
+    frames = (await session.scalars(evidence)).all()
     events = select(EventRow).where(EventRow.case_id == case.id).order_by(EventRow.position)
     history = [json.loads(event.canonical) for event in (await session.scalars(events)).all()]
     return Referral(

@@ -11,6 +11,7 @@ from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import StorageUnavailable
 from wildgate_enforcement.states import State
 from wildgate_enforcement.tables import CaseRow, EvidenceRow
+from wildgate_enforcement.undoing import LONGEST_UNDO_S
 
 __all__ = ["Retention"]
 
@@ -18,7 +19,6 @@ _log = structlog.get_logger()
 
 _DAY_MS = 86_400_000
 _AT_ONCE = 100
-_MOST_UNDONE_MS = 60_000  # a decision may be undone so long
 
 
 class Retention:
@@ -41,11 +41,12 @@ class Retention:
 
     async def delete_some(self) -> int:
         """Deletes the evidence of some cases; returns of how many. Each is an event of the log."""
+        kept_ms = max(round(self._days * _DAY_MS), 1000 * LONGEST_UNDO_S)
         async with self._database.writing("retention") as transaction:
             over = (
                 select(CaseRow)
                 .where(CaseRow.state == State.HARMLESS, ~CaseRow.frozen)
-                .where(CaseRow.decided_ms < transaction.now_ms - max(round(self._days * _DAY_MS), _MOST_UNDONE_MS))
+                .where(CaseRow.decided_ms < transaction.now_ms - kept_ms)
                 .where(CaseRow.id.in_(select(EvidenceRow.case_id)))
                 .limit(_AT_ONCE)
                 .with_for_update(skip_locked=True, of=CaseRow)

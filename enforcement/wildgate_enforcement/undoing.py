@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
@@ -11,8 +11,10 @@ from wildgate_enforcement.reviewing import end_lease
 from wildgate_enforcement.tables import CaseRow, DecisionRow, DeliveryRow, ReferralRow, ReportRow
 from wildgate_enforcement.transaction import Transaction
 
-__all__ = ["as_it_is", "undo"]
+__all__ = ["LONGEST_UNDO_S", "as_it_is", "undo"]
 
+LONGEST_UNDO_S: Final = 60
+"""So long at most may a decision be undone."""
 _DECIDED = ("state", "second_reason", "decided_ms", "block_id", "frozen")
 """What decisions change of a case, but its rank, which follows from the rest."""
 

@@ -95,6 +95,8 @@ async def test_a_referral_holds_the_pictures_that_were_chosen(
         chosen = {"recipient": "desk", "reason": "sells every week", "choose": "1"}
         refused = await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["0", "7"])
         assert "no evidence frame 7" in refused.text
+        for odd in ("-1", "one", str(1 << 31)):
+            assert (await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=[odd])).status_code == 400
         await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["2", "0"])
         [referral] = (await running.service.as_("lea/liaison").GetCase(case_id=case_id)).referrals
         assert list(referral.evidence.frames) == [0, 2]
