@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from wildgate_client import ClientOptions
+from wildgate_client import ClientOptions, SourceUnreadable
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.errors import AccessDenied, InvalidRequest, WildgateError
 from wildgate_enforcement.roles import BLOCK_CALLS, BLOCK_SERVICE
@@ -62,6 +62,8 @@ class BlockDoor:
         stub = BlockServiceStub(self._channel.now)  # type: ignore[no-untyped-call]
         try:
             return await getattr(stub, call)(request, timeout=_CALL_S, metadata=self._metadata())
+        except SourceUnreadable as error:
+            raise BlocksUnavailable(f"the list of blocks cannot be asked: {error}") from error
         except grpc.aio.AioRpcError as error:
             said = error.details() or error.code().name
             if refusal := _REFUSALS.get(error.code()):

@@ -31,6 +31,7 @@ from wildgate_server.errors import WildgateError
 __all__ = ["Desk", "back_to", "caller_of", "desk_of", "failure_page", "http_status", "page", "session_of", "undoable"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_END_MS = 253_402_300_799_000  # of the year 9999
 _HTTP: Mapping[int, int] = {
     code_pb2.INVALID_ARGUMENT: 400,
     code_pb2.NOT_FOUND: 404,
@@ -119,10 +120,10 @@ async def failure_page(request: Request, error: Exception) -> Response:
     return await page(request, "failure.html", status, message=error.message, status_code=status)
 
 
-def undoable(desk: Desk, session: Session) -> tuple[str, ...]:
-    """The cases whose decision this session may still take back."""
-    case_ids, until_ms = session.undo
-    return case_ids if desk.database.now_ms < until_ms else ()
+def undoable(desk: Desk, session: Session) -> Mapping[str, int]:
+    """The cases whose decision this session may still undo, each with its lease's token."""
+    decided, until_ms = session.undo
+    return decided if desk.database.now_ms < until_ms else {}
 
 
 @cache
@@ -141,7 +142,7 @@ def _environment(language: str) -> Environment:
 
 
 def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1e3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(min(at_ms, _END_MS) / 1e3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _age(since_ms: int, now_ms: int) -> str:

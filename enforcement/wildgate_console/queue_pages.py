@@ -101,7 +101,8 @@ async def decided(
     desk, session = desk_of(request), session_of(request)
     wanted = pb.DecideRequest(cases=claimed, decision=decision, undo_s=LONGEST_UNDO_S)
     results: Sequence[pb.DecideResult] = (await desk.door.call(session.caller, "Decide", wanted)).results
-    if done := tuple(each.case_id for each in results if each.HasField("case")):
+    tokens = {each.case_id: each.fencing_token for each in claimed}
+    if done := {each.case_id: tokens[each.case_id] for each in results if each.HasField("case")}:
         session.undo = done, desk.database.now_ms + 1000 * LONGEST_UNDO_S
     return results
 
@@ -109,16 +110,17 @@ async def decided(
 async def undo(request: Request) -> Response:
     """Takes back what was decided last; the first that cannot be is told, and stops none of the others."""
     desk, session = desk_of(request), session_of(request)
-    case_ids, failures = undoable(desk, session), list[WildgateError]()
-    session.undo = (), 0
-    for case_id in case_ids:
+    made, failures = undoable(desk, session), list[WildgateError]()
+    session.undo = {}, 0
+    for case_id, token in made.items():
+        wanted = pb.WithdrawRequest(case_id=case_id, fencing_token=token)
         try:
-            await desk.door.call(session.caller, "Withdraw", pb.WithdrawRequest(case_id=case_id))
+            await desk.door.call(session.caller, "Withdraw", wanted)
         except WildgateError as error:
             failures.append(error)
     if failures:
         raise failures[0]
-    return back_to(f"/cases/{case_ids[0]}" if len(case_ids) == 1 else "/queue")
+    return back_to(f"/cases/{next(iter(made))}" if len(made) == 1 else "/queue")
 
 
 def decision_of(form: dict[str, str]) -> pb.Decision:

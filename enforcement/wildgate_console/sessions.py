@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -29,8 +29,8 @@ class Session:
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     leases: dict[str, int] = field(default_factory=dict)
     """Fencing tokens of the cases that were claimed here."""
-    undo: tuple[tuple[str, ...], int] = ((), 0)
-    """The cases that were decided last, and until when that can be taken back."""
+    undo: tuple[Mapping[str, int], int] = field(default_factory=lambda: ({}, 0))
+    """The cases that were decided last, each with its lease's token, and until when that can be undone."""
     working_since: float = 0.0
     """When the last pause of five minutes or more ended."""
 

@@ -30,6 +30,7 @@ from wildgate_enforcement.referring import approve, cancel, receive, refer
 from wildgate_enforcement.requests import caller
 from wildgate_enforcement.reviewing import claim, reassign, release, snooze
 from wildgate_enforcement.tables import CaseRow, DeliveryRow, EventRow, EvidenceRow, SignedHeadRow
+from wildgate_enforcement.undoing import undo
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_proto.v1 import scoring_pb2
 from wildgate_proto.v1.cases_pb2_grpc import CaseServiceServicer
@@ -161,7 +162,12 @@ class CaseService(CaseServiceServicer):
     async def Withdraw(self, request: pb.WithdrawRequest, context: Context) -> pb.Case:
         """Takes a decision back."""
         async with self._database.writing(caller().subject) as transaction:
-            case = await withdraw(transaction, caller(), request.case_id, request.comment, self._policy)
+            if request.fencing_token:
+                case = await undo(
+                    transaction, request.case_id, request.fencing_token, request.comment, self._policy.rank
+                )
+            else:
+                case = await withdraw(transaction, caller(), request.case_id, request.comment)
             return case_message(case)
 
     async def Appeal(self, request: pb.AppealRequest, context: Context) -> pb.Case:

@@ -12,10 +12,10 @@ from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.ranking import rerank
 from wildgate_enforcement.reviewing import check_lease, check_other_person, end_lease, waits_for_senior
 from wildgate_enforcement.roles import Role
-from wildgate_enforcement.states import DECIDED, State, Step, after
+from wildgate_enforcement.states import State, Step, after
 from wildgate_enforcement.tables import CaseRow, DecisionRow, SubjectRow
 from wildgate_enforcement.transaction import Transaction
-from wildgate_enforcement.undoing import LONGEST_UNDO_S, as_it_is, undo
+from wildgate_enforcement.undoing import LONGEST_UNDO_S, as_it_is
 from wildgate_proto.v1 import cases_pb2 as pb
 from wildgate_server.access.tokens import Caller
 
@@ -98,19 +98,12 @@ async def decide(
     return case
 
 
-async def withdraw(
-    transaction: Transaction, caller: Caller, case_id: str, comment: str, policy: EnforcementPolicy
-) -> CaseRow:
-    """Takes back a decision that may still be undone, or that waits for a second person; only who made it may.
+async def withdraw(transaction: Transaction, caller: Caller, case_id: str, comment: str) -> CaseRow:
+    """Takes back a decision that waits for a second person; only who made it may, or a senior.
 
-    What waits for a second person, a senior may take back, too. Raises NoSuchRecord, AccessDenied and WrongState.
+    Raises NoSuchRecord, AccessDenied and WrongState.
     """
     case = await transaction.case(case_id)
-    if await undo(transaction, case, comment):
-        await rerank(transaction.session, case, policy.rank)
-        return case
-    if case.state in DECIDED:
-        raise WrongState("the time to take the decision back is over", metadata={"state": case.state})
     case.state = after(State(case.state), Step.WITHDRAW)
     first = await transaction.session.scalar(
         select(DecisionRow)
@@ -158,6 +151,7 @@ async def _made_before(
         DecisionRow.fencing_token == claimed.fencing_token,
         DecisionRow.decided_by == caller.subject,
         DecisionRow.kind == _kind_name(decision),
+        ~DecisionRow.withdrawn,
     )
     return await transaction.session.scalar(made) is not None
 

@@ -167,10 +167,10 @@ class Outbox:
 async def replay(transaction: Transaction, ids: Sequence[int]) -> list[int]:
     """Has those that were given up tried again, all of them without `ids`; returns which.
 
-    Those that something newer in their lane overtook are left: told late, they would undo it.
+    Those are left that something newer in their lane overtook which may have been told: told late, they would undo it.
     """
     newer = aliased(DeliveryRow)
-    overtaken = exists().where(newer.lane == DeliveryRow.lane, newer.id > DeliveryRow.id)
+    overtaken = exists().where(newer.lane == DeliveryRow.lane, newer.id > DeliveryRow.id, newer.attempts > 0)
     dead = select(DeliveryRow, overtaken).where(DeliveryRow.state == "dead").order_by(DeliveryRow.id)
     if ids:
         dead = dead.where(DeliveryRow.id.in_(ids))

@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from wildgate_enforcement.database import Database
 from wildgate_enforcement.opening import open_case
-from wildgate_enforcement.outbox import DeliveryRefused, Outgoing, Send
+from wildgate_enforcement.outbox import DeliveryRefused, Outgoing, Send, TryLater
 from wildgate_enforcement.policy import EnforcementPolicy
 from wildgate_enforcement.reporting import unresolved
 from wildgate_enforcement.states import State
@@ -56,6 +56,13 @@ def block_sender(database: Database, channel: Callable[[], grpc.aio.Channel], me
                 .order_by(DecisionRow.id.desc())
             )
             decision = (await session.scalars(last.limit(1))).one()
+            until_ms = await session.scalar(
+                select(func.max(DecisionRow.undo_until_ms)).where(
+                    DecisionRow.case_id == case.id, ~DecisionRow.withdrawn
+                )
+            )
+        if (left_ms := (until_ms or 0) - database.now_ms) > 0:  # an older delivery must not tell what may be undone
+            raise TryLater("the decision may still be undone", left_ms / 1e3)
         if case.state == State.HARMLESS:
             request = blocks_pb2.RemoveBlocksRequest(ids=[case.block_id], removed_by="wildgate enforcement")
             await _called(stub.Remove, request, _CALL_S, metadata)

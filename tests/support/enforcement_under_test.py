@@ -95,14 +95,12 @@ class EnforcementUnderTest:
         opened = await self.as_("gw/gateway").OpenCase(subject=subject(next(self.numbers), **about), verdict=verdict())
         return str(opened.case_id)
 
-    async def decide(
-        self, who: str, case_id: str, kind: str = "KIND_CONFIRM", undo_s: int = 0, **about: Any
-    ) -> pb.DecideResult:
+    async def decide(self, who: str, case_id: str, kind: str = "KIND_CONFIRM", **about: Any) -> pb.DecideResult:
         """Claims and decides."""
         person = self.as_(who)
         token = (await person.Claim(case_id=case_id)).fencing_token
         claimed = pb.ClaimedCase(case_id=case_id, fencing_token=token)
-        return (await person.Decide(cases=[claimed], decision=decision(kind, **about), undo_s=undo_s)).results[0]
+        return (await person.Decide(cases=[claimed], decision=decision(kind, **about))).results[0]
 
 
 @asynccontextmanager

@@ -268,12 +268,14 @@ class DecideResult(_message.Message):
     def __init__(self, case_id: _Optional[str] = ..., case: _Optional[_Union[Case, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class WithdrawRequest(_message.Message):
-    __slots__ = ("case_id", "comment")
+    __slots__ = ("case_id", "comment", "fencing_token")
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
     case_id: str
     comment: str
-    def __init__(self, case_id: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+    fencing_token: int
+    def __init__(self, case_id: _Optional[str] = ..., comment: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
 
 class AppealRequest(_message.Message):
     __slots__ = ("case_id", "appellant", "statement")

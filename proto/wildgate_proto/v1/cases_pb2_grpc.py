@@ -199,8 +199,9 @@ class CaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Withdraw(self, request, context):
-        """Takes back a decision that waits for its second pair of eyes, or, by who made it, one whose undo_s are not over.
-        The case is as it was before, and the comment is kept.
+        """Takes back a decision that waits for its second pair of eyes; the case is open again and the comment is kept.
+        With a fencing token, undoes the caller's own decision under that lease, whose undo_s are not over: the case is as
+        it was before. The same again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

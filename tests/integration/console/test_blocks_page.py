@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +71,16 @@ async def test_what_is_wrong_or_unknown_is_said(running: ConsoleUnderTest) -> No
         assert (refused.status_code, "digest" in refused.text) == (400, True)
         assert (await sue.send_form("/blocks/switch", id="nobody's", enabled="1")).status_code == 404
         assert (await sue.get("/blocks?after=nowhere")).status_code == 400
+
+
+async def test_entries_that_end_say_so_whatever_the_time(running: ConsoleUnderTest, blocks: BlockList) -> None:
+    entry = blocks_pb2.Block(digests=[_DIGEST], source="case ../audit")
+    for name, expires_ms in (("over", 1), ("never", (1 << 63) - 1)):
+        await blocks.put([blocks_pb2.Block(id=name, expires_ms=expires_ms, digests=entry.digests, source=entry.source)])
+    async with running.person("sue/senior") as sue:
+        page = (await sue.get("/blocks")).text
+    assert re.findall(r"<td>(expired|in force|disabled)", page) == ["expired", "in force"]
+    assert "/cases/" not in page
 
 
 async def test_without_a_list_there_is_no_page_of_it(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ async def test_a_referral_holds_the_pictures_that_were_chosen(
         chosen = {"recipient": "desk", "reason": "sells every week", "choose": "1"}
         refused = await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["0", "7"])
         assert "no evidence frame 7" in refused.text
+        assert re.findall(r'name="frame" value="(\d)" checked', refused.text) == ["0"], "what was chosen stays"
         for odd in ("-1", "one", str(1 << 31)):
             assert (await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=[odd])).status_code == 400
         await lea.send_form(f"/cases/{case_id}/refer", **chosen, frame=["2", "0"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from enforcement_under_test import NO_SAMPLES, Clock, EnforcementUnderTest, subject, verdict
+from enforcement_under_test import NO_SAMPLES, Clock, EnforcementUnderTest, decision, subject, verdict
 
 from wildgate_client import ClientOptions
 from wildgate_enforcement.database import Database
@@ -88,6 +88,21 @@ async def test_a_confirmed_case_is_blocked_and_a_reversed_one_no_longer(
     await service.decide("ben/moderator", opened.case_id, "KIND_HARMLESS")
     await box.tell_due()
     assert blocks.get(entry.id) is None
+
+
+async def test_an_older_delivery_does_not_tell_what_may_still_be_undone(
+    service: EnforcementUnderTest, box: Outbox, blocks: BlockList, clock: Clock
+) -> None:
+    case_id, ben = await service.open(), service.as_("ben/moderator")
+    await service.decide("ann/moderator", case_id)
+    await service.as_("platform/reporter").Appeal(case_id=case_id, appellant="uploader")
+    claimed = pb.ClaimedCase(case_id=case_id, fencing_token=(await ben.Claim(case_id=case_id)).fencing_token)
+    await ben.Decide(cases=[claimed], decision=decision("KIND_HARMLESS"), undo_s=60)
+    await box.tell_due()
+    await ben.Withdraw(case_id=case_id, fencing_token=claimed.fencing_token)
+    clock.advance(60)
+    await box.tell_due()
+    assert blocks.get(f"case-{case_id}"), "the confirmation stands until somebody judges the appeal"
 
 
 async def test_a_reported_video_is_looked_at_closely_and_gets_a_case_whatever_is_found(
