@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -107,12 +108,18 @@ async def tell_story(desk: EnforcementDesk, target: str, clip: Path) -> bool:
 
 def keep_open(desk: EnforcementDesk, console: str) -> None:
     """Says how to log in at the console, and waits for Ctrl-C or SIGTERM."""
-    print(f"the console: http://{console}; log in with the token (an hour old at most) of one of these:")
+    print(f"the console: http://{console}; log in with one of these tokens, which hold for an hour:")
     for who, role in PEOPLE.items():
         print(f"  {who}, {role}: {desk.token_file(who).read_text()}")
     print("Ctrl-C ends it", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
+
+
+def _is_free(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) != 0
 
 
 def main() -> int:
@@ -130,6 +137,9 @@ def main() -> int:
         clips = clip_paths(arguments.samples, truths)
     except (OSError, ValueError) as error:
         print(f"demo: {error}", file=sys.stderr)
+        return 2
+    if arguments.console and not _is_free(arguments.console):
+        print(f"demo: {arguments.console} is taken: end the console that runs there", file=sys.stderr)
         return 2
     for stale in arguments.out.glob("*.jpg"):  # of an earlier run
         stale.unlink()

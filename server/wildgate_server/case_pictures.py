@@ -10,6 +10,7 @@ import structlog
 
 from wildgate_server.blocking import Findings
 from wildgate_server.errors import WildgateError
+from wildgate_server.inference.detections import Detection
 from wildgate_server.inference.evidence import EvidenceFrame, as_evidence, strongest
 from wildgate_server.policy import Action
 from wildgate_server.scoring import ScoredVideo, Scorer
@@ -30,10 +31,11 @@ async def case_pictures(
     matches = blocks.matches if blocks else ()
     if max([scored.judgement.action, *(match.action for match in matches)]) < Action.REVIEW:
         return ()
-    if len(scored.evidence) >= count:
-        return scored.evidence
+    count = max(count, len(scored.evidence))
     matching = ((frame.track, frame.time_s) for match in matches for frame in match.frames)
     wanted = set(islice(dict.fromkeys(chain(_telling(scored, count), matching)), count))
+    if wanted <= set(strongest(_detections(scored), len(scored.evidence))):  # the caller has asked for just these
+        return scored.evidence
     now = monotonic()
     try:
         return await as_evidence(await scorer.pictures(scored, wanted, deadline=now + (deadline - now) / 2))
@@ -42,9 +44,13 @@ async def case_pictures(
         return ()
 
 
+def _detections(scored: ScoredVideo) -> list[Detection]:
+    return [found for seen in scored.tracks for found in seen.detections]
+
+
 def _telling(scored: ScoredVideo, count: int) -> Iterable[tuple[int, float]]:
     """Frames, those that tell most first: the best of each label, gravest first, then each one's second best."""
-    detections = [found for seen in scored.tracks for found in seen.detections]
+    detections = _detections(scored)
     by_label = (
         strongest((found for found in detections if found.label == judged.label), count)
         for judged in scored.judgement.labels

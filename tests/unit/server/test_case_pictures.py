@@ -20,7 +20,7 @@ async def test_each_label_that_called_for_it_is_shown_before_more_of_one() -> No
     scored = SimpleNamespace(
         judgement=SimpleNamespace(action=Action.BLOCK, labels=judged),
         tracks=[SimpleNamespace(detections=[*elephants, *tusks, *unsure])],
-        evidence=(),
+        evidence=("the highest score", "and the next"),  # what the caller asked for
     )
     asked = []
 
@@ -29,10 +29,10 @@ async def test_each_label_that_called_for_it_is_shown_before_more_of_one() -> No
             asked.append(wanted)
             return {}
 
-    for count in (1, 3, 6):
+    for count in (2, 3, 6):
         await case_pictures(Scorer(), scored, None, count, monotonic() + 60)
     assert asked == [
-        {(0, 9.0)},
+        {(0, 9.0), (0, 0.0)},
         {(0, 9.0), (0, 0.0), (0, 8.0)},
         {(0, 9.0), (0, 0.0), (0, 8.0), (0, 1.0), (0, 2.0), (0, 5.0)},
     ]
