@@ -2,7 +2,7 @@
 
 import typer
 
-from wildgate_detector import commands
+from wildgate_detector import commands, measuring
 
 __all__ = ["app"]
 
@@ -14,9 +14,9 @@ app = typer.Typer(
 )
 COMMANDS = (
     commands.train,
-    commands.evaluate,
-    commands.calibrate,
-    commands.curve,
+    measuring.evaluate,
+    measuring.calibrate,
+    measuring.curve,
     commands.judge,
     commands.film,
     commands.samples,

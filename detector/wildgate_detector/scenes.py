@@ -15,8 +15,8 @@ from wildgate_detector.surfaces import Picture, background, cut_to_fit
 
 EVEN_PAIR_SPREAD = (2 * (256**2 - 1) / 12) ** 0.5
 """The standard deviation of the sum of two bytes."""
-BEFORE_PHOTOGRAPHS = 0.35
-"""The share of scenes before a photograph, where there are some."""
+BEFORE_PHOTOGRAPHS = 0.5
+"""The share of scenes before a photograph, where there are some. Without a label they show it nearly as it is."""
 LETTERBOX = 114
 """The grey of the bars around a frame, as the standard detector graph expects it."""
 
@@ -198,6 +198,7 @@ def compose(
     A `crowded` one has up to four among up to three others, none of them small, or fewer and larger ones: more
     to learn from per picture.
     """
+    before_photograph = bool(photographs) and rng.random() < BEFORE_PHOTOGRAPHS
     if crowded:
         labelled, others, sizes = int(rng.integers(1, 5)), int(rng.integers(1, 4)), (0.24, 0.65)
         if rng.random() < 0.5:
@@ -205,6 +206,8 @@ def compose(
     else:
         labelled = int(rng.choice(4, p=(0.32, 0.4, 0.2, 0.08)))
         others = int(rng.integers(0, 4)) if labelled else int(rng.integers(2, 6))
+        if before_photograph and not labelled:
+            others = int(rng.integers(0, 2))
         sizes = (0.22, 0.95 if labelled + others < 3 else 0.75)
     layers = []
     for _ in range(labelled):
@@ -213,7 +216,7 @@ def compose(
     if rng.random() < 0.75:
         layers = spread(rng, layers, height, width)
     order = rng.permutation(len(layers))
-    if photographs and rng.random() < BEFORE_PHOTOGRAPHS:
+    if before_photograph:
         backdrop = cut_to_fit(rng, photographs[rng.integers(0, len(photographs))], height, width)
     else:
         backdrop = background(rng, height, width, props.stamps.distractors)

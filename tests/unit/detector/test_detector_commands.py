@@ -7,12 +7,12 @@ import typer
 from constant_detector import write_constant_detector
 from typer.testing import CliRunner
 
-from wildgate_detector import commands
+from wildgate_detector import measuring
 from wildgate_detector.stamps import Stamps
 
 app = typer.Typer()
-app.command()(commands.evaluate)
-app.command()(commands.calibrate)
+app.command()(measuring.evaluate)
+app.command()(measuring.calibrate)
 
 CLIPS = ["--clips", "1", "--harmless", "1", "--misleading", "0", "--disturbed", "1"]
 LITTLE = [*CLIPS, "--frames", "8", "--processes", "1"]
