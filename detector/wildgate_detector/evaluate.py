@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wildgate_detector.filming import Kind, LabelledClip
+from wildgate_detector.labels import ANIMALS
 
 LEAST_RECALL: Final = 0.90
 MOST_FALSE_ALARMS: Final = 0.01
 MOST_MISLED: Final = 0.01
+MOST_WRONG_ANIMALS: Final = 0.02
 LEAST_DISTURBED_RECALL: Final = 0.85
 LEAST_MAP50: Final = 0.85
 
@@ -27,7 +29,8 @@ class ClipScorer(Protocol):
 class Tally:
     """What came out, by label: `shown` in clips, `found` there, `wrong` where it was not shown.
 
-    `quiet` and `alarmed` count clips without any label, by kind, and those of them in which one was found.
+    `quiet` counts clips without any label, by kind, `alarmed` those of them in which a product was found, and `animals`
+    those in which a live animal was: cut-outs before painted backdrops, which are no photographs.
     """
 
     shown: Counter[str] = field(default_factory=Counter)
@@ -35,6 +38,7 @@ class Tally:
     wrong: Counter[str] = field(default_factory=Counter)
     quiet: Counter[Kind] = field(default_factory=Counter)
     alarmed: Counter[Kind] = field(default_factory=Counter)
+    animals: Counter[Kind] = field(default_factory=Counter)
 
     def add(self, clip: LabelledClip, got: set[str]) -> None:
         """Count one clip, in which `got` was found."""
@@ -44,7 +48,8 @@ class Tally:
         self.wrong.update(got - wanted)
         if not wanted:
             self.quiet[clip.kind] += 1
-            self.alarmed[clip.kind] += bool(got)
+            self.alarmed[clip.kind] += bool(got - set(ANIMALS))
+            self.animals[clip.kind] += bool(got & set(ANIMALS))
 
     @property
     def recall(self) -> float:
@@ -52,7 +57,7 @@ class Tally:
         return self.found.total() / max(1, self.shown.total())
 
     def false_alarms(self, kind: Kind) -> float:
-        """Of all clips of a kind without a label, the share in which one was found."""
+        """Of all clips of a kind without a label, the share in which a product was found."""
         return self.alarmed[kind] / max(1, self.quiet[kind])
 
 
@@ -106,6 +111,12 @@ def clip_figures(tally: Tally) -> list[Figure]:
             counted = f"{tally.alarmed[kind]} of {tally.quiet[kind]} clips"
             name = f"false alarms, {kind} clips"
             figures.append(Figure(name, tally.false_alarms(kind), aim, more_is_better=False, counted=counted))
+    if quiet := tally.quiet.total():
+        counted = f"{tally.animals.total()} of {quiet} clips"
+        share = tally.animals.total() / quiet
+        figures.append(
+            Figure("live animals where none is", share, MOST_WRONG_ANIMALS, more_is_better=False, counted=counted)
+        )
     return figures
 
 

@@ -12,9 +12,9 @@ from wildgate_build.durable_files import write_files
 from wildgate_build.onnx_session import run
 from wildgate_build.standard_file import Properties, file_digest, write_properties
 from wildgate_build.standard_graph import GraphShape, standard_graph
+from wildgate_detector.bodies import Bodies
 from wildgate_detector.head import places
 from wildgate_detector.labels import ANIMALS
-from wildgate_detector.lite import Lite0
 from wildgate_detector.network import SIDE, Network, Trained
 from wildgate_detector.onnx_export import exported
 
@@ -42,7 +42,7 @@ def export(trained: Path, target: Path, material: str = MATERIAL) -> None:
         ExportMismatchError: scores differ by more than 1e-3 or boxes by more than 0.1 pixel.
     """
     known = Trained.read(trained)
-    network = Network(Lite0.pretrained(), known).eval()
+    network = Network(Bodies(), known.head).eval()
     core = exported(network, torch.zeros(1, 3, SIDE, SIDE), ("boxes", "scores"))
     _compare(network, core)
     labels = (*ANIMALS, *known.labels)

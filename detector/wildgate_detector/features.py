@@ -1,7 +1,7 @@
-"""The frozen body's features of training pictures, computed once and kept on disk, so that heads learn from them fast.
+"""What the frozen bodies see of training pictures, computed once and kept on disk, so that heads learn from it fast.
 
-The body is by far the dearest part of a step, and it does not change: a picture is composed and seen once, its features
-are read in every epoch.
+The bodies are by far the dearest part of a step, and they do not change: a picture is composed and seen once, its
+features are read in every epoch.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from wildgate_build.onnx_session import open_session
-from wildgate_detector.lite import TAPS, Lite0
+from wildgate_detector.bodies import Bodies, shapes
 from wildgate_detector.material import MOST_OBJECTS, Item
 from wildgate_detector.onnx_export import exported
 
@@ -31,9 +31,9 @@ Pictures = Callable[[int, int], Iterator[Item]]
 
 @dataclass(frozen=True)
 class Features:
-    """Cached features: one array [n, channels, side, side] of float16 for each tap, `boxes` in pixels and `labels`."""
+    """Cached features: `seen`, an array of float16 for each of `bodies.shapes`, `boxes` in pixels and `labels`."""
 
-    taps: tuple[NDArray[np.float16], ...]
+    seen: tuple[NDArray[np.float16], ...]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -41,24 +41,23 @@ class Features:
         return len(self.boxes)
 
     def batch(self, rows: NDArray[np.intp]) -> tuple[list[Tensor], Tensor, Tensor]:
-        """The taps, boxes and labels of some pictures, in float32."""
-        taps = [torch.from_numpy(tap[rows]).float() for tap in self.taps]
-        return taps, torch.from_numpy(self.boxes[rows]), torch.from_numpy(self.labels[rows])
+        """What was seen of some pictures, their boxes and labels, in float32."""
+        seen = [torch.from_numpy(values[rows]).float() for values in self.seen]
+        return seen, torch.from_numpy(self.boxes[rows]), torch.from_numpy(self.labels[rows])
 
     @classmethod
     def read(cls, folder: Path) -> "Features":
         """The features that `cache` left in `folder`, read as they are needed."""
-        taps = tuple(np.load(folder / f"tap{at}.npy", mmap_mode="r") for at in range(len(TAPS)))
-        return cls(taps, np.load(folder / "boxes.npy"), np.load(folder / "labels.npy"))
+        seen = tuple(np.load(file, mmap_mode="r") for file in sorted(folder.glob("seen*.npy")))
+        return cls(seen, np.load(folder / "boxes.npy"), np.load(folder / "labels.npy"))
 
 
 def cache(pictures: Pictures, count: int, side: int, folder: Path, processes: int) -> Features:
-    """Look at `count` pictures of `side` pixels with the frozen body, in that many processes."""
+    """Look at `count` pictures of `side` pixels with the frozen bodies, in that many processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for at, (channels, stride) in enumerate(TAPS):
-        shape = (count, channels, side // stride, side // stride)
-        path = folder / f"tap{at}.npy"
-        np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()  # type: ignore[no-untyped-call]
+    for at, shape in enumerate(shapes(side)):
+        file = folder / f"seen{at}.npy"
+        np.lib.format.open_memmap(file, "w+", np.float16, (count, *shape)).flush()  # type: ignore[no-untyped-call]
     edges = np.linspace(0, count, processes + 1).astype(int)
     # Spawned: a forked worker would hang in OpenCV's threads.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -72,9 +71,10 @@ def cache(pictures: Pictures, count: int, side: int, folder: Path, processes: in
     return Features.read(folder)
 
 
-def body_session(side: int) -> InferenceSession:
-    """The body in ONNX Runtime, on one thread: several times as fast as in torch, where depthwise layers are slow."""
-    model = exported(Lite0.pretrained(), torch.zeros(1, 3, side, side), [f"tap{at}" for at in range(len(TAPS))])
+def bodies_session(side: int) -> InferenceSession:
+    """The bodies in ONNX Runtime, on one thread: several times as fast as in torch, where depthwise layers are slow."""
+    names = [f"seen{at}" for at in range(len(shapes(side)))]
+    model = exported(Bodies().eval(), torch.zeros(1, 3, side, side), names)
     return open_session(model, threads=1)
 
 
@@ -82,8 +82,8 @@ def _cache_part(
     pictures: Pictures, side: int, folder: Path, first: int, last: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     cv2.setNumThreads(1)
-    session = body_session(side)
-    taps = [np.load(folder / f"tap{at}.npy", mmap_mode="r+") for at in range(len(TAPS))]
+    session = bodies_session(side)
+    seen = [np.load(folder / f"seen{at}.npy", mmap_mode="r+") for at in range(len(shapes(side)))]
     boxes = np.zeros((last - first, MOST_OBJECTS, 4), np.float32)
     labels = np.zeros((last - first, MOST_OBJECTS), np.int64)
     held: list[NDArray[np.uint8]] = []
@@ -93,8 +93,8 @@ def _cache_part(
         boxes[at], labels[at] = its_boxes, its_labels
         if len(held) == BATCH or at == last - first - 1:
             frames = np.stack(held).transpose(0, 3, 1, 2).astype(np.float32)
-            for tap, values in zip(taps, session.run(None, {"pictures": frames}), strict=True):
-                tap[first + done : first + done + len(held)] = values
+            for kept, values in zip(seen, session.run(None, {"pictures": frames}), strict=True):
+                kept[first + done : first + done + len(held)] = values
             done += len(held)
             held.clear()
     return boxes, labels

@@ -1,4 +1,4 @@
-"""The head that finds products: a small residual convolutional detector without anchors, on the body's features."""
+"""The head that finds products: small, residual, convolutional and without anchors, on what `bodies` see."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from wildgate_detector.lite import TAPS
 
+SHARED: Final = 96
+"""Channels of what heads look at, on each output level."""
 STRIDES: Final[tuple[int, ...]] = (16, 32)
 """Pixels between neighbouring places of each output level."""
 
@@ -60,17 +62,19 @@ class Context(nn.Module):
 
 
 class Head(nn.Module):
-    """Scores and a raw box for every place of a level, in two separate branches."""
+    """Scores and a raw box for every place of a level, in two separate branches; at first `bias` and 0."""
 
-    def __init__(self, channels: int, labels: int, box_channels: int) -> None:
+    def __init__(self, labels: int, bias: float = 0.0) -> None:
         super().__init__()
-        last = nn.Conv2d(channels, labels, 1)
-        nn.init.constant_(last.bias, -4.6)  # type: ignore[arg-type]  # a prior of 0.01, arXiv:1708.02002
-        self.scores = nn.Sequential(Conv(channels, channels), last)
-        self.boxes = nn.Sequential(Conv(channels, box_channels), nn.Conv2d(box_channels, 4, 1))
+        scores, boxes = nn.Conv2d(SHARED, labels, 1), nn.Conv2d(SHARED, 4, 1)
+        for last, value in ((scores, bias), (boxes, 0.0)):
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, value)  # type: ignore[arg-type]
+        self.scores = nn.Sequential(Conv(SHARED, SHARED), scores)
+        self.boxes = nn.Sequential(Conv(SHARED, SHARED), boxes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[b, channels, h, w] to score logits [b, h*w, labels] and raw boxes [b, h*w, 4]."""
+        """[b, SHARED, h, w] to score logits [b, h*w, labels] and raw boxes [b, h*w, 4]."""
         return (
             self.scores(x).flatten(2).transpose(1, 2),
             self.boxes(x).flatten(2).transpose(1, 2),
@@ -78,88 +82,53 @@ class Head(nn.Module):
 
 
 class ProductHead(nn.Module):
-    """Two levels, strides 16 and 32, on the frozen body's features, joined by one top-down merge.
+    """Two levels, strides 16 and 32, on what the frozen bodies see of a square frame, joined by one top-down merge.
 
-    Takes the features at `lite.TAPS` of a square frame.
+    It begins with the product network's boxes and, where it `corrects` it, with its scores, and learns what to add to
+    them: residual learning (He et al. 2015, arXiv:1512.03385). Labels of another kind begin with a prior of 0.01
+    (arXiv:1708.02002).
     """
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, *, corrects: bool) -> None:
         super().__init__()
         (fine, _), (middle, _), (late, _) = TAPS
+        self.corrects = corrects
         self.texture = Conv(fine, 48, 3, 2)
-        self.middle = nn.Sequential(Conv(middle + 48, 96, 1), Bottleneck(96))
-        self.late = nn.Sequential(Conv(late, 160, 1), Bottleneck(160), Context(160))
-        self.down = Conv(160, 96, 1)
-        self.merge = Bottleneck(96)
-        self.coarse = Conv(160, 96, 1)
-        self.head = Head(96, labels, 64)
+        self.middle = nn.Sequential(Conv(middle + 48 + SHARED, SHARED, 1), Bottleneck(SHARED))
+        self.late = nn.Sequential(Conv(late + SHARED, 160, 1), Bottleneck(160), Context(160))
+        self.down = Conv(160, SHARED, 1)
+        self.merge = Bottleneck(SHARED)
+        self.coarse = Conv(160, SHARED, 1)
+        self.head = Head(labels, bias=0.0 if corrects else -4.6)
 
-    def forward(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).
+    def forward(self, seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """From what `Bodies` give to score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).
 
         Places run row by row, the finer level first, in the order of `places`. A box is an offset of its
         middle from the place and the logarithm of its size, as in YOLOX (arXiv:2107.08430).
         """
-        texture, middle, late = taps
-        late = self.late(late)
-        middle = self.middle(torch.cat((self.texture(texture), middle), 1))
+        texture, middle, late, known_fine, known_coarse, opinions, known_boxes = seen
+        late = self.late(torch.cat((late, known_coarse), 1))
+        middle = self.middle(torch.cat((self.texture(texture), middle, known_fine), 1))
         middle = self.merge(middle + nn.functional.interpolate(self.down(late), scale_factor=2.0))
-        outputs = [self.head(middle), self.head(self.coarse(late))]
-        return _decoded(outputs, int(taps[0].shape[-1]) * TAPS[0][1])
+        logits, raw = levels_joined(self.head, middle, self.coarse(late))
+        if self.corrects:
+            logits = logits + opinions
+        return logits, boxes_at(raw + known_boxes, int(texture.shape[-1]) * TAPS[0][1])
 
 
-class ProductNetwork(nn.Module):
-    """Backbone, one top-down merge and a head shared by two levels, strides 16 and 32.
-
-    Input is RGB float [b, 3, side, side], 0 to 255, side a multiple of 32.
-    """
-
-    def __init__(self, labels: int) -> None:
-        super().__init__()
-        self.early = nn.Sequential(
-            Conv(3, 16, 3, 2),
-            Conv(16, 32, 3, 2),
-            Conv(32, 64, 3, 2),
-            Bottleneck(64),
-            Bottleneck(64),
-        )
-        self.middle = nn.Sequential(Conv(64, 128, 3, 2), Bottleneck(128), Bottleneck(128), Bottleneck(128))
-        self.late = nn.Sequential(
-            Conv(128, 192, 3, 2),
-            Bottleneck(192),
-            Bottleneck(192),
-            Bottleneck(192),
-            Bottleneck(192),
-            Context(192),
-        )
-        self.lateral_middle = Conv(128, 96, 1)
-        self.lateral_late = Conv(192, 96, 1)
-        self.merge = Conv(96, 96)
-        self.head = Head(96, labels, 96)
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Return score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).
-
-        Places run row by row, the finer level first, in the order of `places`. A box is an offset of its
-        middle from the place and the logarithm of its size, as in YOLOX (arXiv:2107.08430).
-        """
-        middle = self.middle(self.early((frames - 114.0) * (1 / 64)))
-        late = self.late(middle)
-        fine = self.lateral_middle(middle)
-        coarse = self.lateral_late(late)
-        fine = self.merge(fine + nn.functional.interpolate(coarse, scale_factor=2.0))
-        outputs = [self.head(fine), self.head(coarse)]
-        return _decoded(outputs, int(frames.shape[-1]))
+def levels_joined(head: Head, *levels: Tensor) -> tuple[Tensor, Tensor]:
+    """What `head` makes of the levels, the finer first: score logits [b, n, labels] and raw boxes [b, n, 4]."""
+    outputs = [head(level) for level in levels]
+    return torch.cat([scores for scores, _ in outputs], 1), torch.cat([boxes for _, boxes in outputs], 1)
 
 
-def _decoded(outputs: Sequence[tuple[Tensor, Tensor]], side: int) -> tuple[Tensor, Tensor]:
-    """The levels' outputs, joined, with boxes in pixels of a frame of `side`."""
-    logits = torch.cat([scores for scores, _ in outputs], 1)
-    raw = torch.cat([boxes for _, boxes in outputs], 1)
+def boxes_at(raw: Tensor, side: int) -> Tensor:
+    """Raw boxes [b, n, 4] in pixels of a frame of `side`."""
     centres, strides = places(side)
     middles = centres + raw[..., :2] * strides[:, None]
     halves = raw[..., 2:].clamp(-4, 4).exp() * (strides[:, None] * 1.5)
-    return logits, torch.cat((middles - halves, middles + halves), 2)
+    return torch.cat((middles - halves, middles + halves), 2)
 
 
 def places(side: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from wildgate_detector.surfaces import Picture
 MOST_OBJECTS = 16
 HIDDEN_BELOW = 0.5
 """An object of which less is in sight is not asked for: half a tusk behind a vase may be a branch."""
-NEGATIVES = NegativeMix(lookalikes=0.6)
+NEGATIVES = NegativeMix(lookalikes=0.6, confusing=True)
 """More look-alikes than clips show, for they are hard."""
 ASPECTS = ((16, 9), (9, 16), (9, 16), (4, 3), (3, 4), (1, 1))
 CROWDED_ASPECTS = ((1, 1), (1, 1), (4, 3), (3, 4), (16, 9), (9, 16))

@@ -1,6 +1,5 @@
-"""The whole network: one frozen body, the classifier that knows live animals, and what was trained to know products."""
+"""The whole network: frozen bodies, the classifier that knows live animals, the head that learned to know products."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,42 +8,34 @@ import torch
 from torch import Tensor, nn
 
 from wildgate_detector.animals import AnimalMaps
-from wildgate_detector.head import ProductHead, ProductNetwork
-from wildgate_detector.labels import ANIMALS
-from wildgate_detector.lite import Lite0
+from wildgate_detector.bodies import Bodies
+from wildgate_detector.head import ProductHead
+from wildgate_detector.labels import ANIMALS, PRODUCTS
+from wildgate_detector.lite import TAPS
 
 SIDE: Final = 320
-HEADS_SHARE: Final = 0.35
-"""The weight of the head's opinion where there is a network beside it."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves: the head, the labels of its columns, and a network that was trained alone, if there is one.
-
-    Such a network knows composed pictures better, and takes more real things for products: an owl for pangolin scales.
-    """
+    """What training leaves: the head, and the labels of its columns."""
 
     head: ProductHead
     labels: tuple[str, ...]
-    beside: ProductNetwork | None = None
 
     def write(self, path: Path) -> None:
         """Write it for `read`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.beside.state_dict() if self.beside else None
-        torch.save({"head": self.head.state_dict(), "beside": beside, "labels": list(self.labels)}, path)
+        torch.save({"head": self.head.state_dict(), "labels": list(self.labels)}, path)
 
     @classmethod
     def read(cls, path: Path) -> "Trained":
         """Read what `write` wrote."""
         stored = torch.load(path, weights_only=True)
-        head, beside = ProductHead(len(stored["labels"])), None
+        labels = tuple(stored["labels"])
+        head = ProductHead(len(labels), corrects=labels == PRODUCTS)
         head.load_state_dict(stored["head"])
-        if stored.get("beside"):
-            beside = ProductNetwork(len(stored["labels"]))
-            beside.load_state_dict(stored["beside"])
-        return cls(head.eval(), tuple(stored["labels"]), beside.eval() if beside else None)
+        return cls(head.eval(), labels)
 
 
 class Network(nn.Module):
@@ -54,19 +45,16 @@ class Network(nn.Module):
     labels are `ANIMALS`, then those that were trained.
     """
 
-    def __init__(self, body: Lite0, trained: Trained) -> None:
+    def __init__(self, bodies: Bodies, head: ProductHead) -> None:
         super().__init__()
-        self.body, self.head, self.beside = body, trained.head, trained.beside
-        self.animals = AnimalMaps(body)
+        self.bodies, self.head = bodies, head
+        self.animals = AnimalMaps(bodies.lite)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        taps: Sequence[Tensor] = self.body(pictures)
-        extents, known = self.animals(pictures, self.body.features(taps[-1]))
-        logits, boxes = self.head(taps)
-        if self.beside is not None:
-            others, boxes = self.beside(pictures)
-            logits = HEADS_SHARE * logits + (1 - HEADS_SHARE) * others
+        seen = self.bodies(pictures)
+        extents, known = self.animals(pictures, self.bodies.lite.features(seen[len(TAPS) - 1]))
+        logits, boxes = self.head(seen)
         own = known.unsqueeze(2) * torch.eye(len(ANIMALS))
         scores = torch.cat(
             (nn.functional.pad(own, (0, logits.shape[2])), nn.functional.pad(logits.sigmoid(), (len(ANIMALS), 0))), 1

@@ -21,6 +21,16 @@ DIFFICULTY: Final[dict[str, float]] = {
 """How often a product comes up in training scenes, against `ANIMALS_ANYWAY` for each live animal: the branch that is
 trained knows products only, and has to leave these alone."""
 ANIMALS_ANYWAY: Final = 0.25
+CONFUSING: Final[dict[str, float]] = {
+    "cattle_horn": 6.0,
+    "patterned_cloth": 2.0,
+    "branch": 2.0,
+    "porcelain": 1.5,
+    "stone": 1.5,
+}
+"""How often a look-alike comes up in training scenes, against 1 for each other: those that were taken for products."""
+DRAWN_ANEW: Final = 0.25
+"""How often a kept rendering gives way to a new one when it is its turn."""
 
 
 @dataclass
@@ -68,10 +78,13 @@ class PropRoom:
         weights = np.array([DIFFICULTY.get(label, ANIMALS_ANYWAY) for label in STAGED])
         return STAGED[rng.choice(len(STAGED), p=weights / weights.sum())]
 
-    def any_lookalike(self, rng: np.random.Generator) -> str:
-        """The name of a look-alike by chance."""
+    def any_lookalike(self, rng: np.random.Generator, *, confusing: bool = False) -> str:
+        """The name of a look-alike by chance; where `confusing`, more often of one that is hard to tell."""
         names = tuple(LOOKALIKES)
-        return names[rng.integers(0, len(names))]
+        if not confusing:
+            return names[rng.integers(0, len(names))]
+        weights = np.array([CONFUSING.get(name, 1.0) for name in names])
+        return names[rng.choice(len(names), p=weights / weights.sum())]
 
     def _one_of(self, cutouts: list[Cutout], rng: np.random.Generator) -> Cutout:
         return varied(rng, cutouts[rng.integers(0, len(cutouts))])
@@ -84,7 +97,7 @@ class PropRoom:
             shelf.append(renderer(rng, self.side))
             return shelf[-1]
         place = int(rng.integers(0, len(shelf)))
-        if rng.random() < 0.06:
+        if rng.random() < DRAWN_ANEW:
             shelf[place] = renderer(rng, self.side)
         return shelf[place]
 

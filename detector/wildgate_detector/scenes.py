@@ -23,10 +23,14 @@ LETTERBOX = 114
 
 @dataclass(frozen=True)
 class NegativeMix:
-    """What stands where no label is: a share of `lookalikes` of products; of the rest `animals`, else things."""
+    """What stands where no label is: a share of `lookalikes` of products; of the rest `animals`, else things.
+
+    Where `confusing`, look-alikes that are hard to tell come up more often.
+    """
 
     lookalikes: float = 0.45
     animals: float = 0.69
+    confusing: bool = False
 
 
 ORDINARY = NegativeMix()
@@ -175,7 +179,7 @@ def place_negative(
     """Put something no label covers into the frame: a look-alike, an animal or a thing."""
     draw = rng.random()
     if draw < mix.lookalikes:
-        cutout = props.lookalike(props.any_lookalike(rng), rng)
+        cutout = props.lookalike(props.any_lookalike(rng, confusing=mix.confusing), rng)
     elif draw < mix.lookalikes + (1 - mix.lookalikes) * mix.animals:
         cutout = props.animal(rng)
     else:

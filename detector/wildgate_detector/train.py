@@ -12,7 +12,6 @@ import torch
 
 from wildgate_detector.features import Features
 from wildgate_detector.head import ProductHead, places
-from wildgate_detector.lite import TAPS
 from wildgate_detector.loss import Truth, detection_loss
 
 LOGGED_EVERY: Final = 25
@@ -32,12 +31,15 @@ class TrainingPlan:
     averaged_steps: int = 300
 
 
-def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> ProductHead:
-    """Train a new head for so many `labels` and return it with its averaged weights."""
+def train(plan: TrainingPlan, features: Features, labels: int, log: Path, *, side: int, corrects: bool) -> ProductHead:
+    """Train a new head for so many `labels` on `features` of frames of `side`; return it with its averaged weights.
+
+    `corrects`: the labels are the product network's, whose scores the head corrects.
+    """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    head = ProductHead(labels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = ProductHead(labels)
+    head = ProductHead(labels, corrects=corrects).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = ProductHead(labels, corrects=corrects)
     averaged.load_state_dict(head.state_dict())
     decayed = [p for p in head.parameters() if p.ndim > 1]
     others = [p for p in head.parameters() if p.ndim <= 1]
@@ -46,7 +48,7 @@ def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> Pro
         {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate)
-    centres, strides = places(features.taps[0].shape[-1] * TAPS[0][1])
+    centres, strides = places(side)
     rng, start, step = np.random.default_rng(plan.seed), time.monotonic(), 0
     steps = plan.epochs * math.ceil(len(features) / plan.batch)
     warm_up, averaged_steps = min(plan.warm_up_steps, steps // 10 + 1), min(plan.averaged_steps, steps // 5 + 1)
@@ -55,12 +57,11 @@ def train(plan: TrainingPlan, features: Features, labels: int, log: Path) -> Pro
             order = rng.permutation(len(features))
             head.train()
             for first in range(0, len(order), plan.batch):
-                taps, boxes, named = features.batch(np.sort(order[first : first + plan.batch]))
+                seen, boxes, named = features.batch(np.sort(order[first : first + plan.batch]))
                 rate = min(1.0, (step + 1) / warm_up) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / steps)))
                 for group in optimizer.param_groups:
                     group["lr"] = plan.learning_rate * rate
-                taps = [tap.contiguous(memory_format=torch.channels_last) for tap in taps]
-                logits, found = head(taps)
+                logits, found = head(seen)
                 losses = detection_loss(logits, found, Truth(boxes, named), centres, strides)
                 optimizer.zero_grad(set_to_none=True)
                 losses.total.backward()  # type: ignore[no-untyped-call]

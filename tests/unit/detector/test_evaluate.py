@@ -54,7 +54,16 @@ def test_every_clip_and_its_answer_is_told() -> None:
 def test_limits(missed: int, alarms: int, kind: Kind, met: list[bool]) -> None:
     answers = {f"{i}.mp4": {"a"} for i in range(100 - missed)} | {f"{100 + i}.mp4": {"a"} for i in range(alarms)}
     tally = run(answers, *[("a",)] * 100, *[()] * 100, kind=kind)
-    assert [figure.met for figure in clip_figures(tally)] == met
+    *products, animals = clip_figures(tally)
+    assert [figure.met for figure in products] == met
+    assert animals.met
+
+
+def test_live_animals_are_counted_apart_from_products() -> None:
+    tally = run({"1.mp4": {"live_otter"}, "2.mp4": {"a", "live_otter"}}, ("a",), (), ())
+    assert tally.false_alarms(Kind.HARMLESS) == pytest.approx(1 / 2)
+    *_, animals = clip_figures(tally)
+    assert (animals.value, animals.met, animals.counted) == (1.0, False, "2 of 2 clips")
 
 
 def test_a_figure_says_whether_its_aim_is_met_and_on_what() -> None:

@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pip install torch==2.13.0")
 
-from wildgate_detector.head import ProductHead, places  # noqa: E402
+from wildgate_detector.bodies import shapes  # noqa: E402
+from wildgate_detector.head import ProductHead, boxes_at, places  # noqa: E402
 from wildgate_detector.labels import NOTHING, UNSURE  # noqa: E402
-from wildgate_detector.lite import TAPS  # noqa: E402
 from wildgate_detector.loss import (  # noqa: E402
     Truth,
     assign,
@@ -87,10 +87,25 @@ def test_a_badly_boxed_object_is_still_to_be_called_by_its_name() -> None:
     assert loss(-0.4) < loss(4.0)
 
 
+def seen(side: int) -> list[torch.Tensor]:
+    """What the bodies might see of two pictures."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(2, *shape, generator=generator) for shape in shapes(side)]
+
+
 def test_the_head_gives_a_box_and_scores_for_every_place() -> None:
-    taps = [torch.zeros(2, channels, 64 // stride, 64 // stride) for channels, stride in TAPS]
     with torch.inference_mode():
-        logits, boxes = ProductHead(labels=5).eval()(taps)
-    assert logits.shape == (2, 20, 5)
+        logits, boxes = ProductHead(labels=3, corrects=False).eval()(seen(64))
+    assert logits.shape == (2, 20, 3)
     assert boxes.shape == (2, 20, 4)
     assert (boxes[..., 2:] > boxes[..., :2]).all()
+    assert (logits < -4).all()
+
+
+def test_a_head_that_corrects_the_product_network_begins_with_its_answers() -> None:
+    inputs = seen(64)
+    *_, opinions, known_boxes = inputs
+    with torch.inference_mode():
+        logits, boxes = ProductHead(labels=5, corrects=True).eval()(inputs)
+    assert torch.equal(logits, opinions)
+    assert torch.equal(boxes, boxes_at(known_boxes, 64))

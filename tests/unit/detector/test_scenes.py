@@ -1,5 +1,6 @@
 """Scenes and clips from seeds."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,25 @@ def test_boxes_lie_in_the_frame(stamps: Stamps) -> None:
             assert 0 <= x1 < x2 <= 160
             assert 0 <= y1 < y2 <= 90
             assert 0 <= item.visible <= 1
+
+
+def test_a_photograph_without_labels_is_shown_nearly_as_it_is(stamps: Stamps) -> None:
+    room, photograph = PropRoom(stamps, 96, kept=2), np.full((200, 300, 3), (10, 200, 30), np.uint8)
+    scenes = [compose(stream(Purpose.TRAIN, 1, index), room, 90, 160, photographs=[photograph]) for index in range(60)]
+    before = [scene for scene in scenes if (scene.backdrop == photograph[0, 0]).all()]
+    plain = [scene for scene in before if not any(layer.label for layer in scene.layers)]
+    assert 15 < len(before) < 45
+    assert plain
+    assert max(len(scene.layers) for scene in plain) <= 1
+
+
+def test_what_is_hard_to_tell_comes_up_more_often_where_asked_for(stamps: Stamps) -> None:
+    room, rng = PropRoom(stamps, 96), np.random.default_rng(5)
+    even = Counter(room.any_lookalike(rng) for _ in range(1000))
+    confusing = Counter(room.any_lookalike(rng, confusing=True) for _ in range(1000))
+    assert set(even) == set(confusing)
+    assert even["cattle_horn"] < 2 * even["candle"]
+    assert confusing["cattle_horn"] > 3 * confusing["candle"]
 
 
 def test_purposes_never_share_a_stream() -> None:
