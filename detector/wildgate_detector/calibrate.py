@@ -1,8 +1,8 @@
 """Choosing each label's threshold: as many finds as possible for a fixed share of harmless clips that alarm.
 
-It scores clips, for that is what a verdict is about: a label counts where enough looked-at frames reach its
-threshold. The clips come from a random stream of their own, so the evaluation says how well the choice carries
-over. They hold only the frames that are looked at, each a keyframe.
+It scores clips, for that is what a verdict is about, each by its best looked-at frame: what is seen in one is looked at
+again close by, where it mostly looks the same. The clips come from a random stream of their own, so the evaluation says
+how well the choice carries over. They hold only the frames that are looked at, each a keyframe.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,6 @@ from wildgate_detector.offline import Detector, look
 
 CANDIDATES: Final = np.round(np.arange(0.20, 0.96, 0.01), 2)
 """Thresholds among which to choose."""
-FRAMES: Final = 2
-"""In so many frames a label has to reach its threshold: the clips hold nothing for a second look, which the shipped
-policy wants of what is seen in one."""
 LEAST_PRICE: Final = 1e-3
 DEAREST_PRICE: Final = 1e4
 """What a false-alarm rate of 1 costs, in recall: never nothing, so that alarms which win no find are left out."""
@@ -34,12 +31,6 @@ class Evidence:
     absent: list[float] = field(default_factory=list)
 
 
-def clip_score(scores: Sequence[float], frames: int = FRAMES) -> float:
-    """The highest threshold a label would still reach in a clip, from its best score in each looked-at frame."""
-    needed = min(frames, len(scores))
-    return sorted(scores, reverse=True)[needed - 1] if needed else 0.0
-
-
 def collect(detector: Detector, clips: Iterable[LabelledClip]) -> dict[str, Evidence]:
     """Look at the clips of `clips` and note the scores; each clip is deleted once it is looked at."""
     evidence = {label: Evidence() for label in PRODUCTS}
@@ -47,7 +38,7 @@ def collect(detector: Detector, clips: Iterable[LabelledClip]) -> dict[str, Evid
         _, scores = look(detector, clip.path, gap_s=0.0)
         clip.path.unlink()
         for label, known in evidence.items():
-            score = clip_score([best.get(label, 0.0) for best in scores])
+            score = max(best.get(label, 0.0) for best in scores)
             if label in clip.labels:
                 known.shown.append(score)
             elif not clip.labels:

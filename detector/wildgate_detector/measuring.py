@@ -169,11 +169,11 @@ def _compare(models: tuple[Path, Path], extent: _Extent, folder: Path) -> None:
 
 
 def calibrate(
-    clips: Annotated[int, typer.Option(help="Clips that show labels.", min=34)] = 500,
-    harmless: Annotated[int, typer.Option(help="Clips without a label, as they come.", min=100)] = 1000,
-    misleading: Annotated[int, typer.Option(help="Clips of look-alikes and other animals.", min=0)] = 1000,
+    clips: Annotated[int, typer.Option(help="Clips that show labels.", min=34)] = 300,
+    harmless: Annotated[int, typer.Option(help="Clips without a label, as they come.", min=100)] = 500,
+    misleading: Annotated[int, typer.Option(help="Clips of look-alikes and other animals.", min=0)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the clips; none is shared with evaluation.", min=0)] = 10,
-    false_alarms: Annotated[float, typer.Option(help="Quiet clips that may alarm, a share.", min=0)] = 0.009,
+    false_alarms: Annotated[float, typer.Option(help="Quiet clips that may alarm, a share.", min=0)] = 0.0075,
     least_recall: Annotated[float, typer.Option(help="No label may be found less often.", min=0, max=1)] = 0.0,
     model: Annotated[Path | None, typer.Option(help="The standard graph; by default the one that serves.")] = None,
     processes: Processes = PROCESSES,

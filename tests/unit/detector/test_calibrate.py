@@ -1,9 +1,9 @@
-"""Choosing thresholds from scores, and which score of a clip counts."""
+"""Choosing thresholds from scores."""
 
 import numpy as np
 import pytest
 
-from wildgate_detector.calibrate import Evidence, choose, clip_score
+from wildgate_detector.calibrate import Evidence, choose
 
 
 def evidence(shown: list[float], absent: list[float]) -> Evidence:
@@ -44,11 +44,3 @@ def test_the_allowance_is_kept(allowance: float) -> None:
     chosen = choose(labels, allowance)
     total = sum(np.mean(np.array(labels[name].absent) >= chosen[name]) for name in labels)
     assert total <= allowance + 1e-9
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [([0.9, 0.2, 0.5], 0.5), ([0.9, 0.2], 0.2), ([0.7], 0.7), ([], 0.0)],
-)
-def test_a_clip_scores_as_its_second_best_frame_or_its_only_one(scores: list[float], expected: float) -> None:
-    assert clip_score(scores) == expected
