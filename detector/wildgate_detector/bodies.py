@@ -42,7 +42,7 @@ class ProductNetwork(nn.Module):
         self.lateral_middle = Conv(128, SHARED, 1)
         self.lateral_late = Conv(192, SHARED, 1)
         self.merge = Conv(SHARED, SHARED)
-        self.head = Head(len(PRODUCTS))
+        self.head = Head(len(PRODUCTS), corrects=False)
 
     @classmethod
     def pretrained(cls) -> "ProductNetwork":

@@ -62,14 +62,19 @@ class Context(nn.Module):
 
 
 class Head(nn.Module):
-    """Scores and a raw box for every place of a level, in two separate branches; at first `bias` and 0."""
+    """Scores and a raw box for every place of a level, in two separate branches.
 
-    def __init__(self, labels: int, bias: float = 0.0) -> None:
+    Where it `corrects` others' both begin with 0. Otherwise scores begin with a prior of 0.01 (arXiv:1708.02002).
+    """
+
+    def __init__(self, labels: int, *, corrects: bool) -> None:
         super().__init__()
         scores, boxes = nn.Conv2d(SHARED, labels, 1), nn.Conv2d(SHARED, 4, 1)
-        for last, value in ((scores, bias), (boxes, 0.0)):
+        for last in (boxes, scores) if corrects else (boxes,):
             nn.init.zeros_(last.weight)
-            nn.init.constant_(last.bias, value)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        if not corrects:
+            nn.init.constant_(scores.bias, -4.6)  # type: ignore[arg-type]
         self.scores = nn.Sequential(Conv(SHARED, SHARED), scores)
         self.boxes = nn.Sequential(Conv(SHARED, SHARED), boxes)
 
@@ -85,8 +90,7 @@ class ProductHead(nn.Module):
     """Two levels, strides 16 and 32, on what the frozen bodies see of a square frame, joined by one top-down merge.
 
     It begins with the product network's boxes and, where it `corrects` it, with its scores, and learns what to add to
-    them: residual learning (He et al. 2015, arXiv:1512.03385). Labels of another kind begin with a prior of 0.01
-    (arXiv:1708.02002).
+    them: residual learning (He et al. 2015, arXiv:1512.03385). Labels of another kind get scores of the head alone.
     """
 
     def __init__(self, labels: int, *, corrects: bool) -> None:
@@ -99,7 +103,7 @@ class ProductHead(nn.Module):
         self.down = Conv(160, SHARED, 1)
         self.merge = Bottleneck(SHARED)
         self.coarse = Conv(160, SHARED, 1)
-        self.head = Head(labels, bias=0.0 if corrects else -4.6)
+        self.head = Head(labels, corrects=corrects)
 
     def forward(self, seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """From what `Bodies` give to score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).
