@@ -2,7 +2,7 @@
 
 import typer
 
-from wildgate_detector import commands, measuring
+from wildgate_detector import making, measuring
 
 __all__ = ["app"]
 
@@ -13,13 +13,13 @@ app = typer.Typer(
     help="The reference detector: train it, evaluate it, choose its thresholds, film its clips.",
 )
 COMMANDS = (
-    commands.train,
+    making.train,
     measuring.evaluate,
     measuring.calibrate,
     measuring.curve,
-    commands.judge,
-    commands.film,
-    commands.samples,
+    measuring.judge,
+    making.film,
+    making.samples,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -10,15 +10,17 @@ from wildgate_detector.head import SHARED, STRIDES, Bottleneck, Context, Conv, H
 from wildgate_detector.labels import PRODUCTS
 from wildgate_detector.lite import TAPS, Lite0
 
+SEEN: Final = len(TAPS) + len(STRIDES) + 2
+"""How many things `Bodies` give."""
 WEIGHTS: Final = Path(__file__).with_name("product_network.pt")
 
 
 class ProductNetwork(nn.Module):
     """Backbone, one top-down merge and a head shared by two levels, strides 16 and 32; trained by itself.
 
-    It served before, and an older recipe trained it for hours on composed pictures; its weights are in WEIGHTS, FP16,
-    batch normalisation folded into the convolutions. Input is RGB float [b, 3, side, side], 0 to 255, side a multiple
-    of 32.
+    An older recipe, which is gone, trained it for hours on composed pictures; its weights are in WEIGHTS, FP16, with
+    batch normalisation folded into the convolutions, whose layers are left as identities. Input is RGB float
+    [b, 3, side, side], 0 to 255, side a multiple of 32.
     """
 
     def __init__(self) -> None:
@@ -46,9 +48,15 @@ class ProductNetwork(nn.Module):
 
     @classmethod
     def pretrained(cls) -> "ProductNetwork":
-        """The network with its weights, for inference."""
-        network = cls()
-        network.load_state_dict(torch.load(WEIGHTS, weights_only=True))
+        """The network with its weights, for inference.
+
+        Raises:
+            ValueError: PRODUCTS are not, or not in this order, the labels that it was trained on.
+        """
+        network, stored = cls(), torch.load(WEIGHTS, weights_only=True)
+        if tuple(stored["labels"]) != PRODUCTS:
+            raise ValueError(f"{WEIGHTS.name} knows {', '.join(stored['labels'])}, and not {', '.join(PRODUCTS)}")
+        network.load_state_dict(stored["weights"])
         return network.eval()
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

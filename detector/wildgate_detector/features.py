@@ -19,7 +19,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from wildgate_build.onnx_session import open_session
-from wildgate_detector.bodies import Bodies, shapes
+from wildgate_detector.bodies import SEEN, Bodies, shapes
 from wildgate_detector.material import MOST_OBJECTS, Item
 from wildgate_detector.onnx_export import exported
 
@@ -48,15 +48,14 @@ class Features:
     @classmethod
     def read(cls, folder: Path) -> "Features":
         """The features that `cache` left in `folder`, read as they are needed."""
-        seen = tuple(np.load(file, mmap_mode="r") for file in sorted(folder.glob("seen*.npy")))
+        seen = tuple(np.load(file, mmap_mode="r") for file in _files(folder))
         return cls(seen, np.load(folder / "boxes.npy"), np.load(folder / "labels.npy"))
 
 
 def cache(pictures: Pictures, count: int, side: int, folder: Path, processes: int) -> Features:
     """Look at `count` pictures of `side` pixels with the frozen bodies, in that many processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for at, shape in enumerate(shapes(side)):
-        file = folder / f"seen{at}.npy"
+    for file, shape in zip(_files(folder), shapes(side), strict=True):
         np.lib.format.open_memmap(file, "w+", np.float16, (count, *shape)).flush()  # type: ignore[no-untyped-call]
     edges = np.linspace(0, count, processes + 1).astype(int)
     # Spawned: a forked worker would hang in OpenCV's threads.
@@ -71,9 +70,14 @@ def cache(pictures: Pictures, count: int, side: int, folder: Path, processes: in
     return Features.read(folder)
 
 
-def bodies_session(side: int) -> InferenceSession:
+def _files(folder: Path) -> list[Path]:
+    """Where what the bodies see is kept, in the order of `shapes`."""
+    return [folder / f"seen{at}.npy" for at in range(SEEN)]
+
+
+def _session(side: int) -> InferenceSession:
     """The bodies in ONNX Runtime, on one thread: several times as fast as in torch, where depthwise layers are slow."""
-    names = [f"seen{at}" for at in range(len(shapes(side)))]
+    names = [file.stem for file in _files(Path())]
     model = exported(Bodies().eval(), torch.zeros(1, 3, side, side), names)
     return open_session(model, threads=1)
 
@@ -82,8 +86,8 @@ def _cache_part(
     pictures: Pictures, side: int, folder: Path, first: int, last: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     cv2.setNumThreads(1)
-    session = bodies_session(side)
-    seen = [np.load(folder / f"seen{at}.npy", mmap_mode="r+") for at in range(len(shapes(side)))]
+    session = _session(side)
+    seen = [np.load(file, mmap_mode="r+") for file in _files(folder)]
     boxes = np.zeros((last - first, MOST_OBJECTS, 4), np.float32)
     labels = np.zeros((last - first, MOST_OBJECTS), np.int64)
     held: list[NDArray[np.uint8]] = []

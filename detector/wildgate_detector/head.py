@@ -6,6 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from wildgate_detector.labels import PRODUCTS
 from wildgate_detector.lite import TAPS
 
 SHARED: Final = 96
@@ -64,17 +65,17 @@ class Context(nn.Module):
 class Head(nn.Module):
     """Scores and a raw box for every place of a level, in two separate branches.
 
-    Where it `corrects` others' both begin with 0. Otherwise scores begin with a prior of 0.01 (arXiv:1708.02002).
+    Raw boxes begin at 0. So do scores that are to correct others; else they begin at 0.01 (arXiv:1708.02002).
     """
 
     def __init__(self, labels: int, *, corrects: bool) -> None:
         super().__init__()
         scores, boxes = nn.Conv2d(SHARED, labels, 1), nn.Conv2d(SHARED, 4, 1)
-        for last in (boxes, scores) if corrects else (boxes,):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-        if not corrects:
-            nn.init.constant_(scores.bias, -4.6)  # type: ignore[arg-type]
+        nn.init.zeros_(boxes.weight)
+        nn.init.zeros_(boxes.bias)  # type: ignore[arg-type]
+        if corrects:
+            nn.init.zeros_(scores.weight)
+        nn.init.constant_(scores.bias, 0.0 if corrects else -4.6)  # type: ignore[arg-type]
         self.scores = nn.Sequential(Conv(SHARED, SHARED), scores)
         self.boxes = nn.Sequential(Conv(SHARED, SHARED), boxes)
 
@@ -89,21 +90,21 @@ class Head(nn.Module):
 class ProductHead(nn.Module):
     """Two levels, strides 16 and 32, on what the frozen bodies see of a square frame, joined by one top-down merge.
 
-    It begins with the product network's boxes and, where it `corrects` it, with its scores, and learns what to add to
-    them: residual learning (He et al. 2015, arXiv:1512.03385). Labels of another kind get scores of the head alone.
+    It begins with the product network's boxes and, where its `labels` are that network's, with its scores, and learns
+    what to add to them: residual learning (He et al. 2015, arXiv:1512.03385). Other labels get the head's scores alone.
     """
 
-    def __init__(self, labels: int, *, corrects: bool) -> None:
+    def __init__(self, labels: Sequence[str]) -> None:
         super().__init__()
         (fine, _), (middle, _), (late, _) = TAPS
-        self.corrects = corrects
+        self.corrects = tuple(labels) == PRODUCTS
         self.texture = Conv(fine, 48, 3, 2)
         self.middle = nn.Sequential(Conv(middle + 48 + SHARED, SHARED, 1), Bottleneck(SHARED))
         self.late = nn.Sequential(Conv(late + SHARED, 160, 1), Bottleneck(160), Context(160))
         self.down = Conv(160, SHARED, 1)
         self.merge = Bottleneck(SHARED)
         self.coarse = Conv(160, SHARED, 1)
-        self.head = Head(labels, corrects=corrects)
+        self.head = Head(len(labels), corrects=self.corrects)
 
     def forward(self, seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """From what `Bodies` give to score logits [b, n, labels] and boxes [b, n, 4] (x1, y1, x2, y2 in pixels).
@@ -111,13 +112,13 @@ class ProductHead(nn.Module):
         Places run row by row, the finer level first, in the order of `places`. A box is an offset of its
         middle from the place and the logarithm of its size, as in YOLOX (arXiv:2107.08430).
         """
-        texture, middle, late, known_fine, known_coarse, opinions, known_boxes = seen
-        late = self.late(torch.cat((late, known_coarse), 1))
-        middle = self.middle(torch.cat((self.texture(texture), middle, known_fine), 1))
-        middle = self.merge(middle + nn.functional.interpolate(self.down(late), scale_factor=2.0))
-        logits, raw = levels_joined(self.head, middle, self.coarse(late))
+        texture, middle, late, known_fine, known_coarse, known_logits, known_boxes = seen
+        coarse = self.late(torch.cat((late, known_coarse), 1))
+        fine = self.middle(torch.cat((self.texture(texture), middle, known_fine), 1))
+        fine = self.merge(fine + nn.functional.interpolate(self.down(coarse), scale_factor=2.0))
+        logits, raw = levels_joined(self.head, fine, self.coarse(coarse))
         if self.corrects:
-            logits = logits + opinions
+            logits = logits + known_logits
         return logits, boxes_at(raw + known_boxes, int(texture.shape[-1]) * TAPS[0][1])
 
 

@@ -1,4 +1,4 @@
-"""The commands that measure: evaluate, calibrate, fit the curve."""
+"""The commands that measure: evaluate, calibrate, fit the curve, judge by a team's own pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +13,24 @@ from rich.table import Table
 
 from wildgate_build.console import say
 from wildgate_detector.command_line import (
-    ARCHIVES,
+    ARCHIVES_FOLDER,
     NATURE,
     PROCESSES,
     PROGRAM,
+    TRAINED,
     Archives,
     Nature,
     Processes,
     existing,
     fail_with,
     folder_for,
+    own_or_fail,
     stamps_or_fail,
 )
 from wildgate_detector.evaluate import ClipScorer, Figure
 from wildgate_detector.filming import ClipPlan, LabelledClip
 from wildgate_detector.labels import LABELS, PRODUCTS
+from wildgate_detector.own_pictures import OwnPicturesError
 from wildgate_detector.photographs import Folders, photographs
 from wildgate_detector.stamps import StampsMissingError
 
@@ -162,6 +165,7 @@ def _compare(models: tuple[Path, Path], extent: _Extent, folder: Path) -> None:
     for kind in (Kind.HARMLESS, Kind.MISLEADING):
         alarms = first.tally.false_alarms(kind), second.tally.false_alarms(kind)
         rows.append((f"false alarms, {kind} clips", *alarms))
+    rows.append(("live animals where none is", first.tally.wrong_animals, second.tally.wrong_animals))
     table = Table("figure", str(models[0]), str(models[1]), "difference")
     for name, one, other in rows:
         table.add_row(name, f"{one:.4f}", f"{other:.4f}", f"{other - one:+.4f}")
@@ -199,7 +203,7 @@ def calibrate(
 
 def curve(
     model: Annotated[Path | None, typer.Option(help="The standard graph; by default the one that serves.")] = None,
-    archives: Archives = ARCHIVES,
+    archives: Archives = ARCHIVES_FOLDER,
     nature: Nature = NATURE,
     false_alarms: Annotated[float, typer.Option(help="Harmless photographs that may alarm, a share.", min=0)] = 0.02,
 ) -> None:
@@ -235,3 +239,24 @@ def curve(
         right = good if is_listed else len(some) - good
         low, high = interval(right, len(some))
         say(f"{name}: {right} of {len(some)} (95 %: {low:.2f} to {high:.2f})")
+
+
+def judge(
+    data: Annotated[Path, typer.Argument(help="Your own pictures, as for `train`.")],
+    model: Annotated[Path, typer.Option(help="The standard graph that was trained on them.")] = TRAINED,
+    false_alarms: Annotated[float, typer.Option(help="Pictures without a label that may alarm.", min=0, max=1)] = 0.01,
+    folder: Annotated[Path, typer.Option(help="Where the model card and the policy's rules go.")] = Path("out/train"),
+) -> None:
+    """Say how good a detector is on the pictures of your own that were held out, and write its model card."""
+    from wildgate_detector.own_detector import judge as judged
+    from wildgate_detector.own_detector import write_account
+
+    own = own_or_fail(data)
+    try:
+        figures = judged(existing(model), own, false_alarms)
+    except OwnPicturesError as error:
+        fail_with(str(error))
+    for one in figures:
+        say(f"{one.label}: AP50 {one.precision:.2f}; {one.found} of {one.shown} found at {one.threshold:.2f}")
+    card, rules = write_account(model, own, figures, folder)
+    say(f"wrote {card}, and {rules} for the policy")

@@ -1,4 +1,4 @@
-"""The whole network: frozen bodies, the classifier that knows live animals, the head that learned to know products."""
+"""The whole network: frozen bodies, the classifier that knows live animals, and the head for products."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wildgate_detector.animals import AnimalMaps
 from wildgate_detector.bodies import Bodies
 from wildgate_detector.head import ProductHead
-from wildgate_detector.labels import ANIMALS, PRODUCTS
+from wildgate_detector.labels import ANIMALS
 from wildgate_detector.lite import TAPS
 
 SIDE: Final = 320
@@ -33,7 +33,7 @@ class Trained:
         """Read what `write` wrote."""
         stored = torch.load(path, weights_only=True)
         labels = tuple(stored["labels"])
-        head = ProductHead(len(labels), corrects=labels == PRODUCTS)
+        head = ProductHead(labels)
         head.load_state_dict(stored["head"])
         return cls(head.eval(), labels)
 

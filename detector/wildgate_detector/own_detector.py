@@ -75,7 +75,8 @@ def model_card(model: Path, own: OwnPictures, figures: list[LabelFigures]) -> st
     return f"""# A detector for {", ".join(own.labels)}
 
 The head was trained on {len(own.trained)} pictures and judged by {len(own.held_out)} others, which it has not seen;
-the body has ImageNet's weights and was not trained. The live animals are those of the reference detector
+the two networks under it, one with ImageNet's weights and one that knows composed pictures of products, were not
+trained. The live animals are those of the reference detector
 (docs/model-card.md); the pictures say nothing about them. These figures are of {properties.precision.upper()}, frame by
 frame.
 

@@ -22,7 +22,7 @@ from wildgate_detector.scenes import letterboxed
 from wildgate_detector.stamps import Cutout, Stamps, StampsMissingError
 from wildgate_detector.surfaces import Picture, cut_to_fit
 
-FOLDER: Final = Path("/usr/share/gcompris-qt/rcc")
+ARCHIVES_FOLDER: Final = Path("/usr/share/gcompris-qt/rcc")
 """Where the Debian package puts its archives."""
 ARCHIVES: Final[dict[str, tuple[str, ...]]] = {
     "explore_farm_animals": ("/resource/animals/",),
@@ -61,7 +61,7 @@ class Photograph:
 class Folders:
     """Where the Debian packages lie."""
 
-    archives: Path = FOLDER
+    archives: Path = ARCHIVES_FOLDER
     nature: Path = NATURE
 
 

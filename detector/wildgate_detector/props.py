@@ -28,7 +28,7 @@ CONFUSING: Final[dict[str, float]] = {
     "porcelain": 1.5,
     "stone": 1.5,
 }
-"""How often a look-alike comes up in training scenes, against 1 for each other: those that were taken for products."""
+"""How often a look-alike comes up in training scenes, against 1 for any other: these were taken for products."""
 DRAWN_ANEW: Final = 0.25
 """How often a kept rendering gives way to a new one when it is its turn."""
 

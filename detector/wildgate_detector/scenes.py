@@ -16,7 +16,7 @@ from wildgate_detector.surfaces import Picture, background, cut_to_fit
 EVEN_PAIR_SPREAD = (2 * (256**2 - 1) / 12) ** 0.5
 """The standard deviation of the sum of two bytes."""
 BEFORE_PHOTOGRAPHS = 0.5
-"""The share of scenes before a photograph, where there are some. Without a label they show it nearly as it is."""
+"""The share of scenes before a photograph, where there are some; without a label at most one thing is before it."""
 LETTERBOX = 114
 """The grey of the bars around a frame, as the standard detector graph expects it."""
 

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,15 +32,12 @@ class TrainingPlan:
     averaged_steps: int = 300
 
 
-def train(plan: TrainingPlan, features: Features, labels: int, log: Path, *, side: int, corrects: bool) -> ProductHead:
-    """Train a new head for so many `labels` on `features` of frames of `side`; return it with its averaged weights.
-
-    `corrects`: the labels are the product network's, whose scores the head corrects.
-    """
+def train(plan: TrainingPlan, features: Features, labels: Sequence[str], log: Path, *, side: int) -> ProductHead:
+    """Train a new head for `labels` on `features` of frames of `side`; return it with its averaged weights."""
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    head = ProductHead(labels, corrects=corrects).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = ProductHead(labels, corrects=corrects)
+    head = ProductHead(labels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = ProductHead(labels)
     averaged.load_state_dict(head.state_dict())
     decayed = [p for p in head.parameters() if p.ndim > 1]
     others = [p for p in head.parameters() if p.ndim <= 1]

