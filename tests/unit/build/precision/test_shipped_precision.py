@@ -23,7 +23,12 @@ from wildgate_build.precision.int8 import Dialect, Method
 from wildgate_build.standard_file import StandardFile, held_tensors, write_properties
 
 SHIPPED = ROOT / "model_repository/wildlife_detector/1/engine.onnx"
-SENSITIVE = ("*net_/animals/*", "*net_/body/_conv_stem/*", "*net_/body/Clip", "*net_/body/_blocks.[01]/*")
+SENSITIVE = (
+    "*net_/animals/*",
+    "*net_/bodies/lite/_conv_stem/*",
+    "*net_/bodies/lite/Clip",
+    "*net_/bodies/lite/_blocks.[01]/*",
+)
 
 
 @pytest.fixture(scope="module")
