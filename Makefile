@@ -131,7 +131,7 @@ dashboards: setup ## Makes Grafana's dashboards and the Prometheus operator's ru
 evaluate: setup ## Composes fresh clips, measures what the shipped detector finds in them, holds it against its aims
 	$(BIN)/python -m wildgate_detector evaluate
 
-detector: setup ## Trains the reference detector, quantises and publishes it (75 minutes on 2 cores); or DATA=coco.json or a folder, and says how to publish
+detector: setup ## Trains the reference detector, quantises and publishes it (about 75 minutes on 2 cores); or DATA=coco.json or a folder, and says how to publish
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]' --constraint constraints.txt
 	$(BIN)/python -m wildgate_detector train $(DATA:%=--data %) --output out/train/detector.onnx
 	rm -rf out/train/clips && $(BIN)/python -m wildgate_detector film out/train/clips $(DATA:%=--data %)
